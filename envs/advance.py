@@ -1,0 +1,100 @@
+"""One environment step of a batch: what both adapters share."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from .gradients import Gradients, transition_gradients
+from .task import Task, TaskState
+
+# A state beyond this is divergence, not motion; the bound is MuJoCo's own (mjMAXVAL).
+MAX_STATE = 1e10
+
+
+class Transition(NamedTuple):
+    """N transitions; every array has the leading axis N and is freshly made."""
+
+    state: TaskState
+    obs: NDArray[np.float32]
+    reward: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    info: dict[str, NDArray[Any]]
+    gradients: dict[str, NDArray[np.float64]] | None
+
+
+def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients | None) -> Transition:
+    """Applies N actions (N, n_act) to N states.
+
+    Where the simulation diverges the state stays where it was, the episode is terminated, and the
+    gradients are zero: nothing that is not finite leaves here.
+    """
+    next_state = task.transition(state, action)
+    diverged = ~_is_finite(next_state)
+    if diverged.any():
+        next_state = next_state.where(torch.from_numpy(~diverged), state.map(torch.clone))
+    derivatives = None
+    if gradients is not None:
+        derivatives = transition_gradients(task, state, action, next_state, gradients)
+        diverged |= _zero_unless_finite(derivatives, diverged)
+
+    terms = task.reward_terms(state, action, next_state)
+    info = {f"reward_{name}": term.numpy().copy() for name, term in terms.items()}
+    reward = np.sum(list(info.values()), axis=0)
+    info |= _state_info(task, next_state)
+    info["diverged"] = diverged
+    return Transition(
+        state=next_state,
+        obs=observe(task, next_state),
+        reward=reward,
+        terminated=task.terminal(next_state).numpy() | diverged,
+        truncated=task.truncated(next_state).numpy(),
+        info=info,
+        gradients=derivatives,
+    )
+
+
+def begin(task: Task, rngs: list[np.random.Generator]) -> tuple[TaskState, NDArray[np.float32], dict[str, NDArray[Any]]]:
+    """Start states for some generators, their observations (N, n_obs) and infos."""
+    state = task.initial(rngs)
+    return state, observe(task, state), _state_info(task, state)
+
+
+def observe(task: Task, state: TaskState) -> NDArray[np.float32]:
+    """Observations (N, n_obs) in the type of the observation space."""
+    return task.observation(state).numpy().astype(np.float32)
+
+
+def read_action(name: str, action: ArrayLike, shape: tuple[int, ...]) -> Tensor:
+    """An action as float64, or ValueError with what is wrong with it."""
+    array = np.array(action, np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name}: action has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name}: action is not finite at index {where}: {array[where]}")
+    return torch.from_numpy(array)
+
+
+def _state_info(task: Task, state: TaskState) -> dict[str, NDArray[Any]]:
+    return {name: value.numpy().copy() for name, value in task.state_info(state).items()}
+
+
+def _is_finite(state: TaskState) -> NDArray[np.bool_]:
+    """Whether each state (N,) is made of finite numbers of sane size; False for NaN."""
+    numbers = np.concatenate(state.numpy(), axis=-1)
+    return (np.abs(numbers) < MAX_STATE).all(axis=-1)
+
+
+def _zero_unless_finite(derivatives: dict[str, NDArray[np.float64]], diverged: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Zeroes the rows (N,) that diverged or hold a number that is not finite; says which rows those are."""
+    bad = diverged.copy()
+    for array in derivatives.values():
+        bad |= ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
+    if bad.any():
+        for array in derivatives.values():
+            array[bad] = 0.0
+    return bad

@@ -1,0 +1,106 @@
+"""`TaskEnv`: any task as a `gymnasium.Env`."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import load_env_creator
+from numpy.typing import ArrayLike, NDArray
+
+from .advance import advance, begin, read_action
+from .gradients import Gradients, check_gradients
+from .rendering import RENDER_MODES, StateRenderer, check_render_mode
+from .task import Task, TaskState
+
+Observation = NDArray[np.float32]
+
+
+class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
+    """One environment.
+
+    Args:
+        task: "module:Class" of the task; it is made with `task_kwargs` and `backend`.
+        gradients: what `info["gradients"]` holds after a step, see docs/gradients.md.
+        backend: "sim", or "mujoco" for the same task stepped by MuJoCo.
+        render_mode: None, "human" or "rgb_array".
+        task_kwargs: the task's own arguments, such as `n_links`.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 60}  # noqa: RUF012 (Gymnasium's API)
+
+    def __init__(
+        self,
+        task: str,
+        gradients: Gradients | None = None,
+        backend: str = "sim",
+        render_mode: str | None = None,
+        **task_kwargs: Any,
+    ) -> None:
+        check_gradients(gradients)
+        check_render_mode(render_mode)
+        self.task: Task = load_env_creator(task)(backend=backend, **task_kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        self.gradients: Gradients | None = gradients
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": round(1.0 / self.task.seconds_per_step)}
+        self.observation_space = self.task.observation_space
+        self.action_space = self.task.action_space
+        self._state: TaskState | None = None
+        self._renderer: StateRenderer | None = None
+
+    @property
+    def max_return(self) -> float | None:
+        """The greatest possible return of an episode, where it is known."""
+        return self.task.max_return
+
+    @property
+    def state(self) -> TaskState:
+        """The current state, a batch of one."""
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("call env.reset() before using the environment")
+        return self._state
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Starts an episode. The info holds no gradients: no transition led here."""
+        super().reset(seed=seed)
+        self._state, obs, info = begin(self.task, [self.np_random])
+        self._show()
+        return obs[0], _row(info)
+
+    def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Applies an action (n_act,); ValueError if its shape is wrong or it is not finite."""
+        batch = read_action(type(self.task).__name__, action, self.action_space.shape or ())[None]
+        done = advance(self.task, self.state, batch, self.gradients)
+        self._state = done.state
+        info = _row(done.info)
+        if done.gradients is not None:
+            info["gradients"] = {name: array[0] for name, array in done.gradients.items()}
+        self._show()
+        return done.obs[0], float(done.reward[0]), bool(done.terminated[0]), bool(done.truncated[0]), info
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """A frame (480, 480, 3) of the current state for "rgb_array"; the window is drawn by `step`."""
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() without a render mode: pass render_mode='rgb_array' to gymnasium.make")
+            return None
+        if self._renderer is None:
+            self._renderer = StateRenderer(self.task.model, self.render_mode)
+        return self._renderer.render(self.state.qpos[0].numpy())
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self.render()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_renderer": None}
+
+
+def _row(info: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """The only environment's entries: Python scalars, and arrays without the batch axis."""
+    return {name: array[0].item() if array.ndim == 1 else array[0] for name, array in info.items()}

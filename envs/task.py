@@ -1,0 +1,142 @@
+"""`Task`: one definition of an environment, from which values and gradients both come.
+
+A task is Gymnasium's functional environment written in torch over batched states; the adapters
+(`single.py`, `vector.py`) turn any task into a `gymnasium.Env` and a `gymnasium.vector.VectorEnv`.
+In shapes `...` stands for the leading batch axes. Tensors are float64.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.experimental.functional import FuncEnv
+from torch import Tensor
+
+from .. import sim
+from ..sim import Model, State, mujoco_twin, torch_bridge
+
+BACKENDS: dict[str, ModuleType] = {"sim": sim, "mujoco": mujoco_twin}
+
+
+@dataclass(frozen=True, eq=False)
+class TaskState:
+    """Physical state and task time; immutable, so what is derived from it is kept."""
+
+    model: Model
+    qpos: Tensor  # (..., nq)
+    qvel: Tensor  # (..., nv)
+    act: Tensor  # (..., na)
+    time: Tensor  # (...) int64, transitions since the start of the episode
+
+    @cached_property
+    def kinematics(self) -> torch_bridge.Kinematics:
+        """Poses of bodies, geoms and sites in this state, differentiable by qpos."""
+        return torch_bridge.kinematics(self.model, self.qpos)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "TaskState":
+        """Applies a function of the batch axes (a selection, an expansion) to every tensor."""
+        mapped = TaskState(self.model, *(function(x) for x in (self.qpos, self.qvel, self.act, self.time)))
+        if "kinematics" in self.__dict__:
+            mapped.__dict__["kinematics"] = type(self.kinematics)(*map(function, self.kinematics))
+        return mapped
+
+    def where(self, keep: Tensor, other: "TaskState") -> "TaskState":
+        """This state where `keep` (...) is true, `other` elsewhere."""
+        pairs = ((self.qpos, other.qpos), (self.qvel, other.qvel), (self.act, other.act))
+        chosen = (torch.where(keep[..., None], mine, theirs) for mine, theirs in pairs)
+        return TaskState(self.model, *chosen, torch.where(keep, self.time, other.time))
+
+    def numpy(self) -> State:
+        """The physical state for the simulator; shares memory with the tensors."""
+        return State(self.qpos.numpy(), self.qvel.numpy(), self.act.numpy())
+
+
+class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, Any]):
+    """Base class: a task defines `initial`, `observation`, `reward_terms` and, if it has one, `terminal`.
+
+    Constants are baked into the model, so a task has one set of them, `constants`; FuncEnv's
+    `params` arguments stay None, and `rng` is used by `initial` only.
+    """
+
+    observation_space: spaces.Box
+    action_space: spaces.Box
+    episode_steps: int
+    n_substeps: int = 1
+    max_return: float | None = None
+
+    def __init__(self, model: Model, constants: Any, backend: str = "sim") -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"backend={backend!r}: choose one of {', '.join(map(repr, BACKENDS))}")
+        super().__init__()
+        self.model = model
+        self.constants = constants
+        self.backend_name = backend
+
+    @property
+    def backend(self) -> ModuleType:
+        """The module that steps the model. Looked up by name, because modules do not pickle."""
+        return BACKENDS[self.backend_name]
+
+    @property
+    def seconds_per_step(self) -> float:
+        return self.model.timestep * self.n_substeps
+
+    def initial(self, rng: Sequence[np.random.Generator], params: None = None) -> TaskState:
+        """Start states, one for each generator: shapes (len(rng), ...)."""
+        return self.state_at(self.model.initial_state(), len(rng))
+
+    def state_at(self, state: State, batch: int) -> TaskState:
+        """The same physical state `batch` times, at time 0."""
+        tensors = (torch.from_numpy(np.asarray(x)).repeat(batch, 1) for x in state)
+        return TaskState(self.model, *tensors, torch.zeros(batch, dtype=torch.int64))
+
+    def control(self, action: Tensor) -> Tensor:
+        """Action (..., n_act) to the model's ctrl (..., nu): clipped to the action space.
+
+        On the bound the derivative is that of the inside, beyond it zero.
+        """
+        return action.clamp(*self._action_bounds)
+
+    @cached_property
+    def _action_bounds(self) -> tuple[Tensor, Tensor]:
+        low, high = self.action_space.low, self.action_space.high
+        return torch.from_numpy(low.astype(np.float64)), torch.from_numpy(high.astype(np.float64))
+
+    def transition(self, state: TaskState, action: Tensor, rng: Any = None, params: None = None) -> TaskState:
+        """The state after one environment step; with backend "sim" differentiable by torch."""
+        ctrl = self.control(action)
+        if self.backend is sim:
+            stepped = torch_bridge.step(self.model, state.qpos, state.qvel, state.act, ctrl, self.n_substeps)
+        else:
+            numbers = self.backend.step(self.model, state.numpy(), ctrl.numpy(), self.n_substeps)
+            stepped = (torch.from_numpy(x) for x in numbers)
+        return TaskState(self.model, *stepped, state.time + 1)
+
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
+        """The summands of the reward by name, each (...)."""
+        raise NotImplementedError(f"{type(self).__name__} must define reward_terms")
+
+    def reward(
+        self, state: TaskState, action: Tensor, next_state: TaskState, rng: Any = None, params: None = None
+    ) -> Tensor:
+        """Reward (...) of a transition: the sum of its terms."""
+        return sum(self.reward_terms(state, action, next_state).values(), start=torch.zeros(()))
+
+    def transition_info(
+        self, state: TaskState, action: Tensor, next_state: TaskState, params: None = None
+    ) -> dict[str, Tensor]:
+        """The reward's terms under `reward_<name>`, each (...)."""
+        return {f"reward_{k}": v for k, v in self.reward_terms(state, action, next_state).items()}
+
+    def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
+        """Whether the state ends the task, (...) bool; never, unless a task says otherwise."""
+        return torch.zeros_like(state.time, dtype=torch.bool)
+
+    def truncated(self, state: TaskState) -> Tensor:
+        """Whether the task's time is over, (...) bool."""
+        return state.time >= self.episode_steps

@@ -1,0 +1,194 @@
+"""`TaskVectorEnv`: any task as a native `gymnasium.vector.VectorEnv`; one simulator call steps all."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.envs.registration import load_env_creator
+from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from .advance import Transition, advance, begin, read_action
+from .gradients import Gradients, check_gradients
+from .rendering import RENDER_MODES, StateRenderer, check_render_mode
+from .task import Task, TaskState
+
+Observations = NDArray[np.float32]
+Rows = NDArray[np.bool_]
+
+
+class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
+    """`num_envs` environments of one task, seeded as `SyncVectorEnv` seeds them.
+
+    Args:
+        task, gradients, backend, render_mode, task_kwargs: as in `TaskEnv`.
+        num_envs: their number.
+        max_episode_steps: truncates earlier than the task itself does.
+        autoreset_mode: NEXT_STEP, or SAME_STEP, which puts the ended episode's last observation
+            and info into `final_obs` and `final_info`. In both, `info["gradients"]` belongs to
+            the transition that the step made; a step that only resets made none.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        num_envs: int = 1,
+        gradients: Gradients | None = None,
+        backend: str = "sim",
+        render_mode: str | None = None,
+        max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        **task_kwargs: Any,
+    ) -> None:
+        check_gradients(gradients)
+        check_render_mode(render_mode)
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        if self.autoreset_mode is AutoresetMode.DISABLED:
+            raise ValueError("autoreset_mode=DISABLED is not offered: choose NEXT_STEP or SAME_STEP")
+        if num_envs < 1:
+            raise ValueError(f"num_envs={num_envs}: must be at least 1")
+        self.task: Task = load_env_creator(task)(backend=backend, **task_kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        self.num_envs = num_envs
+        self.gradients: Gradients | None = gradients
+        self.render_mode = render_mode
+        self.max_episode_steps = max_episode_steps
+        self.metadata = {
+            "render_modes": list(RENDER_MODES),
+            "render_fps": round(1.0 / self.task.seconds_per_step),
+            "autoreset_mode": self.autoreset_mode,
+        }
+        self.single_observation_space = self.task.observation_space
+        self.single_action_space = self.task.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._rngs: list[np.random.Generator] = [seeding.np_random()[0] for _ in range(num_envs)]
+        self._state: TaskState | None = None
+        self._ended = np.zeros(num_envs, bool)
+        self._renderer: StateRenderer | None = None
+
+    @property
+    def max_return(self) -> float | None:
+        """The greatest possible return of an episode, where it is known."""
+        return self.task.max_return
+
+    @property
+    def state(self) -> TaskState:
+        """The current states, with the batch axis `num_envs`."""
+        if self._state is None:
+            raise ResetNeeded("call envs.reset() before using the environments")
+        return self._state
+
+    def reset(  # pyright: ignore[reportIncompatibleMethodOverride] (SyncVectorEnv takes lists of seeds too)
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
+        """Starts an episode everywhere; an integer seed gives environment i the seed + i."""
+        if seed is not None:
+            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"{len(seeds)} seeds for num_envs={self.num_envs}")
+            for i, one in enumerate(seeds):
+                if one is not None:
+                    self._rngs[i] = seeding.np_random(one)[0]
+        self._ended = np.zeros(self.num_envs, bool)
+        self._state, obs, info = begin(self.task, self._rngs)
+        self._show()
+        return obs, _masked(info, np.ones(self.num_envs, bool))
+
+    def step(
+        self, actions: ArrayLike
+    ) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
+        """Applies actions (num_envs, n_act); ValueError if their shape is wrong or one is not finite."""
+        batch = read_action(type(self.task).__name__, actions, self.action_space.shape or ())
+        done = advance(self.task, self.state, batch, self.gradients)
+        if self.max_episode_steps is not None:
+            done = done._replace(truncated=done.truncated | (done.state.time.numpy() >= self.max_episode_steps))
+        self._state = done.state
+        finish = self._finish_next_step if self.autoreset_mode is AutoresetMode.NEXT_STEP else self._finish_same_step
+        result = finish(done)
+        self._show()
+        return result
+
+    def _finish_next_step(self, done: Transition) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
+        """Environments whose episode ended in the step before only reset; their action is not used."""
+        resetting = self._ended
+        moved = ~resetting
+        info = _masked(_all_info(done), moved)
+        if resetting.any():
+            self._restart(resetting, done.obs, info)
+        reward = np.where(moved, done.reward, 0.0)
+        terminated, truncated = done.terminated & moved, done.truncated & moved
+        self._ended = terminated | truncated
+        return done.obs, reward, terminated, truncated, info
+
+    def _finish_same_step(self, done: Transition) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
+        """Environments whose episode ends restart at once; what ended goes to final_obs and final_info."""
+        ended = done.terminated | done.truncated
+        info = _masked(done.info, ~ended)
+        if ended.any():
+            final_obs = np.full(self.num_envs, None, object)
+            for i in np.flatnonzero(ended):
+                final_obs[i] = done.obs[i].copy()
+            info |= {"final_obs": final_obs, "_final_obs": ended.copy()}
+            info |= {"final_info": _masked(_all_info(done), ended), "_final_info": ended.copy()}
+            self._restart(ended, done.obs, info)
+        if done.gradients is not None:
+            info |= _masked({"gradients": done.gradients}, np.ones(self.num_envs, bool))
+        return done.obs, done.reward, done.terminated, done.truncated, info
+
+    def _restart(self, rows: Rows, obs: Observations, info: dict[str, Any]) -> None:
+        """Begins new episodes in some environments; writes their observation and info in place."""
+        indices = np.flatnonzero(rows)
+        initial, obs[indices], initial_info = begin(self.task, [self._rngs[i] for i in indices])
+        spread = np.zeros(self.num_envs, np.int64)
+        spread[indices] = np.arange(len(indices))
+        scattered = initial.map(lambda x: x[torch.from_numpy(spread)])
+        self._state = self.state.where(torch.from_numpy(~rows), scattered)
+        for name, values in initial_info.items():
+            info[name][indices] = values
+            info[f"_{name}"][indices] = True
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """A frame (480, 480, 3) of each environment for "rgb_array"; "human" shows the first one."""
+        if self.render_mode is None:
+            return None
+        if self._renderer is None:
+            self._renderer = StateRenderer(self.task.model, self.render_mode)
+        qpos = self.state.qpos.numpy()
+        if self.render_mode == "human":
+            self._renderer.render(qpos[0])
+            return None
+        frames = (self._renderer.render(q) for q in qpos)
+        return tuple(frame for frame in frames if frame is not None)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self.render()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_renderer": None}
+
+
+def _all_info(done: Transition) -> dict[str, Any]:
+    """The step's info with its gradients, as one nested dictionary."""
+    return done.info if done.gradients is None else {**done.info, "gradients": done.gradients}
+
+
+def _masked(info: dict[str, Any], rows: Rows) -> dict[str, Any]:
+    """Gymnasium's form of vector infos: fresh arrays that are zero off `rows`, and `_name` masks."""
+    masked: dict[str, Any] = {}
+    for name, value in info.items():
+        if isinstance(value, dict):
+            masked[name] = _masked(value, rows)
+        else:
+            masked[name] = np.where(rows.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros((), value.dtype))
+        masked[f"_{name}"] = rows.copy()
+    return masked

@@ -1,0 +1,230 @@
+"""The simulator's functions on the same `Model` and `State`, computed by MuJoCo itself.
+
+A backend is a module: `sim`, or this one. Derivatives are central differences on the state's
+manifold (MuJoCo has no analytic ones): `mjd_transitionFD`, or for RK4, which it refuses, the same
+differences of `mj_step`. Every call starts from a cold solver, so equal inputs give equal outputs.
+"""
+
+import copy
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .model import Model, State
+
+Floats = NDArray[np.float64]
+
+# Step of the differences [rad, m, ...]: truncation and rounding both stay near 1e-9 relative.
+DIFFERENCE_STEP = 1e-6
+
+_thread = threading.local()
+
+
+class StepJacobian(NamedTuple):
+    """Derivative of the next state by state and control, in tangent coordinates."""
+
+    A: Floats  # (..., nx, nx), nx = 2 nv + na, ordered (qpos tangent, qvel, act)
+    B: Floats  # (..., nx, nu)
+
+
+class StepGradient(NamedTuple):
+    """A cotangent of the next state pulled back through one step."""
+
+    state: Floats  # (..., nx)
+    ctrl: Floats  # (..., nu)
+
+
+class Data(NamedTuple):
+    """What `forward` computes; MuJoCo's names, world frame, SI units."""
+
+    qacc: Floats  # (..., nv)
+    qfrc_bias: Floats  # (..., nv)
+    qfrc_passive: Floats  # (..., nv)
+    qfrc_actuator: Floats  # (..., nv)
+    qfrc_constraint: Floats  # (..., nv)
+    xpos: Floats  # (..., nbody, 3)
+    xquat: Floats  # (..., nbody, 4)
+    xmat: Floats  # (..., nbody, 9)
+    xipos: Floats  # (..., nbody, 3)
+    geom_xpos: Floats  # (..., ngeom, 3)
+    geom_xmat: Floats  # (..., ngeom, 9)
+    site_xpos: Floats  # (..., nsite, 3)
+    site_xmat: Floats  # (..., nsite, 9)
+
+
+class _Batch:
+    """Inputs with the leading axes flattened to one, as contiguous float64 arrays."""
+
+    def __init__(self, model: Model, state: State, ctrl: ArrayLike) -> None:
+        sizes = {"qpos": model.nq, "qvel": model.nv, "act": model.na, "ctrl": model.nu}
+        arrays = [np.asarray(x, np.float64) for x in (*state, ctrl)]
+        for (name, size), array in zip(sizes.items(), arrays, strict=True):
+            if array.ndim == 0 or array.shape[-1] != size:
+                raise ValueError(f"{name} has shape {array.shape}, expected (..., {size})")
+        self.shape = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
+        self.worlds = int(np.prod(self.shape))
+        self._flat = [
+            np.broadcast_to(a, (*self.shape, a.shape[-1])).reshape(self.worlds, a.shape[-1]) for a in arrays
+        ]
+
+    def load_each(self, m: mujoco.MjModel, d: mujoco.MjData) -> Iterator[int]:
+        """Puts each world in turn into `d` and yields its index."""
+        for world, (qpos, qvel, act, ctrl) in enumerate(zip(*self._flat, strict=True)):
+            d.time = 0.0
+            d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = qpos, qvel, act, ctrl
+            d.qacc_warmstart[:] = 0.0
+            yield world
+
+    def unflatten(self, array: Floats) -> Floats:
+        return array.reshape(*self.shape, *array.shape[1:])
+
+
+def _workspace(model: Model) -> tuple[mujoco.MjModel, mujoco.MjData]:
+    """This thread's MuJoCo model and data for `model`.
+
+    The model is a copy that does not reset itself on divergence: the caller sees the NaN.
+    """
+    if not hasattr(_thread, "spaces"):
+        _thread.spaces = weakref.WeakKeyDictionary()
+    if model not in _thread.spaces:
+        m = copy.copy(model.mj_model)
+        m.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+        _thread.spaces[model] = m, mujoco.MjData(m)
+    return _thread.spaces[model]
+
+
+def step(model: Model, state: State, ctrl: ArrayLike, n_steps: int = 1) -> State:
+    """The state after `n_steps` of `mj_step` under constant `ctrl`; leading axes are a batch."""
+    m, d = _workspace(model)
+    batch = _Batch(model, state, ctrl)
+    result = State(*(np.empty((batch.worlds, n)) for n in (model.nq, model.nv, model.na)))
+    for world in batch.load_each(m, d):
+        mujoco.mj_step(m, d, n_steps)
+        result.qpos[world], result.qvel[world], result.act[world] = d.qpos, d.qvel, d.act
+    return State(*map(batch.unflatten, result))
+
+
+def forward(model: Model, state: State, ctrl: ArrayLike) -> Data:
+    """Accelerations, forces and poses in a state, by `mj_forward`."""
+    m, d = _workspace(model)
+    batch = _Batch(model, state, ctrl)
+    result = Data(*(np.empty((batch.worlds, *getattr(d, name).shape)) for name in Data._fields))
+    for world in batch.load_each(m, d):
+        mujoco.mj_forward(m, d)
+        for name, array in zip(Data._fields, result, strict=True):
+            array[world] = getattr(d, name)
+    return Data(*map(batch.unflatten, result))
+
+
+def rollout(model: Model, state: State, ctrls: ArrayLike) -> State:
+    """States along a trajectory: ctrls (..., T, nu) to qpos (..., T+1, nq) and so on."""
+    ctrls = np.asarray(ctrls, np.float64)
+    if ctrls.ndim < 2:
+        raise ValueError(f"ctrls has shape {ctrls.shape}, expected (..., T, {model.nu})")
+    states = [State(*(np.asarray(x, np.float64) for x in state))]
+    for t in range(ctrls.shape[-2]):
+        states.append(step(model, states[-1], ctrls[..., t, :]))
+    return State(*(np.stack(np.broadcast_arrays(*x), axis=-2) for x in zip(*states, strict=True)))
+
+
+def step_jacobian(model: Model, state: State, ctrl: ArrayLike, n_steps: int = 1) -> StepJacobian:
+    """Derivative of `step` by central differences, one `mj_step` at a time, chained.
+
+    At a control limit the difference is one-sided, towards the inside, as MuJoCo's own is.
+    """
+    m, d = _workspace(model)
+    batch = _Batch(model, state, ctrl)
+    nx = 2 * model.nv + model.na
+    result = StepJacobian(np.empty((batch.worlds, nx, nx)), np.empty((batch.worlds, nx, model.nu)))
+    for world in batch.load_each(m, d):
+        A, B = np.eye(nx), np.zeros((nx, model.nu))
+        for _ in range(n_steps):
+            A_one, B_one = _difference_one_step(m, d)
+            A, B = A_one @ A, A_one @ B + B_one
+            mujoco.mj_step(m, d)
+        result.A[world], result.B[world] = A, B
+    return StepJacobian(batch.unflatten(result.A), batch.unflatten(result.B))
+
+
+def step_vjp(
+    model: Model, state: State, ctrl: ArrayLike, cotangent: ArrayLike, n_steps: int = 1
+) -> StepGradient:
+    """Pulls a cotangent (..., nx) of the next state back to state and control."""
+    A, B = step_jacobian(model, state, ctrl, n_steps)
+    row = np.asarray(cotangent, np.float64)[..., None, :]
+    return StepGradient((row @ A)[..., 0, :], (row @ B)[..., 0, :])
+
+
+def _difference_one_step(m: mujoco.MjModel, d: mujoco.MjData) -> tuple[Floats, Floats]:
+    """A and B of one `mj_step` at the state in `d`, which is left unchanged."""
+    nx = 2 * m.nv + m.na
+    if int(m.opt.integrator) != int(mujoco.mjtIntegrator.mjINT_RK4):
+        A, B = np.empty((nx, nx)), np.empty((nx, m.nu))
+        mujoco.mjd_transitionFD(m, d, DIFFERENCE_STEP, True, A, B if m.nu else None, None, None)
+        return A, B
+    point = _Point(m, d)
+    A = np.stack([point.state_column(d, i) for i in range(nx)], axis=1)
+    columns = [point.ctrl_column(d, i) for i in range(m.nu)]
+    B = np.stack(columns, axis=1) if columns else np.zeros((nx, 0))
+    point.restore(d)
+    return A, B
+
+
+class _Point:
+    """A state and control around which `mj_step` is differenced."""
+
+    def __init__(self, m: mujoco.MjModel, d: mujoco.MjData) -> None:
+        self.m = m
+        self.time = d.time
+        self.qpos, self.qvel, self.act = d.qpos.copy(), d.qvel.copy(), d.act.copy()
+        self.ctrl, self.warmstart = d.ctrl.copy(), d.qacc_warmstart.copy()
+
+    def restore(self, d: mujoco.MjData) -> None:
+        d.time = self.time
+        d.qpos[:], d.qvel[:], d.act[:] = self.qpos, self.qvel, self.act
+        d.ctrl[:], d.qacc_warmstart[:] = self.ctrl, self.warmstart
+
+    def state_column(self, d: mujoco.MjData, index: int) -> Floats:
+        ends = [self._state_nudged(d, index, sign * DIFFERENCE_STEP) for sign in (-1, 1)]
+        return self._difference(ends[0], ends[1], 2 * DIFFERENCE_STEP)
+
+    def ctrl_column(self, d: mujoco.MjData, index: int) -> Floats:
+        low, high = self.ctrl[index] - DIFFERENCE_STEP, self.ctrl[index] + DIFFERENCE_STEP
+        clamped = not int(self.m.opt.disableflags) & int(mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL)
+        if self.m.actuator_ctrllimited[index] and clamped:
+            inside = np.clip([low, high], *self.m.actuator_ctrlrange[index])
+            # Beyond the range both ends clip to the same value: the true derivative there is zero.
+            low, high = inside if inside[1] > inside[0] else (low, high)
+        return self._difference(self._ctrl_set(d, index, low), self._ctrl_set(d, index, high), high - low)
+
+    def _state_nudged(self, d: mujoco.MjData, index: int, amount: float) -> State:
+        self.restore(d)
+        nv = self.m.nv
+        if index < nv:
+            direction = np.zeros(nv)
+            direction[index] = amount
+            mujoco.mj_integratePos(self.m, d.qpos, direction, 1.0)
+        elif index < 2 * nv:
+            d.qvel[index - nv] += amount
+        else:
+            d.act[index - 2 * nv] += amount
+        return self._stepped(d)
+
+    def _ctrl_set(self, d: mujoco.MjData, index: int, value: float) -> State:
+        self.restore(d)
+        d.ctrl[index] = value
+        return self._stepped(d)
+
+    def _stepped(self, d: mujoco.MjData) -> State:
+        mujoco.mj_step(self.m, d)
+        return State(d.qpos.copy(), d.qvel.copy(), d.act.copy())
+
+    def _difference(self, low: State, high: State, width: float) -> Floats:
+        dqpos = np.empty(self.m.nv)
+        mujoco.mj_differentiatePos(self.m, dqpos, width, low.qpos, high.qpos)
+        return np.concatenate([dqpos, (high.qvel - low.qvel) / width, (high.act - low.act) / width])
