@@ -1,0 +1,27 @@
+"""Settings of every test: one import name for the package, and one torch thread."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+
+import gradgym as gradgym  # registers the environments, whichever test file runs alone
+
+ROOT = Path(__file__).parent.parent
+
+torch.set_num_threads(1)  # small tensors are faster, and sums do not depend on the machine
+
+
+class RootIsNoTestPackage:
+    """pytest would import the root's `__init__.py` again, under the name of the clone's folder."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(RootIsNoTestPackage())
