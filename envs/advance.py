@@ -57,7 +57,9 @@ def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients |
     )
 
 
-def begin(task: Task, rngs: list[np.random.Generator]) -> tuple[TaskState, NDArray[np.float32], dict[str, NDArray[Any]]]:
+def begin(
+    task: Task, rngs: list[np.random.Generator]
+) -> tuple[TaskState, NDArray[np.float32], dict[str, NDArray[Any]]]:
     """Start states for some generators, their observations (N, n_obs) and infos."""
     state = task.initial(rngs)
     return state, observe(task, state), _state_info(task, state)

@@ -70,7 +70,9 @@ def _output_derivatives(
     def leaf(x: Tensor) -> Tensor:
         return x.repeat(rows, *(1 for _ in x.shape)).requires_grad_()
 
-    after = TaskState(task.model, *map(leaf, (next_state.qpos, next_state.qvel, next_state.act)), repeated(next_state.time))
+    after = TaskState(
+        task.model, *map(leaf, (next_state.qpos, next_state.qvel, next_state.act)), repeated(next_state.time)
+    )
     if full:
         before = TaskState(task.model, *map(leaf, (state.qpos, state.qvel, state.act)), repeated(state.time))
     else:

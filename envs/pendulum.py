@@ -108,8 +108,8 @@ def pendulum_mjcf(constants: PendulumConstants) -> str:
     <motor gear="{constants.torque_limit}" ctrllimited="true" ctrlrange="-1 1"/>
   </default>
   <asset>
-    <texture name="sky" type="skybox" builtin="gradient" rgb1="0.75 0.82 0.9" rgb2="0.95 0.96 0.98" width="64" height="64"/>
-    <texture name="grid" type="2d" builtin="checker" rgb1="0.25 0.3 0.35" rgb2="0.3 0.36 0.42" width="256" height="256"/>
+    <texture name="sky" type="skybox" builtin="gradient" rgb1="0.75 0.82 0.9" rgb2="1 1 1" width="64" height="64"/>
+    <texture name="grid" type="2d" builtin="checker" rgb1="0.25 0.3 0.35" rgb2="0.3 0.36 0.4" width="64" height="64"/>
     <material name="grid" texture="grid" texrepeat="8 8"/>
   </asset>
   <worldbody>

@@ -98,9 +98,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._show()
         return obs, _masked(info, np.ones(self.num_envs, bool))
 
-    def step(
-        self, actions: ArrayLike
-    ) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
+    def step(self, actions: ArrayLike) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
         """Applies actions (num_envs, n_act); ValueError if their shape is wrong or one is not finite."""
         batch = read_action(type(self.task).__name__, actions, self.action_space.shape or ())
         done = advance(self.task, self.state, batch, self.gradients)
@@ -112,7 +110,9 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._show()
         return result
 
-    def _finish_next_step(self, done: Transition) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
+    def _finish_next_step(
+        self, done: Transition
+    ) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
         """Environments whose episode ended in the step before only reset; their action is not used."""
         resetting = self._ended
         moved = ~resetting
@@ -124,7 +124,9 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._ended = terminated | truncated
         return done.obs, reward, terminated, truncated, info
 
-    def _finish_same_step(self, done: Transition) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
+    def _finish_same_step(
+        self, done: Transition
+    ) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
         """Environments whose episode ends restart at once; what ended goes to final_obs and final_info."""
         ended = done.terminated | done.truncated
         info = _masked(done.info, ~ended)
@@ -148,8 +150,8 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         scattered = initial.map(lambda x: x[torch.from_numpy(spread)])
         self._state = self.state.where(torch.from_numpy(~rows), scattered)
         for name, values in initial_info.items():
-            info[name][indices] = values
-            info[f"_{name}"][indices] = True
+            info.setdefault(name, np.zeros((self.num_envs, *values.shape[1:]), values.dtype))[indices] = values
+            info.setdefault(f"_{name}", np.zeros(self.num_envs, bool))[indices] = True
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """A frame (480, 480, 3) of each environment for "rgb_array"; "human" shows the first one."""
@@ -183,8 +185,13 @@ def _all_info(done: Transition) -> dict[str, Any]:
 
 
 def _masked(info: dict[str, Any], rows: Rows) -> dict[str, Any]:
-    """Gymnasium's form of vector infos: fresh arrays that are zero off `rows`, and `_name` masks."""
+    """Gymnasium's form of vector infos: fresh arrays that are zero off `rows`, and `_name` masks.
+
+    Nothing where no row has an entry.
+    """
     masked: dict[str, Any] = {}
+    if not rows.any():
+        return masked
     for name, value in info.items():
         if isinstance(value, dict):
             masked[name] = _masked(value, rows)

@@ -68,9 +68,7 @@ class _Batch:
                 raise ValueError(f"{name} has shape {array.shape}, expected (..., {size})")
         self.shape = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
         self.worlds = int(np.prod(self.shape))
-        self._flat = [
-            np.broadcast_to(a, (*self.shape, a.shape[-1])).reshape(self.worlds, a.shape[-1]) for a in arrays
-        ]
+        self._flat = [np.broadcast_to(a, (*self.shape, a.shape[-1])).reshape(self.worlds, a.shape[-1]) for a in arrays]
 
     def load_each(self, m: mujoco.MjModel, d: mujoco.MjData) -> Iterator[int]:
         """Puts each world in turn into `d` and yields its index."""
@@ -151,9 +149,7 @@ def step_jacobian(model: Model, state: State, ctrl: ArrayLike, n_steps: int = 1)
     return StepJacobian(batch.unflatten(result.A), batch.unflatten(result.B))
 
 
-def step_vjp(
-    model: Model, state: State, ctrl: ArrayLike, cotangent: ArrayLike, n_steps: int = 1
-) -> StepGradient:
+def step_vjp(model: Model, state: State, ctrl: ArrayLike, cotangent: ArrayLike, n_steps: int = 1) -> StepGradient:
     """Pulls a cotangent (..., nx) of the next state back to state and control."""
     A, B = step_jacobian(model, state, ctrl, n_steps)
     row = np.asarray(cotangent, np.float64)[..., None, :]

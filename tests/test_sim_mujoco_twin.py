@@ -115,9 +115,7 @@ def test_jacobian_is_the_derivative_of_step(model, n_steps):
     rng, h = np.random.default_rng(2), 3e-5
     for _ in range(4):
         dx, du = rng.normal(size=A.shape[0]), rng.normal(size=model.nu)
-        ends = [
-            mujoco_twin.step(model, moved(model, state, s * h * dx), ctrl + s * h * du, n_steps) for s in (-1, 1)
-        ]
+        ends = [mujoco_twin.step(model, moved(model, state, s * h * dx), ctrl + s * h * du, n_steps) for s in (-1, 1)]
         expected = difference(model, ends[0], ends[1], 2 * h)
         np.testing.assert_allclose(A @ dx + B @ du, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
 

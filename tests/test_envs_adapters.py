@@ -1,0 +1,277 @@
+"""The adapters: Gymnasium's and SB3's contracts, autoreset, errors, divergence, pickling, processes."""
+
+import os
+import pickle
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+from stable_baselines3.common.vec_env import SubprocVecEnv
+
+from gradgym.envs.single import TaskEnv
+from gradgym.envs.vector import TaskVectorEnv
+
+PENDULUM = "gradgym/NLinkPendulum-v0"
+ALL = [spec.id for spec in gymnasium.registry.values() if spec.namespace == "gradgym"]
+
+
+@pytest.mark.parametrize("backend", ["sim", "mujoco"])
+@pytest.mark.parametrize("gradients", [None, "action", "full"])
+@pytest.mark.parametrize("env_id", ALL)
+# Positions and velocities have no bounds, as in Gymnasium's own MuJoCo environments.
+@pytest.mark.filterwarnings("ignore:.*A Box observation space (min|max)imum value is -?infinity")
+@pytest.mark.filterwarnings("error")
+def test_checkers_pass(env_id, gradients, backend):
+    env = gymnasium.make(env_id, gradients=gradients, backend=backend)
+    check_env(env.unwrapped, skip_render_check=True)  # "human" needs a display; frames have their own test
+    sb3_check_env(env)
+
+
+@pytest.mark.parametrize("env_id", ALL)
+def test_registered_length_is_the_tasks(env_id):
+    env = gymnasium.make(env_id)
+    assert env.spec.max_episode_steps == env.unwrapped.task.episode_steps
+    assert gymnasium.make_vec(env_id, num_envs=2).spec.max_episode_steps == env.unwrapped.task.episode_steps
+
+
+@pytest.mark.parametrize("env_id", ALL)
+def test_equal_seeds_and_actions_give_equal_episodes(env_id):
+    def episode() -> list:
+        env = gymnasium.make(env_id, gradients="full")
+        env.action_space.seed(3)
+        steps = [env.reset(seed=5)[0]]
+        for _ in range(30):
+            obs, reward, *_, info = env.step(env.action_space.sample())
+            steps += [obs, reward, *info["gradients"].values()]
+        return steps
+
+    for a, b in zip(episode(), episode(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_make_vec_is_native():
+    envs = gymnasium.make_vec(PENDULUM, num_envs=3, n_links=2)
+    assert isinstance(envs.unwrapped, TaskVectorEnv)
+    assert envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    assert envs.action_space.shape == (3, 2)
+    assert envs.max_return == pytest.approx(2.0)
+
+
+def assert_equal_info(found: dict, expected: dict) -> None:
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        if isinstance(value, dict):
+            assert_equal_info(found[key], value)
+        elif value.dtype == object:
+            for a, b in zip(found[key], value, strict=True):
+                assert (a is None) == (b is None)
+                np.testing.assert_allclose(a, b, atol=1e-6) if b is not None else None
+        else:
+            np.testing.assert_allclose(found[key], value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("limit", [100, 37])
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_native_vector_environment_equals_gymnasiums(mode, limit):
+    """Observations, rewards, flags and infos of `SyncVectorEnv` around single environments."""
+    native = TaskVectorEnv(
+        "gradgym.envs.pendulum:NLinkPendulum", 3, n_links=2, max_episode_steps=limit, autoreset_mode=mode
+    )
+    reference = SyncVectorEnv(
+        [lambda: gymnasium.make(PENDULUM, n_links=2, max_episode_steps=limit)] * 3, autoreset_mode=mode
+    )
+    obs, info = native.reset(seed=4)
+    expected_obs, expected_info = reference.reset(seed=4)
+    np.testing.assert_array_equal(obs, expected_obs)
+    assert_equal_info(info, expected_info)
+    rng = np.random.default_rng(0)
+    for _ in range(2 * limit + 5):
+        actions = rng.uniform(-1, 1, (3, 2))
+        found, expected = native.step(actions), reference.step(actions)
+        for a, b in zip(found[:4], expected[:4], strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        assert_equal_info(found[4], expected[4])
+
+
+class OneFails:
+    """Replaces a task's transition: some rows of every step come out as NaN."""
+
+    def __init__(self, task, rows):
+        self.transition, self.rows = task.transition, rows
+
+    def __call__(self, state, action):
+        following = self.transition(state, action)
+        following.qvel[self.rows] = torch.nan
+        return following
+
+
+@pytest.mark.parametrize("backend", ["sim", "mujoco"])
+def test_divergence_ends_the_episode_without_nan(backend, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file in the current directory
+    env = gymnasium.make(PENDULUM, n_links=5, gradients="full", backend=backend).unwrapped
+    env.reset(seed=0)
+    env.step(np.zeros(5))
+    env.state.qvel[:] = torch.tensor([3e9, -2e9, 1e9, 3e9, 2e9])
+    obs, reward, terminated, truncated, info = env.step(np.ones(5))
+    assert terminated
+    assert info["diverged"] is True
+    assert not truncated
+    assert np.isfinite(obs).all()
+    assert np.isfinite(reward)
+    for array in info["gradients"].values():
+        np.testing.assert_array_equal(array, 0.0)
+    env.reset()
+    *_, info = env.step(np.zeros(5))
+    assert info["diverged"] is False
+    assert info["gradients"]["dobs_daction"].any()
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_one_divergence_leaves_the_other_environments_alone(mode):
+    envs = gymnasium.make_vec(PENDULUM, num_envs=3, n_links=2, gradients="action", autoreset_mode=mode)
+    other = gymnasium.make_vec(PENDULUM, num_envs=3, n_links=2, gradients="action", autoreset_mode=mode)
+    envs.reset(seed=0)
+    other.reset(seed=0)
+    actions = np.full((3, 2), 0.5)
+    envs.step(actions)
+    other.step(actions)
+    task = envs.unwrapped.task
+    task.transition = OneFails(task, [1])
+    obs, reward, terminated, _, info = envs.step(actions)
+    expected = other.step(actions)
+    np.testing.assert_array_equal(terminated, [False, True, False])
+    record = info["final_info"] if mode is AutoresetMode.SAME_STEP else info
+    assert record["diverged"][1]
+    assert not info["diverged"][[0, 2]].any()
+    np.testing.assert_array_equal(info["gradients"]["dobs_daction"][1], 0.0)
+    np.testing.assert_array_equal(obs[[0, 2]], expected[0][[0, 2]])
+    np.testing.assert_array_equal(reward[[0, 2]], expected[1][[0, 2]])
+    for key in ("dobs_daction", "dreward_daction"):
+        np.testing.assert_allclose(info["gradients"][key][[0, 2]], expected[4]["gradients"][key][[0, 2]], rtol=1e-12)
+    del task.transition
+    obs = envs.step(actions)[0]
+    assert np.isfinite(obs).all()
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (np.array([0.0, np.nan]), r"NLinkPendulum: action is not finite at index \(1,\): nan"),
+        (np.array([np.inf, 0.0]), r"NLinkPendulum: action is not finite at index \(0,\): inf"),
+        (np.zeros(3), r"NLinkPendulum: action has shape \(3,\), expected \(2,\)"),
+        (np.zeros((1, 2)), r"NLinkPendulum: action has shape \(1, 2\), expected \(2,\)"),
+    ],
+)
+def test_bad_actions_are_named(action, message):
+    env = gymnasium.make(PENDULUM, n_links=2, disable_env_checker=True)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=message):
+        env.step(action)
+
+
+def test_bad_vector_actions_are_named():
+    envs = gymnasium.make_vec(PENDULUM, num_envs=2, n_links=2)
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match=r"action has shape \(2,\), expected \(2, 2\)"):
+        envs.step(np.zeros(2))
+    with pytest.raises(ValueError, match=r"not finite at index \(1, 0\)"):
+        envs.step(np.array([[0.0, 0.0], [np.nan, 0.0]]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backend": "bullet"}, "backend='bullet': choose one of 'sim', 'mujoco'"),
+        ({"render_mode": "ascii"}, "render_mode='ascii': choose None, 'human' or 'rgb_array'"),
+    ],
+)
+def test_bad_options_are_named(arguments, message):
+    for adapter in (TaskEnv, TaskVectorEnv):
+        with pytest.raises(ValueError, match=message):
+            adapter("gradgym.envs.pendulum:NLinkPendulum", **arguments)
+
+
+def test_stepping_before_reset_is_refused():
+    for env in (TaskEnv("gradgym.envs.pendulum:NLinkPendulum"), gymnasium.make_vec(PENDULUM, num_envs=1)):
+        with pytest.raises(gymnasium.error.ResetNeeded):
+            env.step(np.zeros(env.action_space.shape))
+
+
+def test_a_pickled_environment_continues_where_it_was():
+    env = gymnasium.make(PENDULUM, n_links=3, gradients="full")
+    env.reset(seed=0)
+    for _ in range(10):
+        env.step(np.full(3, 0.3))
+    copy = pickle.loads(pickle.dumps(env))
+    for _ in range(5):
+        a, b = env.step(np.full(3, -0.2)), copy.step(np.full(3, -0.2))
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[4]["gradients"]["dobs_dstate"], b[4]["gradients"]["dobs_dstate"])
+
+
+def test_seeds_of_a_vector_environment():
+    envs = gymnasium.make_vec(PENDULUM, num_envs=2)
+    envs.reset(seed=[3, None])
+    with pytest.raises(ValueError, match="3 seeds for num_envs=2"):
+        envs.reset(seed=[1, 2, 3])
+
+
+def make_pendulum() -> gymnasium.Env:
+    return gymnasium.make("gradgym:" + PENDULUM, n_links=2, gradients="action")
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_subprocesses_return_what_one_process_does(start_method):
+    single = make_pendulum()
+    expected_obs, _ = single.reset(seed=0)
+    single.step(np.zeros(2))  # numba and torch are in use before the fork
+    single.reset(seed=0)
+    envs = SubprocVecEnv([make_pendulum, make_pendulum], start_method=start_method)
+    try:
+        envs.seed(0)
+        np.testing.assert_array_equal(envs.reset()[0], expected_obs)
+        for t in range(100):
+            action = np.full(2, np.sin(t), np.float32)
+            obs, rewards, dones, infos = envs.step(np.tile(action, (2, 1)))
+            expected = single.step(action)
+            assert rewards[0] == pytest.approx(expected[1], rel=1e-6)
+            np.testing.assert_array_equal(
+                infos[1]["gradients"]["dobs_daction"], expected[4]["gradients"]["dobs_daction"]
+            )
+        assert dones.all()
+        assert infos[0]["TimeLimit.truncated"]
+        np.testing.assert_array_equal(infos[0]["terminal_observation"], expected[0])
+        np.testing.assert_array_equal(obs[0], expected_obs)
+    finally:
+        envs.close()
+
+
+def test_frames_show_the_state():
+    env = gymnasium.make(PENDULUM, n_links=2, render_mode="rgb_array")
+    env.reset(seed=0)
+    first = env.render()
+    assert first.shape == (480, 480, 3)
+    assert first.dtype == np.uint8
+    for _ in range(20):
+        env.step(np.zeros(2))
+    assert np.abs(env.render().astype(int) - first).sum() > 1000
+    env.close()
+    envs = gymnasium.make_vec(PENDULUM, num_envs=2, n_links=2, render_mode="rgb_array")
+    envs.reset(seed=0)
+    frames = envs.render()
+    assert len(frames) == 2
+    np.testing.assert_allclose(frames[1].astype(int), first, atol=3)
+    envs.close()
+
+
+@pytest.mark.skipif("DISPLAY" in os.environ, reason="there is a display")
+def test_a_window_without_a_display_is_refused(monkeypatch):
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    env = gymnasium.make(PENDULUM, render_mode="human")
+    with pytest.raises(RuntimeError, match="needs a display"):
+        env.reset(seed=0)

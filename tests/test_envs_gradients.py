@@ -1,0 +1,286 @@
+"""The gradient contract against central differences of whole environment steps."""
+
+from dataclasses import dataclass
+
+import gymnasium
+import mujoco
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+
+from gradgym.envs.advance import advance
+from gradgym.envs.gradients import transition_gradients
+from gradgym.envs.pendulum import NLinkPendulum
+from gradgym.envs.tangent import qpos_to_tangent
+from gradgym.envs.task import Task, TaskState
+from gradgym.sim import Model, State
+
+PENDULUM = "gradgym/NLinkPendulum-v0"
+ACTION_KEYS = {"dobs_daction", "dreward_daction"}
+FULL_KEYS = ACTION_KEYS | {"dobs_dstate", "dreward_dstate", "dstate_dstate", "dstate_daction"}
+# MuJoCo's Jacobians are themselves differences, good to about 1e-8 of their greatest entry.
+TOLERANCE = {"sim": 1e-6, "mujoco": 1e-5}
+
+TUMBLER = """
+<mujoco>
+  <option timestep="0.01" gravity="0 0 -9.8"/>
+  <default><geom contype="0" conaffinity="0"/></default>
+  <worldbody>
+    <body>
+      <freejoint/>
+      <geom type="box" size="0.2 0.1 0.05"/>
+      <body pos="0.2 0 0">
+        <joint name="ball" type="ball"/>
+        <geom type="capsule" fromto="0 0 0 0.3 0 0.1" size="0.03"/>
+        <body pos="0.3 0 0">
+          <joint name="hinge" axis="0 1 0" damping="0.1"/>
+          <geom type="capsule" fromto="0 0 0 0.2 0 0" size="0.02"/>
+          <site name="tip" pos="0.2 0 0"/>
+        </body>
+      </body>
+    </body>
+  </worldbody>
+  <actuator>
+    <motor joint="hinge" gear="2"/>
+    <general joint="hinge" dyntype="filter" dynprm="0.05" gainprm="3"/>
+  </actuator>
+</mujoco>"""
+
+
+@dataclass(frozen=True)
+class TumblerConstants:
+    cost: float = 0.3
+
+
+class Tumbler(Task):
+    """A task with quaternions, activations, substeps, a scaled action, and a reward of everything."""
+
+    n_substeps = 3
+    episode_steps = 10
+
+    def __init__(self, backend: str = "sim") -> None:
+        super().__init__(Model.from_xml_string(TUMBLER), TumblerConstants(), backend)
+        n_obs = self.model.nq + self.model.nv + self.model.na + 3
+        self.observation_space = spaces.Box(-np.inf, np.inf, (n_obs,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
+
+    def control(self, action):
+        # Two controls from three actions, not component by component.
+        a = super().control(action)
+        return torch.stack([a[..., 0] * a[..., 1], 2.0 * a[..., 2]], dim=-1)
+
+    def observation(self, state, rng=None, params=None):
+        return torch.cat([state.qpos, state.qvel.sin(), state.act, state.kinematics.site_xpos[..., 0, :]], dim=-1)
+
+    def reward_terms(self, state, action, next_state):
+        tips = [s.kinematics.site_xpos[..., 0, :] for s in (state, next_state)]
+        turned = (state.qpos[..., 3:7] * next_state.qpos[..., 3:7]).sum(-1)
+        return {
+            "tip": ((tips[1] - tips[0]) * tips[0]).sum(-1),
+            "turned": turned * state.act[..., 0] * next_state.qvel[..., 0],
+            "cost": -self.constants.cost * action.square().sum(-1) * state.qvel[..., 1],
+        }
+
+
+TASKS = {
+    "pendulum-1": lambda backend: NLinkPendulum(1, backend),
+    "pendulum-5": lambda backend: NLinkPendulum(5, backend),
+    "tumbler": Tumbler,
+}
+
+
+def random_transitions(task: Task, batch: int, seed: int = 0) -> tuple[TaskState, torch.Tensor]:
+    """States off the start, at various times, the last of them at the episode's last step."""
+    rng, model = np.random.default_rng(seed), task.model
+    qpos = np.tile(model.initial_state().qpos, (batch, 1))
+    for row in qpos:
+        mujoco.mj_integratePos(model.mj_model, row, rng.normal(size=model.nv), 1.0)
+    time = torch.from_numpy(rng.integers(0, task.episode_steps - 2, batch))
+    time[-1] = task.episode_steps - 1
+    velocities, activations = (torch.from_numpy(rng.normal(size=(batch, n))) for n in (model.nv, model.na))
+    state = TaskState(model, torch.from_numpy(qpos), velocities, activations, time)
+    return state, torch.from_numpy(rng.uniform(-0.9, 0.9, (batch, *task.action_space.shape)))
+
+
+def moved(task: Task, state: TaskState, tangent: np.ndarray) -> TaskState:
+    """Every state of the batch moved along one tangent vector (nx)."""
+    nv, qpos = task.model.nv, state.qpos.numpy().copy()
+    for row in qpos:
+        mujoco.mj_integratePos(task.model.mj_model, row, tangent[:nv].copy(), 1.0)
+    by = torch.from_numpy(tangent)
+    return TaskState(
+        task.model, torch.from_numpy(qpos), state.qvel + by[nv : 2 * nv], state.act + by[2 * nv :], state.time
+    )
+
+
+def outputs(task: Task, state: TaskState, action: torch.Tensor) -> dict:
+    following = task.transition(state, action)
+    return {
+        "dobs": task.observation(following).numpy(),
+        "dreward": task.reward(state, action, following).numpy(),
+        "dstate": following,
+    }
+
+
+def difference(task: Task, low: dict, high: dict, width: float) -> dict[str, np.ndarray]:
+    found = {name: (high[name] - low[name]) / width for name in ("dobs", "dreward")}
+    a, b = low["dstate"].numpy(), high["dstate"].numpy()
+    dqpos = np.empty(a.qvel.shape)
+    for row, qa, qb in zip(dqpos, a.qpos, b.qpos, strict=True):
+        mujoco.mj_differentiatePos(task.model.mj_model, row, width, qa, qb)
+    found["dstate"] = np.concatenate([dqpos, (b.qvel - a.qvel) / width, (b.act - a.act) / width], axis=-1)
+    return found
+
+
+@pytest.mark.parametrize("backend", ["sim", "mujoco"])
+@pytest.mark.parametrize("name", TASKS)
+def test_full_gradients_are_those_of_differences(name, backend):
+    task, h = TASKS[name](backend), 1e-5
+    state, action = random_transitions(task, 4)
+    found = transition_gradients(task, state, action, task.transition(state, action), "full")
+    assert set(found) == FULL_KEYS
+
+    n_act, nx = action.shape[1], 2 * task.model.nv + task.model.na
+    expected = {key: np.empty_like(array) for key, array in found.items()}
+    for i in range(n_act):
+        nudge = h * torch.eye(n_act, dtype=torch.float64)[i]
+        ends = [outputs(task, state, action + s * nudge) for s in (-1, 1)]
+        for key, value in difference(task, ends[0], ends[1], 2 * h).items():
+            expected[f"{key}_daction"][..., i] = value
+    for i in range(nx):
+        ends = [outputs(task, moved(task, state, s * h * np.eye(nx)[i]), action) for s in (-1, 1)]
+        for key, value in difference(task, ends[0], ends[1], 2 * h).items():
+            expected[f"{key}_dstate"][..., i] = value
+    for key, array in found.items():
+        assert array.dtype == np.float64
+        np.testing.assert_allclose(array, expected[key], atol=TOLERANCE[backend] * max(1, np.abs(expected[key]).max()))
+
+
+@pytest.mark.parametrize("n_links", [1, 4])
+def test_both_backends_give_the_same_gradients(n_links):
+    tasks = [NLinkPendulum(n_links, backend) for backend in ("sim", "mujoco")]
+    state, action = random_transitions(tasks[0], 3)
+    ours, theirs = (transition_gradients(t, state, action, t.transition(state, action), "full") for t in tasks)
+    for key in FULL_KEYS:
+        np.testing.assert_allclose(ours[key], theirs[key], atol=1e-6 * max(1.0, np.abs(theirs[key]).max()))
+
+
+@pytest.mark.parametrize("backend", ["sim", "mujoco"])
+def test_info_holds_the_gradient_by_the_action_given_to_step(backend):
+    """Differences of env.step itself, by replaying the episode; float32 observations bound the accuracy."""
+    actions = np.random.default_rng(0).uniform(-0.8, 0.8, (100, 2))
+
+    def last_step(change: np.ndarray):
+        env = gymnasium.make(PENDULUM, n_links=2, gradients="action", backend=backend)
+        env.reset(seed=0)
+        for action in actions[:-1]:
+            env.step(action.astype(np.float32))
+        return env.step((actions[-1] + change).astype(np.float64))
+
+    _, _, _, truncated, info = last_step(np.zeros(2))
+    assert truncated
+    h = 0.05
+    for i in range(2):
+        high, low = last_step(h * np.eye(2)[i]), last_step(-h * np.eye(2)[i])
+        by_difference = (high[0].astype(np.float64) - low[0]) / (2 * h)
+        np.testing.assert_allclose(info["gradients"]["dobs_daction"][:, i], by_difference, atol=2e-4)
+        reward_difference = (float(high[1]) - float(low[1])) / (2 * h)
+        assert info["gradients"]["dreward_daction"][i] == pytest.approx(reward_difference, abs=2e-4)
+
+
+@pytest.mark.parametrize(("gradients", "keys"), [(None, None), ("action", ACTION_KEYS), ("full", FULL_KEYS)])
+def test_keys_shapes_and_no_gradients_from_reset(gradients, keys):
+    env = gymnasium.make(PENDULUM, n_links=3, gradients=gradients)
+    _, info = env.reset(seed=0)
+    assert "gradients" not in info
+    info = env.step(np.zeros(3, np.float32))[-1]
+    assert set(info.get("gradients", ())) == (keys or set())
+    shapes = {"dobs": (16,), "dreward": (), "dstate": (6,), "daction": (3,)}
+    for key, array in info.get("gradients", {}).items():
+        numerator, denominator = key.split("_")
+        assert array.shape == shapes[numerator] + shapes[denominator]
+
+
+def test_arrays_are_not_shared_between_calls():
+    env = gymnasium.make(PENDULUM, n_links=2, gradients="full")
+    env.reset(seed=0)
+    first = env.step(np.zeros(2, np.float32))[-1]["gradients"]
+    kept = {key: array.copy() for key, array in first.items()}
+    second = env.step(np.full(2, 0.5, np.float32))[-1]["gradients"]
+    for a in first.values():
+        assert not any(np.shares_memory(a, b) for b in second.values())
+    for key in kept:
+        np.testing.assert_array_equal(first[key], kept[key])
+        first[key].fill(np.nan)  # writable, and nothing of the environment is behind it
+    assert all(np.isfinite(x).all() for x in env.step(np.zeros(2, np.float32))[-1]["gradients"].values())
+
+
+@pytest.mark.parametrize("backend", ["sim", "mujoco"])
+def test_clipping_has_the_inner_derivative_on_the_bound_and_none_beyond(backend):
+    task = NLinkPendulum(2, backend)
+    state, _ = random_transitions(task, 1)
+
+    def gradient(a: float, key: str = "dobs_daction") -> np.ndarray:
+        return advance(task, state, torch.full((1, 2), a, dtype=torch.float64), "action").gradients[key][0]
+
+    # The dynamics is affine in the torque, so one Euler step's velocities are too.
+    inside = gradient(0.5)[:2]
+    np.testing.assert_allclose(gradient(1.0)[:2], inside, atol=1e-6)
+    np.testing.assert_allclose(gradient(-1.0)[:2], inside, atol=1e-6)
+    assert np.abs(inside).max() > 0.1
+    np.testing.assert_array_equal(gradient(1.01), 0.0)
+    np.testing.assert_array_equal(gradient(1.01, "dreward_daction"), 0.0)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_at_autoreset_gradients_belong_to_the_transition_that_ended(mode):
+    envs = gymnasium.make_vec(PENDULUM, num_envs=2, n_links=2, gradients="action", autoreset_mode=mode)
+    single = gymnasium.make(PENDULUM, n_links=2, gradients="action")
+    _, info = envs.reset(seed=0)
+    assert "gradients" not in info
+    single.reset(seed=0)
+    rng = np.random.default_rng(1)
+    for t in range(103):
+        actions = rng.uniform(-1, 1, (2, 2))
+        *_, info = envs.step(actions)
+        if mode is AutoresetMode.NEXT_STEP and t == 100:
+            assert "gradients" not in info
+            single.reset()
+            continue
+        expected = single.step(actions[0])[-1]["gradients"]
+        assert info["_gradients"].all()
+        for key in ACTION_KEYS:
+            np.testing.assert_allclose(info["gradients"][key][0], expected[key], rtol=1e-12, atol=1e-14)
+        if mode is AutoresetMode.SAME_STEP and t == 99:
+            final = info["final_info"]["gradients"]
+            np.testing.assert_array_equal(final["dobs_daction"], info["gradients"]["dobs_daction"])
+            assert not np.shares_memory(final["dobs_daction"], info["gradients"]["dobs_daction"])
+            single.reset()
+
+
+def test_qpos_gradient_in_tangent_coordinates_follows_mujoco():
+    model = Model.from_xml_string(TUMBLER)
+    rng, h = np.random.default_rng(4), 1e-6
+    qpos = model.initial_state().qpos.copy()
+    mujoco.mj_integratePos(model.mj_model, qpos, rng.normal(size=model.nv), 1.0)
+    weights = rng.normal(size=(2, model.nq))  # f(q) = w . q, so the gradient by qpos is w
+    found = qpos_to_tangent(model, qpos, weights)
+    assert found.shape == (2, model.nv)
+    for i in range(model.nv):
+        ends = []
+        for sign in (-1, 1):
+            end = qpos.copy()
+            mujoco.mj_integratePos(model.mj_model, end, sign * h * np.eye(model.nv)[i], 1.0)
+            ends.append(weights @ end)
+        np.testing.assert_allclose(found[:, i], (ends[1] - ends[0]) / (2 * h), atol=1e-8)
+
+
+def test_unknown_level_is_refused():
+    with pytest.raises(ValueError, match="gradients='both': choose None, 'action' or 'full'"):
+        gymnasium.make(PENDULUM, gradients="both")
+
+
+def test_initial_state_type():
+    assert isinstance(NLinkPendulum(2).initial([np.random.default_rng(0)]).numpy(), State)
