@@ -88,7 +88,7 @@ def _state_info(task: Task, state: TaskState) -> dict[str, NDArray[Any]]:
 def _is_finite(state: TaskState) -> NDArray[np.bool_]:
     """Whether each state (N,) is made of finite numbers of sane size; False for NaN."""
     numbers = np.concatenate(state.numpy(), axis=-1)
-    return (np.abs(numbers) < MAX_STATE).all(axis=-1)
+    return np.all(np.abs(numbers) < MAX_STATE, axis=-1)
 
 
 def _zero_unless_finite(derivatives: dict[str, NDArray[np.float64]], diverged: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from .gradients import Gradients, check_gradients
 from .rendering import RENDER_MODES, StateRenderer, check_render_mode
 from .task import Task, TaskState
 
-Observation = NDArray[np.float32]
+Observation = NDArray[Any]  # float32, (n_obs,)
 
 
 class TaskEnv(gymnasium.Env[Observation, ArrayLike]):

@@ -5,6 +5,7 @@ A task is Gymnasium's functional environment written in torch over batched state
 In shapes `...` stands for the leading batch axes. Tensors are float64.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,15 +57,15 @@ class TaskState:
         return State(self.qpos.numpy(), self.qvel.numpy(), self.act.numpy())
 
 
-class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, Any]):
-    """Base class: a task defines `initial`, `observation`, `reward_terms` and, if it has one, `terminal`.
+class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
+    """Base class: a task defines `observation`, `reward_terms`, and where needed `initial` and `terminal`.
 
     Constants are baked into the model, so a task has one set of them, `constants`; FuncEnv's
     `params` arguments stay None, and `rng` is used by `initial` only.
     """
 
-    observation_space: spaces.Box
-    action_space: spaces.Box
+    observation_space: spaces.Box  # pyright: ignore[reportIncompatibleVariableOverride] (always a vector)
+    action_space: spaces.Box  # pyright: ignore[reportIncompatibleVariableOverride]
     episode_steps: int
     n_substeps: int = 1
     max_return: float | None = None
@@ -117,9 +118,13 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, Any]):
             stepped = (torch.from_numpy(x) for x in numbers)
         return TaskState(self.model, *stepped, state.time + 1)
 
+    @abstractmethod
+    def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
+        """What the agent sees of a state, (..., n_obs)."""
+
+    @abstractmethod
     def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
         """The summands of the reward by name, each (...)."""
-        raise NotImplementedError(f"{type(self).__name__} must define reward_terms")
 
     def reward(
         self, state: TaskState, action: Tensor, next_state: TaskState, rng: Any = None, params: None = None

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -19,6 +20,14 @@ PENDULUM = "gradgym/NLinkPendulum-v0"
 ALL = [spec.id for spec in gymnasium.registry.values() if spec.namespace == "gradgym"]
 
 
+def make(**options: Any) -> Any:
+    return gymnasium.make(PENDULUM, **options)
+
+
+def make_vec(**options: Any) -> Any:
+    return gymnasium.make_vec(PENDULUM, **options)
+
+
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
 @pytest.mark.parametrize("gradients", [None, "action", "full"])
 @pytest.mark.parametrize("env_id", ALL)
@@ -33,9 +42,9 @@ def test_checkers_pass(env_id, gradients, backend):
 
 @pytest.mark.parametrize("env_id", ALL)
 def test_registered_length_is_the_tasks(env_id):
-    env = gymnasium.make(env_id)
-    assert env.spec.max_episode_steps == env.unwrapped.task.episode_steps
-    assert gymnasium.make_vec(env_id, num_envs=2).spec.max_episode_steps == env.unwrapped.task.episode_steps
+    env: Any = gymnasium.make(env_id)
+    envs: Any = gymnasium.make_vec(env_id, num_envs=2)
+    assert env.spec.max_episode_steps == envs.max_episode_steps == env.unwrapped.task.episode_steps
 
 
 @pytest.mark.parametrize("env_id", ALL)
@@ -54,7 +63,7 @@ def test_equal_seeds_and_actions_give_equal_episodes(env_id):
 
 
 def test_make_vec_is_native():
-    envs = gymnasium.make_vec(PENDULUM, num_envs=3, n_links=2)
+    envs = make_vec(num_envs=3, n_links=2)
     assert isinstance(envs.unwrapped, TaskVectorEnv)
     assert envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
     assert envs.action_space.shape == (3, 2)
@@ -81,9 +90,7 @@ def test_native_vector_environment_equals_gymnasiums(mode, limit):
     native = TaskVectorEnv(
         "gradgym.envs.pendulum:NLinkPendulum", 3, n_links=2, max_episode_steps=limit, autoreset_mode=mode
     )
-    reference = SyncVectorEnv(
-        [lambda: gymnasium.make(PENDULUM, n_links=2, max_episode_steps=limit)] * 3, autoreset_mode=mode
-    )
+    reference = SyncVectorEnv([lambda: make(n_links=2, max_episode_steps=limit)] * 3, autoreset_mode=mode)
     obs, info = native.reset(seed=4)
     expected_obs, expected_info = reference.reset(seed=4)
     np.testing.assert_array_equal(obs, expected_obs)
@@ -113,7 +120,7 @@ class OneFails:
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
 def test_divergence_ends_the_episode_without_nan(backend, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file in the current directory
-    env = gymnasium.make(PENDULUM, n_links=5, gradients="full", backend=backend).unwrapped
+    env = make(n_links=5, gradients="full", backend=backend).unwrapped
     env.reset(seed=0)
     env.step(np.zeros(5))
     env.state.qvel[:] = torch.tensor([3e9, -2e9, 1e9, 3e9, 2e9])
@@ -133,8 +140,8 @@ def test_divergence_ends_the_episode_without_nan(backend, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_one_divergence_leaves_the_other_environments_alone(mode):
-    envs = gymnasium.make_vec(PENDULUM, num_envs=3, n_links=2, gradients="action", autoreset_mode=mode)
-    other = gymnasium.make_vec(PENDULUM, num_envs=3, n_links=2, gradients="action", autoreset_mode=mode)
+    envs = make_vec(num_envs=3, n_links=2, gradients="action", autoreset_mode=mode)
+    other = make_vec(num_envs=3, n_links=2, gradients="action", autoreset_mode=mode)
     envs.reset(seed=0)
     other.reset(seed=0)
     actions = np.full((3, 2), 0.5)
@@ -168,14 +175,14 @@ def test_one_divergence_leaves_the_other_environments_alone(mode):
     ],
 )
 def test_bad_actions_are_named(action, message):
-    env = gymnasium.make(PENDULUM, n_links=2, disable_env_checker=True)
+    env = make(n_links=2, disable_env_checker=True)
     env.reset(seed=0)
     with pytest.raises(ValueError, match=message):
         env.step(action)
 
 
 def test_bad_vector_actions_are_named():
-    envs = gymnasium.make_vec(PENDULUM, num_envs=2, n_links=2)
+    envs = make_vec(num_envs=2, n_links=2)
     envs.reset(seed=0)
     with pytest.raises(ValueError, match=r"action has shape \(2,\), expected \(2, 2\)"):
         envs.step(np.zeros(2))
@@ -197,13 +204,13 @@ def test_bad_options_are_named(arguments, message):
 
 
 def test_stepping_before_reset_is_refused():
-    for env in (TaskEnv("gradgym.envs.pendulum:NLinkPendulum"), gymnasium.make_vec(PENDULUM, num_envs=1)):
+    for env in (TaskEnv("gradgym.envs.pendulum:NLinkPendulum"), make_vec(num_envs=1)):
         with pytest.raises(gymnasium.error.ResetNeeded):
-            env.step(np.zeros(env.action_space.shape))
+            env.step(np.zeros(5))
 
 
 def test_a_pickled_environment_continues_where_it_was():
-    env = gymnasium.make(PENDULUM, n_links=3, gradients="full")
+    env = make(n_links=3, gradients="full")
     env.reset(seed=0)
     for _ in range(10):
         env.step(np.full(3, 0.3))
@@ -215,13 +222,13 @@ def test_a_pickled_environment_continues_where_it_was():
 
 
 def test_seeds_of_a_vector_environment():
-    envs = gymnasium.make_vec(PENDULUM, num_envs=2)
+    envs = make_vec(num_envs=2)
     envs.reset(seed=[3, None])
     with pytest.raises(ValueError, match="3 seeds for num_envs=2"):
         envs.reset(seed=[1, 2, 3])
 
 
-def make_pendulum() -> gymnasium.Env:
+def make_pendulum() -> Any:
     return gymnasium.make("gradgym:" + PENDULUM, n_links=2, gradients="action")
 
 
@@ -231,28 +238,29 @@ def test_subprocesses_return_what_one_process_does(start_method):
     expected_obs, _ = single.reset(seed=0)
     single.step(np.zeros(2))  # numba and torch are in use before the fork
     single.reset(seed=0)
-    envs = SubprocVecEnv([make_pendulum, make_pendulum], start_method=start_method)
+    envs: Any = SubprocVecEnv([make_pendulum, make_pendulum], start_method=start_method)
     try:
         envs.seed(0)
         np.testing.assert_array_equal(envs.reset()[0], expected_obs)
+        steps = []
         for t in range(100):
             action = np.full(2, np.sin(t), np.float32)
-            obs, rewards, dones, infos = envs.step(np.tile(action, (2, 1)))
-            expected = single.step(action)
+            steps.append((envs.step(np.tile(action, (2, 1))), single.step(action)))
+        for (obs, rewards, dones, infos), expected in steps:
             assert rewards[0] == pytest.approx(expected[1], rel=1e-6)
-            np.testing.assert_array_equal(
-                infos[1]["gradients"]["dobs_daction"], expected[4]["gradients"]["dobs_daction"]
-            )
+            gradient = infos[1]["gradients"]["dobs_daction"]
+            np.testing.assert_array_equal(gradient, expected[4]["gradients"]["dobs_daction"])
+            np.testing.assert_array_equal(obs[0], expected_obs if dones[0] else expected[0])
+        (_, _, dones, infos), expected = steps[-1]
         assert dones.all()
         assert infos[0]["TimeLimit.truncated"]
         np.testing.assert_array_equal(infos[0]["terminal_observation"], expected[0])
-        np.testing.assert_array_equal(obs[0], expected_obs)
     finally:
         envs.close()
 
 
 def test_frames_show_the_state():
-    env = gymnasium.make(PENDULUM, n_links=2, render_mode="rgb_array")
+    env = make(n_links=2, render_mode="rgb_array")
     env.reset(seed=0)
     first = env.render()
     assert first.shape == (480, 480, 3)
@@ -261,7 +269,7 @@ def test_frames_show_the_state():
         env.step(np.zeros(2))
     assert np.abs(env.render().astype(int) - first).sum() > 1000
     env.close()
-    envs = gymnasium.make_vec(PENDULUM, num_envs=2, n_links=2, render_mode="rgb_array")
+    envs = make_vec(num_envs=2, n_links=2, render_mode="rgb_array")
     envs.reset(seed=0)
     frames = envs.render()
     assert len(frames) == 2
@@ -272,6 +280,6 @@ def test_frames_show_the_state():
 @pytest.mark.skipif("DISPLAY" in os.environ, reason="there is a display")
 def test_a_window_without_a_display_is_refused(monkeypatch):
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    env = gymnasium.make(PENDULUM, render_mode="human")
+    env = make(render_mode="human")
     with pytest.raises(RuntimeError, match="needs a display"):
         env.reset(seed=0)

@@ -1,6 +1,7 @@
 """The gradient contract against central differences of whole environment steps."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium
 import mujoco
@@ -47,6 +48,14 @@ TUMBLER = """
     <general joint="hinge" dyntype="filter" dynprm="0.05" gainprm="3"/>
   </actuator>
 </mujoco>"""
+
+
+def make(**options: Any) -> Any:
+    return gymnasium.make(PENDULUM, **options)
+
+
+def make_vec(**options: Any) -> Any:
+    return gymnasium.make_vec(PENDULUM, **options)
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,7 @@ def test_info_holds_the_gradient_by_the_action_given_to_step(backend):
     actions = np.random.default_rng(0).uniform(-0.8, 0.8, (100, 2))
 
     def last_step(change: np.ndarray):
-        env = gymnasium.make(PENDULUM, n_links=2, gradients="action", backend=backend)
+        env = make(n_links=2, gradients="action", backend=backend)
         env.reset(seed=0)
         for action in actions[:-1]:
             env.step(action.astype(np.float32))
@@ -192,7 +201,7 @@ def test_info_holds_the_gradient_by_the_action_given_to_step(backend):
 
 @pytest.mark.parametrize(("gradients", "keys"), [(None, None), ("action", ACTION_KEYS), ("full", FULL_KEYS)])
 def test_keys_shapes_and_no_gradients_from_reset(gradients, keys):
-    env = gymnasium.make(PENDULUM, n_links=3, gradients=gradients)
+    env = make(n_links=3, gradients=gradients)
     _, info = env.reset(seed=0)
     assert "gradients" not in info
     info = env.step(np.zeros(3, np.float32))[-1]
@@ -204,7 +213,7 @@ def test_keys_shapes_and_no_gradients_from_reset(gradients, keys):
 
 
 def test_arrays_are_not_shared_between_calls():
-    env = gymnasium.make(PENDULUM, n_links=2, gradients="full")
+    env = make(n_links=2, gradients="full")
     env.reset(seed=0)
     first = env.step(np.zeros(2, np.float32))[-1]["gradients"]
     kept = {key: array.copy() for key, array in first.items()}
@@ -223,7 +232,9 @@ def test_clipping_has_the_inner_derivative_on_the_bound_and_none_beyond(backend)
     state, _ = random_transitions(task, 1)
 
     def gradient(a: float, key: str = "dobs_daction") -> np.ndarray:
-        return advance(task, state, torch.full((1, 2), a, dtype=torch.float64), "action").gradients[key][0]
+        gradients = advance(task, state, torch.full((1, 2), a, dtype=torch.float64), "action").gradients
+        assert gradients is not None
+        return gradients[key][0]
 
     # The dynamics is affine in the torque, so one Euler step's velocities are too.
     inside = gradient(0.5)[:2]
@@ -236,8 +247,8 @@ def test_clipping_has_the_inner_derivative_on_the_bound_and_none_beyond(backend)
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_at_autoreset_gradients_belong_to_the_transition_that_ended(mode):
-    envs = gymnasium.make_vec(PENDULUM, num_envs=2, n_links=2, gradients="action", autoreset_mode=mode)
-    single = gymnasium.make(PENDULUM, n_links=2, gradients="action")
+    envs = make_vec(num_envs=2, n_links=2, gradients="action", autoreset_mode=mode)
+    single = make(n_links=2, gradients="action")
     _, info = envs.reset(seed=0)
     assert "gradients" not in info
     single.reset(seed=0)
@@ -279,7 +290,7 @@ def test_qpos_gradient_in_tangent_coordinates_follows_mujoco():
 
 def test_unknown_level_is_refused():
     with pytest.raises(ValueError, match="gradients='both': choose None, 'action' or 'full'"):
-        gymnasium.make(PENDULUM, gradients="both")
+        make(gradients="both")
 
 
 def test_initial_state_type():

@@ -1,5 +1,7 @@
 """The n-link pendulum: the paper's constants, closed forms, and the return's bound."""
 
+from typing import Any
+
 import gymnasium
 import mujoco
 import numpy as np
@@ -31,8 +33,12 @@ def test_constants_of_the_papers_experiments(n_links):
     assert task.max_return == pytest.approx(0.5 * n_links**2)
 
 
+def make(**options: Any) -> Any:
+    return gymnasium.make(PENDULUM, **options)
+
+
 def test_starts_horizontal_along_y_at_rest():
-    obs, info = gymnasium.make(PENDULUM, n_links=3).reset(seed=0)
+    obs, info = make(n_links=3).reset(seed=0)
     ends = [[0, 0, 0], [0, 0.5, 0], [0, 1.0, 0], [0, 1.5, 0]]
     np.testing.assert_allclose(obs, np.concatenate([np.zeros(3), np.ravel(ends), [0.0]]), atol=1e-7)
     assert obs.dtype == np.float32
@@ -42,7 +48,7 @@ def test_starts_horizontal_along_y_at_rest():
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
 def test_one_link_follows_the_closed_form(backend):
     # (I + m L^2) q'' = 10 a - m g L cos q, semi-implicit Euler.
-    env = gymnasium.make(PENDULUM, n_links=1, backend=backend)
+    env = make(n_links=1, backend=backend)
     env.reset(seed=0)
     inertia, q, qd, dt = 0.00495 + 0.25, 0.0, 0.0, 1 / 60
     rng = np.random.default_rng(0)
@@ -57,7 +63,7 @@ def test_one_link_follows_the_closed_form(backend):
 
 @pytest.mark.parametrize("n_links", [1, 4])
 def test_reward_telescopes_and_ends_with_the_distance(n_links):
-    env = gymnasium.make(PENDULUM, n_links=n_links)
+    env = make(n_links=n_links)
     env.reset(seed=0)
     rng, rewards, distances = np.random.default_rng(1), [], [env.unwrapped.task.max_return]
     for t in range(100):
@@ -85,7 +91,7 @@ def test_the_maximum_is_the_return_of_ending_on_the_target():
 
 
 def test_reward_and_terminal_from_observations_equal_the_environments():
-    env = gymnasium.make(PENDULUM, n_links=3)
+    env = make(n_links=3)
     task = env.unwrapped.task
     obs, _ = env.reset(seed=0)
     rng, rows = np.random.default_rng(2), []
@@ -107,7 +113,7 @@ def test_reward_and_terminal_from_observations_equal_the_environments():
 @pytest.mark.parametrize("n_links", [0, 21, 2.5, True, "5"])
 def test_bad_number_of_links_is_named(n_links):
     with pytest.raises(ValueError, match=r"n_links=.*: must be an integer from 1 to 20"):
-        gymnasium.make(PENDULUM, n_links=n_links)
+        make(n_links=n_links)
 
 
 @pytest.mark.parametrize("n_links", range(1, 21))
@@ -115,7 +121,7 @@ def test_every_length_runs_on_both_backends_alike(n_links):
     actions = np.random.default_rng(n_links).uniform(-1, 1, (10, n_links))
     last = []
     for backend in ("sim", "mujoco"):
-        env = gymnasium.make(PENDULUM, n_links=n_links, backend=backend)
+        env = make(n_links=n_links, backend=backend)
         env.reset(seed=0)
         last.append([env.step(a) for a in actions][-1])
     np.testing.assert_allclose(last[0][0], last[1][0], rtol=1e-5, atol=1e-5)
