@@ -1,0 +1,16 @@
+.PHONY: check format test test-slow
+
+check:  ## style and types
+	ruff check .
+	ruff format --check .
+	pyright
+
+format:
+	ruff check --fix .
+	ruff format .
+
+test:  ## the default tests, under ten minutes on two cores
+	pytest
+
+test-slow:  ## trainings and long sweeps
+	pytest -m slow

@@ -1,0 +1,53 @@
+"""What README, docs and CI say, tried."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def python_blocks(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+
+
+def run(block: str) -> list[str]:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block, "example", "exec"), {"__name__": "example"})
+    return printed.getvalue().splitlines()
+
+
+def test_readme_example_prints_a_gradient():
+    (block,) = python_blocks("README.md")
+    assert len(block.strip().splitlines()) == 10
+    gradient, shape = run(block)
+    numbers = [float(x) for x in gradient.strip("[]").split()]
+    assert len(numbers) == 3
+    assert any(numbers)
+    assert shape == "(16, 3)"
+
+
+def test_docs_example_agrees_with_differences():
+    (block,) = python_blocks("docs/gradients.md")
+    rows = [[float(x) for x in line.split()] for line in run(block)]
+    assert len(rows) == 3
+    for analytic, by_difference in rows:
+        assert analytic == pytest.approx(by_difference, abs=1e-4)
+
+
+def test_ci_runs_the_readmes_test_command():
+    readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
+    (command,) = re.findall(r"&& (pip install -c .*)$", readme, re.MULTILINE)
+    assert command in ci.splitlines()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_file_that_is_named_exists(name):
+    named = set(re.findall(r"`([\w./]+\.(?:py|md|cfg|txt))`", (ROOT / name).read_text()))
+    missing = {path for path in named if not (ROOT / path).exists()}
+    assert named
+    assert not missing
