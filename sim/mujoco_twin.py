@@ -9,15 +9,16 @@ import copy
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any
 
 import mujoco
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
+from ._struct import Floats
+from .check import checked_state, floats_of
+from .evaluation import Forward
 from .model import Model, State
-
-Floats = NDArray[np.float64]
+from .rollout import RolloutGradient, StepGradient, StepJacobian, Trajectory, tangent_size
 
 # Step of the differences [rad, m, ...]: truncation and rounding both stay near 1e-9 relative.
 DIFFERENCE_STEP = 1e-6
@@ -25,52 +26,17 @@ DIFFERENCE_STEP = 1e-6
 _thread = threading.local()
 
 
-class StepJacobian(NamedTuple):
-    """Derivative of the next state by state and control, in tangent coordinates."""
-
-    A: Floats  # (..., nx, nx), nx = 2 nv + na, ordered (qpos tangent, qvel, act)
-    B: Floats  # (..., nx, nu)
-
-
-class StepGradient(NamedTuple):
-    """A cotangent of the next state pulled back through one step."""
-
-    state: Floats  # (..., nx)
-    ctrl: Floats  # (..., nu)
-
-
-class Data(NamedTuple):
-    """What `forward` computes; MuJoCo's names, world frame, SI units."""
-
-    qacc: Floats  # (..., nv)
-    qfrc_bias: Floats  # (..., nv)
-    qfrc_passive: Floats  # (..., nv)
-    qfrc_actuator: Floats  # (..., nv)
-    qfrc_constraint: Floats  # (..., nv)
-    xpos: Floats  # (..., nbody, 3)
-    xquat: Floats  # (..., nbody, 4)
-    xmat: Floats  # (..., nbody, 9)
-    xipos: Floats  # (..., nbody, 3)
-    geom_xpos: Floats  # (..., ngeom, 3)
-    geom_xmat: Floats  # (..., ngeom, 9)
-    site_xpos: Floats  # (..., nsite, 3)
-    site_xmat: Floats  # (..., nsite, 9)
-
-
 class _Batch:
-    """Inputs with the leading axes flattened to one, as contiguous float64 arrays."""
+    """Checked inputs with the batch axes flattened to one."""
 
-    def __init__(self, model: Model, state: State, ctrl: ArrayLike) -> None:
-        sizes = {"qpos": model.nq, "qvel": model.nv, "act": model.na, "ctrl": model.nu}
-        arrays = [np.asarray(x, np.float64) for x in (*state, ctrl)]
-        for (name, size), array in zip(sizes.items(), arrays, strict=True):
-            if array.ndim == 0 or array.shape[-1] != size:
-                raise ValueError(f"{name} has shape {array.shape}, expected (..., {size})")
-        self.shape = np.broadcast_shapes(*(a.shape[:-1] for a in arrays))
+    def __init__(self, model: Model, state: State, ctrl: Any) -> None:
+        state = checked_state(model, state)
+        self.shape = state.qpos.shape[:-1]
         self.worlds = int(np.prod(self.shape))
-        self._flat = [np.broadcast_to(a, (*self.shape, a.shape[-1])).reshape(self.worlds, a.shape[-1]) for a in arrays]
+        arrays = (*state, floats_of("ctrl", ctrl, model.nu, self.shape))
+        self._flat = [array.reshape(self.worlds, array.shape[-1]) for array in arrays]
 
-    def load_each(self, m: mujoco.MjModel, d: mujoco.MjData) -> Iterator[int]:
+    def load_each(self, d: mujoco.MjData) -> Iterator[int]:
         """Puts each world in turn into `d` and yields its index."""
         for world, (qpos, qvel, act, ctrl) in enumerate(zip(*self._flat, strict=True)):
             d.time = 0.0
@@ -96,50 +62,39 @@ def _workspace(model: Model) -> tuple[mujoco.MjModel, mujoco.MjData]:
     return _thread.spaces[model]
 
 
-def step(model: Model, state: State, ctrl: ArrayLike, n_steps: int = 1) -> State:
-    """The state after `n_steps` of `mj_step` under constant `ctrl`; leading axes are a batch."""
+def step(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> State:
+    """The state after `n_steps` of `mj_step` under constant `ctrl` (..., nu)."""
     m, d = _workspace(model)
     batch = _Batch(model, state, ctrl)
     result = State(*(np.empty((batch.worlds, n)) for n in (model.nq, model.nv, model.na)))
-    for world in batch.load_each(m, d):
+    for world in batch.load_each(d):
         mujoco.mj_step(m, d, n_steps)
         result.qpos[world], result.qvel[world], result.act[world] = d.qpos, d.qvel, d.act
     return State(*map(batch.unflatten, result))
 
 
-def forward(model: Model, state: State, ctrl: ArrayLike) -> Data:
-    """Accelerations, forces and poses in a state, by `mj_forward`."""
+def forward(model: Model, state: State, ctrl: Any) -> Forward:
+    """Poses, velocities, forces and acceleration of `state` under `ctrl` (..., nu), by `mj_forward`."""
     m, d = _workspace(model)
     batch = _Batch(model, state, ctrl)
-    result = Data(*(np.empty((batch.worlds, *getattr(d, name).shape)) for name in Data._fields))
-    for world in batch.load_each(m, d):
+    result = Forward(*(np.empty((batch.worlds, *getattr(d, name).shape)) for name in Forward._fields))
+    for world in batch.load_each(d):
         mujoco.mj_forward(m, d)
-        for name, array in zip(Data._fields, result, strict=True):
+        for name, array in zip(Forward._fields, result, strict=True):
             array[world] = getattr(d, name)
-    return Data(*map(batch.unflatten, result))
+    return Forward(*map(batch.unflatten, result))
 
 
-def rollout(model: Model, state: State, ctrls: ArrayLike) -> State:
-    """States along a trajectory: ctrls (..., T, nu) to qpos (..., T+1, nq) and so on."""
-    ctrls = np.asarray(ctrls, np.float64)
-    if ctrls.ndim < 2:
-        raise ValueError(f"ctrls has shape {ctrls.shape}, expected (..., T, {model.nu})")
-    states = [State(*(np.asarray(x, np.float64) for x in state))]
-    for t in range(ctrls.shape[-2]):
-        states.append(step(model, states[-1], ctrls[..., t, :]))
-    return State(*(np.stack(np.broadcast_arrays(*x), axis=-2) for x in zip(*states, strict=True)))
-
-
-def step_jacobian(model: Model, state: State, ctrl: ArrayLike, n_steps: int = 1) -> StepJacobian:
-    """Derivative of `step` by central differences, one `mj_step` at a time, chained.
+def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> StepJacobian:
+    """Both Jacobians of `step` by central differences, one `mj_step` at a time, chained.
 
     At a control limit the difference is one-sided, towards the inside, as MuJoCo's own is.
     """
     m, d = _workspace(model)
     batch = _Batch(model, state, ctrl)
-    nx = 2 * model.nv + model.na
+    nx = tangent_size(model)
     result = StepJacobian(np.empty((batch.worlds, nx, nx)), np.empty((batch.worlds, nx, model.nu)))
-    for world in batch.load_each(m, d):
+    for world in batch.load_each(d):
         A, B = np.eye(nx), np.zeros((nx, model.nu))
         for _ in range(n_steps):
             A_one, B_one = _difference_one_step(m, d)
@@ -149,11 +104,48 @@ def step_jacobian(model: Model, state: State, ctrl: ArrayLike, n_steps: int = 1)
     return StepJacobian(batch.unflatten(result.A), batch.unflatten(result.B))
 
 
-def step_vjp(model: Model, state: State, ctrl: ArrayLike, cotangent: ArrayLike, n_steps: int = 1) -> StepGradient:
-    """Pulls a cotangent (..., nx) of the next state back to state and control."""
+def step_vjp(
+    model: Model, state: State, ctrl: Any, cotangent: Any, n_steps: int = 1, params: bool = False
+) -> StepGradient:
+    """Gradient of cotangent . next state by state and control; `cotangent` (..., nx)."""
+    _refuse_params(params)
     A, B = step_jacobian(model, state, ctrl, n_steps)
-    row = np.asarray(cotangent, np.float64)[..., None, :]
-    return StepGradient((row @ A)[..., 0, :], (row @ B)[..., 0, :])
+    row = floats_of("cotangent", cotangent, A.shape[-1], A.shape[:-2])[..., None, :]
+    return StepGradient((row @ A)[..., 0, :], (row @ B)[..., 0, :], None)
+
+
+def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Trajectory:
+    """Simulate under the controls `ctrls` (..., T, nu), each held for `n_steps` time steps."""
+    start = checked_state(model, state)
+    controls = floats_of("ctrls", ctrls, model.nu)
+    if controls.ndim < 2:
+        raise ValueError(f"ctrls has shape {controls.shape}, expected (..., T, {model.nu})")
+    batch = controls.shape[:-2]
+    if start.qpos.shape[:-1] not in (batch, ()):
+        raise ValueError(f"state has batch axes {start.qpos.shape[:-1]}, ctrls has {batch}")
+    states = [State(*(np.broadcast_to(x, (*batch, x.shape[-1])) for x in start))]
+    for t in range(controls.shape[-2]):
+        states.append(step(model, states[-1], controls[..., t, :], n_steps))
+    return Trajectory(*(np.stack(x, axis=-2) for x in zip(*states, strict=True)), controls, n_steps)
+
+
+def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:
+    """Gradient of sum over t of cotangents[t] . state[t]; `cotangents` (..., T + 1, nx)."""
+    _refuse_params(params)
+    steps = trajectory.ctrl.shape[-2]
+    seeds = floats_of("cotangents", cotangents, tangent_size(model), (*trajectory.ctrl.shape[:-2], steps + 1))
+    ctrls_adj = np.empty_like(trajectory.ctrl)
+    state_adj = seeds[..., steps, :]
+    for t in range(steps - 1, -1, -1):
+        pulled = step_vjp(model, trajectory.state(t), trajectory.ctrl[..., t, :], state_adj, trajectory.n_steps)
+        ctrls_adj[..., t, :] = pulled.ctrl
+        state_adj = pulled.state + seeds[..., t, :]
+    return RolloutGradient(state_adj, ctrls_adj, None)
+
+
+def _refuse_params(params: bool) -> None:
+    if params:
+        raise ValueError("params=True: MuJoCo gives no gradients by the model's parameters, use `sim`")
 
 
 def _difference_one_step(m: mujoco.MjModel, d: mujoco.MjData) -> tuple[Floats, Floats]:

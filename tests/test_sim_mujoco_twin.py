@@ -85,11 +85,10 @@ def test_forward_is_mj_forward(model):
 def test_rollout_repeats_step(model):
     state, _ = random_states(model, 2)
     ctrls = np.random.default_rng(1).uniform(-1, 1, (2, 5, model.nu))
-    trajectory = mujoco_twin.rollout(model, state, ctrls)
+    trajectory = mujoco_twin.rollout(model, state, ctrls, 2)
     assert trajectory.qpos.shape == (2, 6, model.nq)
     for t in range(5):
-        before = State(*(x[:, t] for x in trajectory))
-        after = mujoco_twin.step(model, before, ctrls[:, t])
+        after = mujoco_twin.step(model, trajectory.state(t), ctrls[:, t], 2)
         for name in State._fields:
             np.testing.assert_array_equal(getattr(trajectory, name)[:, t + 1], getattr(after, name))
 
@@ -151,6 +150,19 @@ def test_vjp_is_the_transposed_jacobian(model):
     np.testing.assert_allclose(gradient.ctrl, np.einsum("bi,bij->bj", cotangent, jacobian.B), atol=1e-13)
 
 
+def test_rollout_vjp_is_the_derivative_of_rollout(model):
+    state, _ = random_states(model)
+    rng, h, nx = np.random.default_rng(4), 1e-5, 2 * model.nv + model.na
+    ctrls = rng.uniform(-0.9, 0.9, (4, model.nu))
+    cotangents = rng.normal(size=(5, nx))
+    trajectory = mujoco_twin.rollout(model, state, ctrls, 2)
+    gradient = mujoco_twin.rollout_vjp(model, trajectory, cotangents)
+    dx, du = rng.normal(size=nx), rng.normal(size=ctrls.shape)
+    ends = [mujoco_twin.rollout(model, moved(model, state, s * h * dx), ctrls + s * h * du, 2) for s in (-1, 1)]
+    expected = sum(cotangents[t] @ difference(model, ends[0].state(t), ends[1].state(t), 2 * h) for t in range(5))
+    assert gradient.state0 @ dx + np.sum(gradient.ctrls * du) == pytest.approx(expected, rel=1e-6)
+
+
 def test_equal_inputs_give_equal_outputs_whatever_came_before(model):
     state, ctrl = random_states(model)
     other, other_ctrl = random_states(model, seed=7)
@@ -187,7 +199,9 @@ def test_divergence_is_visible_and_not_reset_away(model, tmp_path, monkeypatch):
 
 def test_wrong_shapes_are_named(model):
     state, ctrl = random_states(model)
-    with pytest.raises(ValueError, match=rf"qvel has shape \(3,\), expected \(..., {model.nv}\)"):
+    with pytest.raises(ValueError, match=rf"state.qvel has shape \(3,\), expected \(..., {model.nv}\)"):
         mujoco_twin.step(model, state._replace(qvel=np.zeros(3)), ctrl)
     with pytest.raises(ValueError, match="ctrls has shape"):
         mujoco_twin.rollout(model, state, ctrl)
+    with pytest.raises(ValueError, match="params=True"):
+        mujoco_twin.step_vjp(model, state, ctrl, np.zeros(2 * model.nv + model.na), params=True)
