@@ -1,0 +1,63 @@
+"""A differentiable simulator of articulated bodies that means what MuJoCo means.
+
+    model = sim.Model.from_xml_path("ant.xml")
+    state = model.initial_state()
+    state = sim.step(model, state, ctrl)
+    jacobian = sim.step_jacobian(model, state, ctrl)
+
+Leading axes of states, controls and cotangents are batches. `sim.torch_bridge` gives the same
+functions to torch, `sim.mujoco_twin` has the same interface on MuJoCo itself.
+"""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from .batch import get_num_threads, set_num_threads
+from .evaluation import Forward, forward
+from .model import Model, State
+from .rollout import (
+    PARAMETERS,
+    RolloutGradient,
+    StepGradient,
+    StepJacobian,
+    Trajectory,
+    rollout,
+    rollout_vjp,
+    step,
+    step_jacobian,
+    step_vjp,
+)
+from .unsupported import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from . import mujoco_twin, torch_bridge
+
+__all__ = [
+    "PARAMETERS",
+    "Forward",
+    "Model",
+    "RolloutGradient",
+    "State",
+    "StepGradient",
+    "StepJacobian",
+    "Trajectory",
+    "UnsupportedModelError",
+    "forward",
+    "get_num_threads",
+    "mujoco_twin",
+    "rollout",
+    "rollout_vjp",
+    "set_num_threads",
+    "step",
+    "step_jacobian",
+    "step_vjp",
+    "torch_bridge",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import the torch bridge and the twin when first used: the simulator itself needs no torch."""
+    if name in ("torch_bridge", "mujoco_twin"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,203 @@
+"""Worlds in parallel: the compiled entry points and the threads that run them.
+
+Each world is computed alone, in order, by one thread with its own workspace, so results do not
+depend on the number of threads. Threads are plain Python threads that release the interpreter
+lock inside kernels: nothing to compile for parallelism, and safe to fork.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from ._jit import kernel
+from ._struct import Floats
+from .data import Data, Lanes
+from .forward import forward
+from .kinematics import geom_site_poses
+from .model import Model
+from .step import step, step_adj
+
+_num_threads = max(1, int(os.environ.get("GRADGYM_NUM_THREADS", os.cpu_count() or 1)))
+_pool: ThreadPoolExecutor | None = None
+
+
+def set_num_threads(n: int) -> None:
+    """Use up to `n` threads for batches; environment variable GRADGYM_NUM_THREADS sets the start value."""
+    global _num_threads, _pool
+    if n < 1:
+        raise ValueError(f"set_num_threads: {n} threads, need at least 1")
+    _num_threads, _pool = n, None
+
+
+def get_num_threads() -> int:
+    """How many threads batches may use."""
+    return _num_threads
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None  # a forked child has none of its parent's threads
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def for_worlds(count: int, work: Callable[[int, int], None]) -> None:
+    """Run work(begin, end) over a partition of range(count), on all threads if there is enough."""
+    global _pool
+    parts = min(_num_threads, count)
+    if parts <= 1:
+        work(0, count)
+        return
+    if _pool is None:
+        _pool = ThreadPoolExecutor(_num_threads, thread_name_prefix="gradgym")
+    bounds = [count * i // parts for i in range(parts + 1)]
+    futures = [_pool.submit(work, a, b) for a, b in itertools.pairwise(bounds[1:])]
+    work(bounds[0], bounds[1])
+    for future in futures:
+        future.result()
+
+
+@contextmanager
+def workspace(model: Model) -> Iterator[Data]:
+    """A `Data` of the model for the current thread, kept for later calls."""
+    free = model.__dict__.setdefault("_free_data", [])
+    data = free.pop() if free else Data.for_model(model)
+    try:
+        yield data
+    finally:
+        free.append(data)
+
+
+@contextmanager
+def adjoint_workspace(model: Model, nlane: int, with_params: bool = False) -> Iterator[Lanes]:
+    """A `Lanes` of the model for the current thread, kept for later calls."""
+    free = model.__dict__.setdefault("_free_lanes", {}).setdefault((nlane, with_params), [])
+    lanes = free.pop() if free else Lanes.for_model(model, nlane, with_params)
+    try:
+        yield lanes
+    finally:
+        free.append(lanes)
+
+
+@kernel
+def load_world(m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats) -> None:
+    """Copy one world's state into the workspace."""
+    for i in range(m.nq):
+        d.qpos[i] = qpos[i]
+    for i in range(m.nv):
+        d.qvel[i] = qvel[i]
+    for i in range(m.na):
+        d.act[i] = act[i]
+
+
+@kernel
+def store_world(m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats) -> None:
+    """Copy the workspace's state out."""
+    for i in range(m.nq):
+        qpos[i] = d.qpos[i]
+    for i in range(m.nv):
+        qvel[i] = d.qvel[i]
+    for i in range(m.na):
+        act[i] = d.act[i]
+
+
+@kernel
+def forward_world(m: Model, d: Data) -> None:
+    """Everything that `sim.forward` reports, for the state in `d`."""
+    forward(m, d)
+    geom_site_poses(m, d)
+
+
+@kernel
+def rollout_worlds(
+    m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, n_steps: int, begin: int, end: int
+) -> None:
+    """From qpos[b, 0] etc. fill qpos[b, t + 1] by `n_steps` steps under ctrl[b, t], for b in [begin, end)."""
+    for b in range(begin, end):
+        load_world(m, d, qpos[b, 0], qvel[b, 0], act[b, 0])
+        for t in range(ctrl.shape[1]):
+            for i in range(m.nu):
+                d.ctrl[i] = ctrl[b, t, i]
+            for _ in range(n_steps):
+                step(m, d)
+            store_world(m, d, qpos[b, t + 1], qvel[b, t + 1], act[b, t + 1])
+
+
+@kernel
+def _steps_adj(m: Model, d: Data, w: Lanes, qpos: Floats, qvel: Floats, act: Floats, n_steps: int) -> None:
+    """Adjoint of `n_steps` steps from the state in `d`; qpos, qvel, act (n_steps, ...) are scratch."""
+    for s in range(n_steps):
+        store_world(m, d, qpos[s], qvel[s], act[s])
+        if s < n_steps - 1:
+            step(m, d)
+    for s in range(n_steps - 1, -1, -1):
+        load_world(m, d, qpos[s], qvel[s], act[s])
+        step_adj(m, d, w)
+
+
+@kernel
+def _add_cotangent(m: Model, w: Lanes, cotangent: Floats) -> None:
+    for i in range(m.nv):
+        for k in range(w.nlane):
+            w.qpos_adj[i, k] += cotangent[i, k]
+            w.qvel_adj[i, k] += cotangent[m.nv + i, k]
+    for i in range(m.na):
+        for k in range(w.nlane):
+            w.act_adj[i, k] += cotangent[2 * m.nv + i, k]
+
+
+@kernel
+def _clear_cotangent(w: Lanes) -> None:
+    w.qpos_adj[:] = 0.0
+    w.qvel_adj[:] = 0.0
+    w.act_adj[:] = 0.0
+
+
+@kernel
+def rollout_adj_worlds(
+    m: Model,
+    d: Data,
+    w: Lanes,
+    scratch_qpos: Floats,
+    scratch_qvel: Floats,
+    scratch_act: Floats,
+    qpos: Floats,
+    qvel: Floats,
+    act: Floats,
+    ctrl: Floats,
+    cotangent: Floats,
+    state_adj: Floats,
+    ctrl_adj: Floats,
+    begin: int,
+    end: int,
+) -> None:
+    """Reverse of `rollout_worlds`, one lane per cotangent column.
+
+    From `cotangent` (worlds, steps + 1, nx, nlane) of the states fill state_adj (worlds, nx, nlane)
+    of the first state and ctrl_adj (worlds, steps, nu, nlane). The number of steps per control is
+    scratch_qpos.shape[0].
+    """
+    for b in range(begin, end):
+        _clear_cotangent(w)
+        for t in range(ctrl.shape[1] - 1, -1, -1):
+            _add_cotangent(m, w, cotangent[b, t + 1])
+            load_world(m, d, qpos[b, t], qvel[b, t], act[b, t])
+            for i in range(m.nu):
+                d.ctrl[i] = ctrl[b, t, i]
+            w.ctrl_adj[:] = 0.0
+            _steps_adj(m, d, w, scratch_qpos, scratch_qvel, scratch_act, scratch_qpos.shape[0])
+            for i in range(m.nu):
+                for k in range(w.nlane):
+                    ctrl_adj[b, t, i, k] = w.ctrl_adj[i, k]
+        _add_cotangent(m, w, cotangent[b, 0])
+        for i in range(m.nv):
+            for k in range(w.nlane):
+                state_adj[b, i, k] = w.qpos_adj[i, k]
+                state_adj[b, m.nv + i, k] = w.qvel_adj[i, k]
+        for i in range(m.na):
+            for k in range(w.nlane):
+                state_adj[b, 2 * m.nv + i, k] = w.act_adj[i, k]

@@ -1,0 +1,71 @@
+"""Composite rigid bodies: the joint-space inertia matrix and its factor.
+
+Featherstone (2008), table 6.2 (matrix) and 6.3 (M = L' D L without fill-in, since a row has
+entries only for the ancestors of its degree of freedom).
+"""
+
+from ._jit import kernel
+from ._struct import Floats
+from .data import Data
+from .model import Model
+from .spatial import dot6, inert_mul, load6, load10
+
+
+@kernel
+def crb(m: Model, d: Data) -> None:
+    """Fill crb and the lower triangle of qM, armature included."""
+    for b in range(m.nbody):
+        for i in range(10):
+            d.crb[b, i] = d.cinert[b, i]
+    for b in range(m.nbody - 1, 0, -1):
+        p = m.body_parentid[b]
+        if p > 0:
+            for i in range(10):
+                d.crb[p, i] += d.crb[b, i]
+    for v in range(m.nv):
+        for c in range(m.nv):
+            d.qM[v, c] = 0.0
+    for v in range(m.nv):
+        force = inert_mul(load10(d.crb, m.dof_bodyid[v]), load6(d.cdof, v))
+        c = v
+        while c >= 0:
+            d.qM[v, c] = dot6(load6(d.cdof, c), force)
+            c = m.dof_parentid[c]
+        d.qM[v, v] += m.dof_armature[v]
+
+
+@kernel
+def factor_ltdl(m: Model, a: Floats) -> None:
+    """Replace the lower triangle of `a` by its factors: L below the diagonal, D on it."""
+    for v in range(m.nv - 1, -1, -1):
+        inverse = 1.0 / a[v, v]
+        c = m.dof_parentid[v]
+        while c >= 0:
+            s = a[v, c] * inverse
+            e = c
+            while e >= 0:
+                a[c, e] -= s * a[v, e]
+                e = m.dof_parentid[e]
+            a[v, c] = s
+            c = m.dof_parentid[c]
+
+
+@kernel
+def solve_ltdl(m: Model, a: Floats, x: Floats) -> None:
+    """x <- (L' D L)^-1 x for every column of x (nv, columns)."""
+    n = x.shape[1]
+    for v in range(m.nv - 1, -1, -1):
+        c = m.dof_parentid[v]
+        while c >= 0:
+            for k in range(n):
+                x[c, k] -= a[v, c] * x[v, k]
+            c = m.dof_parentid[c]
+    for v in range(m.nv):
+        inverse = 1.0 / a[v, v]
+        for k in range(n):
+            x[v, k] *= inverse
+        c = m.dof_parentid[v]
+        while c >= 0:
+            for k in range(n):
+                x[v, k] -= a[v, c] * x[c, k]
+            c = m.dof_parentid[c]

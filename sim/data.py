@@ -1,0 +1,133 @@
+"""Workspaces of the kernels: `Data` (forward quantities) and `Lanes` (adjoints).
+
+One of each per thread. Shapes are declared with the fields. World frame, SI units, unless said;
+spatial vectors are (rotational, linear), referred to `subtree_com` of the tree's root body, as
+in MuJoCo; that point counts as fixed in space during a step, so derivatives need not follow it.
+"""
+
+import mujoco
+
+from ._struct import Floats, Struct, floats, integer
+from .model import Model
+
+
+class Data(Struct):
+    """Everything computed from one state and control."""
+
+    qpos: Floats = floats("nq")
+    qvel: Floats = floats("nv")
+    act: Floats = floats("na")
+    ctrl: Floats = floats("nu")
+
+    xpos: Floats = floats("nbody", 3)  # body frame origin [m]
+    xquat: Floats = floats("nbody", 4)  # body frame orientation
+    xmat: Floats = floats("nbody", 9)  # the same as a rotation matrix, row by row
+    xipos: Floats = floats("nbody", 3)  # centre of mass [m]
+    ximat: Floats = floats("nbody", 9)  # principal axes of inertia
+    xanchor: Floats = floats("njnt", 3)  # joint anchor [m]
+    xaxis: Floats = floats("njnt", 3)  # joint axis
+    geom_xpos: Floats = floats("ngeom", 3)
+    geom_xmat: Floats = floats("ngeom", 9)
+    site_xpos: Floats = floats("nsite", 3)
+    site_xmat: Floats = floats("nsite", 9)
+
+    subtree_com: Floats = floats("nbody", 3)  # centre of mass of body and descendants [m]
+    subtree_mass: Floats = floats("nbody")  # [kg]
+    cinert: Floats = floats("nbody", 10)  # inertia: xx yy zz xy xz yz, mass * position, mass
+    cdof: Floats = floats("nv", 6)  # motion axis of each degree of freedom
+    cvel: Floats = floats("nbody", 6)  # velocity of the body
+    cdof_dot: Floats = floats("nv", 6)  # rate of the motion axis, joint's own motion left out
+    cacc: Floats = floats("nbody", 6)  # acceleration, gravity included as upward acceleration
+    cfrc: Floats = floats("nbody", 6)  # force through the body's joint: that of its whole subtree
+
+    qfrc_bias: Floats = floats("nv")  # Coriolis, centrifugal, gravity [N or N m]
+    qfrc_gravcomp: Floats = floats("nv")
+    qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation
+    qfrc_actuator: Floats = floats("nv")
+    qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias
+    actuator_length: Floats = floats("nu")
+    actuator_velocity: Floats = floats("nu")
+    actuator_force: Floats = floats("nu")
+    act_dot: Floats = floats("na")
+    qacc: Floats = floats("nv")  # acceleration [m/s^2 or rad/s^2]
+
+    abi: Floats = floats("nbody", 6, 6)  # articulated-body inertia
+    abi_u: Floats = floats("nv", 6)  # abi times motion axis
+    abi_dinv: Floats = floats("nv")  # inverse joint-space inertia seen by the degree of freedom
+
+    crb: Floats = floats("nbody", 10)  # composite inertia of body and descendants
+    qM: Floats = floats("nv", "nv")  # joint-space inertia, lower triangle
+    qLD: Floats = floats("nv", "nv")  # its factor L' D L (unit lower L, diagonal D)
+
+    block: Floats = floats(6, 6)  # implicitfast, free bodies: matrix being inverted, one row
+    block_row: Floats = floats(6)
+    block_inv: Floats = floats("nbody", 6, 6)
+
+    rk_qpos: Floats = floats(4, "nq")  # Runge-Kutta stages: state, rates
+    rk_qvel: Floats = floats(4, "nv")
+    rk_act: Floats = floats(4, "na")
+    rk_qacc: Floats = floats(4, "nv")
+    rk_rate: Floats = floats(4, "nv")  # velocity pulled back to the start's tangent space
+    rk_actdot: Floats = floats(4, "na")
+    rk_shift: Floats = floats(4, "nv")  # position shift of the stage, tangent at the start
+    shift_sum: Floats = floats("nv")
+    column: Floats = floats("nv", 1)
+
+    @classmethod
+    def for_model(cls, model: Model) -> "Data":
+        """An empty workspace for `model`."""
+        return cls.allocate(model.sizes)
+
+
+class Lanes(Struct):
+    """Adjoints: the derivative of `nlane` scalars at once, lane index last.
+
+    `qpos_adj`, `qvel_adj`, `act_adj` hold the cotangent of the next state on entry of an adjoint
+    step and that of the state on return. Positions are tangent vectors of size nv.
+    """
+
+    nlane: int = integer()
+    qpos_adj: Floats = floats("nv", "nlane")
+    qvel_adj: Floats = floats("nv", "nlane")
+    act_adj: Floats = floats("na", "nlane")
+    ctrl_adj: Floats = floats("nu", "nlane")
+    qacc_adj: Floats = floats("nv", "nlane")
+    actdot_adj: Floats = floats("na", "nlane")
+    qfrc_adj: Floats = floats("nv", "nlane")  # multiplier of the equation of motion
+
+    wvel: Floats = floats("nbody", 6, "nlane")  # virtual velocity of the body under qfrc_adj
+    wvel_joint: Floats = floats("nv", 6, "nlane")  # the same, before the degree of freedom's joint
+    wmom: Floats = floats("nbody", 6, "nlane")  # subtree sum: inertia times virtual velocity
+    wcor: Floats = floats("nbody", 6, "nlane")  # subtree sum: velocity product part
+    wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: gravity compensation part
+
+    coriolis: Floats = floats("nbody", 6, 6)  # lane-independent coefficients of the sweep
+    axis_force: Floats = floats("nv", 6)
+    axis_ddot: Floats = floats("nv", 6)
+    axis_rate: Floats = floats("nv", 6)
+
+    rk_rate_adj: Floats = floats(4, "nv", "nlane")
+    rk_qacc_adj: Floats = floats(4, "nv", "nlane")
+    rk_actdot_adj: Floats = floats(4, "na", "nlane")
+    rk_qpos_adj: Floats = floats("nv", "nlane")
+    rk_qvel_adj: Floats = floats("nv", "nlane")
+    rk_act_adj: Floats = floats("na", "nlane")
+
+    with_params: int = integer()  # 1: the fields below collect, needs nlane == 1
+    body_mass_adj: Floats = floats("nbody")
+    body_inertia_adj: Floats = floats("nbody", 3)
+    body_ipos_adj: Floats = floats("nbody", 3)
+    body_pos_adj: Floats = floats("nbody", 3)
+    dof_armature_adj: Floats = floats("nv")
+    dof_damping_adj: Floats = floats("nv")
+    jnt_stiffness_adj: Floats = floats("njnt")
+    actuator_gainprm_adj: Floats = floats("nu", mujoco.mjNGAIN)
+    actuator_biasprm_adj: Floats = floats("nu", mujoco.mjNBIAS)
+    actuator_gear_adj: Floats = floats("nu", 6)
+    gravity_adj: Floats = floats(3)
+
+    @classmethod
+    def for_model(cls, model: Model, nlane: int, with_params: bool = False) -> "Lanes":
+        """An empty workspace for `nlane` simultaneous cotangents."""
+        values = cls.allocate({**model.sizes, "nlane": nlane}).as_dict()
+        return cls(**{**values, "nlane": nlane, "with_params": int(with_params)})

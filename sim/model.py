@@ -1,0 +1,210 @@
+"""`Model`: the constants of a mechanism, under MuJoCo's own field names.
+
+Files are read by the `mujoco` package's compiler; this module copies what the kernels need.
+Shapes are declared with the fields. Units are SI, angles in radians, quaternions (w, x, y, z).
+"""
+
+import copy
+import os
+from typing import Any, NamedTuple
+
+import mujoco
+import numpy as np
+
+from ._struct import Floats, Ints, Struct, floats, integer, ints, real
+from .unsupported import check_supported, disabled
+
+
+class State(NamedTuple):
+    """What changes in time. A leading axis, the same in all three, is a batch."""
+
+    qpos: Floats  # (..., nq) positions [m or rad; unit quaternions]
+    qvel: Floats  # (..., nv) velocities [m/s or rad/s]; rotations of ball and free joints in the body frame
+    act: Floats  # (..., na) actuator activations
+
+
+class Model(Struct):
+    """A mechanism that can be simulated; made by `from_xml_path`, `from_xml_string`, `from_mujoco`.
+
+    Attributes are MuJoCo's `mjModel` fields, those the simulator uses; they must not be written
+    to: `replace` makes a changed copy. `mj_model` is the MuJoCo model it was made from.
+    """
+
+    nq: int = integer()
+    nv: int = integer()
+    nu: int = integer()
+    na: int = integer()
+    nbody: int = integer()
+    njnt: int = integer()
+    ngeom: int = integer()
+    nsite: int = integer()
+    ngravcomp: int = integer()
+    integrator: int = integer()  # mjtIntegrator
+    eulerdamp: int = integer()  # 1: Euler treats joint damping implicitly
+    timestep: float = real()  # [s]
+    gravity: Floats = floats(3)  # [m/s^2]
+
+    qpos0: Floats = floats("nq")
+    qpos_spring: Floats = floats("nq")
+
+    body_parentid: Ints = ints("nbody")
+    body_rootid: Ints = ints("nbody")
+    body_jntnum: Ints = ints("nbody")
+    body_jntadr: Ints = ints("nbody")
+    body_dofnum: Ints = ints("nbody")
+    body_dofadr: Ints = ints("nbody")  # -1: none
+    body_pos: Floats = floats("nbody", 3)  # [m], parent frame
+    body_quat: Floats = floats("nbody", 4)
+    body_ipos: Floats = floats("nbody", 3)  # [m], body frame
+    body_iquat: Floats = floats("nbody", 4)
+    body_mass: Floats = floats("nbody")  # [kg]
+    body_inertia: Floats = floats("nbody", 3)  # principal moments [kg m^2]
+    body_gravcomp: Floats = floats("nbody")
+    body_freesolo: Ints = ints("nbody")  # 1: free body without jointed descendants
+
+    jnt_type: Ints = ints("njnt")  # mjtJoint
+    jnt_qposadr: Ints = ints("njnt")
+    jnt_dofadr: Ints = ints("njnt")
+    jnt_bodyid: Ints = ints("njnt")
+    jnt_pos: Floats = floats("njnt", 3)  # [m], body frame
+    jnt_axis: Floats = floats("njnt", 3)
+    jnt_stiffness: Floats = floats("njnt")  # [N/m or N m/rad]
+    jnt_actfrclimited: Ints = ints("njnt")
+    jnt_actfrcrange: Floats = floats("njnt", 2)
+
+    dof_bodyid: Ints = ints("nv")
+    dof_jntid: Ints = ints("nv")
+    dof_parentid: Ints = ints("nv")  # -1: none
+    dof_armature: Floats = floats("nv")
+    dof_damping: Floats = floats("nv")
+
+    geom_bodyid: Ints = ints("ngeom")
+    geom_pos: Floats = floats("ngeom", 3)
+    geom_quat: Floats = floats("ngeom", 4)
+    site_bodyid: Ints = ints("nsite")
+    site_pos: Floats = floats("nsite", 3)
+    site_quat: Floats = floats("nsite", 4)
+
+    actuator_trnid: Ints = ints("nu", 2)
+    actuator_dyntype: Ints = ints("nu")
+    actuator_gaintype: Ints = ints("nu")
+    actuator_biastype: Ints = ints("nu")
+    actuator_actadr: Ints = ints("nu")  # -1: no activation
+    actuator_enabled: Ints = ints("nu")
+    actuator_ctrllimited: Ints = ints("nu")
+    actuator_ctrlrange: Floats = floats("nu", 2)
+    actuator_forcelimited: Ints = ints("nu")
+    actuator_forcerange: Floats = floats("nu", 2)
+    actuator_actlimited: Ints = ints("nu")
+    actuator_actrange: Floats = floats("nu", 2)
+    actuator_gear: Floats = floats("nu", 6)
+    actuator_dynprm: Floats = floats("nu", mujoco.mjNDYN)
+    actuator_gainprm: Floats = floats("nu", mujoco.mjNGAIN)
+    actuator_biasprm: Floats = floats("nu", mujoco.mjNBIAS)
+
+    mj_model: mujoco.MjModel
+
+    @classmethod
+    def from_xml_path(cls, path: str | os.PathLike[str]) -> "Model":
+        """Read an MJCF or URDF file; ValueError with the compiler's message if it is malformed."""
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"no model file at {os.fspath(path)!r}")
+        return cls.from_mujoco(mujoco.MjModel.from_xml_path(os.fspath(path)))
+
+    @classmethod
+    def from_xml_string(cls, xml: str) -> "Model":
+        """Read MJCF or URDF text; ValueError with the compiler's message if it is malformed."""
+        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml))
+
+    @classmethod
+    def from_mujoco(cls, source: "mujoco.MjModel | mujoco.MjSpec") -> "Model":
+        """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
+        mj_model = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
+        check_supported(mj_model)
+        model = cls(**_fields_of(mj_model))
+        model.mj_model = mj_model
+        return model
+
+    def replace(self, **fields: Any) -> "Model":
+        """A copy with some `mjModel` fields changed, e.g. `model.replace(body_mass=masses)`."""
+        mj_model = copy.copy(self.mj_model)
+        for name, value in fields.items():
+            owner = mj_model.opt if name in ("timestep", "gravity", "integrator") else mj_model
+            if name not in self._fields or not hasattr(owner, name):
+                raise TypeError(f"Model.replace: {name!r} is not a field of MuJoCo's model that the simulator uses")
+            if name in ("timestep", "integrator"):
+                setattr(owner, name, value)
+                continue
+            old = getattr(owner, name)
+            if np.shape(value) != old.shape:
+                raise ValueError(f"Model.replace: {name} has shape {np.shape(value)}, expected {old.shape}")
+            if not np.all(np.isfinite(value)):
+                raise ValueError(f"Model.replace: {name} is not finite")
+            old[...] = value
+        return type(self).from_mujoco(mj_model)
+
+    def initial_state(self) -> State:
+        """The model's reference configuration `qpos0` at rest, shapes (nq,), (nv,), (na,)."""
+        return State(self.qpos0.copy(), np.zeros(self.nv), np.zeros(self.na))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Values of the symbols in declared shapes."""
+        return {name: getattr(self, name) for name in ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite")}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Model.from_mujoco, (self.mj_model,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
+        return self  # immutable
+
+
+def _fields_of(m: mujoco.MjModel) -> dict[str, Any]:
+    derived = _derived_fields(m)
+    values = {}
+    for name in Model._fields:
+        if name in derived:
+            values[name] = derived[name]
+        elif hasattr(m, name):
+            value = getattr(m, name)
+            values[name] = value.copy() if isinstance(value, np.ndarray) else value
+        else:
+            values[name] = getattr(m.opt, name)
+    return values
+
+
+def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
+    """Fields that fold MuJoCo's option flags in, so that kernels need not look at them."""
+    bit = mujoco.mjtDisableBit
+    spring, damper = not disabled(m, bit.mjDSBL_SPRING), not disabled(m, bit.mjDSBL_DAMPER)
+    gravity = m.opt.gravity * (not disabled(m, bit.mjDSBL_GRAVITY))
+    # MuJoCo skips all passive forces, gravity compensation included, when both are disabled
+    gravcomp = m.body_gravcomp * (spring or damper) * bool(np.any(gravity))
+    damping = m.dof_damping * damper
+    group_on = np.array(
+        [g < 0 or g > 30 or not (int(m.opt.disableactuator) >> int(g)) & 1 for g in m.actuator_group], bool
+    )
+    ctrllimited = m.actuator_ctrllimited.astype(bool) & (not disabled(m, bit.mjDSBL_CLAMPCTRL))
+    return {
+        "integrator": int(m.opt.integrator),
+        "eulerdamp": int(damper and not disabled(m, bit.mjDSBL_EULERDAMP)),
+        "timestep": float(m.opt.timestep),
+        "gravity": gravity,
+        "ngravcomp": int(np.count_nonzero(gravcomp)),
+        "body_gravcomp": gravcomp,
+        "body_freesolo": _free_without_descendants(m),
+        "jnt_stiffness": m.jnt_stiffness * spring,
+        "dof_damping": damping,
+        "actuator_trnid": m.actuator_trnid.reshape(m.nu, 2),
+        "actuator_enabled": group_on & (not disabled(m, bit.mjDSBL_ACTUATION)),
+        "actuator_ctrllimited": ctrllimited,
+    }
+
+
+def _free_without_descendants(m: mujoco.MjModel) -> Ints:
+    solo = np.zeros(m.nbody, np.int32)
+    free = int(mujoco.mjtJoint.mjJNT_FREE)
+    for b in range(1, m.nbody):
+        if int(m.body_jntnum[b]) and int(m.jnt_type[m.body_jntadr[b]]) == free:
+            solo[b] = np.count_nonzero(m.dof_treeid == m.body_treeid[b]) == 6
+    return solo

@@ -1,0 +1,190 @@
+"""Gradients of model parameters, from the same multiplier and sweep as those of the state.
+
+The equation of motion contracted with the virtual velocities W is, body by body, linear in the
+inertial parameters: with the pairing <x, y> = x . I y of spatial motions,
+
+    E = sum_b <W, a> - <v x W, v>.
+
+A body position moves its subtree like a slide joint in front of the body would (`rnea.py`).
+"""
+
+from ._jit import kernel
+from .actuation import actuator_input, force_is_clamped, force_slopes, moment_size
+from .data import Data, Lanes
+from .kinematics import BALL, FREE
+from .model import Model
+from .passive import deflection
+from .rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, quat_log, quat_normalize, scale3, sub3
+from .spatial import Vec6, add6, cross_force, cross_motion, dot6, load6
+
+
+@kernel
+def parameters_adj(m: Model, d: Data, w: Lanes, damping_time: float, implicit_time: float) -> None:
+    """Add to the parameter fields of `w`; runs after `rne_adj`, with one lane.
+
+    `damping_time`: how far ahead dampers see the velocity; `implicit_time`: actuators.
+    """
+    for b in range(1, m.nbody):
+        _inertial_adj(m, d, w, b)
+        _body_pos_adj(m, d, w, b)
+    for v in range(m.nv):
+        w.dof_armature_adj[v] -= w.qfrc_adj[v, 0] * d.qacc[v]
+        w.dof_damping_adj[v] -= w.qfrc_adj[v, 0] * (d.qvel[v] + damping_time * d.qacc[v])
+    for j in range(m.njnt):
+        _stiffness_adj(m, d, w, j)
+    for i in range(m.nu):
+        if m.actuator_enabled[i]:
+            _actuator_adj(m, d, w, i, implicit_time)
+
+
+@kernel
+def _lane6(a, i: int) -> Vec6:  # type: ignore[no-untyped-def]
+    return a[i, 0, 0], a[i, 1, 0], a[i, 2, 0], a[i, 3, 0], a[i, 4, 0], a[i, 5, 0]
+
+
+@kernel
+def _at_com(x: Vec6, arm: Vec3) -> Vec3:
+    """Linear part of motion `x` at the point `arm` from the reference point."""
+    return add3((x[3], x[4], x[5]), cross3((x[0], x[1], x[2]), arm))
+
+
+@kernel
+def _pairing_adj(m: Model, d: Data, w: Lanes, b: int, x: Vec6, y: Vec6, s: float) -> Vec3:
+    """Add s * d<x, y> to mass, inertia and ipos of body `b`; return its gradient by the centre of mass."""
+    arm = sub3(load3(d.xipos, b), load3(d.subtree_com, m.body_rootid[b]))
+    xc, yc = _at_com(x, arm), _at_com(y, arm)
+    xr, yr = (x[0], x[1], x[2]), (y[0], y[1], y[2])
+    w.body_mass_adj[b] += s * dot3(xc, yc)
+    xi, yi = mat_t_vec3(load_mat3(d.ximat, b), xr), mat_t_vec3(load_mat3(d.ximat, b), yr)
+    by_com = scale3(s * m.body_mass[b], add3(cross3(yc, xr), cross3(xc, yr)))
+    local = mat_t_vec3(load_mat3(d.xmat, b), by_com)
+    for i in range(3):
+        w.body_inertia_adj[b, i] += s * xi[i] * yi[i]
+        w.body_ipos_adj[b, i] += local[i]
+    return by_com
+
+
+@kernel
+def _inertial_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
+    virtual, v, a = _lane6(w.wvel, b), load6(d.cvel, b), load6(d.cacc, b)
+    s = m.body_gravcomp[b]
+    a = (a[0], a[1], a[2], a[3] + s * m.gravity[0], a[4] + s * m.gravity[1], a[5] + s * m.gravity[2])
+    _pairing_adj(m, d, w, b, virtual, a, -1.0)
+    _pairing_adj(m, d, w, b, cross_motion(v, virtual), v, 1.0)
+    arm = sub3(load3(d.xipos, b), load3(d.subtree_com, m.body_rootid[b]))
+    at_com = _at_com(virtual, arm)
+    for i in range(3):
+        w.gravity_adj[i] += (1.0 - s) * m.body_mass[b] * at_com[i]
+
+
+@kernel
+def _body_pos_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
+    if m.body_jntnum[b] > 0 and m.jnt_type[m.body_jntadr[b]] == FREE:
+        return  # a free joint sets the position itself
+    p = m.body_parentid[b]
+    r, v, a = load_mat3(d.xmat, p), load6(d.cvel, p), load6(d.cacc, p)
+    force, before = load6(d.cfrc, b), _lane6(w.wvel, p)
+    momentum, coriolis = _lane6(w.wmom, b), _lane6(w.wcor, b)
+    for i in range(3):
+        axis: Vec6 = (0.0, 0.0, 0.0, r[i], r[3 + i], r[6 + i])
+        rate = cross_motion(v, axis)
+        second = add6(cross_motion(a, axis), cross_motion(v, rate))
+        w.body_pos_adj[b, i] -= dot6(cross_force(axis, force), before) + dot6(second, momentum) + dot6(rate, coriolis)
+
+
+@kernel
+def _stiffness_adj(m: Model, d: Data, w: Lanes, j: int) -> None:
+    a, v, kind = m.jnt_qposadr[j], m.jnt_dofadr[j], m.jnt_type[j]
+    if kind == FREE:
+        for i in range(3):
+            w.jnt_stiffness_adj[j] -= w.qfrc_adj[v + i, 0] * (d.qpos[a + i] - m.qpos_spring[a + i])
+        a, v = a + 3, v + 3
+    if kind == FREE or kind == BALL:
+        phi = deflection(m, d, a)
+        for i in range(3):
+            w.jnt_stiffness_adj[j] -= w.qfrc_adj[v + i, 0] * phi[i]
+    else:
+        w.jnt_stiffness_adj[j] -= w.qfrc_adj[v, 0] * (d.qpos[a] - m.qpos_spring[a])
+
+
+@kernel
+def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
+    j = m.actuator_trnid[i, 0]
+    a, v, size = m.jnt_qposadr[j], m.jnt_dofadr[j], moment_size(m, i)
+    clamped = force_is_clamped(m, d, i)
+    if m.jnt_actfrclimited[j] and clamped and d.qfrc_actuator[v] != _moment_sum(m, d, j):
+        return  # the joint's limit sets the force, whatever the actuators do
+    shift, force_adj = 0.0, 0.0
+    for r in range(size):
+        shift += m.actuator_gear[i, r] * d.qacc[v + r]
+        force_adj += m.actuator_gear[i, r] * w.qfrc_adj[v + r, 0]
+    value = actuator_input(m, d, i)
+    by_length, by_velocity = force_slopes(m, i, value)
+    force = d.actuator_force[i]
+    if clamped:
+        by_length, by_velocity, force_adj = 0.0, 0.0, 0.0
+    length, velocity = d.actuator_length[i], d.actuator_velocity[i] + implicit_time * shift
+    force += by_velocity * implicit_time * shift
+    powers = (1.0, length, velocity)
+    for r in range(3):
+        if r == 0 or m.actuator_gaintype[i] == 1:
+            w.actuator_gainprm_adj[i, r] += force_adj * value * powers[r]
+        if m.actuator_biastype[i] == 1:
+            w.actuator_biasprm_adj[i, r] += force_adj * powers[r]
+    angles: Vec3 = (0.0, 0.0, 0.0)
+    if size == 1:
+        angles = (d.qpos[a], 0.0, 0.0)
+    elif size == 3:
+        angles = quat_log(quat_normalize((d.qpos[a], d.qpos[a + 1], d.qpos[a + 2], d.qpos[a + 3])))
+    for r in range(size):
+        rate = d.qvel[v + r] + implicit_time * d.qacc[v + r]
+        angle = angles[r] if r < 3 else 0.0
+        w.actuator_gear_adj[i, r] += w.qfrc_adj[v + r, 0] * force
+        w.actuator_gear_adj[i, r] += force_adj * (by_length * angle + by_velocity * rate)
+
+
+@kernel
+def _moment_sum(m: Model, d: Data, j: int) -> float:
+    """Force of all actuators on the scalar joint `j`, before the joint's own limit."""
+    total = 0.0
+    for i in range(m.nu):
+        if m.actuator_trnid[i, 0] == j:
+            total += m.actuator_gear[i, 0] * d.actuator_force[i]
+    return total
+
+
+@kernel
+def gyroscopic_parameters_adj(m: Model, d: Data, w: Lanes) -> None:
+    """The share of implicitfast's gyroscopic slope: time step * (<w x W, a> + <a x W, w>).
+
+    Angular velocity w and acceleration a turn the body about its own origin.
+    """
+    for b in range(1, m.nbody):
+        root = m.body_rootid[b]
+        if not m.body_freesolo[root]:
+            continue
+        v = m.body_dofadr[root]
+        omega = _turn_about(m, d, root, d.qvel[v + 3], d.qvel[v + 4], d.qvel[v + 5])
+        alpha = _turn_about(m, d, root, d.qacc[v + 3], d.qacc[v + 4], d.qacc[v + 5])
+        virtual = _lane6(w.wvel, root)
+        one = _pairing_adj(m, d, w, b, cross_motion(omega, virtual), alpha, m.timestep)
+        two = _pairing_adj(m, d, w, b, cross_motion(alpha, virtual), omega, m.timestep)
+        by_com, c = add3(one, two), b
+        while c != root:  # the positions of welded bodies carry their descendants
+            local = mat_t_vec3(load_mat3(d.xmat, m.body_parentid[c]), by_com)
+            for i in range(3):
+                w.body_pos_adj[c, i] += local[i]
+            c = m.body_parentid[c]
+
+
+@kernel
+def _turn_about(m: Model, d: Data, b: int, x: float, y: float, z: float) -> Vec6:
+    """Spatial motion that turns body `b` about its origin by the local rotation rate (x, y, z)."""
+    r = load_mat3(d.xmat, b)
+    rate: Vec3 = (
+        r[0] * x + r[1] * y + r[2] * z,
+        r[3] * x + r[4] * y + r[5] * z,
+        r[6] * x + r[7] * y + r[8] * z,
+    )
+    linear = cross3(rate, sub3(load3(d.subtree_com, m.body_rootid[b]), load3(d.xpos, b)))
+    return rate[0], rate[1], rate[2], linear[0], linear[1], linear[2]

@@ -1,0 +1,197 @@
+"""Trajectories and their gradients, for one step or thousands.
+
+What is kept between forward and backward pass is the state and control of each step, a few
+hundred bytes; everything else is computed again, one step at a time (Qiao et al. 2021,
+section 4.2: one checkpoint per step).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._struct import Floats
+from .batch import adjoint_workspace, for_worlds, rollout_adj_worlds, rollout_worlds, workspace
+from .check import checked_state, floats_of
+from .data import Lanes
+from .model import Model, State
+
+PARAMETERS = tuple(
+    name.removesuffix("_adj")
+    for name in Lanes._fields
+    if name.endswith("_adj") and name.removesuffix("_adj") in Model._fields and name != "act_adj"
+)
+
+
+class Trajectory(NamedTuple):
+    """States at the ends of `n_steps` simulation steps each, and the controls between them."""
+
+    qpos: Floats  # (..., T + 1, nq)
+    qvel: Floats  # (..., T + 1, nv)
+    act: Floats  # (..., T + 1, na)
+    ctrl: Floats  # (..., T, nu)
+    n_steps: int = 1
+
+    def state(self, t: int) -> State:
+        """The state at time index `t`, batch axes kept."""
+        return State(self.qpos[..., t, :], self.qvel[..., t, :], self.act[..., t, :])
+
+
+class RolloutGradient(NamedTuple):
+    """Gradient of a scalar by the initial state (tangent), the controls, the model's parameters."""
+
+    state0: Floats  # (..., nx)
+    ctrls: Floats  # (..., T, nu)
+    params: dict[str, Floats] | None  # field name -> (..., *field shape)
+
+
+class StepGradient(NamedTuple):
+    """Vector-Jacobian product of a step."""
+
+    state: Floats  # (..., nx)
+    ctrl: Floats  # (..., nu)
+    params: dict[str, Floats] | None
+
+
+class StepJacobian(NamedTuple):
+    """Derivative of the next state's tangent by the state's tangent (A) and by the control (B)."""
+
+    A: Floats  # (..., nx, nx)
+    B: Floats  # (..., nx, nu)
+
+
+def tangent_size(model: Model) -> int:
+    """nx = 2 nv + na: position, velocity, activation, ordered as in mjd_transitionFD."""
+    return 2 * model.nv + model.na
+
+
+def _n_steps(n_steps: int) -> int:
+    if n_steps < 1:
+        raise ValueError(f"n_steps is {n_steps}, need at least 1")
+    return int(n_steps)
+
+
+def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Trajectory:
+    """Simulate under the controls `ctrls` (..., T, nu), each held for `n_steps` time steps.
+
+    Shapes and units as in `State`; a state without batch axes serves every batch of controls.
+    """
+    start = checked_state(model, state)
+    controls = floats_of("ctrls", ctrls, model.nu)
+    if controls.ndim < 2:
+        raise ValueError(f"ctrls has shape {controls.shape}, expected (..., T, {model.nu})")
+    batch, steps = controls.shape[:-2], controls.shape[-2]
+    if start.qpos.shape[:-1] not in (batch, ()):
+        raise ValueError(f"state has batch axes {start.qpos.shape[:-1]}, ctrls has {batch}")
+    worlds = int(np.prod(batch))
+    arrays = []
+    for value in start:
+        path = np.empty((worlds, steps + 1, value.shape[-1]))
+        path[:, 0] = value.reshape(int(np.prod(value.shape[:-1])), value.shape[-1])
+        arrays.append(path)
+    flat = np.ascontiguousarray(controls.reshape(worlds, steps, model.nu))
+    repeat = _n_steps(n_steps)
+
+    def work(begin: int, end: int) -> None:
+        with workspace(model) as data:
+            rollout_worlds(model, data, *arrays, flat, repeat, begin, end)
+
+    for_worlds(worlds, work)
+    qpos, qvel, act = (a.reshape(*batch, steps + 1, a.shape[-1]) for a in arrays)
+    return Trajectory(qpos, qvel, act, controls, repeat)
+
+
+def _rollout_adj(
+    model: Model, trajectory: Trajectory, cotangent: Floats, with_params: bool
+) -> tuple[Floats, Floats, dict[str, Floats] | None]:
+    """`cotangent` (worlds, T + 1, nx, nlane) to (worlds, nx, nlane), (worlds, T, nu, nlane), params."""
+    worlds, lanes = cotangent.shape[0], cotangent.shape[-1]
+    steps = trajectory.ctrl.shape[-2]
+    paths = [
+        np.ascontiguousarray(a.reshape(worlds, steps + 1, a.shape[-1]))
+        for a in (trajectory.qpos, trajectory.qvel, trajectory.act)
+    ]
+    ctrl = np.ascontiguousarray(trajectory.ctrl.reshape(worlds, steps, model.nu))
+    state_adj = np.empty((worlds, cotangent.shape[2], lanes))
+    ctrl_adj = np.empty((worlds, steps, model.nu, lanes))
+    params: dict[str, Floats] | None = None
+    if with_params:
+        params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in PARAMETERS}
+
+    def work(begin: int, end: int) -> None:
+        scratch = [np.empty((trajectory.n_steps, n)) for n in (model.nq, model.nv, model.na)]
+        with workspace(model) as data, adjoint_workspace(model, lanes, with_params) as adjoint:
+            arguments = (model, data, adjoint, *scratch, *paths, ctrl, cotangent, state_adj, ctrl_adj)
+            if params is None:
+                rollout_adj_worlds(*arguments, begin, end)
+                return
+            for b in range(begin, end):
+                for name in PARAMETERS:
+                    getattr(adjoint, name + "_adj")[...] = 0.0
+                rollout_adj_worlds(*arguments, b, b + 1)
+                for name, value in params.items():
+                    value[b] = getattr(adjoint, name + "_adj")
+
+    for_worlds(worlds, work)
+    return state_adj, ctrl_adj, params
+
+
+def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:
+    """Gradient of sum over t of cotangents[t] . state[t], by reverse sweep over the trajectory.
+
+    `cotangents` (..., T + 1, nx) are tangent vectors of (qpos, qvel, act). With `params`, also by
+    the model's parameters (`sim.PARAMETERS`), per batch entry.
+    """
+    batch, steps = trajectory.ctrl.shape[:-2], trajectory.ctrl.shape[-2]
+    nx = tangent_size(model)
+    flat = floats_of("cotangents", cotangents, nx, (*batch, steps + 1))
+    worlds = int(np.prod(batch))
+    flat = np.ascontiguousarray(flat).reshape(worlds, steps + 1, nx, 1)
+    state_adj, ctrl_adj, found = _rollout_adj(model, trajectory, flat, params)
+    if found is not None:
+        found = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
+    return RolloutGradient(state_adj.reshape(*batch, nx), ctrl_adj.reshape(*batch, steps, model.nu), found)
+
+
+def _one_step(model: Model, state: State, ctrl: Any, n_steps: int) -> Trajectory:
+    """A trajectory of one control whose end is not computed: what the adjoint of a step needs."""
+    start = checked_state(model, state)
+    batch = start.qpos.shape[:-1]
+    controls = floats_of("ctrl", ctrl, model.nu, batch)
+    paths = [np.stack([value, value], axis=-2) for value in start]
+    return Trajectory(paths[0], paths[1], paths[2], controls[..., None, :], _n_steps(n_steps))
+
+
+def step(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> State:
+    """The state after `n_steps` time steps under constant `ctrl` (..., nu). Batched over leading axes."""
+    start = checked_state(model, state)
+    controls = floats_of("ctrl", ctrl, model.nu, start.qpos.shape[:-1])
+    return rollout(model, start, controls[..., None, :], n_steps).state(1)
+
+
+def step_vjp(
+    model: Model, state: State, ctrl: Any, cotangent: Any, n_steps: int = 1, params: bool = False
+) -> StepGradient:
+    """Gradient of cotangent . next state by state, control and, on request, parameters.
+
+    `cotangent` (..., nx): tangent of the next state (position, velocity, activation).
+    """
+    trajectory = _one_step(model, state, ctrl, n_steps)
+    batch, nx = trajectory.ctrl.shape[:-2], tangent_size(model)
+    seed = np.zeros((*batch, 2, nx))
+    seed[..., 1, :] = floats_of("cotangent", cotangent, nx, batch)
+    gradient = rollout_vjp(model, trajectory, seed, params)
+    return StepGradient(gradient.state0, gradient.ctrls[..., 0, :], gradient.params)
+
+
+def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> StepJacobian:
+    """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep."""
+    trajectory = _one_step(model, state, ctrl, n_steps)
+    batch, nx = trajectory.ctrl.shape[:-2], tangent_size(model)
+    worlds = int(np.prod(batch))
+    seed = np.zeros((worlds, 2, nx, nx))
+    seed[:, 1] = np.eye(nx)
+    state_adj, ctrl_adj, _ = _rollout_adj(model, trajectory, seed, False)
+    a, b = state_adj.swapaxes(1, 2), ctrl_adj[:, 0].swapaxes(1, 2)
+    return StepJacobian(
+        np.ascontiguousarray(a).reshape(*batch, nx, nx), np.ascontiguousarray(b).reshape(*batch, nx, model.nu)
+    )

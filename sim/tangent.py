@@ -1,0 +1,97 @@
+"""Between `qpos` (size nq, with quaternions) and its tangent space (size nv), on batches.
+
+A tangent vector moves quaternions in the body frame, q <- q exp(s), as mj_integratePos and
+mj_differentiatePos do. Raw quaternions need not have unit length: what depends on them depends on
+their direction only.
+"""
+
+import numpy as np
+
+from ._struct import Floats
+from .check import floats_of
+from .kinematics import BALL, FREE
+from .model import Model
+
+
+def _blocks(model: Model) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """(qpos address, dof address) of every scalar and of every quaternion."""
+    scalars, quats = [], []
+    for j in range(model.njnt):
+        a, v, kind = int(model.jnt_qposadr[j]), int(model.jnt_dofadr[j]), int(model.jnt_type[j])
+        if kind == FREE:
+            scalars += [(a + i, v + i) for i in range(3)]
+            a, v = a + 3, v + 3
+        if kind in (FREE, BALL):
+            quats.append((a, v))
+        else:
+            scalars.append((a, v))
+    return scalars, quats
+
+
+def _matrix(quat: Floats) -> Floats:
+    """(..., 4, 3): derivative of q exp(s) by s at s = 0, for unit quaternions."""
+    w, x, y, z = np.moveaxis(quat, -1, 0)
+    rows = [[-x, -y, -z], [w, -z, y], [z, w, -x], [-y, x, w]]
+    return 0.5 * np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def _unit(quat: Floats) -> tuple[Floats, Floats]:
+    norm = np.maximum(np.linalg.norm(quat, axis=-1, keepdims=True), 1e-15)
+    return quat / norm, norm
+
+
+def gradient_to_tangent(model: Model, qpos: Floats, gradient: Floats) -> Floats:
+    """Gradient by qpos (..., nq) to gradient by its tangent (..., nv)."""
+    scalars, quats = _blocks(model)
+    out = np.zeros((*gradient.shape[:-1], model.nv))
+    for a, v in scalars:
+        out[..., v] = gradient[..., a]
+    for a, v in quats:
+        unit, _ = _unit(qpos[..., a : a + 4])
+        out[..., v : v + 3] = np.einsum("...ij,...i->...j", _matrix(unit), gradient[..., a : a + 4])
+    return out
+
+
+def gradient_from_tangent(model: Model, qpos: Floats, gradient: Floats) -> Floats:
+    """Gradient by the tangent (..., nv) to the gradient by raw qpos (..., nq), none along quaternions."""
+    scalars, quats = _blocks(model)
+    out = np.zeros((*gradient.shape[:-1], model.nq))
+    for a, v in scalars:
+        out[..., a] = gradient[..., v]
+    for a, v in quats:
+        unit, norm = _unit(qpos[..., a : a + 4])
+        out[..., a : a + 4] = 4.0 / norm * np.einsum("...ij,...j->...i", _matrix(unit), gradient[..., v : v + 3])
+    return out
+
+
+def velocity_to_tangent(model: Model, qpos: Floats, rate: Floats) -> Floats:
+    """Direction of change of raw qpos (..., nq) to the tangent direction (..., nv)."""
+    scalars, quats = _blocks(model)
+    out = np.zeros((*rate.shape[:-1], model.nv))
+    for a, v in scalars:
+        out[..., v] = rate[..., a]
+    for a, v in quats:
+        unit, norm = _unit(qpos[..., a : a + 4])
+        out[..., v : v + 3] = 4.0 / norm * np.einsum("...ij,...i->...j", _matrix(unit), rate[..., a : a + 4])
+    return out
+
+
+def integrate_pos(model: Model, qpos: Floats, shift: Floats) -> Floats:
+    """qpos (..., nq) moved by the tangent vector `shift` (..., nv), as mj_integratePos."""
+    qpos, shift = floats_of("qpos", qpos, model.nq), floats_of("shift", shift, model.nv)
+    scalars, quats = _blocks(model)
+    out = np.empty((*np.broadcast_shapes(qpos.shape[:-1], shift.shape[:-1]), model.nq))
+    for a, v in scalars:
+        out[..., a] = qpos[..., a] + shift[..., v]
+    for a, v in quats:
+        w, x, y, z = np.moveaxis(_unit(qpos[..., a : a + 4])[0], -1, 0)
+        phi = shift[..., v : v + 3]
+        angle = np.linalg.norm(phi, axis=-1)
+        half = np.cos(0.5 * angle)
+        e = 0.5 * np.sinc(0.5 * angle / np.pi)[..., None] * phi
+        i, j, k = np.moveaxis(e, -1, 0)
+        out[..., a] = w * half - x * i - y * j - z * k
+        out[..., a + 1] = w * i + x * half + y * k - z * j
+        out[..., a + 2] = w * j - x * k + y * half + z * i
+        out[..., a + 3] = w * k + x * j - y * i + z * half
+    return out

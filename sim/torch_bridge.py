@@ -1,0 +1,208 @@
+"""The simulator as differentiable torch functions on batches.
+
+`step` and `rollout` have reverse mode; `kinematics` also forward mode, so that torch.func.jvp,
+vjp and linearize work through it. Gradients are computed in float64 whatever the tensors' type.
+Quaternions in `qpos` are raw coordinates here: gradients have size nq and no part along the
+quaternion, since only its direction matters.
+"""
+
+import weakref
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import poses
+from .model import Model, State
+from .rollout import Trajectory, _rollout_adj
+from .rollout import rollout as rollout_numpy
+from .tangent import gradient_from_tangent, gradient_to_tangent
+
+
+class TorchState(NamedTuple):
+    """Tensors of `State`; after `rollout` with a time axis before the last."""
+
+    qpos: Tensor
+    qvel: Tensor
+    act: Tensor
+
+
+class Kinematics(NamedTuple):
+    """World poses: positions [m], quaternions (w, x, y, z), rotation matrices row by row."""
+
+    xpos: Tensor  # (..., nbody, 3)
+    xquat: Tensor  # (..., nbody, 4)
+    xipos: Tensor  # (..., nbody, 3)
+    geom_xpos: Tensor  # (..., ngeom, 3)
+    geom_xmat: Tensor  # (..., ngeom, 9)
+    site_xpos: Tensor  # (..., nsite, 3)
+    site_xmat: Tensor  # (..., nsite, 9)
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().to(device="cpu", dtype=torch.float64).numpy()
+
+
+def _like(array: np.ndarray, reference: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(dtype=reference.dtype, device=reference.device)
+
+
+def _fold(size: int, dims: Any, tensors: Any) -> list[Tensor]:
+    """Tensors with vmap's axis folded into their first, which is a batch axis everywhere here."""
+    moved = (t.movedim(d, 0) if d is not None else t.expand(size, *t.shape) for t, d in zip(tensors, dims, strict=True))
+    return [t.flatten(0, 1) for t in moved]
+
+
+def _unfold(size: int, tensors: Any) -> tuple[Any, Any]:
+    found = tuple(t.unflatten(0, (size, -1)) for t in tensors)
+    return found, (0,) * len(found)
+
+
+class _FirstDerivative(torch.autograd.Function):
+    """Base of the pull-backs: their own derivative is not known, and never taken for zero."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        raise NotImplementedError("the simulator has first derivatives only: do not differentiate its gradients")
+
+
+class _RolloutPullBack(_FirstDerivative):
+    """States, controls and the states' cotangents to those of the initial state and the controls."""
+
+    @staticmethod
+    def forward(model: Model, n_steps: int, *tensors: Tensor) -> Any:
+        qpos, qvel, act, ctrls = tensors[:4]
+        path = Trajectory(_numpy(qpos), _numpy(qvel), _numpy(act), _numpy(ctrls), n_steps)
+        by_qpos, by_qvel, by_act = (_numpy(t) for t in tensors[4:])
+        cotangent = np.concatenate([gradient_to_tangent(model, path.qpos, by_qpos), by_qvel, by_act], axis=-1)
+        state_adj, ctrl_adj, _ = _rollout_adj(model, path, cotangent[..., None], False)
+        start, nv = state_adj[..., 0], model.nv
+        return (
+            _like(gradient_from_tangent(model, path.qpos[:, 0], start[:, :nv]), qpos),
+            _like(start[:, nv : 2 * nv], qvel),
+            _like(start[:, 2 * nv :], act),
+            _like(ctrl_adj[..., 0], ctrls),
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, model: Model, n_steps: int, *tensors: Tensor) -> Any:
+        folded = _fold(info.batch_size, in_dims[2:], tensors)
+        return _unfold(info.batch_size, _RolloutPullBack.apply(model, n_steps, *folded))
+
+
+class _Rollout(torch.autograd.Function):
+    """qpos, qvel, act (worlds, n) and ctrls (worlds, T, nu) to the states at all T + 1 times."""
+
+    @staticmethod
+    def forward(qpos: Tensor, qvel: Tensor, act: Tensor, ctrls: Tensor, model: Model, n_steps: int) -> Any:
+        state = State(_numpy(qpos), _numpy(qvel), _numpy(act))
+        path = rollout_numpy(model, state, _numpy(ctrls), n_steps)
+        return _like(path.qpos, qpos), _like(path.qvel, qvel), _like(path.act, act)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*output, inputs[3])
+        ctx.model, ctx.n_steps = inputs[4], inputs[5]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return *_RolloutPullBack.apply(ctx.model, ctx.n_steps, *ctx.saved_tensors, *gradients), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
+        folded = _fold(info.batch_size, in_dims[:4], inputs[:4])
+        return _unfold(info.batch_size, _Rollout.apply(*folded, *inputs[4:]))
+
+
+def rollout(model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrls: Tensor, n_steps: int = 1) -> TorchState:
+    """States (..., T + 1, n) from (..., n) under `ctrls` (..., T, nu), each held for `n_steps` steps.
+
+    One autograd node; it keeps the states and controls, and recomputes the rest when run backward.
+    """
+    batch = ctrls.shape[:-2]
+    flat = [t.expand(*batch, t.shape[-1]).reshape(batch.numel(), t.shape[-1]) for t in (qpos, qvel, act)]
+    found = _Rollout.apply(*flat, ctrls.reshape(batch.numel(), *ctrls.shape[-2:]), model, n_steps)
+    return TorchState(*(t.reshape(*batch, *t.shape[-2:]) for t in found))
+
+
+def step(model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, n_steps: int = 1) -> TorchState:
+    """State after `n_steps` time steps; all arguments (..., n), equal batch axes."""
+    path = rollout(model, qpos, qvel, act, ctrl.unsqueeze(-2), n_steps)
+    return TorchState(*(t[..., 1, :] for t in path))
+
+
+# Custom operators take no Python objects: models travel as the key of this table.
+_models: "weakref.WeakValueDictionary[int, Model]" = weakref.WeakValueDictionary()
+
+
+@torch.library.custom_op("gradgym::kinematics_rate", mutates_args=())
+def _kinematics_rate(qpos: Tensor, rate: Tensor, key: int) -> list[Tensor]:
+    """Rates of all poses; an operator of its own so that torch.func.linearize can record it."""
+    found = poses.push_forward(_models[key], _numpy(qpos), _numpy(rate))
+    return [_like(value, qpos) for value in found]
+
+
+@_kinematics_rate.register_vmap
+def _(info: Any, in_dims: Any, qpos: Tensor, rate: Tensor, key: int) -> Any:
+    folded = _fold(info.batch_size, in_dims[:2], [qpos, rate])
+    found = [t.unflatten(0, (info.batch_size, -1)) for t in _kinematics_rate(*folded, key)]
+    return found, [0] * len(found)
+
+
+@_kinematics_rate.register_fake
+def _(qpos: Tensor, rate: Tensor, key: int) -> list[Tensor]:
+    return [qpos.new_empty((qpos.shape[0], *shape)) for shape in poses._rows(_models[key]).values()]
+
+
+class _KinematicsPullBack(_FirstDerivative):
+    """qpos and the poses' cotangents to the gradient by qpos."""
+
+    @staticmethod
+    def forward(model: Model, qpos: Tensor, *cotangents: Tensor) -> Any:
+        return _like(poses.pull_back(model, _numpy(qpos), [_numpy(g) for g in cotangents]), qpos)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, model: Model, *tensors: Tensor) -> Any:
+        folded = _fold(info.batch_size, in_dims[1:], tensors)
+        return _KinematicsPullBack.apply(model, *folded).unflatten(0, (info.batch_size, -1)), 0
+
+
+class _Kinematics(torch.autograd.Function):
+    """qpos (worlds, nq) to the fields of `Kinematics`."""
+
+    @staticmethod
+    def forward(qpos: Tensor, model: Model) -> Any:
+        return tuple(_like(value, qpos) for value in poses.evaluate(model, _numpy(qpos)))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(inputs[0])
+        ctx.save_for_forward(inputs[0])
+        ctx.model = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return _KinematicsPullBack.apply(ctx.model, *ctx.saved_tensors, *gradients), None
+
+    @staticmethod
+    def jvp(ctx: Any, rate: Tensor, _: None) -> Any:
+        (qpos,) = ctx.saved_tensors
+        _models[id(ctx.model)] = ctx.model
+        return tuple(_kinematics_rate(qpos, rate, id(ctx.model)))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, qpos: Tensor, model: Model) -> Any:
+        folded = _fold(info.batch_size, in_dims[:1], [qpos])
+        return _unfold(info.batch_size, _Kinematics.apply(*folded, model))
+
+
+def kinematics(model: Model, qpos: Tensor) -> Kinematics:
+    """Poses of bodies, geoms and sites at `qpos` (..., nq); differentiable both ways."""
+    batch = qpos.shape[:-1]
+    found = _Kinematics.apply(qpos.reshape(batch.numel(), qpos.shape[-1]), model)
+    return Kinematics(*(t.reshape(*batch, *t.shape[1:]) for t in found))

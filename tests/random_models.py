@@ -1,0 +1,109 @@
+"""Random mechanisms as MJCF: every joint type, springs, dampers, armature, gravity compensation,
+all supported actuators. The tests compare the simulator with MuJoCo on these."""
+
+import numpy as np
+
+
+def _numbers(values) -> str:
+    return " ".join(f"{v:.17g}" for v in np.atleast_1d(values))
+
+
+def _quat(rng: np.random.Generator) -> str:
+    q = rng.normal(size=4)
+    return _numbers(q / np.linalg.norm(q))
+
+
+def _unit(rng: np.random.Generator) -> str:
+    a = rng.normal(size=3)
+    return _numbers(a / np.linalg.norm(a))
+
+
+def _inertial(rng: np.random.Generator) -> str:
+    # moments of a solid: each at most the sum of the other two
+    squares = rng.uniform(0.02, 0.3, size=3)
+    moments = (squares.sum() - squares) * rng.uniform(0.2, 1.0)
+    return (
+        f'<inertial pos="{_numbers(rng.normal(scale=0.2, size=3))}" quat="{_quat(rng)}" '
+        f'mass="{rng.uniform(0.2, 3.0):.17g}" diaginertia="{_numbers(moments)}"/>'
+    )
+
+
+def _joint(rng: np.random.Generator, name: str, kind: str) -> str:
+    fields = [f'name="{name}" type="{kind}" pos="{_numbers(rng.normal(scale=0.2, size=3))}"']
+    if kind in ("hinge", "slide"):
+        fields.append(f'axis="{_unit(rng)}" ref="{rng.normal(scale=0.3):.17g}"')
+        fields.append(f'springref="{rng.normal(scale=0.3):.17g}"')
+        if rng.random() < 0.3:
+            fields.append('actuatorfrclimited="true" actuatorfrcrange="-1.5 2"')
+    fields.append(f'armature="{rng.choice([0.0, rng.uniform(0.01, 0.5)]):.17g}"')
+    fields.append(f'damping="{rng.choice([0.0, rng.uniform(0.1, 2.0)]):.17g}"')
+    fields.append(f'stiffness="{rng.choice([0.0, rng.uniform(0.5, 10.0)]):.17g}"')
+    return f"<joint {' '.join(fields)}/>"
+
+
+def _joint_kinds(rng: np.random.Generator, is_root: bool) -> list[str]:
+    choices = [["hinge"], ["slide"], ["ball"], ["hinge", "hinge"], ["slide", "hinge"], ["slide", "ball"]]
+    choices += [["slide", "slide", "hinge"], []]
+    if is_root:
+        choices += [["free"], ["free"], ["free"]]
+    return choices[rng.integers(len(choices))]
+
+
+def _actuator(rng: np.random.Generator, joint: str, kind: str) -> str:
+    size = {"hinge": 1, "slide": 1, "ball": 3, "free": 6}[kind]
+    common = f'joint="{joint}" gear="{_numbers(rng.normal(size=size))}"'
+    if rng.random() < 0.5:
+        common += f' ctrllimited="true" ctrlrange="-{rng.uniform(0.1, 1):.6g} {rng.uniform(0.1, 1):.6g}"'
+    if rng.random() < 0.4:
+        common += f' forcelimited="true" forcerange="-{rng.uniform(0.5, 3):.6g} {rng.uniform(0.5, 3):.6g}"'
+    style = rng.choice(["motor", "position", "velocity", "general", "integrator", "filter", "filterexact"])
+    if style == "motor":
+        return f"<motor {common}/>"
+    if style == "position":
+        return f'<position {common} kp="{rng.uniform(0.5, 5):.6g}" kv="{rng.uniform(0, 1):.6g}"/>'
+    if style == "velocity":
+        return f'<velocity {common} kv="{rng.uniform(0.5, 3):.6g}"/>'
+    affine = f'gaintype="affine" gainprm="{_numbers(rng.normal(size=3))}" biastype="affine" '
+    affine += f'biasprm="{_numbers([rng.normal(), -rng.uniform(0, 2), -rng.uniform(0, 1)])}"'
+    if style == "general":
+        return f"<general {common} {affine}/>"
+    limits = 'actlimited="true" actrange="-0.4 0.5"' if rng.random() < 0.5 else ""
+    return f'<general {common} {affine} dyntype="{style}" dynprm="{rng.uniform(0.02, 0.5):.6g}" {limits}/>'
+
+
+def random_tree(seed: int, nbody: int, integrator: str = "Euler", timestep: float = 0.01) -> str:
+    """MJCF of a forest of `nbody` bodies; equal seeds give equal models."""
+    rng = np.random.default_rng(seed)
+    children: dict[int, list[int]] = {b: [] for b in range(nbody + 1)}
+    for b in range(1, nbody + 1):
+        # mostly deep trees, sometimes a new root
+        parent = 0 if b == 1 or rng.random() < 0.15 else int(rng.integers(max(1, b - 3), b))
+        children[parent].append(b)
+    joints: list[tuple[str, str]] = []
+
+    def body(b: int, is_root: bool) -> str:
+        gravcomp = rng.choice([0.0, 0.0, rng.uniform(0.2, 1.2)])
+        parts = [
+            f'<body name="b{b}" pos="{_numbers(rng.normal(scale=0.5, size=3))}" quat="{_quat(rng)}" '
+            f'gravcomp="{gravcomp:.6g}">',
+            _inertial(rng),
+        ]
+        for i, kind in enumerate(_joint_kinds(rng, is_root)):
+            name = f"j{b}_{i}"
+            joints.append((name, kind))
+            parts.append(f'<freejoint name="{name}"/>' if kind == "free" else _joint(rng, name, kind))
+        parts.append(f'<geom size="0.05" pos="{_numbers(rng.normal(scale=0.1, size=3))}" quat="{_quat(rng)}"/>')
+        parts.append(f'<site name="s{b}" pos="{_numbers(rng.normal(scale=0.1, size=3))}" quat="{_quat(rng)}"/>')
+        parts += [body(c, False) for c in children[b]]
+        return "\n".join([*parts, "</body>"])
+
+    tree = "\n".join(body(b, True) for b in children[0])
+    actuators = "\n".join(_actuator(rng, n, k) for n, k in joints if rng.random() < 0.6)
+    return f"""<mujoco>
+    <compiler angle="radian" balanceinertia="false"/>
+    <option timestep="{timestep}" integrator="{integrator}" gravity="{_numbers(rng.normal(scale=5, size=3))}">
+      <flag constraint="disable"/>
+    </option>
+    <worldbody>{tree}</worldbody>
+    <actuator>{actuators}</actuator>
+    </mujoco>"""
