@@ -26,6 +26,7 @@ class Transition(NamedTuple):
     gradients: dict[str, NDArray[np.float64]] | None
 
 
+@torch.no_grad()
 def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients | None) -> Transition:
     """Applies N actions (N, n_act) to N states.
 
@@ -36,19 +37,19 @@ def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients |
     diverged = ~_is_finite(next_state)
     if diverged.any():
         next_state = next_state.where(torch.from_numpy(~diverged), state.map(torch.clone))
-    derivatives = None
-    if gradients is not None:
-        derivatives = transition_gradients(task, state, action, next_state, gradients)
-        diverged |= _zero_unless_finite(derivatives, diverged)
-
+    obs = observe(task, next_state)
     terms = task.reward_terms(state, action, next_state)
     info = {f"reward_{name}": term.numpy().copy() for name, term in terms.items()}
     reward = np.sum(list(info.values()), axis=0)
     info |= _state_info(task, next_state)
+    derivatives = None
+    if gradients is not None:
+        derivatives = transition_gradients(task, state, action, next_state, gradients)
+        diverged |= _zero_unless_finite(derivatives, diverged)
     info["diverged"] = diverged
     return Transition(
         state=next_state,
-        obs=observe(task, next_state),
+        obs=obs,
         reward=reward,
         terminated=task.terminal(next_state).numpy() | diverged,
         truncated=task.truncated(next_state).numpy(),

@@ -1,17 +1,19 @@
 """The gradient contract: derivatives of observation and reward by action and state.
 
-The simulator gives the Jacobian of the next state, torch the derivatives of the task's own
-observation and reward, and the chain rule joins them. Docs for users: docs/gradients.md.
+The simulator gives the Jacobians of the next state and of the kinematics, torch the derivatives of
+the task's own observation, reward and control, and the chain rule joins them. Docs for users:
+docs/gradients.md.
 """
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .tangent import qpos_to_tangent
+from ..sim import Model, poses
+from ..sim.tangent import gradient_to_tangent
 from .task import Task, TaskState
 
 Floats = NDArray[np.float64]
@@ -30,80 +32,105 @@ def transition_gradients(
     """The contract's arrays for N transitions (batch shape (N,)), each with leading axis N."""
     full = gradients == "full"
     A, B = task.backend.step_jacobian(task.model, state.numpy(), task.control(action).numpy(), task.n_substeps)
-    by_next, by_state, by_action = _output_derivatives(task, state, action, next_state, full)
-
-    by_ctrl = np.concatenate([by_next @ B, B], axis=1) if full else by_next @ B
-    through_action = _pull_through_control(task, action, by_ctrl)
-    n_obs = by_next.shape[1] - 1
+    own = _task_derivatives(task, state, action, next_state, full)
+    by_action = B @ own.control_by_action
+    through_action = own.outputs_by_next @ by_action
     result = {
-        "dobs_daction": through_action[:, :n_obs].copy(),
-        "dreward_daction": through_action[:, n_obs] + by_action,
+        "dobs_daction": through_action[:, :-1].copy(),
+        "dreward_daction": through_action[:, -1] + own.reward_by_action,
     }
     if full:
-        through_state = by_next @ A
+        through_state = own.outputs_by_next @ A
         result |= {
-            "dobs_dstate": through_state[:, :n_obs].copy(),
-            "dreward_dstate": through_state[:, n_obs] + by_state,
+            "dobs_dstate": through_state[:, :-1].copy(),
+            "dreward_dstate": through_state[:, -1] + own.reward_by_state,
             "dstate_dstate": np.array(A),
-            "dstate_daction": through_action[:, n_obs + 1 :].copy(),
+            "dstate_daction": by_action,
         }
     return result
 
 
-def _output_derivatives(
+class _TaskDerivatives(NamedTuple):
+    """Partial derivatives of what the task itself defines, at N transitions."""
+
+    outputs_by_next: Floats  # (N, n_obs + 1, nx): observation, then reward, by the next state
+    reward_by_state: Floats  # (N, nx); zero unless asked for
+    reward_by_action: Floats  # (N, n_act)
+    control_by_action: Floats  # (N, nu, n_act)
+
+
+def _task_derivatives(
     task: Task, state: TaskState, action: Tensor, next_state: TaskState, full: bool
-) -> tuple[Floats, Floats, Floats]:
-    """Partial derivatives of (observation, reward) by the next state, and of reward by state and action.
+) -> _TaskDerivatives:
+    """One reverse pass for all outputs.
 
-    One reverse pass for all outputs: the transition is repeated once for each output (axis 0),
-    and repetition k is pulled back with the k-th unit cotangent.
-
-    Returns:
-        By next state (N, n_obs + 1, nx), reward last; reward by state (N, nx); by action (N, n_act).
+    The transition is repeated once for each output (axis 0: observation, reward, control), and
+    repetition k is pulled back with the k-th unit cotangent.
     """
-    n_obs = task.observation_space.shape[0]
-    rows, batch = n_obs + 1, action.shape[0]
+    n_obs, nu = task.observation_space.shape[0], task.model.nu
+    rows, batch = n_obs + 1 + nu, action.shape[0]
 
     def repeated(x: Tensor) -> Tensor:
         return x.expand(rows, *x.shape)
 
     def leaf(x: Tensor) -> Tensor:
-        return x.repeat(rows, *(1 for _ in x.shape)).requires_grad_()
+        return repeated(x).detach().requires_grad_(x.is_floating_point())
 
-    after = TaskState(
-        task.model, *map(leaf, (next_state.qpos, next_state.qvel, next_state.act)), repeated(next_state.time)
-    )
-    if full:
-        before = TaskState(task.model, *map(leaf, (state.qpos, state.qvel, state.act)), repeated(state.time))
+    with torch.enable_grad():
+        after, actions = next_state.map(leaf), leaf(action)
+        before = state.map(leaf if full else repeated)
+        # Listed now: poses that the task's functions still compute are no leaves, but found through qpos.
+        by_after, by_before = _coordinates(after), _coordinates(before) if full else []
+        outputs = (task.observation(after), task.reward(before, actions, after), task.control(actions))
+        unit = torch.eye(rows, dtype=torch.float64)[:, None].expand(rows, batch, rows)
+        cotangents = (unit[..., :n_obs], unit[..., n_obs], unit[..., n_obs + 1 :])
+        found = torch.autograd.grad(outputs, [actions, *by_after, *by_before], cotangents, allow_unused=True)
+
+    by_action = np.zeros((rows, *action.shape)) if found[0] is None else found[0].numpy()
+    end = 1 + len(by_after)
+    by_next = _by_tangent(next_state, found[1:end])[: n_obs + 1]
+    by_state = _by_tangent(state, found[end:])[n_obs] if full else np.zeros((batch, by_next.shape[-1]))
+    return _TaskDerivatives(by_next.swapaxes(0, 1), by_state, by_action[n_obs], by_action[n_obs + 1 :].swapaxes(0, 1))
+
+
+def _coordinates(state: TaskState) -> list[Tensor]:
+    """What a function of the state can depend on: coordinates, and poses if they were computed."""
+    return [state.qpos, state.qvel, state.act, *state.__dict__.get("kinematics", ())]
+
+
+def _by_tangent(state: TaskState, gradients: tuple[Tensor | None, ...]) -> Floats:
+    """Gradients (R, N, ...) by `_coordinates` at N states as one array (R, N, nx) by the tangent."""
+    model, qpos = state.model, state.qpos.numpy()
+    rows = next(len(g) for g in gradients if g is not None)
+    result = np.zeros((rows, len(qpos), 2 * model.nv + model.na))
+    by_qpos, by_qvel, by_act, *by_poses = gradients
+    if by_qpos is not None:
+        result[..., : model.nv] = (
+            by_qpos.numpy() if model.nq == model.nv else gradient_to_tangent(model, qpos, by_qpos.numpy())
+        )
+    if by_qvel is not None:
+        result[..., model.nv : 2 * model.nv] = by_qvel.numpy()
+    if by_act is not None:
+        result[..., 2 * model.nv :] = by_act.numpy()
+    used = [i for i, gradient in enumerate(by_poses) if gradient is not None]
+    if used:
+        jacobian = _pose_jacobian(model, qpos, used)
+        flat = np.concatenate([by_poses[i].numpy().reshape(rows, len(qpos), -1) for i in used], axis=-1)
+        result[..., : model.nv] += np.matmul(flat.swapaxes(0, 1), jacobian).swapaxes(0, 1)
+    return result
+
+
+def _pose_jacobian(model: Model, qpos: Floats, fields: list[int]) -> Floats:
+    """Derivative of some of `poses.POSE_FIELDS`, flattened, by the tangent of qpos: (N, size, nv).
+
+    In forward mode: nv directions are fewer than the observation's entries.
+    """
+    batch, nv = len(qpos), model.nv
+    if model.nq == nv:
+        directions = np.broadcast_to(np.eye(nv), (batch, nv, nv))
     else:
-        before = state.map(repeated)
-    actions = leaf(action)
-
-    observation = task.observation(after)
-    reward = task.reward(before, actions, after)
-    unit = torch.eye(rows, dtype=torch.float64)[:, None, :]
-    outputs = [observation, reward]
-    cotangents = [unit[..., :n_obs].expand(rows, batch, n_obs), unit[..., n_obs].expand(rows, batch)]
-    inputs = [after.qpos, after.qvel, after.act, actions]
-    if full:
-        inputs += [before.qpos, before.qvel, before.act]
-    found = torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True, materialize_grads=True)
-    arrays = [x.numpy() for x in found]
-
-    by_next = _tangent(task, next_state, arrays[:3]).swapaxes(0, 1)
-    by_state = _tangent(task, state, [x[n_obs] for x in arrays[4:]]) if full else np.empty(0)
-    return by_next, by_state, arrays[3][n_obs]
-
-
-def _tangent(task: Task, state: TaskState, gradients: list[Floats]) -> Floats:
-    """Gradients by (qpos, qvel, act) at a state as one array (..., nx)."""
-    qpos, qvel, act = gradients
-    return np.concatenate([qpos_to_tangent(task.model, state.qpos.numpy(), qpos), qvel, act], axis=-1)
-
-
-def _pull_through_control(task: Task, action: Tensor, by_ctrl: Floats) -> Floats:
-    """Rows of derivatives by ctrl (N, R, nu) to derivatives by the action (N, R, n_act)."""
-    rows = by_ctrl.shape[1]
-    actions = action[:, None, :].repeat(1, rows, 1).requires_grad_()
-    (pulled,) = torch.autograd.grad(task.control(actions), actions, torch.from_numpy(by_ctrl))
-    return pulled.numpy()
+        eye = np.broadcast_to(np.eye(model.nq), (batch, model.nq, model.nq))
+        directions = gradient_to_tangent(model, qpos[:, None, :], eye).swapaxes(1, 2)  # row i: qpos' rate along i
+    rates = poses.push_forward(model, qpos.repeat(nv, axis=0), directions.reshape(batch * nv, model.nq))
+    flat = np.concatenate([rates[i].reshape(batch * nv, -1) for i in fields], axis=-1)
+    return flat.reshape(batch, nv, -1).swapaxes(1, 2)
