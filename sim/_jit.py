@@ -25,6 +25,7 @@ from numba.core import event
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+CALLEE_OPT = int(os.environ.get("COPT","0"))
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 _SOURCES = Path(__file__).resolve().parent
 
@@ -67,9 +68,15 @@ CACHE_DIR = _prepare_cache()
 
 
 class _CompileProgress(event.Listener):
-    """One stderr line that counts kernels while they compile, and only then."""
+    """Counts kernels on one stderr line while they compile; optimises only the outermost.
+
+    Numba links a kernel's callees into it and optimises the whole again at every level of the call
+    tree. Callees are therefore compiled without optimisation, and the entry point, which inlines
+    them, with all of it: the same machine code in a third of the time.
+    """
 
     def __init__(self) -> None:
+        self.full = numba.config.OPT
         self.count = 0
         self.depth = 0
         self.seconds = 0.0
@@ -84,6 +91,9 @@ class _CompileProgress(event.Listener):
             return
         if self.depth == 0:
             self.started = time.perf_counter()
+            self.full = numba.config.OPT
+        else:
+            numba.config.OPT = type(self.full)(CALLEE_OPT)
         self.depth += 1
         self.count += 1
         if sys.stderr is not None and sys.stderr.isatty():
@@ -99,6 +109,8 @@ class _CompileProgress(event.Listener):
         if not self._is_ours(event.data):
             return
         self.depth -= 1
+        if self.depth <= 1:
+            numba.config.OPT = self.full
         if self.depth == 0:
             self.seconds += time.perf_counter() - self.started
             if sys.stderr is not None and sys.stderr.isatty():

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from ._jit import kernel
-from ._struct import Floats
+from ._record import Floats
 from .data import Data, Lanes
 from .forward import forward
 from .kinematics import geom_site_poses

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ._struct import Floats
+from ._record import Floats
 from .model import Model, State
 
 

@@ -5,7 +5,7 @@ entries only for the ancestors of its degree of freedom).
 """
 
 from ._jit import kernel
-from ._struct import Floats
+from ._record import Floats
 from .data import Data
 from .model import Model
 from .spatial import dot6, inert_mul, load6, load10

@@ -7,7 +7,7 @@ in MuJoCo; that point counts as fixed in space during a step, so derivatives nee
 
 import mujoco
 
-from ._struct import Floats, Struct, floats, integer
+from ._record import Floats, Struct, floats, integer
 from .model import Model
 
 

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._struct import Floats
+from ._record import Floats
 from .batch import for_worlds, forward_world, workspace
 from .check import checked_state, floats_of
 from .model import Model, State

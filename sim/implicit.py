@@ -6,7 +6,7 @@ not symmetric, so their 6 x 6 block is inverted apart from the rest.
 """
 
 from ._jit import kernel
-from ._struct import Floats
+from ._record import Floats
 from .actuation import actuator_input, force_is_clamped, force_slopes, moment_size
 from .crba import factor_ltdl, solve_ltdl
 from .data import Data, Lanes

@@ -5,7 +5,7 @@ for quaternions, s in the body frame.
 """
 
 from ._jit import kernel
-from ._struct import Floats
+from ._record import Floats
 from .actuation import activation_step
 from .data import Data, Lanes
 from .kinematics import BALL, FREE

@@ -5,7 +5,7 @@ its share of a degree of freedom is motion axis . force of the subtree.
 """
 
 from ._jit import kernel
-from ._struct import Floats
+from ._record import Floats
 from .data import Data
 from .inertia import com_pos
 from .kinematics import geom_site_poses, kinematics

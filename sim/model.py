@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from ._struct import Floats, Ints, Struct, floats, integer, ints, real
+from ._record import Floats, Ints, Struct, floats, integer, ints, real
 from .unsupported import check_supported, disabled
 
 

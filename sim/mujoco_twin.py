@@ -14,7 +14,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from ._struct import Floats
+from ._record import Floats
 from .check import checked_state, floats_of
 from .evaluation import Forward
 from .model import Model, State

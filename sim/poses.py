@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._struct import Floats
+from ._record import Floats
 from .batch import for_worlds, workspace
 from .data import Data
 from .kinematics_adj import poses, poses_jvp, poses_vjp

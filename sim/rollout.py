@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._struct import Floats
+from ._record import Floats
 from .batch import adjoint_workspace, for_worlds, rollout_adj_worlds, rollout_worlds, workspace
 from .check import checked_state, floats_of
 from .data import Lanes

@@ -8,7 +8,7 @@ theory" (2018), equations 132-145, gives the Jacobians of SO(3).
 import math
 
 from ._jit import kernel
-from ._struct import Floats
+from ._record import Floats
 
 Vec3 = tuple[float, float, float]
 Quat = tuple[float, float, float, float]

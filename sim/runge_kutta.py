@@ -6,7 +6,7 @@ orientations too converge with fourth order, as in MuJoCo since 4.0.
 """
 
 from ._jit import kernel
-from ._struct import Floats
+from ._record import Floats
 from .data import Data, Lanes
 from .forward import forward, forward_adj
 from .integrate import (

@@ -6,7 +6,7 @@ right-hand sides of an adjoint at once: one inner loop over the last axis, which
 """
 
 from ._jit import kernel
-from ._struct import Floats
+from ._record import Floats
 
 Vec6 = tuple[float, float, float, float, float, float]
 Inert = tuple[float, float, float, float, float, float, float, float, float, float]

@@ -7,7 +7,7 @@ their direction only.
 
 import numpy as np
 
-from ._struct import Floats
+from ._record import Floats
 from .check import floats_of
 from .kinematics import BALL, FREE
 from .model import Model
