@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
@@ -25,7 +26,6 @@ from numba.core import event
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CALLEE_OPT = int(os.environ.get("COPT","0"))
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 _SOURCES = Path(__file__).resolve().parent
 
@@ -68,15 +68,9 @@ CACHE_DIR = _prepare_cache()
 
 
 class _CompileProgress(event.Listener):
-    """Counts kernels on one stderr line while they compile; optimises only the outermost.
-
-    Numba links a kernel's callees into it and optimises the whole again at every level of the call
-    tree. Callees are therefore compiled without optimisation, and the entry point, which inlines
-    them, with all of it: the same machine code in a third of the time.
-    """
+    """One stderr line that counts kernels while they compile, and only then."""
 
     def __init__(self) -> None:
-        self.full = numba.config.OPT
         self.count = 0
         self.depth = 0
         self.seconds = 0.0
@@ -91,9 +85,6 @@ class _CompileProgress(event.Listener):
             return
         if self.depth == 0:
             self.started = time.perf_counter()
-            self.full = numba.config.OPT
-        else:
-            numba.config.OPT = type(self.full)(CALLEE_OPT)
         self.depth += 1
         self.count += 1
         if sys.stderr is not None and sys.stderr.isatty():
@@ -109,8 +100,6 @@ class _CompileProgress(event.Listener):
         if not self._is_ours(event.data):
             return
         self.depth -= 1
-        if self.depth <= 1:
-            numba.config.OPT = self.full
         if self.depth == 0:
             self.seconds += time.perf_counter() - self.started
             if sys.stderr is not None and sys.stderr.isatty():
@@ -120,6 +109,17 @@ class _CompileProgress(event.Listener):
 
 PROGRESS = _CompileProgress()
 event.register("numba:compile", PROGRESS)
+
+
+def instance(function: F, name: str, **bindings: Any) -> F:
+    """A kernel named `name` from the source of another, with some of the functions it calls replaced.
+
+    So that a model compiles the integrator it uses, and no other.
+    """
+    source: Any = getattr(function, "py_func", function)
+    copied = FunctionType(source.__code__, {**source.__globals__, **bindings}, name)
+    copied.__module__, copied.__qualname__ = source.__module__, name
+    return kernel(cast(F, copied))
 
 
 def kernel(function: F) -> F:

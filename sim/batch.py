@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from ._jit import kernel
+from ._jit import instance, kernel
 from ._record import Floats
 from .data import Data, Lanes
 from .forward import forward
 from .kinematics import geom_site_poses
 from .model import Model
-from .step import step, step_adj
+from .step import STEPS, euler, euler_adj
 
 _num_threads = max(1, int(os.environ.get("GRADGYM_NUM_THREADS", os.cpu_count() or 1)))
 _pool: ThreadPoolExecutor | None = None
@@ -105,6 +105,9 @@ def store_world(m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats) -> N
         act[i] = d.act[i]
 
 
+step, step_adj = euler, euler_adj  # stand-ins: `ROLLOUTS` binds the integrator's own
+
+
 @kernel
 def forward_world(m: Model, d: Data) -> None:
     """Everything that `sim.forward` reports, for the state in `d`."""
@@ -113,7 +116,7 @@ def forward_world(m: Model, d: Data) -> None:
 
 
 @kernel
-def rollout_worlds(
+def _rollout_worlds(
     m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, n_steps: int, begin: int, end: int
 ) -> None:
     """From qpos[b, 0] etc. fill qpos[b, t + 1] by `n_steps` steps under ctrl[b, t], for b in [begin, end)."""
@@ -125,18 +128,6 @@ def rollout_worlds(
             for _ in range(n_steps):
                 step(m, d)
             store_world(m, d, qpos[b, t + 1], qvel[b, t + 1], act[b, t + 1])
-
-
-@kernel
-def _steps_adj(m: Model, d: Data, w: Lanes, qpos: Floats, qvel: Floats, act: Floats, n_steps: int) -> None:
-    """Adjoint of `n_steps` steps from the state in `d`; qpos, qvel, act (n_steps, ...) are scratch."""
-    for s in range(n_steps):
-        store_world(m, d, qpos[s], qvel[s], act[s])
-        if s < n_steps - 1:
-            step(m, d)
-    for s in range(n_steps - 1, -1, -1):
-        load_world(m, d, qpos[s], qvel[s], act[s])
-        step_adj(m, d, w)
 
 
 @kernel
@@ -158,7 +149,7 @@ def _clear_cotangent(w: Lanes) -> None:
 
 
 @kernel
-def rollout_adj_worlds(
+def _rollout_adj_worlds(
     m: Model,
     d: Data,
     w: Lanes,
@@ -175,7 +166,7 @@ def rollout_adj_worlds(
     begin: int,
     end: int,
 ) -> None:
-    """Reverse of `rollout_worlds`, one lane per cotangent column.
+    """Reverse of `_rollout_worlds`, one lane per cotangent column.
 
     From `cotangent` (worlds, steps + 1, nx, nlane) of the states fill state_adj (worlds, nx, nlane)
     of the first state and ctrl_adj (worlds, steps, nu, nlane). The number of steps per control is
@@ -189,7 +180,13 @@ def rollout_adj_worlds(
             for i in range(m.nu):
                 d.ctrl[i] = ctrl[b, t, i]
             w.ctrl_adj[:] = 0.0
-            _steps_adj(m, d, w, scratch_qpos, scratch_qvel, scratch_act, scratch_qpos.shape[0])
+            for s in range(scratch_qpos.shape[0]):
+                store_world(m, d, scratch_qpos[s], scratch_qvel[s], scratch_act[s])
+                if s < scratch_qpos.shape[0] - 1:
+                    step(m, d)
+            for s in range(scratch_qpos.shape[0] - 1, -1, -1):
+                load_world(m, d, scratch_qpos[s], scratch_qvel[s], scratch_act[s])
+                step_adj(m, d, w)
             for i in range(m.nu):
                 for k in range(w.nlane):
                     ctrl_adj[b, t, i, k] = w.ctrl_adj[i, k]
@@ -201,3 +198,13 @@ def rollout_adj_worlds(
         for i in range(m.na):
             for k in range(w.nlane):
                 state_adj[b, 2 * m.nv + i, k] = w.act_adj[i, k]
+
+
+# by mjtIntegrator: the rollout and its reverse
+ROLLOUTS = {
+    integrator: (
+        instance(_rollout_worlds, f"rollout_{forth.__name__}", step=forth),
+        instance(_rollout_adj_worlds, f"rollout_{back.__name__}", step=forth, step_adj=back),
+    )
+    for integrator, (forth, back) in STEPS.items()
+}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._record import Floats
-from .batch import adjoint_workspace, for_worlds, rollout_adj_worlds, rollout_worlds, workspace
+from .batch import ROLLOUTS, adjoint_workspace, for_worlds, workspace
 from .check import checked_state, floats_of
 from .data import Lanes
 from .model import Model, State
@@ -89,7 +89,7 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Traject
         path[:, 0] = value.reshape(int(np.prod(value.shape[:-1])), value.shape[-1])
         arrays.append(path)
     flat = np.ascontiguousarray(controls.reshape(worlds, steps, model.nu))
-    repeat = _n_steps(n_steps)
+    repeat, rollout_worlds = _n_steps(n_steps), ROLLOUTS[model.integrator][0]
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
@@ -116,6 +116,8 @@ def _rollout_adj(
     params: dict[str, Floats] | None = None
     if with_params:
         params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in PARAMETERS}
+
+    rollout_adj_worlds = ROLLOUTS[model.integrator][1]
 
     def work(begin: int, end: int) -> None:
         scratch = [np.empty((trajectory.n_steps, n)) for n in (model.nq, model.nv, model.na)]
