@@ -5,6 +5,8 @@ the task's own observation, reward and control, and the chain rule joins them. D
 docs/gradients.md.
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -82,55 +84,60 @@ def _task_derivatives(
         # Listed now: poses that the task's functions still compute are no leaves, but found through qpos.
         by_after, by_before = _coordinates(after), _coordinates(before) if full else []
         outputs = (task.observation(after), task.reward(before, actions, after), task.control(actions))
-        unit = torch.eye(rows, dtype=torch.float64)[:, None].expand(rows, batch, rows)
-        cotangents = (unit[..., :n_obs], unit[..., n_obs], unit[..., n_obs + 1 :])
+        cotangents = _unit_cotangents(n_obs, nu, batch)
         found = torch.autograd.grad(outputs, [actions, *by_after, *by_before], cotangents, allow_unused=True)
 
     by_action = np.zeros((rows, *action.shape)) if found[0] is None else found[0].numpy()
     end = 1 + len(by_after)
-    by_next = _by_tangent(next_state, found[1:end])[: n_obs + 1]
-    by_state = _by_tangent(state, found[end:])[n_obs] if full else np.zeros((batch, by_next.shape[-1]))
-    return _TaskDerivatives(by_next.swapaxes(0, 1), by_state, by_action[n_obs], by_action[n_obs + 1 :].swapaxes(0, 1))
+    by_next = _by_tangent(next_state, found[1:end])[:, : n_obs + 1]
+    by_state = _by_tangent(state, found[end:])[:, n_obs] if full else np.zeros((batch, by_next.shape[-1]))
+    return _TaskDerivatives(by_next, by_state, by_action[n_obs], by_action[n_obs + 1 :].swapaxes(0, 1))
+
+
+@lru_cache(maxsize=64)
+def _unit_cotangents(n_obs: int, nu: int, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Cotangents of observation, reward and control for all repetitions: (R, N, n_obs), (R, N), (R, N, nu)."""
+    rows = n_obs + 1 + nu
+    unit = torch.eye(rows, dtype=torch.float64)[:, None].expand(rows, batch, rows)
+    return unit[..., :n_obs], unit[..., n_obs], unit[..., n_obs + 1 :]
 
 
 def _coordinates(state: TaskState) -> list[Tensor]:
     """What a function of the state can depend on: coordinates, and poses if they were computed."""
-    return [state.qpos, state.qvel, state.act, *state.__dict__.get("kinematics", ())]
+    return [state.qpos, state.qvel, state.act, *(state.known_kinematics or ())]
 
 
-def _by_tangent(state: TaskState, gradients: tuple[Tensor | None, ...]) -> Floats:
-    """Gradients (R, N, ...) by `_coordinates` at N states as one array (R, N, nx) by the tangent."""
+def _by_tangent(state: TaskState, gradients: Sequence[Tensor | None]) -> Floats:
+    """Gradients (R, N, ...) by `_coordinates` at N states as one array (N, R, nx) by the tangent."""
     model, qpos = state.model, state.qpos.numpy()
+    nv, batch = model.nv, len(qpos)
     rows = next(len(g) for g in gradients if g is not None)
-    result = np.zeros((rows, len(qpos), 2 * model.nv + model.na))
-    by_qpos, by_qvel, by_act, *by_poses = gradients
+    by_qpos, by_qvel, by_act, *by_poses = (None if g is None else g.numpy().swapaxes(0, 1) for g in gradients)
+    result = np.zeros((batch, rows, 2 * nv + model.na))
     if by_qpos is not None:
-        result[..., : model.nv] = (
-            by_qpos.numpy() if model.nq == model.nv else gradient_to_tangent(model, qpos, by_qpos.numpy())
-        )
+        result[..., :nv] = by_qpos if model.nq == nv else gradient_to_tangent(model, qpos[:, None], by_qpos)
     if by_qvel is not None:
-        result[..., model.nv : 2 * model.nv] = by_qvel.numpy()
+        result[..., nv : 2 * nv] = by_qvel
     if by_act is not None:
-        result[..., 2 * model.nv :] = by_act.numpy()
-    used = [i for i, gradient in enumerate(by_poses) if gradient is not None]
-    if used:
-        jacobian = _pose_jacobian(model, qpos, used)
-        flat = np.concatenate([by_poses[i].numpy().reshape(rows, len(qpos), -1) for i in used], axis=-1)
-        result[..., : model.nv] += np.matmul(flat.swapaxes(0, 1), jacobian).swapaxes(0, 1)
+        result[..., 2 * nv :] = by_act
+    if any(g is not None for g in by_poses):
+        rates = _pose_rates(model, qpos)
+        for gradient, rate in zip(by_poses, rates, strict=True):
+            if gradient is not None:
+                result[..., :nv] += gradient.reshape(batch, rows, -1) @ rate.reshape(batch, nv, -1).swapaxes(1, 2)
     return result
 
 
-def _pose_jacobian(model: Model, qpos: Floats, fields: list[int]) -> Floats:
-    """Derivative of some of `poses.POSE_FIELDS`, flattened, by the tangent of qpos: (N, size, nv).
+def _pose_rates(model: Model, qpos: Floats) -> list[Floats]:
+    """Derivatives of `poses.POSE_FIELDS` by the tangent of qpos: (N nv, ...) each.
 
     In forward mode: nv directions are fewer than the observation's entries.
     """
-    batch, nv = len(qpos), model.nv
-    if model.nq == nv:
-        directions = np.broadcast_to(np.eye(nv), (batch, nv, nv))
+    batch, nq, nv = len(qpos), model.nq, model.nv
+    if nq == nv:
+        directions = np.tile(np.eye(nv), (batch, 1))
     else:
-        eye = np.broadcast_to(np.eye(model.nq), (batch, model.nq, model.nq))
-        directions = gradient_to_tangent(model, qpos[:, None, :], eye).swapaxes(1, 2)  # row i: qpos' rate along i
-    rates = poses.push_forward(model, qpos.repeat(nv, axis=0), directions.reshape(batch * nv, model.nq))
-    flat = np.concatenate([rates[i].reshape(batch * nv, -1) for i in fields], axis=-1)
-    return flat.reshape(batch, nv, -1).swapaxes(1, 2)
+        eye = np.broadcast_to(np.eye(nq), (batch, nq, nq))
+        by_tangent = gradient_to_tangent(model, qpos[:, None], eye)  # (N, nq, nv): dqpos by tangent
+        directions = by_tangent.swapaxes(1, 2).reshape(batch * nv, nq)
+    return poses.push_forward(model, qpos.repeat(nv, axis=0), directions)

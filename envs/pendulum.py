@@ -5,6 +5,7 @@ After Qiao, Liang, Koltun and Lin, "Efficient Differentiable Simulation of Artic
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ class NLinkPendulum(Task):
         """The same reward (...) from observations, for transitions that a learned model predicts."""
         before, after = (self._squared_distance(o[..., -4:-1]) for o in (obs, next_obs))
         last = next_obs[..., -1] * self.episode_steps > self.episode_steps - 0.5
-        return sum(self._terms(before, after, last).values(), start=torch.zeros(()))
+        return reduce(torch.add, self._terms(before, after, last).values())
 
     def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
         """Whether the predicted transition ends the task, (...) bool: it never does before its time."""

@@ -7,8 +7,8 @@ In shapes `...` stands for the leading batch axes. Tensors are float64.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +19,8 @@ from gymnasium.experimental.functional import FuncEnv
 from torch import Tensor
 
 from .. import sim
-from ..sim import Model, State, mujoco_twin, torch_bridge
+from ..sim import Model, State, mujoco_twin, poses, torch_bridge
+from ..sim.torch_bridge import Kinematics, kinematics
 
 BACKENDS: dict[str, ModuleType] = {"sim": sim, "mujoco": mujoco_twin}
 
@@ -33,18 +34,23 @@ class TaskState:
     qvel: Tensor  # (..., nv)
     act: Tensor  # (..., na)
     time: Tensor  # (...) int64, transitions since the start of the episode
+    known_kinematics: Kinematics | None = field(default=None, repr=False)
 
-    @cached_property
-    def kinematics(self) -> torch_bridge.Kinematics:
+    @property
+    def kinematics(self) -> Kinematics:
         """Poses of bodies, geoms and sites in this state, differentiable by qpos."""
-        return torch_bridge.kinematics(self.model, self.qpos)
+        known = self.known_kinematics
+        differentiate = torch.is_grad_enabled() and self.qpos.requires_grad
+        if known is None or (differentiate and not known.xpos.requires_grad):
+            known = kinematics(self.model, self.qpos) if differentiate else _poses(self.model, self.qpos)
+            object.__setattr__(self, "known_kinematics", known)
+        return known
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "TaskState":
         """Applies a function of the batch axes (a selection, an expansion) to every tensor."""
-        mapped = TaskState(self.model, *(function(x) for x in (self.qpos, self.qvel, self.act, self.time)))
-        if "kinematics" in self.__dict__:
-            mapped.__dict__["kinematics"] = type(self.kinematics)(*map(function, self.kinematics))
-        return mapped
+        known = None if self.known_kinematics is None else Kinematics(*map(function, self.known_kinematics))
+        tensors = (function(x) for x in (self.qpos, self.qvel, self.act, self.time))
+        return TaskState(self.model, *tensors, known)
 
     def where(self, keep: Tensor, other: "TaskState") -> "TaskState":
         """This state where `keep` (...) is true, `other` elsewhere."""
@@ -55,6 +61,13 @@ class TaskState:
     def numpy(self) -> State:
         """The physical state for the simulator; shares memory with the tensors."""
         return State(self.qpos.numpy(), self.qvel.numpy(), self.act.numpy())
+
+
+def _poses(model: Model, qpos: Tensor) -> Kinematics:
+    """`kinematics` without torch's part in it, which for a single small model costs more than the poses."""
+    batch = qpos.shape[:-1]
+    arrays = poses.evaluate(model, qpos.detach().reshape(-1, model.nq).numpy())
+    return Kinematics(*(torch.from_numpy(x).reshape(*batch, *x.shape[1:]) for x in arrays))
 
 
 class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
@@ -133,7 +146,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         self, state: TaskState, action: Tensor, next_state: TaskState, rng: Any = None, params: None = None
     ) -> Tensor:
         """Reward (...) of a transition: the sum of its terms."""
-        return sum(self.reward_terms(state, action, next_state).values(), start=torch.zeros(()))
+        return reduce(torch.add, self.reward_terms(state, action, next_state).values())
 
     def transition_info(
         self, state: TaskState, action: Tensor, next_state: TaskState, params: None = None

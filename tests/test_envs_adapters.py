@@ -206,7 +206,7 @@ def test_bad_options_are_named(arguments, message):
 def test_stepping_before_reset_is_refused():
     for env in (TaskEnv("gradgym.envs.pendulum:NLinkPendulum"), make_vec(num_envs=1)):
         with pytest.raises(gymnasium.error.ResetNeeded):
-            env.step(np.zeros(5))
+            env.step(np.zeros(env.action_space.shape or ()))
 
 
 def test_a_pickled_environment_continues_where_it_was():
