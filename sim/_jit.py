@@ -22,7 +22,7 @@ from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import event
+from numba.core import config, event
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -127,10 +127,10 @@ def kernel(function: F) -> F:
 
     Released GIL, so that threads can run kernels at once (`batch.py`).
     """
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = CACHE_DIR
+    settings: Any = config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, CACHE_DIR
     try:
         compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
     return cast(F, compiled)

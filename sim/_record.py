@@ -10,7 +10,7 @@ With NUMBA_DISABLE_JIT=1 kernels receive the Python object itself: same attribut
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -28,8 +28,13 @@ from numba.extending import (
 from numba.np.arrayobj import make_array, populate_array
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
+if TYPE_CHECKING:
+    # numpy's stubs take a[i, j] for an array; in kernels it is a number
+    Floats = Any
+    Ints = Any
+else:
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int32]
 
 _WORDS = 4  # table words per field: address, then up to three extents
 

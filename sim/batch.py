@@ -28,6 +28,8 @@ def set_num_threads(n: int) -> None:
     global _num_threads, _pool
     if n < 1:
         raise ValueError(f"set_num_threads: {n} threads, need at least 1")
+    if _pool is not None:
+        _pool.shutdown(wait=False)
     _num_threads, _pool = n, None
 
 
@@ -117,7 +119,7 @@ def forward_world(m: Model, d: Data) -> None:
 
 @kernel
 def _rollout_worlds(
-    m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, n_steps: int, begin: int, end: int
+    begin: int, end: int, m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, n_steps: int
 ) -> None:
     """From qpos[b, 0] etc. fill qpos[b, t + 1] by `n_steps` steps under ctrl[b, t], for b in [begin, end)."""
     for b in range(begin, end):
@@ -150,6 +152,8 @@ def _clear_cotangent(w: Lanes) -> None:
 
 @kernel
 def _rollout_adj_worlds(
+    begin: int,
+    end: int,
     m: Model,
     d: Data,
     w: Lanes,
@@ -163,8 +167,6 @@ def _rollout_adj_worlds(
     cotangent: Floats,
     state_adj: Floats,
     ctrl_adj: Floats,
-    begin: int,
-    end: int,
 ) -> None:
     """Reverse of `_rollout_worlds`, one lane per cotangent column.
 

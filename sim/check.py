@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ._record import Floats
 from .model import Model, State
+
+Floats = NDArray[np.float64]
 
 
 def floats_of(name: str, value: Any, size: int, batch: tuple[int, ...] | None = None) -> Floats:
@@ -35,3 +37,8 @@ def checked_state(model: Model, state: State) -> State:
         floats_of("state.qvel", state.qvel, model.nv, batch),
         floats_of("state.act", state.act, model.na, batch),
     )
+
+
+def for_kernel(array: Floats) -> Floats:
+    """The array, or a copy, as the one type that kernels are compiled for: contiguous and writeable."""
+    return np.require(array, np.float64, ["C", "A", "W"])

@@ -14,7 +14,7 @@ from .spatial import dot6, inert_mul, load6, load10
 @kernel
 def crb(m: Model, d: Data) -> None:
     """Fill crb and the lower triangle of qM, armature included."""
-    for b in range(m.nbody):
+    for b in range(1, m.nbody):
         for i in range(10):
             d.crb[b, i] = d.cinert[b, i]
     for b in range(m.nbody - 1, 0, -1):

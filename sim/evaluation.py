@@ -3,11 +3,13 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ._record import Floats
 from .batch import for_worlds, forward_world, workspace
 from .check import checked_state, floats_of
 from .model import Model, State
+
+Floats = NDArray[np.float64]
 
 
 class Forward(NamedTuple):

@@ -30,7 +30,10 @@ FREE, BALL, SLIDE, HINGE = 0, 1, 2, 3
 @kernel
 def kinematics(m: Model, d: Data) -> None:
     """Fill xpos, xquat, xmat, xipos, ximat, xanchor, xaxis."""
-    d.xquat[0, 0] = 1.0
+    zero = (0.0, 0.0, 0.0)
+    store3(d.xpos, 0, zero)
+    store3(d.xipos, 0, zero)
+    d.xquat[0, 0], d.xquat[0, 1], d.xquat[0, 2], d.xquat[0, 3] = (1.0, 0.0, 0.0, 0.0)
     store_mat3(d.xmat, 0, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     store_mat3(d.ximat, 0, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     for b in range(1, m.nbody):

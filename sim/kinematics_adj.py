@@ -91,8 +91,8 @@ def _push(m: Model, d: Data, b: int, pos: Vec3, force: Vec3, torque: Vec3) -> No
 
 @kernel
 def poses_vjp(
-    m: Model, d: Data, xpos: Floats, xquat: Floats, xipos: Floats, geom_xpos: Floats, geom_xmat: Floats,
-    site_xpos: Floats, site_xmat: Floats, qpos_adj: Floats,
+    m: Model, d: Data, qpos_adj: Floats, xpos: Floats, xquat: Floats, xipos: Floats, geom_xpos: Floats,
+    geom_xmat: Floats, site_xpos: Floats, site_xmat: Floats,
 ) -> None:  # fmt: skip
     """Tangent gradient `qpos_adj` (nv) of the poses' cotangents; after `poses`."""
     zero = (0.0, 0.0, 0.0)

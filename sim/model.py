@@ -109,7 +109,11 @@ class Model(Struct):
         """Read an MJCF or URDF file; ValueError with the compiler's message if it is malformed."""
         if not os.path.isfile(path):
             raise FileNotFoundError(f"no model file at {os.fspath(path)!r}")
-        return cls.from_mujoco(mujoco.MjModel.from_xml_path(os.fspath(path)))
+        try:
+            mj_model = mujoco.MjModel.from_xml_path(os.fspath(path))
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from None
+        return cls.from_mujoco(mj_model)
 
     @classmethod
     def from_xml_string(cls, xml: str) -> "Model":

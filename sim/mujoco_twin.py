@@ -126,7 +126,8 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Traject
     states = [State(*(np.broadcast_to(x, (*batch, x.shape[-1])) for x in start))]
     for t in range(controls.shape[-2]):
         states.append(step(model, states[-1], controls[..., t, :], n_steps))
-    return Trajectory(*(np.stack(x, axis=-2) for x in zip(*states, strict=True)), controls, n_steps)
+    qpos, qvel, act = (np.stack(x, axis=-2) for x in zip(*states, strict=True))
+    return Trajectory(qpos, qvel, act, controls, n_steps)
 
 
 def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:

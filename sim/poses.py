@@ -1,13 +1,16 @@
 """Poses of a batch of configurations, with their derivatives: the numpy side of `kinematics`."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ._record import Floats
 from .batch import for_worlds, workspace
+from .check import for_kernel
 from .data import Data
 from .kinematics_adj import poses, poses_jvp, poses_vjp
 from .model import Model
 from .tangent import gradient_from_tangent, velocity_to_tangent
+
+Floats = NDArray[np.float64]
 
 POSE_FIELDS = ("xpos", "xquat", "xipos", "geom_xpos", "geom_xmat", "site_xpos", "site_xmat")
 
@@ -52,14 +55,14 @@ def push_forward(model: Model, qpos: Floats, rate: Floats) -> list[Floats]:
 
 def pull_back(model: Model, qpos: Floats, cotangents: list[Floats]) -> Floats:
     """Gradient by raw qpos (worlds, nq) of the fields' cotangents."""
-    out = np.empty((len(qpos), model.nv))
+    out, arrays = np.empty((len(qpos), model.nv)), [for_kernel(value) for value in cotangents]
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
             for b in range(begin, end):
                 data.qpos[:] = qpos[b]
                 poses(model, data)
-                poses_vjp(model, data, *(value[b] for value in cotangents), out[b])
+                poses_vjp(model, data, out[b], *(value[b] for value in arrays))
 
     for_worlds(len(qpos), work)
     return gradient_from_tangent(model, qpos, out)

@@ -167,6 +167,9 @@ def _coriolis(d: Data, w: Lanes, b: int) -> None:
 @kernel
 def _virtual_velocities(m: Model, d: Data, w: Lanes) -> None:
     """wvel of every body, wvel_joint of every dof, from the multiplier qfrc_adj."""
+    for r in range(6):
+        for k in range(w.nlane):
+            w.wvel[0, r, k] = 0.0
     for b in range(1, m.nbody):
         lanes_copy(w.wvel, b, w.wvel, m.body_parentid[b])
         v, end = m.body_dofadr[b], m.body_dofadr[b] + m.body_dofnum[b]

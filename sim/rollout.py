@@ -8,12 +8,14 @@ section 4.2: one checkpoint per step).
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ._record import Floats
 from .batch import ROLLOUTS, adjoint_workspace, for_worlds, workspace
-from .check import checked_state, floats_of
+from .check import checked_state, floats_of, for_kernel
 from .data import Lanes
 from .model import Model, State
+
+Floats = NDArray[np.float64]
 
 PARAMETERS = tuple(
     name.removesuffix("_adj")
@@ -88,16 +90,17 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Traject
         path = np.empty((worlds, steps + 1, value.shape[-1]))
         path[:, 0] = value.reshape(int(np.prod(value.shape[:-1])), value.shape[-1])
         arrays.append(path)
-    flat = np.ascontiguousarray(controls.reshape(worlds, steps, model.nu))
+    qpos, qvel, act = arrays
+    flat = for_kernel(controls.reshape(worlds, steps, model.nu))
     repeat, rollout_worlds = _n_steps(n_steps), ROLLOUTS[model.integrator][0]
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            rollout_worlds(model, data, *arrays, flat, repeat, begin, end)
+            rollout_worlds(begin, end, model, data, qpos, qvel, act, flat, repeat)
 
     for_worlds(worlds, work)
-    qpos, qvel, act = (a.reshape(*batch, steps + 1, a.shape[-1]) for a in arrays)
-    return Trajectory(qpos, qvel, act, controls, repeat)
+    shaped = [a.reshape(*batch, steps + 1, a.shape[-1]) for a in (qpos, qvel, act)]
+    return Trajectory(shaped[0], shaped[1], shaped[2], controls, repeat)
 
 
 def _rollout_adj(
@@ -107,10 +110,10 @@ def _rollout_adj(
     worlds, lanes = cotangent.shape[0], cotangent.shape[-1]
     steps = trajectory.ctrl.shape[-2]
     paths = [
-        np.ascontiguousarray(a.reshape(worlds, steps + 1, a.shape[-1]))
+        for_kernel(a.reshape(worlds, steps + 1, a.shape[-1]))
         for a in (trajectory.qpos, trajectory.qvel, trajectory.act)
     ]
-    ctrl = np.ascontiguousarray(trajectory.ctrl.reshape(worlds, steps, model.nu))
+    ctrl, cotangent = for_kernel(trajectory.ctrl.reshape(worlds, steps, model.nu)), for_kernel(cotangent)
     state_adj = np.empty((worlds, cotangent.shape[2], lanes))
     ctrl_adj = np.empty((worlds, steps, model.nu, lanes))
     params: dict[str, Floats] | None = None
@@ -124,12 +127,12 @@ def _rollout_adj(
         with workspace(model) as data, adjoint_workspace(model, lanes, with_params) as adjoint:
             arguments = (model, data, adjoint, *scratch, *paths, ctrl, cotangent, state_adj, ctrl_adj)
             if params is None:
-                rollout_adj_worlds(*arguments, begin, end)
+                rollout_adj_worlds(begin, end, *arguments)
                 return
             for b in range(begin, end):
                 for name in PARAMETERS:
                     getattr(adjoint, name + "_adj")[...] = 0.0
-                rollout_adj_worlds(*arguments, b, b + 1)
+                rollout_adj_worlds(b, b + 1, *arguments)
                 for name, value in params.items():
                     value[b] = getattr(adjoint, name + "_adj")
 
@@ -147,7 +150,7 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
     nx = tangent_size(model)
     flat = floats_of("cotangents", cotangents, nx, (*batch, steps + 1))
     worlds = int(np.prod(batch))
-    flat = np.ascontiguousarray(flat).reshape(worlds, steps + 1, nx, 1)
+    flat = flat.reshape(worlds, steps + 1, nx, 1)
     state_adj, ctrl_adj, found = _rollout_adj(model, trajectory, flat, params)
     if found is not None:
         found = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}

@@ -6,11 +6,13 @@ their direction only.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ._record import Floats
 from .check import floats_of
 from .kinematics import BALL, FREE
 from .model import Model
+
+Floats = NDArray[np.float64]
 
 
 def _blocks(model: Model) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:

@@ -90,7 +90,8 @@ class _RolloutPullBack(_FirstDerivative):
         )
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, model: Model, n_steps: int, *tensors: Tensor) -> Any:
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        model, n_steps, *tensors = args
         folded = _fold(info.batch_size, in_dims[2:], tensors)
         return _unfold(info.batch_size, _RolloutPullBack.apply(model, n_steps, *folded))
 
@@ -114,9 +115,9 @@ class _Rollout(torch.autograd.Function):
         return *_RolloutPullBack.apply(ctx.model, ctx.n_steps, *ctx.saved_tensors, *gradients), None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
-        folded = _fold(info.batch_size, in_dims[:4], inputs[:4])
-        return _unfold(info.batch_size, _Rollout.apply(*folded, *inputs[4:]))
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        folded = _fold(info.batch_size, in_dims[:4], args[:4])
+        return _unfold(info.batch_size, _Rollout.apply(*folded, *args[4:]))
 
 
 def rollout(model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrls: Tensor, n_steps: int = 1) -> TorchState:
@@ -167,7 +168,8 @@ class _KinematicsPullBack(_FirstDerivative):
         return _like(poses.pull_back(model, _numpy(qpos), [_numpy(g) for g in cotangents]), qpos)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, model: Model, *tensors: Tensor) -> Any:
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        model, *tensors = args
         folded = _fold(info.batch_size, in_dims[1:], tensors)
         return _KinematicsPullBack.apply(model, *folded).unflatten(0, (info.batch_size, -1)), 0
 
@@ -190,13 +192,14 @@ class _Kinematics(torch.autograd.Function):
         return _KinematicsPullBack.apply(ctx.model, *ctx.saved_tensors, *gradients), None
 
     @staticmethod
-    def jvp(ctx: Any, rate: Tensor, _: None) -> Any:
-        (qpos,) = ctx.saved_tensors
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        (qpos,), rate = ctx.saved_tensors, grad_inputs[0]
         _models[id(ctx.model)] = ctx.model
         return tuple(_kinematics_rate(qpos, rate, id(ctx.model)))
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, qpos: Tensor, model: Model) -> Any:
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        qpos, model = args
         folded = _fold(info.batch_size, in_dims[:1], [qpos])
         return _unfold(info.batch_size, _Kinematics.apply(*folded, model))
 

@@ -37,6 +37,7 @@ def axis_rate(m: Model, d: Data, v: int, velocity: Vec6) -> Vec6:
 @kernel
 def com_vel(m: Model, d: Data) -> None:
     """Fill cvel, cdof_dot."""
+    store6(d.cvel, 0, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     for b in range(1, m.nbody):
         velocity = load6(d.cvel, m.body_parentid[b])
         v, end = m.body_dofadr[b], m.body_dofadr[b] + m.body_dofnum[b]
