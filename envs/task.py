@@ -49,14 +49,14 @@ class TaskState:
     def map(self, function: Callable[[Tensor], Tensor]) -> "TaskState":
         """Applies a function of the batch axes (a selection, an expansion) to every tensor."""
         known = None if self.known_kinematics is None else Kinematics(*map(function, self.known_kinematics))
-        tensors = (function(x) for x in (self.qpos, self.qvel, self.act, self.time))
-        return TaskState(self.model, *tensors, known)
+        qpos, qvel, act, time = map(function, (self.qpos, self.qvel, self.act, self.time))
+        return TaskState(self.model, qpos, qvel, act, time, known)
 
     def where(self, keep: Tensor, other: "TaskState") -> "TaskState":
         """This state where `keep` (...) is true, `other` elsewhere."""
         pairs = ((self.qpos, other.qpos), (self.qvel, other.qvel), (self.act, other.act))
-        chosen = (torch.where(keep[..., None], mine, theirs) for mine, theirs in pairs)
-        return TaskState(self.model, *chosen, torch.where(keep, self.time, other.time))
+        qpos, qvel, act = (torch.where(keep[..., None], mine, theirs) for mine, theirs in pairs)
+        return TaskState(self.model, qpos, qvel, act, torch.where(keep, self.time, other.time))
 
     def numpy(self) -> State:
         """The physical state for the simulator; shares memory with the tensors."""
@@ -106,8 +106,8 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
 
     def state_at(self, state: State, batch: int) -> TaskState:
         """The same physical state `batch` times, at time 0."""
-        tensors = (torch.from_numpy(np.asarray(x)).repeat(batch, 1) for x in state)
-        return TaskState(self.model, *tensors, torch.zeros(batch, dtype=torch.int64))
+        qpos, qvel, act = (torch.from_numpy(np.asarray(x)).repeat(batch, 1) for x in state)
+        return TaskState(self.model, qpos, qvel, act, torch.zeros(batch, dtype=torch.int64))
 
     def control(self, action: Tensor) -> Tensor:
         """Action (..., n_act) to the model's ctrl (..., nu): clipped to the action space.
@@ -128,11 +128,11 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         """
         ctrl = self.control(action)
         if self.backend is sim and torch.is_grad_enabled():
-            stepped = torch_bridge.step(self.model, state.qpos, state.qvel, state.act, ctrl, self.n_substeps)
+            qpos, qvel, act = torch_bridge.step(self.model, state.qpos, state.qvel, state.act, ctrl, self.n_substeps)
         else:
             numbers = self.backend.step(self.model, state.numpy(), ctrl.numpy(), self.n_substeps)
-            stepped = (torch.from_numpy(x) for x in numbers)
-        return TaskState(self.model, *stepped, state.time + 1)
+            qpos, qvel, act = map(torch.from_numpy, numbers)
+        return TaskState(self.model, qpos, qvel, act, state.time + 1)
 
     @abstractmethod
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
