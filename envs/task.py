@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -39,10 +39,10 @@ class TaskState:
     @property
     def kinematics(self) -> Kinematics:
         """Poses of bodies, geoms and sites in this state, differentiable by qpos."""
-        known = self.known_kinematics
-        differentiate = torch.is_grad_enabled() and self.qpos.requires_grad
-        if known is None or (differentiate and not known.xpos.requires_grad):
-            known = kinematics(self.model, self.qpos) if differentiate else _poses(self.model, self.qpos)
+        known, recording = self.known_kinematics, torch.is_grad_enabled()
+        # Poses that were computed under no_grad are constants to torch.
+        if known is None or (recording and self.qpos.requires_grad and not known.xpos.requires_grad):
+            known = kinematics(self.model, self.qpos) if recording else _poses(self.model, self.qpos)
             object.__setattr__(self, "known_kinematics", known)
         return known
 
@@ -161,3 +161,19 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     def truncated(self, state: TaskState) -> Tensor:
         """Whether the task's time is over, (...) bool."""
         return state.time >= self.episode_steps
+
+
+@runtime_checkable
+class RewardFromObservations(Protocol):
+    """What a task also offers if observations determine its reward and end, as learned models need it.
+
+    Shapes: obs and next_obs (..., n_obs), action (..., n_act), of any float type; results (...).
+    """
+
+    def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
+        """The environment's reward for a transition between observations."""
+        ...
+
+    def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
+        """Whether the transition ends the task (not whether its time is over), bool."""
+        ...

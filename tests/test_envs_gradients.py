@@ -170,6 +170,50 @@ def test_full_gradients_are_those_of_differences(name, backend):
         np.testing.assert_allclose(array, expected[key], atol=TOLERANCE[backend] * max(1, np.abs(expected[key]).max()))
 
 
+def test_a_whole_episode_is_differentiable_by_torch():
+    """Return by open-loop actions: torch through the task, the contract's chain, and differences."""
+    task, rng = NLinkPendulum(2), np.random.default_rng(0)
+    actions = torch.from_numpy(rng.uniform(-0.5, 0.5, (100, 1, 2)))
+
+    def episode_return(actions: torch.Tensor) -> torch.Tensor:
+        state, total = task.initial([rng]), torch.zeros(1, dtype=torch.float64)
+        for action in actions:
+            following = task.transition(state, action)
+            total = total + task.reward(state, action, following)
+            state = following
+        return total.sum()
+
+    by_torch = torch.autograd.grad(episode_return(leaf := actions.clone().requires_grad_()), leaf)[0].numpy()
+
+    state, steps = task.initial([rng]), []
+    for action in actions:
+        transition = advance(task, state, action, "full")
+        steps.append(transition.gradients or {})
+        state = transition.state
+    by_chain, cotangent = np.empty_like(by_torch), np.zeros((1, 4))
+    for t in reversed(range(100)):
+        g = steps[t]
+        by_chain[t] = g["dreward_daction"] + np.einsum("ni,nij->nj", cotangent, g["dstate_daction"])
+        cotangent = g["dreward_dstate"] + np.einsum("ni,nij->nj", cotangent, g["dstate_dstate"])
+    scale = np.abs(by_torch).max()
+    np.testing.assert_allclose(by_chain, by_torch, atol=1e-9 * scale)
+
+    direction, h = torch.from_numpy(rng.normal(size=actions.shape)), 1e-6
+    ends = [episode_return(actions + s * h * direction).item() for s in (-1, 1)]
+    expected = (ends[1] - ends[0]) / (2 * h)
+    assert np.sum(by_torch * direction.numpy()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_poses_known_from_no_grad_are_not_taken_for_constants():
+    task = NLinkPendulum(2)
+    state = task.initial([np.random.default_rng(0)])
+    state.qpos.requires_grad_()
+    with torch.no_grad():
+        assert not state.kinematics.site_xpos.requires_grad
+    (gradient,) = torch.autograd.grad(task.observation(state).sum(), state.qpos)
+    assert gradient.any()
+
+
 @pytest.mark.parametrize("n_links", [1, 4])
 def test_both_backends_give_the_same_gradients(n_links):
     tasks = [NLinkPendulum(n_links, backend) for backend in ("sim", "mujoco")]
@@ -272,6 +316,19 @@ def test_at_autoreset_gradients_belong_to_the_transition_that_ended(mode):
             np.testing.assert_array_equal(final["dobs_daction"], info["gradients"]["dobs_daction"])
             assert not np.shares_memory(final["dobs_daction"], info["gradients"]["dobs_daction"])
             single.reset()
+
+
+def test_nothing_is_differentiated_unless_asked_for(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("differentiated")
+
+    env, asking = make(n_links=2), make(n_links=2, gradients="action")
+    monkeypatch.setattr("gradgym.envs.advance.transition_gradients", refuse)
+    env.reset(seed=0)
+    env.step(np.zeros(2))
+    asking.reset(seed=0)
+    with pytest.raises(AssertionError, match="differentiated"):
+        asking.step(np.zeros(2))
 
 
 def test_unknown_level_is_refused():

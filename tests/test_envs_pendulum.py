@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gradgym.envs.pendulum import NLinkPendulum
+from gradgym.envs.task import RewardFromObservations
 
 PENDULUM = "gradgym/NLinkPendulum-v0"
 
@@ -93,6 +94,7 @@ def test_the_maximum_is_the_return_of_ending_on_the_target():
 def test_reward_and_terminal_from_observations_equal_the_environments():
     env = make(n_links=3)
     task = env.unwrapped.task
+    assert isinstance(task, RewardFromObservations)
     obs, _ = env.reset(seed=0)
     rng, rows = np.random.default_rng(2), []
     for _ in range(100):
