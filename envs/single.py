@@ -4,13 +4,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.registration import load_env_creator
 from numpy.typing import ArrayLike, NDArray
 
 from .advance import advance, begin, read_action
 from .gradients import Gradients, check_gradients
 from .rendering import RENDER_MODES, StateRenderer, check_render_mode
-from .task import Task, TaskState
+from .task import TaskState, load_task
 
 Observation = NDArray[Any]  # float32, (n_obs,)
 
@@ -38,7 +37,7 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
     ) -> None:
         check_gradients(gradients)
         check_render_mode(render_mode)
-        self.task: Task = load_env_creator(task)(backend=backend, **task_kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        self.task = load_task(task, backend, **task_kwargs)
         self.gradients: Gradients | None = gradients
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": round(1.0 / self.task.seconds_per_step)}

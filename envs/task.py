@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.experimental.functional import FuncEnv
 from torch import Tensor
 
@@ -161,6 +162,12 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     def truncated(self, state: TaskState) -> Tensor:
         """Whether the task's time is over, (...) bool."""
         return state.time >= self.episode_steps
+
+
+def load_task(entry_point: str, backend: str, **arguments: Any) -> Task:
+    """Makes the task that "module:Class" names."""
+    make: Any = load_env_creator(entry_point)
+    return make(backend=backend, **arguments)
 
 
 @runtime_checkable

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.envs.registration import load_env_creator
 from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -15,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .advance import Transition, advance, begin, read_action
 from .gradients import Gradients, check_gradients
 from .rendering import RENDER_MODES, StateRenderer, check_render_mode
-from .task import Task, TaskState
+from .task import TaskState, load_task
 
 Observations = NDArray[np.float32]
 Rows = NDArray[np.bool_]
@@ -51,7 +50,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             raise ValueError("autoreset_mode=DISABLED is not offered: choose NEXT_STEP or SAME_STEP")
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs}: must be at least 1")
-        self.task: Task = load_env_creator(task)(backend=backend, **task_kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        self.task = load_task(task, backend, **task_kwargs)
         self.num_envs = num_envs
         self.gradients: Gradients | None = gradients
         self.render_mode = render_mode
