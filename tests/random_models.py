@@ -107,3 +107,42 @@ def random_tree(seed: int, nbody: int, integrator: str = "Euler", timestep: floa
     <worldbody>{tree}</worldbody>
     <actuator>{actuators}</actuator>
     </mujoco>"""
+
+
+# Every joint type and kind of actuator, nothing that clamps: smooth in all its arguments.
+SMOOTH_MECHANISM = """
+<mujoco>
+  <compiler angle="radian"/>
+  <option timestep="0.02" gravity="0.5 -1 -9.8"><flag constraint="disable"/></option>
+  <worldbody>
+    <body name="trunk" pos="0 0 1" gravcomp="0.3">
+      <joint name="free" type="free" damping="0.2" stiffness="0.5" armature="0.05"/>
+      <inertial pos="0.05 -0.02 0.03" quat="0.8 0.2 0.4 -0.4" mass="2" diaginertia="0.2 0.15 0.1"/>
+      <geom size="0.1" pos="0.1 0 0" quat="0.5 0.5 0.1 0.7"/>
+      <body name="arm" pos="0.3 0.1 0" quat="0.9 0.1 0.3 0.3">
+        <joint name="ball" type="ball" pos="0 0.1 0.05" damping="0.3" stiffness="2" armature="0.02"/>
+        <inertial pos="0.2 0.02 0" quat="0.7 0.1 0.1 0.7" mass="0.8" diaginertia="0.03 0.02 0.04"/>
+        <site name="elbow" pos="0.3 0 0.02" quat="0.6 0.1 0.5 0.6"/>
+        <body name="hand" pos="0.4 0 0">
+          <joint name="slide" type="slide" axis="1 0.2 0.1" ref="0.1" springref="0.3" stiffness="5" damping="0.4"/>
+          <joint name="hinge" axis="0.3 1 0.2" pos="0.05 0 0.1" ref="0.2" stiffness="1" springref="-0.1" armature=".1"/>
+          <inertial pos="0.1 0.05 0.02" mass="0.5" diaginertia="0.01 0.02 0.015"/>
+          <site name="tip" pos="0.2 0 0"/>
+        </body>
+      </body>
+      <body name="tail" pos="-0.3 0 0" gravcomp="1.1">
+        <joint name="wag" axis="0 0.2 1"/>
+        <inertial pos="-0.2 0 0.1" mass="0.4" diaginertia="0.01 0.01 0.005"/>
+      </body>
+    </body>
+  </worldbody>
+  <actuator>
+    <motor joint="free" gear="0.5 1 -0.3 0.2 0.4 1"/>
+    <position joint="ball" gear="0.5 0.8 -0.2" kp="3" kv="0.2"/>
+    <velocity joint="hinge" gear="1.5" kv="0.6"/>
+    <general joint="slide" gaintype="affine" gainprm="1 0.4 -0.3" biastype="affine" biasprm="0.2 -1 -0.5"/>
+    <general joint="wag" dyntype="integrator" gainprm="2" biastype="affine" biasprm="0 -1 -0.1"/>
+    <general joint="hinge" dyntype="filter" dynprm="0.1" gainprm="1.2"/>
+    <general joint="slide" dyntype="filterexact" dynprm="0.05" gaintype="affine" gainprm="1 0.2 0.1"/>
+  </actuator>
+</mujoco>"""

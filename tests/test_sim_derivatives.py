@@ -2,19 +2,24 @@
 
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 from derivatives import (
     Difference,
+    Map,
     assert_derivative,
+    assert_error_falls_with_the_square,
     differentiate,
     is_smooth,
+    moved,
     step_map,
+    tangent_between,
 )
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from parity import GYMNASIUM_ASSETS, HAND_ASSETS, INTEGRATORS, load, random_state, spoil_workspaces
-from random_models import random_tree
+from parity import GYMNASIUM_ASSETS, HAND_ASSETS, INTEGRATORS, load, mujoco_data, random_state, spoil_workspaces
+from random_models import SMOOTH_MECHANISM, random_tree
 
 from gradgym import sim
 
@@ -95,3 +100,88 @@ def test_many_random_trees_have_exact_derivatives(seed: int, nbody: int, integra
     state, ctrl = random_state(model, seed)
     assume(no_clamp_switches(model, state, ctrl, n_steps))
     assert_exact(model, state, ctrl, n_steps, seed)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_error_of_differences_falls_with_the_square_of_their_step(integrator: str, n_steps: int):
+    model = load(SMOOTH_MECHANISM, integrator)
+    state, ctrl = random_state(model, 5)
+    exact = jacobian(model, state, ctrl, n_steps)
+    for direction in np.random.default_rng(1).normal(size=(4, exact.shape[1])):
+        assert_error_falls_with_the_square(step_map(model, n_steps), (state, ctrl), direction, exact @ direction)
+
+
+def test_the_check_itself_notices_a_wrong_derivative():
+    model = load(SMOOTH_MECHANISM, "RK4")
+    state, ctrl = random_state(model, 5)
+    exact = jacobian(model, state, ctrl, 1)
+    direction = np.random.default_rng(1).normal(size=exact.shape[1])
+    wrong = exact @ direction
+    wrong[0] += 1e-5 * np.abs(wrong).max()
+    with pytest.raises(AssertionError, match="off by"):
+        assert_derivative(wrong, differentiate(step_map(model), (state, ctrl), direction))
+    with pytest.raises(AssertionError):
+        assert_error_falls_with_the_square(step_map(model), (state, ctrl), direction, wrong)
+
+
+@pytest.mark.parametrize("seed", [0, 3, 7, 9, 15, 28])
+def test_order_of_rows_and_columns_is_that_of_mjd_transition_fd(seed: int):
+    model = sim.Model.from_xml_string(random_tree(seed, 6, "Euler"))
+    state, ctrl = random_state(model, seed)
+    assert model.na > 0
+    nx = 2 * model.nv + model.na
+    A, B = np.zeros((nx, nx)), np.zeros((nx, model.nu))
+    data = mujoco_data(model, state, ctrl)
+    mujoco.mjd_transitionFD(model.mj_model, data, 1e-6, True, A, B, None, None)
+    found = sim.step_jacobian(model, state, ctrl)
+    assert found.A.shape == A.shape and found.B.shape == B.shape
+    # MuJoCo's differences round at 1e-16 / 1e-6; a wrong order is an error of order one
+    np.testing.assert_allclose(found.A, A, atol=1e-7 * np.abs(A).max())
+    np.testing.assert_allclose(found.B, B, atol=1e-7 * np.abs(A).max())
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_gradient_of_a_rollout_is_its_derivative(integrator: str):
+    model = load(SMOOTH_MECHANISM, integrator)
+    state, _ = random_state(model, 3)
+    rng, nx, steps = np.random.default_rng(0), 2 * model.nv + model.na, 6
+    ctrls, cotangents = rng.normal(size=(steps, model.nu)), rng.normal(size=(steps + 1, nx))
+    start = sim.rollout(model, state, ctrls, n_steps=2)
+    spoil_workspaces(model, (1, False))
+    gradient = sim.rollout_vjp(model, start, cotangents)
+
+    def move(x: tuple[sim.State, np.ndarray], t: np.ndarray) -> tuple[sim.State, np.ndarray]:
+        return moved(model, x[0], t[:nx]), x[1] + t[nx:].reshape(x[1].shape)
+
+    def difference(a: sim.Trajectory, b: sim.Trajectory) -> np.ndarray:
+        shifts = [tangent_between(model, a.state(t), b.state(t)) for t in range(steps + 1)]
+        return np.array([np.sum(cotangents * np.array(shifts))])
+
+    path = Map(lambda x: sim.rollout(model, x[0], x[1], n_steps=2), move, difference)
+    for direction in rng.normal(size=(6, nx + ctrls.size)):
+        exact = gradient.state0 @ direction[:nx] + np.sum(gradient.ctrls.ravel() * direction[nx:])
+        assert_derivative(np.array([exact]), differentiate(path, (state, ctrls), direction))
+
+
+def test_rollout_of_one_step_and_step_agree():
+    model = load(SMOOTH_MECHANISM, "RK4")
+    state, ctrl = random_state(model, 4)
+    cotangent = np.random.default_rng(2).normal(size=2 * model.nv + model.na)
+    path = sim.rollout(model, state, ctrl[None], n_steps=3)
+    whole = sim.rollout_vjp(model, path, np.stack([np.zeros_like(cotangent), cotangent]))
+    single = sim.step_vjp(model, state, ctrl, cotangent, n_steps=3)
+    np.testing.assert_array_equal(whole.state0, single.state)
+    np.testing.assert_array_equal(whole.ctrls[0], single.ctrl)
+
+
+def test_rotational_columns_are_body_frame_shifts_of_mj_integrate_pos():
+    # A free body at rest without gravity: the step keeps the pose, so turning the start by a body-frame
+    # rotation turns the end by the same, and A is the identity plus the time step.
+    text = """<mujoco><option timestep="0.01" gravity="0 0 0"/><worldbody><body><freejoint/>
+      <inertial pos="0 0 0" mass="1" diaginertia="0.1 0.2 0.3"/></body></worldbody></mujoco>"""
+    model = sim.Model.from_xml_string(text)
+    qpos = np.array([1.0, 2.0, 3.0, 0.5, -0.5, 0.1, 0.7])
+    qpos[3:] /= np.linalg.norm(qpos[3:])
+    A = sim.step_jacobian(model, sim.State(qpos, np.zeros(6), np.zeros(0)), np.zeros(0)).A
+    np.testing.assert_allclose(A, np.block([[np.eye(6), 0.01 * np.eye(6)], [np.zeros((6, 6)), np.eye(6)]]), atol=1e-15)
