@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..sim import Model, poses
 from ..sim.tangent import gradient_to_tangent
 from .task import Task, TaskState
 
@@ -121,23 +120,7 @@ def _by_tangent(state: TaskState, gradients: Sequence[Tensor | None]) -> Floats:
     if by_act is not None:
         result[..., 2 * nv :] = by_act
     if any(g is not None for g in by_poses):
-        rates = _pose_rates(model, qpos)
-        for gradient, rate in zip(by_poses, rates, strict=True):
+        for gradient, rate in zip(by_poses, state.pose_rates, strict=True):
             if gradient is not None:
                 result[..., :nv] += gradient.reshape(batch, rows, -1) @ rate.reshape(batch, nv, -1).swapaxes(1, 2)
     return result
-
-
-def _pose_rates(model: Model, qpos: Floats) -> list[Floats]:
-    """Derivatives of `poses.POSE_FIELDS` by the tangent of qpos: (N nv, ...) each.
-
-    In forward mode: nv directions are fewer than the observation's entries.
-    """
-    batch, nq, nv = len(qpos), model.nq, model.nv
-    if nq == nv:
-        directions = np.tile(np.eye(nv), (batch, 1))
-    else:
-        eye = np.broadcast_to(np.eye(nq), (batch, nq, nq))
-        by_tangent = gradient_to_tangent(model, qpos[:, None], eye)  # (N, nq, nv): dqpos by tangent
-        directions = by_tangent.swapaxes(1, 2).reshape(batch * nv, nq)
-    return poses.push_forward(model, qpos.repeat(nv, axis=0), directions)

@@ -17,10 +17,12 @@ import torch
 from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.experimental.functional import FuncEnv
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import sim
 from ..sim import Model, State, mujoco_twin, poses, torch_bridge
+from ..sim.tangent import gradient_to_tangent
 from ..sim.torch_bridge import Kinematics, kinematics
 
 BACKENDS: dict[str, ModuleType] = {"sim": sim, "mujoco": mujoco_twin}
@@ -46,6 +48,21 @@ class TaskState:
             known = kinematics(self.model, self.qpos) if recording else _poses(self.model, self.qpos)
             object.__setattr__(self, "known_kinematics", known)
         return known
+
+    @cached_property
+    def pose_rates(self) -> list[NDArray[np.float64]]:
+        """Derivatives of `kinematics` by the tangent of qpos, for N states: (N nv, ...) each field.
+
+        In forward mode: nv directions are fewer than an observation's entries.
+        """
+        qpos, nq, nv = self.qpos.numpy(), self.model.nq, self.model.nv
+        if nq == nv:
+            directions = np.tile(np.eye(nv), (len(qpos), 1))
+        else:
+            eye = np.broadcast_to(np.eye(nq), (len(qpos), nq, nq))
+            by_tangent = gradient_to_tangent(self.model, qpos[:, None], eye)  # (N, nq, nv): dqpos by tangent
+            directions = by_tangent.swapaxes(1, 2).reshape(len(qpos) * nv, nq)
+        return poses.push_forward(self.model, qpos.repeat(nv, axis=0), directions)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "TaskState":
         """Applies a function of the batch axes (a selection, an expansion) to every tensor."""
