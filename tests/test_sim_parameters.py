@@ -1,0 +1,97 @@
+"""Gradients of model parameters against differences of models made by `Model.replace`."""
+
+import numpy as np
+import pytest
+from derivatives import Difference, Map, differentiate, is_smooth, tangent_between
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from parity import GYMNASIUM_ASSETS, HAND_ASSETS, INTEGRATORS, load, random_state, spoil_workspaces
+from random_models import SMOOTH_MECHANISM, random_tree
+
+from gradgym import sim
+
+SOURCES = {
+    "mechanism": SMOOTH_MECHANISM,
+    "humanoid": GYMNASIUM_ASSETS / "humanoid.xml",
+    "hand": HAND_ASSETS / "manipulate_block.xml",
+}
+repeatable = settings(deadline=None, derandomize=True, max_examples=25)
+thorough = settings(deadline=None, derandomize=True, max_examples=300)
+trees = {
+    "seed": st.integers(0, 10**6),
+    "nbody": st.integers(1, 12),
+    "integrator": st.sampled_from(INTEGRATORS),
+    "n_steps": st.sampled_from((1, 3)),
+}
+
+
+def differences(
+    model: sim.Model, state: sim.State, ctrl: np.ndarray, n_steps: int, seed: int
+) -> dict[str, tuple[np.ndarray, Difference]]:
+    """Per parameter a random direction, relative to its entries' size, and the derivative along it."""
+    rng, found = np.random.default_rng(seed), {}
+    for name in sim.PARAMETERS:
+        value = np.array(getattr(model.mj_model.opt if name == "gravity" else model.mj_model, name))
+        typical = np.abs(value).mean() if np.any(value) else 0.01
+        direction = rng.normal(size=value.shape) * (np.abs(value) + 0.1 * typical)
+
+        def end(x: np.ndarray, name: str = name) -> sim.State:
+            return sim.step(model.replace(**{name: x}), state, ctrl, n_steps)
+
+        by_value = Map(end, lambda x, t: x + t, lambda a, b: tangent_between(model, a, b))
+        found[name] = direction, differentiate(by_value, value, direction, h=1e-3)
+    return found
+
+
+def assert_parameter_gradients(
+    model: sim.Model, state: sim.State, ctrl: np.ndarray, seed: int, n_steps: int, expected: dict
+) -> None:
+    """Gradient . direction equals cotangent . derivative; relative to the terms of that product."""
+    cotangent = np.random.default_rng(seed).normal(size=2 * model.nv + model.na)
+    spoil_workspaces(model, (1, True))
+    params = sim.step_vjp(model, state, ctrl, cotangent, n_steps, params=True).params
+    assert params is not None and set(params) == set(sim.PARAMETERS)
+    for name, (direction, found) in expected.items():
+        assert params[name].shape == direction.shape
+        error = abs(np.sum(params[name] * direction) - cotangent @ found.value)
+        bound = 1e-6 * np.abs(cotangent) @ np.abs(found.value) + found.rounding * np.abs(cotangent).sum()
+        assert error <= bound, f"gradient of {name} is off by {error:.2e}, more than {bound:.2e}"
+
+
+def test_the_parameters_are_those_promised():
+    expected = {"body_mass", "body_inertia", "body_ipos", "body_pos", "dof_armature", "dof_damping", "jnt_stiffness"}
+    expected |= {"actuator_gainprm", "actuator_biasprm", "actuator_gear", "gravity"}
+    assert set(sim.PARAMETERS) >= expected
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_known_models(source: str, integrator: str):
+    model = load(SOURCES[source], integrator)
+    for seed, n_steps in ((0, 1), (2, 3)):
+        state, ctrl = random_state(model, seed)
+        ctrl = 0.5 * np.tanh(ctrl)
+        expected = differences(model, state, ctrl, n_steps, seed)
+        assert all(is_smooth(found) for _, found in expected.values())
+        assert_parameter_gradients(model, state, ctrl, seed, n_steps, expected)
+
+
+@repeatable
+@given(**trees)
+def test_random_trees(seed: int, nbody: int, integrator: str, n_steps: int):
+    model = sim.Model.from_xml_string(random_tree(seed, nbody, integrator, timestep=0.02))
+    state, ctrl = random_state(model, seed)
+    expected = differences(model, state, ctrl, n_steps, seed)
+    assume(all(is_smooth(found) for _, found in expected.values()))
+    assert_parameter_gradients(model, state, ctrl, seed, n_steps, expected)
+
+
+@pytest.mark.slow
+@thorough
+@given(**trees)
+def test_many_random_trees(seed: int, nbody: int, integrator: str, n_steps: int):
+    model = sim.Model.from_xml_string(random_tree(seed, nbody, integrator, timestep=0.02))
+    state, ctrl = random_state(model, seed)
+    expected = differences(model, state, ctrl, n_steps, seed)
+    assume(all(is_smooth(found) for _, found in expected.values()))
+    assert_parameter_gradients(model, state, ctrl, seed, n_steps, expected)
