@@ -83,13 +83,19 @@ def _task_derivatives(
         # Listed now: poses that the task's functions still compute are no leaves, but found through qpos.
         by_after, by_before = _coordinates(after), _coordinates(before) if full else []
         outputs = (task.observation(after), task.reward(before, actions, after), task.control(actions))
-        cotangents = _unit_cotangents(n_obs, nu, batch)
-        found = torch.autograd.grad(outputs, [actions, *by_after, *by_before], cotangents, allow_unused=True)
+        units = _unit_cotangents(n_obs, nu, batch)
+        varying = [i for i, output in enumerate(outputs) if output.requires_grad]  # a reward may be constant
+        found = torch.autograd.grad(
+            [outputs[i] for i in varying],
+            [actions, *by_after, *by_before],
+            [units[i] for i in varying],
+            allow_unused=True,
+        )
 
     by_action = np.zeros((rows, *action.shape)) if found[0] is None else found[0].numpy()
     end = 1 + len(by_after)
-    by_next = _by_tangent(next_state, found[1:end])[:, : n_obs + 1]
-    by_state = _by_tangent(state, found[end:])[:, n_obs] if full else np.zeros((batch, by_next.shape[-1]))
+    by_next = _by_tangent(next_state, found[1:end], rows)[:, : n_obs + 1]
+    by_state = _by_tangent(state, found[end:], rows)[:, n_obs] if full else np.zeros((batch, by_next.shape[-1]))
     return _TaskDerivatives(by_next, by_state, by_action[n_obs], by_action[n_obs + 1 :].swapaxes(0, 1))
 
 
@@ -106,11 +112,10 @@ def _coordinates(state: TaskState) -> list[Tensor]:
     return [state.qpos, state.qvel, state.act, *(state.known_kinematics or ())]
 
 
-def _by_tangent(state: TaskState, gradients: Sequence[Tensor | None]) -> Floats:
+def _by_tangent(state: TaskState, gradients: Sequence[Tensor | None], rows: int) -> Floats:
     """Gradients (R, N, ...) by `_coordinates` at N states as one array (N, R, nx) by the tangent."""
     model, qpos = state.model, state.qpos.numpy()
     nv, batch = model.nv, len(qpos)
-    rows = next(len(g) for g in gradients if g is not None)
     by_qpos, by_qvel, by_act, *by_poses = (None if g is None else g.numpy().swapaxes(0, 1) for g in gradients)
     result = np.zeros((batch, rows, 2 * nv + model.na))
     if by_qpos is not None:

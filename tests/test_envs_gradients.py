@@ -318,6 +318,22 @@ def test_at_autoreset_gradients_belong_to_the_transition_that_ended(mode):
             single.reset()
 
 
+class Survivor(NLinkPendulum):
+    """A pendulum that is paid for nothing but time."""
+
+    def reward_terms(self, state, action, next_state):
+        return {"alive": torch.ones_like(state.time, dtype=torch.float64)}
+
+
+def test_a_constant_reward_has_zero_gradients():
+    task = Survivor(2)
+    state, action = random_transitions(task, 3)
+    found = transition_gradients(task, state, action, task.transition(state, action), "full")
+    np.testing.assert_array_equal(found["dreward_daction"], np.zeros((3, 2)))
+    np.testing.assert_array_equal(found["dreward_dstate"], np.zeros((3, 4)))
+    assert found["dobs_daction"].any()
+
+
 def test_nothing_is_differentiated_unless_asked_for(monkeypatch):
     def refuse(*_):
         raise AssertionError("differentiated")
