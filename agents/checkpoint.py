@@ -1,0 +1,71 @@
+"""Checkpoints from which a training goes on exactly as if it had not been interrupted.
+
+Unlike SB3's `save`, which keeps what `predict` and a new `learn` need, a checkpoint holds the whole
+algorithm: replay memory, optimizers, the environment in the middle of its episode, and the state of
+all random generators. It is a pickle: load only those you wrote.
+"""
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+
+
+def save_checkpoint(algorithm: BaseAlgorithm, path: Path) -> None:
+    """Writes beside `path` and then renames, so that a complete checkpoint exists at any time."""
+    # The logger holds open files.
+    attributes = {name: value for name, value in vars(algorithm).items() if name != "_logger"}
+    content = {
+        "class": type(algorithm),
+        "attributes": attributes,
+        "random": random.getstate(),
+        "numpy": np.random.get_state(),  # noqa: NPY002 (SB3 draws from the global generator)
+        "torch": torch.get_rng_state(),
+    }
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        cloudpickle.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path) -> BaseAlgorithm:
+    """The algorithm as it was saved, without a logger; sets the global random generators too."""
+    with path.open("rb") as file:
+        content: dict[str, Any] = cloudpickle.load(file)
+    algorithm: BaseAlgorithm = content["class"].__new__(content["class"])
+    vars(algorithm).update(content["attributes"])
+    random.setstate(content["random"])
+    np.random.set_state(content["numpy"])  # noqa: NPY002
+    torch.set_rng_state(content["torch"])
+    return algorithm
+
+
+class CheckpointCallback(BaseCallback):
+    """Saves a checkpoint every `freq` environment steps, and at the end."""
+
+    def __init__(self, path: Path, freq: int) -> None:
+        super().__init__()
+        self.path, self.freq = path, freq
+
+    def _init_callback(self) -> None:
+        self._last = self.model.num_timesteps
+
+    def _on_rollout_start(self) -> None:
+        """Between two rollouts nothing is pending: all updates for the steps taken have been made."""
+        if self.num_timesteps - self._last >= self.freq:
+            self._last = self.num_timesteps
+            save_checkpoint(self.model, self.path)
+
+    def _on_training_end(self) -> None:
+        save_checkpoint(self.model, self.path)
+
+    def _on_step(self) -> bool:
+        return True

@@ -1,0 +1,89 @@
+"""SAC's networks with all critics in one batched operation, under SB3's names."""
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.sac.policies import Actor, SACPolicy
+from torch import Tensor, nn
+
+
+class BatchedMlp(nn.Module):
+    """`members` perceptrons of one shape; one `baddbmm` a layer computes all of them."""
+
+    def __init__(self, members: int, sizes: list[int], activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+        pairs = list(pairwise(sizes))
+        self.weights = nn.ParameterList(_uniform(members, n_in, n_out, n_in) for n_in, n_out in pairs)
+        self.biases = nn.ParameterList(_uniform(members, 1, n_out, n_in) for n_in, n_out in pairs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Inputs (B, n) shared by the members, or (M, B, n); outputs (M, B, n_out)."""
+        if x.dim() == 2:
+            x = x.expand(len(self.weights[0]), *x.shape)
+        last = len(self.weights) - 1
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias, x, weight)
+            if layer < last:
+                x = self.activation(x)
+        return x
+
+
+def _uniform(members: int, n_in: int, n_out: int, fan_in: int) -> nn.Parameter:
+    """torch's default initialisation of a linear layer: uniform in +-1 / sqrt(fan_in)."""
+    bound = fan_in**-0.5
+    return nn.Parameter(torch.empty(members, n_in, n_out).uniform_(-bound, bound))
+
+
+class BatchedCritic(nn.Module):
+    """C action-value networks; SB3's `ContinuousCritic` with another layout of its weights."""
+
+    def __init__(self, n_critics: int, n_inputs: int, net_arch: list[int], activation: nn.Module) -> None:
+        super().__init__()
+        self.q_networks = BatchedMlp(n_critics, [n_inputs, *net_arch, 1], activation)
+        self.optimizer: torch.optim.Optimizer
+
+    def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
+        """One value (B, 1) for each critic, as SB3's own `SAC.train` expects them."""
+        return tuple(self.values(obs, actions).unsqueeze(-1))
+
+    def values(self, obs: Tensor, actions: Tensor) -> Tensor:
+        """All values (C, B)."""
+        return self.q_networks(torch.cat([obs, actions], dim=1)).squeeze(-1)
+
+    def set_training_mode(self, mode: bool) -> None:
+        self.train(mode)
+
+
+class BatchedSACPolicy(SACPolicy):
+    """SACPolicy with a `BatchedCritic` and fused Adam, for flat observations.
+
+    Args:
+        log_std_init: the policy's first log standard deviation, before tanh, in every state.
+        *args: SACPolicy's.
+        **kwargs: SACPolicy's.
+    """
+
+    def __init__(self, *args: Any, log_std_init: float = 0.0, **kwargs: Any) -> None:
+        kwargs.setdefault("optimizer_kwargs", {"fused": True})
+        super().__init__(*args, log_std_init=log_std_init, **kwargs)
+
+    def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
+        actor = super().make_actor(features_extractor)
+        assert isinstance(actor.log_std, nn.Linear)
+        with torch.no_grad():
+            actor.log_std.weight.zero_()
+            actor.log_std.bias.fill_(actor.log_std_init)
+            # Small first actions: the tanh is far from saturation, where it has no gradient.
+            actor.mu.weight.mul_(0.1)  # pyright: ignore[reportCallIssue]
+            actor.mu.bias.zero_()  # pyright: ignore[reportCallIssue]
+        return actor
+
+    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> Any:
+        assert isinstance(self.observation_space, spaces.Box)
+        n_inputs = self.observation_space.shape[0] + self.action_space.shape[0]  # pyright: ignore[reportOptionalSubscript]
+        arch, count = self.critic_kwargs["net_arch"], self.critic_kwargs["n_critics"]
+        return BatchedCritic(count, n_inputs, arch, self.activation_fn()).to(self.device)

@@ -1,0 +1,98 @@
+"""Returns of a deterministic policy, and the callback that follows them through a training."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+
+
+def evaluate_returns(
+    algorithm: BaseAlgorithm,
+    env: gymnasium.Env[Any, Any],
+    episodes: int,
+    seed: int,
+    on_frame: Callable[[Any], None] | None = None,
+) -> NDArray[np.float64]:
+    """Undiscounted returns (episodes,) of the deterministic policy; episode k starts from seed + k.
+
+    `on_frame` receives `env.render()` after every reset and step.
+    """
+    returns = np.zeros(episodes)
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=seed + episode)
+        done = False
+        while True:
+            if on_frame is not None:
+                on_frame(env.render())
+            if done:
+                break
+            action, _ = algorithm.predict(obs, deterministic=True)
+            obs, reward, terminated, truncated, _ = env.step(action)
+            returns[episode] += float(reward)
+            done = terminated or truncated
+    return returns
+
+
+def read_evaluations(run_dir: Path) -> list[dict[str, float]]:
+    """The evaluations of a run: timesteps, mean and std of the return; oldest first."""
+    path = run_dir / "evaluations.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+class EvaluationCallback(BaseCallback):
+    """Evaluates every `freq` steps, logs and stores the returns, and keeps the best model.
+
+    Args:
+        env: not the one that is trained on.
+        run_dir: gets evaluations.jsonl and best_model.zip.
+        freq: environment steps between evaluations.
+        episodes: for each evaluation.
+        seed: of the first episode of each evaluation.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], run_dir: Path, freq: int, episodes: int, seed: int) -> None:
+        super().__init__()
+        self.env, self.run_dir, self.freq, self.episodes, self.seed = env, run_dir, freq, episodes, seed
+
+    def _init_callback(self) -> None:
+        """Forgets what came after the checkpoint that is resumed, which will be done again."""
+        self.evaluations = [e for e in read_evaluations(self.run_dir) if e["timesteps"] <= self.model.num_timesteps]
+        lines = "".join(json.dumps(e) + "\n" for e in self.evaluations)
+        (self.run_dir / "evaluations.jsonl").write_text(lines)
+
+    @property
+    def best(self) -> float:
+        """The greatest mean return of an evaluation so far."""
+        return max((e["mean"] for e in self.evaluations), default=-np.inf)
+
+    def _on_rollout_start(self) -> None:
+        """Before a rollout, because then the updates for all earlier steps have been made."""
+        last = self.evaluations[-1]["timesteps"] if self.evaluations else 0
+        if self.num_timesteps - last >= self.freq:
+            self._evaluate()
+
+    def _on_training_end(self) -> None:
+        if not self.evaluations or self.evaluations[-1]["timesteps"] < self.num_timesteps:
+            self._evaluate()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _evaluate(self) -> None:
+        returns = evaluate_returns(self.model, self.env, self.episodes, self.seed)
+        mean, std = float(returns.mean()), float(returns.std())
+        if mean > self.best:
+            self.model.save(self.run_dir / "best_model.zip")
+        self.evaluations.append({"timesteps": self.num_timesteps, "mean": mean, "std": std})
+        with (self.run_dir / "evaluations.jsonl").open("a") as file:
+            file.write(json.dumps(self.evaluations[-1]) + "\n")
+        self.logger.record("eval/mean_return", mean)
+        self.logger.record("eval/best_return", self.best)
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(self.num_timesteps)

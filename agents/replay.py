@@ -1,0 +1,201 @@
+"""Replay memories: SB3's buffer with the gradients from `info`, and the transitions a model predicts.
+
+B is the batch dimension. Actions are scaled to [-1, 1], and so are the derivatives by them.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import ReplayBuffer
+from torch import Tensor
+
+from .value_gradients import Trajectory
+
+_FULL_GRADIENTS = Trajectory._fields[2:]
+
+
+_ACTION_GRADIENTS = ("dobs_daction", "dreward_daction")
+
+
+class Batch(NamedTuple):
+    """Transitions as float32 tensors."""
+
+    obs: Tensor  # (B, n_obs)
+    actions: Tensor  # (B, n_act)
+    next_obs: Tensor  # (B, n_obs)
+    rewards: Tensor  # (B,)
+    dones: Tensor  # (B,), 1 where nothing follows
+
+
+class BatchGradients(NamedTuple):
+    """Gradients of the same transitions."""
+
+    dobs_daction: Tensor  # (B, n_obs, n_act)
+    dreward_daction: Tensor  # (B, n_act)
+
+
+def action_scale(space: spaces.Space[Any]) -> NDArray[np.float64]:
+    """Derivative of the environment's action by the scaled one, (n_act,)."""
+    assert isinstance(space, spaces.Box)
+    return (space.high.astype(np.float64) - space.low) / 2.0
+
+
+def require_gradients(info: dict[str, Any], names: tuple[str, ...], level: str) -> dict[str, NDArray[np.float64]]:
+    """`info["gradients"]`, or ValueError if one of `names` is missing."""
+    found = info.get("gradients", {})
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ValueError(f'info["gradients"] lacks {", ".join(missing)}: make the environment with gradients="{level}"')
+    return found
+
+
+class TransitionBuffer(ReplayBuffer):
+    """ReplayBuffer that is sampled as torch tensors, without SB3's work for each batch.
+
+    SB3's `handle_timeout_termination=False` makes the end of the episode's time a true end: right
+    where the observation tells the time.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # How many steps of its episode came before each transition, and before the next one to be added.
+        self.steps_before = np.zeros((self.buffer_size, self.n_envs), np.int64)
+        self._step = np.zeros(self.n_envs, np.int64)
+
+    def add(
+        self,
+        obs: NDArray[Any],
+        next_obs: NDArray[Any],
+        action: NDArray[Any],
+        reward: NDArray[Any],
+        done: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        self.steps_before[self.pos] = self._step
+        self._step = np.where(done, 0, self._step + 1)
+        super().add(obs, next_obs, action, reward, done, infos)
+
+    def draw(self, batches: int, batch_size: int) -> list[Batch]:
+        """Independent batches of (B = batch_size) uniform draws."""
+        return [self._gather(rows) for rows in self._draw_rows(batches, batch_size)]
+
+    def draw_starts(self, count: int) -> tuple[Tensor, Tensor]:
+        """Observations (count, n_obs) for a model to branch from, and their times in their episodes [steps]."""
+        rows = self._draw_rows(1, count)[0]
+        return self._flat("observations").index_select(0, rows), self._flat("steps_before").index_select(0, rows)
+
+    def everything(self) -> Batch:
+        """All transitions held."""
+        return self._gather(torch.arange(self.size() * self.n_envs))
+
+    def _draw_rows(self, batches: int, batch_size: int) -> Tensor:
+        return torch.randint(self.size() * self.n_envs, (batches, batch_size))
+
+    def _flat(self, name: str) -> Tensor:
+        """A field as (size * n_envs, ...), sharing the buffer's memory."""
+        field = torch.from_numpy(getattr(self, name))
+        return field.view(-1, *field.shape[2:])
+
+    def _gather(self, rows: Tensor) -> Batch:
+        obs, actions, next_obs, rewards, dones, timeouts = (
+            self._flat(name).index_select(0, rows)
+            for name in ("observations", "actions", "next_observations", "rewards", "dones", "timeouts")
+        )
+        return Batch(obs, actions, next_obs, rewards, dones * (1.0 - timeouts))
+
+
+class GradientBuffer(TransitionBuffer):
+    """TransitionBuffer that also keeps `dobs_daction` and `dreward_daction` of every transition."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scale = action_scale(self.action_space)
+        n_obs, n_act = self.obs_shape[0], self.action_dim
+        self.dobs_daction = np.zeros((self.buffer_size, self.n_envs, n_obs, n_act), np.float32)
+        self.dreward_daction = np.zeros((self.buffer_size, self.n_envs, n_act), np.float32)
+
+    def add(
+        self,
+        obs: NDArray[Any],
+        next_obs: NDArray[Any],
+        action: NDArray[Any],
+        reward: NDArray[Any],
+        done: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        for env, info in enumerate(infos):
+            gradients = require_gradients(info, _ACTION_GRADIENTS, "action")
+            self.dobs_daction[self.pos, env] = gradients["dobs_daction"] * self.scale
+            self.dreward_daction[self.pos, env] = gradients["dreward_daction"] * self.scale
+        super().add(obs, next_obs, action, reward, done, infos)
+
+    def draw_with_gradients(self, batches: int, batch_size: int) -> tuple[list[Batch], list[BatchGradients]]:
+        """As `draw`, with the gradients of the same transitions."""
+        rows = self._draw_rows(batches, batch_size)
+        fields = [self._flat(name) for name in _ACTION_GRADIENTS]
+        gradients = [BatchGradients(*(field.index_select(0, r) for field in fields)) for r in rows]
+        return [self._gather(r) for r in rows], gradients
+
+
+class EpisodeRecorder:
+    """Collects each environment's running episode with its full gradients, until it ends."""
+
+    def __init__(self, n_envs: int, space: spaces.Space[Any]) -> None:
+        self.scale = action_scale(space)
+        self._running: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in range(n_envs)]
+        self._finished: list[tuple[Trajectory, NDArray[Any], bool]] = []
+
+    def add(
+        self,
+        obs: NDArray[Any],
+        next_obs: NDArray[Any],
+        action: NDArray[Any],
+        ends: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """One step of all environments; arguments have a leading environment axis.
+
+        `next_obs` is the true next observation also where the episode ended (`ends`).
+        """
+        for env, info in enumerate(infos):
+            found = require_gradients(info, _FULL_GRADIENTS, "full")
+            scaled = (found[k] * self.scale if k.endswith("_daction") else found[k] for k in _FULL_GRADIENTS)
+            self._running[env].append((obs[env].copy(), action[env].copy(), *scaled))
+            if ends[env]:
+                columns = (np.stack(column) for column in zip(*self._running[env], strict=True))
+                timeout = bool(info.get("TimeLimit.truncated", False))
+                self._finished.append((Trajectory(*columns), next_obs[env].copy(), timeout))
+                self._running[env] = []
+
+    def take_finished(self) -> list[tuple[Trajectory, NDArray[Any], bool]]:
+        """Episodes that ended since the last call: trajectory, last observation, whether time ran out."""
+        finished, self._finished = self._finished, []
+        return finished
+
+
+class PredictedTransitions:
+    """Ring of transitions that the learned model predicted, preallocated float32 tensors."""
+
+    def __init__(self, capacity: int, n_obs: int, n_act: int) -> None:
+        self.capacity, self.count, self.position = capacity, 0, 0
+        shapes = ((n_obs,), (n_act,), (n_obs,), (), ())
+        self.fields = Batch(*(torch.zeros(capacity, *shape) for shape in shapes))
+
+    def add(self, batch: Batch) -> None:
+        """Adds B <= capacity transitions over the oldest."""
+        added = len(batch.rewards)
+        rows = (self.position + torch.arange(added)) % self.capacity
+        for field, values in zip(self.fields, batch, strict=True):
+            field[rows] = values.to(field)
+        self.position = (self.position + added) % self.capacity
+        self.count = min(self.count + added, self.capacity)
+
+    def draw(self, batches: int, batch_size: int) -> list[Batch]:
+        """Independent batches of (B = batch_size) uniform draws."""
+        return [
+            Batch(*(field.index_select(0, rows) for field in self.fields))
+            for rows in torch.randint(self.count, (batches, batch_size))
+        ]

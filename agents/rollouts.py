@@ -1,0 +1,95 @@
+"""Short rollouts of the learned model, branched from real states (Janner et al. 2019)."""
+
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import torch
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from .ensemble import ProbabilisticEnsemble
+from .replay import Batch
+
+
+class ObservedTask(Protocol):
+    """A task whose reward and end follow from observations; arguments are batches, actions unscaled."""
+
+    def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor: ...
+
+    def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor: ...
+
+
+def observed_task(env: VecEnv) -> ObservedTask | None:
+    """The environment's task, if it computes reward and end from observations."""
+    try:
+        task = env.get_attr("task")[0]
+    except AttributeError:
+        return None
+    complete = hasattr(task, "observed_reward") and hasattr(task, "observed_terminal")
+    return cast(ObservedTask, task) if complete else None
+
+
+def episode_limit(env: VecEnv) -> int | None:
+    """Steps after which an episode's time is over, where the environment's specification says so."""
+    spec = env.get_attr("spec")[0]
+    return None if spec is None else spec.max_episode_steps
+
+
+def rollout_length(schedule: tuple[int, int, int, int], timestep: int) -> int:
+    """Length that grows linearly with time; `schedule` is (first step, last step, shortest, longest)."""
+    first, last, shortest, longest = schedule
+    progress = min(1.0, max(0.0, (timestep - first) / max(1, last - first)))
+    return int(shortest + progress * (longest - shortest))
+
+
+class Brancher:
+    """Rolls a policy out in the model.
+
+    Args:
+        ensemble: the learned model.
+        task: gives reward and end of a prediction; without it the model predicts the reward, and
+            nothing ends.
+        unscale: from the policy's actions in [-1, 1] to the environment's.
+        limit: steps in an episode, or None. No rollout goes past it.
+        limit_is_end: whether nothing follows the last step, or time only ran out.
+    """
+
+    def __init__(
+        self,
+        ensemble: ProbabilisticEnsemble,
+        task: ObservedTask | None,
+        unscale: Callable[[Tensor], Tensor],
+        limit: int | None,
+        limit_is_end: bool,
+    ) -> None:
+        self.ensemble, self.task, self.unscale = ensemble, task, unscale
+        self.limit, self.limit_is_end = limit, limit_is_end
+
+    @torch.no_grad()
+    def branch(self, obs: Tensor, time: Tensor, policy: Callable[[Tensor], Tensor], length: int) -> list[Batch]:
+        """Predicted transitions, one batch for each of at most `length` steps.
+
+        Args:
+            obs: real observations (B, n_obs).
+            time: their times in their episodes (B,) [steps].
+            policy: from observations to actions in [-1, 1].
+            length: of the rollouts.
+        """
+        batches = []
+        for _ in range(length):
+            if len(obs) == 0:
+                break
+            action = policy(obs)
+            next_obs, reward = self.ensemble.predict(obs, self.unscale(action))
+            terminal = torch.zeros(len(obs), dtype=torch.bool)
+            if self.task is not None:
+                transition = obs, self.unscale(action), next_obs
+                reward, terminal = self.task.observed_reward(*transition), self.task.observed_terminal(*transition)
+            assert reward is not None
+            time = time + 1
+            timeout = time >= self.limit if self.limit is not None else torch.zeros_like(terminal)
+            done = terminal | timeout if self.limit_is_end else terminal
+            batches.append(Batch(obs, action, next_obs, reward.float(), done.float()))
+            running = ~(terminal | timeout)
+            obs, time = next_obs[running], time[running]
+        return batches

@@ -1,0 +1,116 @@
+"""Trains an algorithm on an environment, in a folder from which the training can be resumed.
+
+gradgym-train --algo mbpo --enhancement policy --env gradgym/NLinkPendulum-v0 --env-kwargs n_links:5 --seed 0
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import gymnasium
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from tqdm import tqdm
+
+from .agents import ALGORITHMS
+from .agents.configuration import load_preset, merged, parse_settings
+from .agents.runs import Run, RunConfig
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gradgym-train", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--algo", choices=sorted(ALGORITHMS), default="mbpo")
+    parser.add_argument("--enhancement", choices=["policy"], help="use the simulator's gradients (mbpo)")
+    parser.add_argument("--env", default="gradgym/NLinkPendulum-v0", help="environment id")
+    parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--total-timesteps", type=int, help="environment steps; default: the preset's")
+    parser.add_argument(
+        "--hyperparams", nargs="+", default=[], metavar="KEY:VALUE", help="changes in the preset, see agents/presets"
+    )
+    parser.add_argument("--run-dir", type=Path, help="default: runs/<algo>-<env>-<seed>")
+    parser.add_argument("--resume", type=Path, metavar="RUN_DIR", help="go on with a run; other settings are its own")
+    parser.add_argument(
+        "--num-threads", type=int, default=1, help="torch's threads; small networks are fastest with the default, 1"
+    )
+    return parser
+
+
+class _ProgressBar(BaseCallback):
+    """Environment steps, with the latest and best evaluation."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+
+    def _on_training_start(self) -> None:
+        self.bar = tqdm(total=self.run.config.total_timesteps, initial=self.num_timesteps, unit="step", mininterval=0.5)
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.num_timesteps - int(self.bar.n))
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self.run.evaluation.evaluations:
+            last, best = self.run.evaluation.evaluations[-1]["mean"], self.run.evaluation.best
+            self.bar.set_description(f"return {last:.3f}, best {best:.3f}")
+
+    def _on_training_end(self) -> None:
+        self.bar.close()
+
+
+def _new_run(arguments: argparse.Namespace) -> tuple[RunConfig, Path]:
+    settings = load_preset(arguments.algo, arguments.env, arguments.enhancement)
+    settings = merged(settings, parse_settings(arguments.hyperparams))
+    if arguments.total_timesteps is not None:
+        settings["total_timesteps"] = arguments.total_timesteps
+    config = RunConfig.from_settings(
+        settings,
+        algo=arguments.algo,
+        env=arguments.env,
+        seed=arguments.seed,
+        enhancement=arguments.enhancement,
+        env_kwargs=parse_settings(arguments.env_kwargs),
+    )
+    name = "-".join([arguments.algo, arguments.env.replace("/", "-"), str(arguments.seed)])
+    run_dir = arguments.run_dir or _unused(Path("runs") / name)
+    if (run_dir / "config.yaml").exists():
+        raise ValueError(f"{run_dir}: holds a run already; go on with --resume {run_dir}, or choose another folder")
+    return config, run_dir
+
+
+def _unused(path: Path) -> Path:
+    """The path itself, or with the first free number behind it."""
+    number, candidate = 1, path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.num_threads)
+    try:
+        if arguments.resume is not None:
+            config, run_dir = RunConfig.read(arguments.resume), arguments.resume
+        else:
+            config, run_dir = _new_run(arguments)
+        run = Run(config, run_dir)
+        config.write(run_dir)
+    except (ValueError, TypeError, gymnasium.error.Error) as error:
+        first_line = str(error).strip().splitlines()[0]
+        print(f"gradgym-train: error: {first_line}", file=sys.stderr)
+        return 2
+    print(f"Run folder: {run_dir}")
+    run.train(_ProgressBar(run))
+    final, best = run.evaluation.evaluations[-1]["mean"], run.evaluation.best
+    maximum = "" if run.max_return is None else f" (maximum {run.max_return:.4f})"
+    print(f"Return: best {best:.4f}, final {final:.4f}{maximum}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
