@@ -92,6 +92,7 @@ def load_world(m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats) -> No
         d.qpos[i] = qpos[i]
     for i in range(m.nv):
         d.qvel[i] = qvel[i]
+        d.qacc_warmstart[i] = 0.0  # so that results do not depend on what ran before
     for i in range(m.na):
         d.act[i] = act[i]
 

@@ -1,12 +1,37 @@
-"""Which pairs of geoms may collide, by MuJoCo's static filters.
+"""Pairs of geoms that may collide, and their contact parameters, combined once per model.
 
-MuJoCo documentation, Computation, Collision, "Selection": excluded body pairs, geoms welded to
-each other, parent and child bodies (unless disabled or the parent is static), contype and
-conaffinity; explicitly listed pairs skip all of these.
+MuJoCo documentation, Computation, Collision, "Selection" and Modeling, "Contact parameters":
+excluded body pairs, geoms welded to each other, parent and child bodies (unless disabled or the
+parent is static), contype and conaffinity; explicitly listed pairs skip all of these.
 """
+
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
+
+PLANE, SPHERE, CAPSULE = 0, 2, 3
+MAX_CONTACTS = {
+    (PLANE, SPHERE): 1,
+    (PLANE, CAPSULE): 2,
+    (SPHERE, SPHERE): 1,
+    (SPHERE, CAPSULE): 1,
+    (CAPSULE, CAPSULE): 2,
+}
+MIN_FRICTION = 1e-5
+
+
+class ContactParameters(NamedTuple):
+    """What a contact of one pair of geoms needs to know."""
+
+    geom: tuple[int, int]
+    dim: int
+    friction: np.ndarray
+    solref: np.ndarray
+    solreffriction: np.ndarray
+    solimp: np.ndarray
+    margin: float
+    gap: float
 
 
 def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[int, int]]:
@@ -21,9 +46,87 @@ def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[int, int]]:
         parent1 = m.body_weldid[m.body_parentid[weld1]]
         parent2 = m.body_weldid[m.body_parentid[weld2]]
         related = ((weld1 == parent2) & (weld1 != 0)) | ((weld2 == parent1) & (weld2 != 0))
+        related &= (weld1 != 0) & (weld2 != 0)
         allowed &= ~related
     excluded = set(int(s) for s in m.exclude_signature)
     signature = (np.minimum(body1, body2).astype(np.int64) << 16) + np.maximum(body1, body2)
     allowed &= ~np.isin(signature, list(excluded)) if excluded else True
     found = {(int(a), int(b)) for a, b in zip(first[allowed], second[allowed], strict=True)}
     return sorted(found | {(a, b) for a, b in listed})
+
+
+def contact_table(m: mujoco.MjModel) -> list[ContactParameters]:
+    """Parameters of every possible pair."""
+    explicit = {
+        tuple(sorted((int(a), int(b)))): i for i, (a, b) in enumerate(zip(m.pair_geom1, m.pair_geom2, strict=True))
+    }
+    return [
+        _explicit(m, explicit[pair], pair) if pair in explicit else _combined(m, pair)
+        for pair in possible_contact_pairs(m)
+    ]
+
+
+def _ordered(m: mujoco.MjModel, pair: tuple[int, int]) -> tuple[int, int]:
+    a, b = pair
+    return (a, b) if int(m.geom_type[a]) <= int(m.geom_type[b]) else (b, a)
+
+
+def _explicit(m: mujoco.MjModel, i: int, pair: tuple[int, int]) -> ContactParameters:
+    friction = np.maximum(m.pair_friction[i], MIN_FRICTION)
+    reffriction = m.pair_solreffriction[i]
+    return ContactParameters(
+        _ordered(m, pair), int(m.pair_dim[i]), friction, m.pair_solref[i],
+        reffriction if np.any(reffriction) else m.pair_solref[i],
+        m.pair_solimp[i], float(m.pair_margin[i]), float(m.pair_gap[i]),
+    )  # fmt: skip
+
+
+def _combined(m: mujoco.MjModel, pair: tuple[int, int]) -> ContactParameters:
+    a, b = pair
+    margin, gap = float(m.geom_margin[a] + m.geom_margin[b]), float(m.geom_gap[a] + m.geom_gap[b])
+    if int(m.geom_priority[a]) != int(m.geom_priority[b]):
+        g = a if m.geom_priority[a] > m.geom_priority[b] else b
+        dim, friction = int(m.geom_condim[g]), m.geom_friction[g]
+        solref, solimp = m.geom_solref[g], m.geom_solimp[g]
+    else:
+        dim = max(int(m.geom_condim[a]), int(m.geom_condim[b]))
+        friction = np.maximum(m.geom_friction[a], m.geom_friction[b])
+        mix = _mix(float(m.geom_solmix[a]), float(m.geom_solmix[b]))
+        standard = m.geom_solref[a, 0] > 0 and m.geom_solref[b, 0] > 0
+        blended = mix * m.geom_solref[a] + (1 - mix) * m.geom_solref[b]
+        solref = blended if standard else np.minimum(m.geom_solref[a], m.geom_solref[b])
+        solimp = mix * m.geom_solimp[a] + (1 - mix) * m.geom_solimp[b]
+    spread = np.maximum(friction[[0, 0, 1, 2, 2]], MIN_FRICTION)
+    return ContactParameters(_ordered(m, pair), dim, spread, solref, solref, solimp, margin, gap)
+
+
+def _mix(a: float, b: float) -> float:
+    if a >= 1e-15 and b >= 1e-15:
+        return a / (a + b)
+    if a < 1e-15 and b < 1e-15:
+        return 0.5
+    return 0.0 if a < 1e-15 else 1.0
+
+
+def contact_fields(m: mujoco.MjModel, enabled: bool) -> dict[str, Any]:
+    """The `con_*` fields of `Model`."""
+    table = contact_table(m) if enabled else []
+    n = len(table)
+
+    def column(name: str, width: int) -> np.ndarray:
+        return np.array([getattr(row, name) for row in table], np.float64).reshape((n, width) if width else n)
+
+    geom = np.array([row.geom for row in table], np.int32).reshape(n, 2)
+    kinds = [(int(m.geom_type[row.geom[0]]), int(m.geom_type[row.geom[1]])) for row in table]
+    return {
+        "npair": n,
+        "nconmax": sum(MAX_CONTACTS.get(kind, 0) for kind in kinds),
+        "con_geom": geom,
+        "con_dim": np.array([row.dim for row in table], np.int32),
+        "con_friction": column("friction", 5),
+        "con_solref": column("solref", 2),
+        "con_solreffriction": column("solreffriction", 2),
+        "con_solimp": column("solimp", 5),
+        "con_margin": column("margin", 0),
+        "con_gap": column("gap", 0),
+    }

@@ -69,3 +69,21 @@ def solve_ltdl(m: Model, a: Floats, x: Floats) -> None:
             for k in range(n):
                 x[v, k] -= a[v, c] * x[c, k]
             c = m.dof_parentid[c]
+
+
+@kernel
+def mul_m_lanes(m: Model, d: Data, out: Floats, x: Floats) -> None:
+    """out = M x for every column of x (nv, columns)."""
+    n = x.shape[1]
+    for v in range(m.nv):
+        for k in range(n):
+            out[v, k] = 0.0
+    for v in range(m.nv):
+        for k in range(n):
+            out[v, k] += d.qM[v, v] * x[v, k]
+        c = m.dof_parentid[v]
+        while c >= 0:
+            for k in range(n):
+                out[v, k] += d.qM[v, c] * x[c, k]
+                out[c, k] += d.qM[v, c] * x[v, k]
+            c = m.dof_parentid[c]

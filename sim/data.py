@@ -7,7 +7,7 @@ in MuJoCo; that point counts as fixed in space during a step, so derivatives nee
 
 import mujoco
 
-from ._record import Floats, Struct, floats, integer
+from ._record import Floats, Ints, Struct, floats, integer, ints
 from .model import Model
 
 
@@ -50,6 +50,42 @@ class Data(Struct):
     actuator_force: Floats = floats("nu")
     act_dot: Floats = floats("na")
     qacc: Floats = floats("nv")  # acceleration [m/s^2 or rad/s^2]
+
+    ncon: Ints = ints(1)  # number of contacts
+    con_pair: Ints = ints("nconmax")  # index into the model's con_* tables
+    con_dist: Floats = floats("nconmax")  # distance of the surfaces, negative inside [m]
+    con_pos: Floats = floats("nconmax", 3)  # midway between the surfaces [m]
+    con_frame: Floats = floats("nconmax", 9)  # rows: normal from geom 1 to geom 2, two tangents
+    con_efc: Ints = ints("nconmax")  # first constraint row, -1: none
+    con_mu: Floats = floats("nconmax")  # friction of the regularised cone
+    con_jac: Floats = floats(6, "nv")  # relative velocity in the contact frame, of one contact
+
+    nefc: Ints = ints(1)  # number of constraint rows
+    efc_type: Ints = ints("nefcmax")  # constraint.FRICTION_DOF, LIMIT, CONTACT_...
+    efc_id: Ints = ints("nefcmax")  # joint, dof or contact
+    efc_J: Floats = floats("nefcmax", "nv")
+    efc_pos: Floats = floats("nefcmax")  # residual minus margin [m or rad]
+    efc_kbip: Floats = floats("nefcmax", 4)  # stiffness, damping, impedance and its slope by efc_pos
+    efc_R: Floats = floats("nefcmax")
+    efc_D: Floats = floats("nefcmax")  # 1 / R
+    efc_floss: Floats = floats("nefcmax")  # largest force of friction loss
+    efc_vel: Floats = floats("nefcmax")
+    efc_aref: Floats = floats("nefcmax")
+    efc_force: Floats = floats("nefcmax")
+    efc_jar: Floats = floats("nefcmax")  # J qacc - aref
+    efc_jv: Floats = floats("nefcmax")  # J times search direction
+    efc_slope: Floats = floats("nefcmax")  # minus derivative of force by jar, rows that stand alone
+    cone_hess: Floats = floats("nconmax", 6, 6)  # the same for a contact on its elliptic cone
+    cone_on: Ints = ints("nconmax")  # 1: the contact slides on its elliptic cone
+    qacc_smooth: Floats = floats("nv")
+    qacc_warmstart: Floats = floats("nv")
+    qfrc_constraint: Floats = floats("nv")
+    qH: Floats = floats("nv", "nv")  # Hessian of the solver, then its Cholesky factor
+    grad: Floats = floats("nv")
+    search: Floats = floats("nv")
+    Ma: Floats = floats("nv")
+    Mv: Floats = floats("nv")
+    solver_niter: Ints = ints(1)
 
     abi: Floats = floats("nbody", 6, 6)  # articulated-body inertia
     abi_u: Floats = floats("nv", 6)  # abi times motion axis
@@ -100,6 +136,10 @@ class Lanes(Struct):
     wmom: Floats = floats("nbody", 6, "nlane")  # subtree sum: inertia times virtual velocity
     wcor: Floats = floats("nbody", 6, "nlane")  # subtree sum: velocity product part
     wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: gravity compensation part
+
+    wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel
+    efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj
+    efc_z: Floats = floats("nefcmax", "nlane")  # minus derivative of the force times efc_y
 
     coriolis: Floats = floats("nbody", 6, 6)  # lane-independent coefficients of the sweep
     axis_force: Floats = floats("nv", 6)

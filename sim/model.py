@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from ._record import Floats, Ints, Struct, floats, integer, ints, real
+from .contact_pairs import MAX_CONTACTS, contact_fields
 from .unsupported import check_supported, disabled
 
 
@@ -39,6 +40,16 @@ class Model(Struct):
     ngeom: int = integer()
     nsite: int = integer()
     ngravcomp: int = integer()
+    npair: int = integer()  # pairs of geoms that may collide
+    nconmax: int = integer()  # most contacts at once
+    nefcmax: int = integer()  # most constraint rows at once
+    nlimit: int = integer()  # joints with an enabled limit
+    cone: int = integer()  # mjtCone
+    iterations: int = integer()  # solver
+    ls_iterations: int = integer()
+    tolerance: float = real()
+    impratio: float = real()
+    meaninertia: float = real()
     integrator: int = integer()  # mjtIntegrator
     eulerdamp: int = integer()  # 1: Euler treats joint damping implicitly
     timestep: float = real()  # [s]
@@ -60,6 +71,7 @@ class Model(Struct):
     body_mass: Floats = floats("nbody")  # [kg]
     body_inertia: Floats = floats("nbody", 3)  # principal moments [kg m^2]
     body_gravcomp: Floats = floats("nbody")
+    body_invweight0: Floats = floats("nbody", 2)
     body_freesolo: Ints = ints("nbody")  # 1: free body without jointed descendants
 
     jnt_type: Ints = ints("njnt")  # mjtJoint
@@ -69,6 +81,11 @@ class Model(Struct):
     jnt_pos: Floats = floats("njnt", 3)  # [m], body frame
     jnt_axis: Floats = floats("njnt", 3)
     jnt_stiffness: Floats = floats("njnt")  # [N/m or N m/rad]
+    jnt_limited: Ints = ints("njnt")
+    jnt_range: Floats = floats("njnt", 2)
+    jnt_margin: Floats = floats("njnt")
+    jnt_solref: Floats = floats("njnt", 2)
+    jnt_solimp: Floats = floats("njnt", 5)
     jnt_actfrclimited: Ints = ints("njnt")
     jnt_actfrcrange: Floats = floats("njnt", 2)
 
@@ -77,13 +94,29 @@ class Model(Struct):
     dof_parentid: Ints = ints("nv")  # -1: none
     dof_armature: Floats = floats("nv")
     dof_damping: Floats = floats("nv")
+    dof_frictionloss: Floats = floats("nv")
+    dof_invweight0: Floats = floats("nv")
+    dof_solref: Floats = floats("nv", 2)
+    dof_solimp: Floats = floats("nv", 5)
 
     geom_bodyid: Ints = ints("ngeom")
+    geom_type: Ints = ints("ngeom")  # mjtGeom
+    geom_size: Floats = floats("ngeom", 3)
+    geom_rbound: Floats = floats("ngeom")
     geom_pos: Floats = floats("ngeom", 3)
     geom_quat: Floats = floats("ngeom", 4)
     site_bodyid: Ints = ints("nsite")
     site_pos: Floats = floats("nsite", 3)
     site_quat: Floats = floats("nsite", 4)
+
+    con_geom: Ints = ints("npair", 2)  # the pairs, geom types ascending
+    con_dim: Ints = ints("npair")
+    con_friction: Floats = floats("npair", 5)
+    con_solref: Floats = floats("npair", 2)
+    con_solreffriction: Floats = floats("npair", 2)
+    con_solimp: Floats = floats("npair", 5)
+    con_margin: Floats = floats("npair")
+    con_gap: Floats = floats("npair")
 
     actuator_trnid: Ints = ints("nu", 2)
     actuator_dyntype: Ints = ints("nu")
@@ -154,7 +187,10 @@ class Model(Struct):
     @property
     def sizes(self) -> dict[str, int]:
         """Values of the symbols in declared shapes."""
-        return {name: getattr(self, name) for name in ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite")}
+        return {
+            name: getattr(self, name)
+            for name in ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "nconmax", "nefcmax")
+        }
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Model.from_mujoco, (self.mj_model,)
@@ -191,6 +227,7 @@ def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
     ctrllimited = m.actuator_ctrllimited.astype(bool) & (not disabled(m, bit.mjDSBL_CLAMPCTRL))
     return {
         "integrator": int(m.opt.integrator),
+        **_constraint_fields(m),
         "eulerdamp": int(damper and not disabled(m, bit.mjDSBL_EULERDAMP)),
         "timestep": float(m.opt.timestep),
         "gravity": gravity,
@@ -203,6 +240,47 @@ def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "actuator_enabled": group_on & (not disabled(m, bit.mjDSBL_ACTUATION)),
         "actuator_ctrllimited": ctrllimited,
     }
+
+
+def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
+    bit = mujoco.mjtDisableBit
+    on = not disabled(m, bit.mjDSBL_CONSTRAINT)
+    limited = m.jnt_limited.astype(bool) & (on and not disabled(m, bit.mjDSBL_LIMIT))
+    frictionloss = m.dof_frictionloss * (on and not disabled(m, bit.mjDSBL_FRICTIONLOSS))
+    contacts = contact_fields(m, on and not disabled(m, bit.mjDSBL_CONTACT))
+    pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
+    rows = 0
+    for (g1, g2), dim in zip(contacts["con_geom"], contacts["con_dim"], strict=True):
+        each = 1 if dim == 1 else (2 * (int(dim) - 1) if pyramidal else int(dim))
+        rows += each * MAX_CONTACTS.get((int(m.geom_type[g1]), int(m.geom_type[g2])), 0)
+    nlimit = int(np.count_nonzero(limited))
+    safe = not disabled(m, bit.mjDSBL_REFSAFE)
+    for name in ("con_solref", "con_solreffriction"):
+        contacts[name] = _safe_reference(contacts[name], m.opt.timestep, safe)
+    return {
+        **contacts,
+        "cone": int(m.opt.cone),
+        "iterations": int(m.opt.iterations),
+        "ls_iterations": int(m.opt.ls_iterations),
+        "tolerance": float(m.opt.tolerance),
+        "impratio": float(m.opt.impratio),
+        "meaninertia": float(m.stat.meaninertia),
+        "nlimit": nlimit,
+        "nefcmax": rows + 2 * nlimit + int(np.count_nonzero(frictionloss)),
+        "jnt_limited": limited,
+        "jnt_solref": _safe_reference(m.jnt_solref, m.opt.timestep, safe),
+        "dof_solref": _safe_reference(m.dof_solref, m.opt.timestep, safe),
+        "dof_frictionloss": frictionloss,
+    }
+
+
+def _safe_reference(solref: np.ndarray, timestep: float, safe: bool) -> np.ndarray:
+    """solref with its time constant at least two time steps (MuJoCo's refsafe)."""
+    out = np.array(solref, np.float64)
+    if safe and len(out):
+        standard = out[:, 0] > 0
+        out[standard, 0] = np.maximum(out[standard, 0], 2 * timestep)
+    return out
 
 
 def _free_without_descendants(m: mujoco.MjModel) -> Ints:

@@ -26,7 +26,9 @@ def parameters_adj(m: Model, d: Data, w: Lanes, damping_time: float, implicit_ti
     """
     for b in range(1, m.nbody):
         _inertial_adj(m, d, w, b)
-        _body_pos_adj(m, d, w, b)
+        body_pos_share(
+            m, d, w, b, load6(d.cvel, m.body_parentid[b]), load6(d.cacc, m.body_parentid[b]), lane6(w.wcor, b)
+        )
     for v in range(m.nv):
         w.dof_armature_adj[v] -= w.qfrc_adj[v, 0] * d.qacc[v]
         w.dof_damping_adj[v] -= w.qfrc_adj[v, 0] * (d.qvel[v] + damping_time * d.qacc[v])
@@ -38,7 +40,7 @@ def parameters_adj(m: Model, d: Data, w: Lanes, damping_time: float, implicit_ti
 
 
 @kernel
-def _lane6(a, i: int) -> Vec6:  # type: ignore[no-untyped-def]
+def lane6(a, i: int) -> Vec6:  # type: ignore[no-untyped-def]
     return a[i, 0, 0], a[i, 1, 0], a[i, 2, 0], a[i, 3, 0], a[i, 4, 0], a[i, 5, 0]
 
 
@@ -49,7 +51,7 @@ def _at_com(x: Vec6, arm: Vec3) -> Vec3:
 
 
 @kernel
-def _pairing_adj(m: Model, d: Data, w: Lanes, b: int, x: Vec6, y: Vec6, s: float) -> Vec3:
+def pairing_adj(m: Model, d: Data, w: Lanes, b: int, x: Vec6, y: Vec6, s: float) -> Vec3:
     """Add s * d<x, y> to mass, inertia and ipos of body `b`; return its gradient by the centre of mass."""
     arm = sub3(load3(d.xipos, b), load3(d.subtree_com, m.body_rootid[b]))
     xc, yc = _at_com(x, arm), _at_com(y, arm)
@@ -66,11 +68,11 @@ def _pairing_adj(m: Model, d: Data, w: Lanes, b: int, x: Vec6, y: Vec6, s: float
 
 @kernel
 def _inertial_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
-    virtual, v, a = _lane6(w.wvel, b), load6(d.cvel, b), load6(d.cacc, b)
+    virtual, v, a = lane6(w.wvel, b), load6(d.cvel, b), load6(d.cacc, b)
     s = m.body_gravcomp[b]
     a = (a[0], a[1], a[2], a[3] + s * m.gravity[0], a[4] + s * m.gravity[1], a[5] + s * m.gravity[2])
-    _pairing_adj(m, d, w, b, virtual, a, -1.0)
-    _pairing_adj(m, d, w, b, cross_motion(v, virtual), v, 1.0)
+    pairing_adj(m, d, w, b, virtual, a, -1.0)
+    pairing_adj(m, d, w, b, cross_motion(v, virtual), v, 1.0)
     arm = sub3(load3(d.xipos, b), load3(d.subtree_com, m.body_rootid[b]))
     at_com = _at_com(virtual, arm)
     for i in range(3):
@@ -78,13 +80,12 @@ def _inertial_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
 
 
 @kernel
-def _body_pos_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
+def body_pos_share(m: Model, d: Data, w: Lanes, b: int, v: Vec6, a: Vec6, coriolis: Vec6) -> None:
+    """Body position of `b`: motion v, a of its parent, subtree sums cfrc, wmom, and `coriolis`."""
     if m.body_jntnum[b] > 0 and m.jnt_type[m.body_jntadr[b]] == FREE:
         return  # a free joint sets the position itself
     p = m.body_parentid[b]
-    r, v, a = load_mat3(d.xmat, p), load6(d.cvel, p), load6(d.cacc, p)
-    force, before = load6(d.cfrc, b), _lane6(w.wvel, p)
-    momentum, coriolis = _lane6(w.wmom, b), _lane6(w.wcor, b)
+    r, force, before, momentum = load_mat3(d.xmat, p), load6(d.cfrc, b), lane6(w.wvel, p), lane6(w.wmom, b)
     for i in range(3):
         axis: Vec6 = (0.0, 0.0, 0.0, r[i], r[3 + i], r[6 + i])
         rate = cross_motion(v, axis)
@@ -166,9 +167,9 @@ def gyroscopic_parameters_adj(m: Model, d: Data, w: Lanes) -> None:
         v = m.body_dofadr[root]
         omega = _turn_about(m, d, root, d.qvel[v + 3], d.qvel[v + 4], d.qvel[v + 5])
         alpha = _turn_about(m, d, root, d.qacc[v + 3], d.qacc[v + 4], d.qacc[v + 5])
-        virtual = _lane6(w.wvel, root)
-        one = _pairing_adj(m, d, w, b, cross_motion(omega, virtual), alpha, m.timestep)
-        two = _pairing_adj(m, d, w, b, cross_motion(alpha, virtual), omega, m.timestep)
+        virtual = lane6(w.wvel, root)
+        one = pairing_adj(m, d, w, b, cross_motion(omega, virtual), alpha, m.timestep)
+        two = pairing_adj(m, d, w, b, cross_motion(alpha, virtual), omega, m.timestep)
         by_com, c = add3(one, two), b
         while c != root:  # the positions of welded bodies carry their descendants
             local = mat_t_vec3(load_mat3(d.xmat, m.body_parentid[c]), by_com)

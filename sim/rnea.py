@@ -96,7 +96,7 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
     Needs `rne` at the acceleration in question.
     """
     _sweep_coefficients(m, d, w)
-    _virtual_velocities(m, d, w)
+    virtual_velocities(m, d, w)
     for b in range(1, m.nbody):
         _virtual_momentum(m, d, w, b)
     for b in range(m.nbody - 1, 0, -1):
@@ -165,7 +165,7 @@ def _coriolis(d: Data, w: Lanes, b: int) -> None:
 
 
 @kernel
-def _virtual_velocities(m: Model, d: Data, w: Lanes) -> None:
+def virtual_velocities(m: Model, d: Data, w: Lanes) -> None:
     """wvel of every body, wvel_joint of every dof, from the multiplier qfrc_adj."""
     for r in range(6):
         for k in range(w.nlane):

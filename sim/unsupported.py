@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import mujoco
 import numpy as np
 
-from .contact_pairs import possible_contact_pairs
+from .contact_pairs import MAX_CONTACTS, possible_contact_pairs
 
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
@@ -136,23 +136,25 @@ def _constraints(m: mujoco.MjModel) -> Iterator[str]:
     if disabled(m, bit.mjDSBL_CONSTRAINT):
         return
     if not disabled(m, bit.mjDSBL_LIMIT):
-        for j in np.flatnonzero(m.jnt_limited):
-            yield f"joint {_name(m, mujoco.mjtObj.mjOBJ_JOINT, int(j))}: limits"
         for t in np.flatnonzero(m.tendon_limited):
             yield f"tendon {_name(m, mujoco.mjtObj.mjOBJ_TENDON, int(t))}: limits"
     if not disabled(m, bit.mjDSBL_FRICTIONLOSS):
-        for j in np.unique(m.dof_jntid[np.flatnonzero(m.dof_frictionloss)]):
-            yield f"joint {_name(m, mujoco.mjtObj.mjOBJ_JOINT, int(j))}: frictionloss"
         for t in np.flatnonzero(m.tendon_frictionloss):
             yield f"tendon {_name(m, mujoco.mjtObj.mjOBJ_TENDON, int(t))}: frictionloss"
     if not disabled(m, bit.mjDSBL_EQUALITY):
         for e in range(m.neq):
             yield f"equality {_name(m, mujoco.mjtObj.mjOBJ_EQUALITY, e)}"
     if not disabled(m, bit.mjDSBL_CONTACT):
-        pairs = possible_contact_pairs(m)
-        if pairs:
-            first = " and ".join(_name(m, mujoco.mjtObj.mjOBJ_GEOM, g) for g in pairs[0])
-            yield f"contact: {len(pairs)} pairs of geoms can collide, the first {first}"
+        yield from _contacts(m)
+
+
+def _contacts(m: mujoco.MjModel) -> Iterator[str]:
+    for pair in possible_contact_pairs(m):
+        kinds = tuple(sorted(int(m.geom_type[g]) for g in pair))
+        if kinds not in MAX_CONTACTS:
+            first, second = (_name(m, mujoco.mjtObj.mjOBJ_GEOM, g) for g in pair)
+            shapes = " and ".join(mujoco.mjtGeom(k).name.removeprefix("mjGEOM_").lower() for k in kinds)
+            yield f"contact of geoms {first} and {second} ({shapes})"
 
 
 def _other_elements(m: mujoco.MjModel) -> Iterator[str]:

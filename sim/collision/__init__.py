@@ -1,0 +1,1 @@
+"""Contacts between geoms: one file a geometry family, each with its adjoint."""

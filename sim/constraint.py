@@ -1,0 +1,244 @@
+"""Constraint rows: friction loss, joint limits, contacts, with MuJoCo's soft-constraint parameters.
+
+MuJoCo documentation, Computation, "Constraint model" and "Parameters": every row has a Jacobian
+J, a regulariser R and a reference acceleration aref = -b J v - k d(r) r.
+"""
+
+import math
+
+from ._jit import kernel
+from .data import Data
+from .kinematics import BALL, HINGE, SLIDE
+from .model import Model
+from .rotation import Vec3, add3, cross3, dot3, load3, quat_log, quat_normalize, sub3
+from .spatial import Vec6, load6
+
+FRICTION_DOF, LIMIT, CONTACT_FRICTIONLESS, CONTACT_PYRAMIDAL, CONTACT_ELLIPTIC = 0, 1, 2, 3, 4
+ELLIPTIC_CONE = 1
+TINY = 1e-15
+
+
+@kernel
+def impedance(p0: float, p1: float, width: float, mid: float, power: float, x: float) -> tuple[float, float]:
+    """d(x) of solimp (p0, p1, width, mid, power) and its derivative."""
+    low, high = min(max(p0, 1e-4), 0.9999), min(max(p1, 1e-4), 0.9999)
+    if width <= TINY or low == high:
+        return 0.5 * (low + high), 0.0
+    s = abs(x) / width
+    if s >= 1.0:
+        return high, 0.0
+    if s == 0.0:
+        return low, 0.0
+    mid, power = min(max(mid, 1e-4), 0.9999), max(power, 1.0)
+    if power == 1.0:
+        y, slope = s, 1.0
+    elif s <= mid:
+        a = 1.0 / mid ** (power - 1.0)
+        y, slope = a * s**power, power * a * s ** (power - 1.0)
+    else:
+        b = 1.0 / (1.0 - mid) ** (power - 1.0)
+        y, slope = 1.0 - b * (1.0 - s) ** power, power * b * (1.0 - s) ** (power - 1.0)
+    sign = 1.0 if x > 0.0 else -1.0
+    return low + y * (high - low), slope * sign * (high - low) / width
+
+
+@kernel
+def _stiffness_damping(ref0: float, ref1: float, p1: float) -> tuple[float, float]:
+    high = min(max(p1, 1e-4), 0.9999)
+    if ref0 > 0.0:
+        return 1.0 / max(TINY, (high * ref0 * ref1) ** 2), 2.0 / max(TINY, high * ref0)
+    return -ref0 / max(TINY, high * high), -ref1 / max(TINY, high)
+
+
+@kernel
+def _set_row(d: Data, r: int, ref0: float, ref1: float, solimp, i: int, pos: float, diag: float) -> None:  # type: ignore[no-untyped-def]
+    """Stiffness, damping, impedance and regulariser of row `r` with residual `pos`."""
+    k, b = _stiffness_damping(ref0, ref1, solimp[i, 1])
+    imp, slope = impedance(solimp[i, 0], solimp[i, 1], solimp[i, 2], solimp[i, 3], solimp[i, 4], pos)
+    d.efc_pos[r] = pos
+    d.efc_kbip[r, 0], d.efc_kbip[r, 1], d.efc_kbip[r, 2], d.efc_kbip[r, 3] = k, b, imp, slope
+    d.efc_R[r] = max(TINY, (1.0 - imp) / imp * diag)
+
+
+@kernel
+def last_dof(m: Model, b: int) -> int:
+    """The degree of freedom nearest above or in body `b`; -1 if it cannot move."""
+    while b > 0 and m.body_dofnum[b] == 0:
+        b = m.body_parentid[b]
+    return m.body_dofadr[b] + m.body_dofnum[b] - 1 if b > 0 else -1
+
+
+@kernel
+def make_constraints(m: Model, d: Data) -> None:
+    """Fill the efc_* rows for the contacts, limits and friction losses of the pose and velocity."""
+    d.nefc[0] = 0
+    _friction_loss(m, d)
+    if m.nlimit > 0:
+        _limits(m, d)
+    for c in range(d.ncon[0]):
+        _contact(m, d, c)
+    for r in range(d.nefc[0]):
+        velocity = 0.0
+        for v in range(m.nv):
+            velocity += d.efc_J[r, v] * d.qvel[v]
+        d.efc_vel[r] = velocity
+        k, b, imp = d.efc_kbip[r, 0], d.efc_kbip[r, 1], d.efc_kbip[r, 2]
+        d.efc_aref[r] = -b * velocity - k * imp * d.efc_pos[r]
+        d.efc_D[r] = 1.0 / d.efc_R[r]
+
+
+@kernel
+def _new_row(m: Model, d: Data, kind: int, index: int) -> int:
+    r = d.nefc[0]
+    d.nefc[0] = r + 1
+    d.efc_type[r], d.efc_id[r] = kind, index
+    for v in range(m.nv):
+        d.efc_J[r, v] = 0.0
+    return r
+
+
+@kernel
+def _friction_loss(m: Model, d: Data) -> None:
+    for v in range(m.nv):
+        if m.dof_frictionloss[v] > 0.0:
+            r = _new_row(m, d, FRICTION_DOF, v)
+            d.efc_J[r, v] = 1.0
+            d.efc_floss[r] = m.dof_frictionloss[v]
+            _set_row(d, r, m.dof_solref[v, 0], m.dof_solref[v, 1], m.dof_solimp, v, 0.0, m.dof_invweight0[v])
+            d.efc_kbip[r, 0] = 0.0
+
+
+@kernel
+def _limits(m: Model, d: Data) -> None:
+    for j in range(m.njnt):
+        if not m.jnt_limited[j]:
+            continue
+        a, v, kind, margin = m.jnt_qposadr[j], m.jnt_dofadr[j], m.jnt_type[j], m.jnt_margin[j]
+        if kind == SLIDE or kind == HINGE:
+            for side in range(2):
+                sign = 1.0 - 2.0 * side
+                dist = sign * (d.qpos[a] - m.jnt_range[j, side])
+                if dist < margin:
+                    r = _new_row(m, d, LIMIT, j)
+                    d.efc_J[r, v] = sign
+                    _set_row(
+                        d,
+                        r,
+                        m.jnt_solref[j, 0],
+                        m.jnt_solref[j, 1],
+                        m.jnt_solimp,
+                        j,
+                        dist - margin,
+                        m.dof_invweight0[v],
+                    )
+        elif kind == BALL:
+            axis, angle = ball_limit(d, a)
+            dist = max(m.jnt_range[j, 0], m.jnt_range[j, 1]) - angle
+            if dist < margin:
+                r = _new_row(m, d, LIMIT, j)
+                for i in range(3):
+                    d.efc_J[r, v + i] = -axis[i]
+                _set_row(
+                    d, r, m.jnt_solref[j, 0], m.jnt_solref[j, 1], m.jnt_solimp, j, dist - margin, m.dof_invweight0[v]
+                )
+
+
+@kernel
+def ball_limit(d: Data, a: int) -> tuple[Vec3, float]:
+    """Axis and angle of the quaternion at qpos address `a`."""
+    phi = quat_log(quat_normalize((d.qpos[a], d.qpos[a + 1], d.qpos[a + 2], d.qpos[a + 3])))
+    angle = math.sqrt(dot3(phi, phi))
+    if angle < TINY:
+        return (1.0, 0.0, 0.0), 0.0
+    return (phi[0] / angle, phi[1] / angle, phi[2] / angle), angle
+
+
+@kernel
+def _add_body_jacobian(m: Model, d: Data, c: int, b: int, sign: float, rows: int) -> None:
+    """Add sign * (velocity of body `b` at contact `c`, in the contact frame) to con_jac."""
+    v = last_dof(m, b)
+    arm = sub3(load3(d.con_pos, c), load3(d.subtree_com, m.body_rootid[b]))
+    f = d.con_frame
+    while v >= 0:
+        s: Vec6 = load6(d.cdof, v)
+        turn = (s[0], s[1], s[2])
+        point = add3((s[3], s[4], s[5]), cross3(turn, arm))
+        for r in range(rows):
+            x = point if r < 3 else turn
+            k = 3 * (r if r < 3 else r - 3)
+            d.con_jac[r, v] += sign * (f[c, k] * x[0] + f[c, k + 1] * x[1] + f[c, k + 2] * x[2])
+        v = m.dof_parentid[v]
+
+
+@kernel
+def _contact(m: Model, d: Data, c: int) -> None:
+    p = d.con_pair[c]
+    d.con_efc[c] = -1
+    if d.con_dist[c] >= m.con_margin[p]:
+        return  # in the gap: detected, without force
+    dim = m.con_dim[p]
+    b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
+    for r in range(dim):
+        for v in range(m.nv):
+            d.con_jac[r, v] = 0.0
+    _add_body_jacobian(m, d, c, b1, -1.0, dim)
+    _add_body_jacobian(m, d, c, b2, 1.0, dim)
+    weight = m.body_invweight0[b1, 0] + m.body_invweight0[b2, 0]
+    turning = m.body_invweight0[b1, 1] + m.body_invweight0[b2, 1]
+    pos = d.con_dist[c] - m.con_margin[p]
+    d.con_efc[c] = d.nefc[0]
+    if dim == 1:
+        _contact_row(m, d, c, CONTACT_FRICTIONLESS, p, pos, weight)
+        for v in range(m.nv):
+            d.efc_J[d.con_efc[c], v] = d.con_jac[0, v]
+    elif m.cone == ELLIPTIC_CONE:
+        _elliptic(m, d, c, p, dim, pos, weight)
+    else:
+        _pyramidal(m, d, c, p, dim, pos, weight, turning)
+
+
+@kernel
+def _contact_row(m: Model, d: Data, c: int, kind: int, p: int, pos: float, diag: float) -> int:
+    r = _new_row(m, d, kind, c)
+    _set_row(d, r, m.con_solref[p, 0], m.con_solref[p, 1], m.con_solimp, p, pos, diag)
+    return r
+
+
+@kernel
+def _pyramidal(m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: float, turning: float) -> None:
+    mu = m.con_friction[p, 0] / math.sqrt(m.impratio)
+    d.con_mu[c] = mu
+    first = d.nefc[0]
+    for e in range(2 * (dim - 1)):
+        axis, sign = 1 + e // 2, 1.0 - 2.0 * (e % 2)
+        friction = m.con_friction[p, axis - 1]
+        diag = weight + friction * friction * (weight if axis < 3 else turning)
+        r = _contact_row(m, d, c, CONTACT_PYRAMIDAL, p, pos, diag)
+        for v in range(m.nv):
+            d.efc_J[r, v] = d.con_jac[0, v] + sign * friction * d.con_jac[axis, v]
+    for r in range(first, d.nefc[0]):
+        if r > first:
+            d.efc_R[r] = d.efc_R[first]
+    shared = 2.0 * mu * mu * d.efc_R[first]
+    for r in range(first, d.nefc[0]):
+        d.efc_R[r] = shared
+
+
+@kernel
+def _elliptic(m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: float) -> None:
+    first = d.nefc[0]
+    for e in range(dim):
+        r = _contact_row(m, d, c, CONTACT_ELLIPTIC, p, pos if e == 0 else 0.0, weight)
+        for v in range(m.nv):
+            d.efc_J[r, v] = d.con_jac[e, v]
+        if e > 0:
+            d.efc_kbip[r, 0] = 0.0
+            d.efc_kbip[r, 1] = _stiffness_damping(
+                m.con_solreffriction[p, 0], m.con_solreffriction[p, 1], m.con_solimp[p, 1]
+            )[1]
+    normal = d.efc_R[first]
+    sliding = max(TINY, normal / max(TINY, m.impratio))
+    d.con_mu[c] = m.con_friction[p, 0] * math.sqrt(sliding / normal)
+    for e in range(1, dim):
+        ratio = m.con_friction[p, 0] / m.con_friction[p, e - 1]
+        d.efc_R[first + e] = sliding * ratio * ratio
