@@ -47,7 +47,7 @@ def test_gradients_of_step(model: sim.Model):
     assert torch.autograd.gradcheck(lambda *x: tuple(bridge.step(model, *x, 2)), inputs(model), rtol=1e-5, atol=1e-7)
 
 
-def directions_of(model: sim.Model, qpos: Tensor) -> Tensor:
+def directions_of(qpos: Tensor) -> Tensor:
     """qpos with quaternions of unit length: what a gradient by raw coordinates refers to."""
     unit = qpos.clone()
     for start in (3, 7):  # free joint, ball joint
@@ -59,7 +59,7 @@ def directions_of(model: sim.Model, qpos: Tensor) -> Tensor:
 def test_gradients_of_step_at_raw_quaternions(model: sim.Model):
     def directions(*x: Tensor) -> tuple[Tensor, ...]:
         after = bridge.step(model, *x)
-        return directions_of(model, after.qpos), after.qvel, after.act
+        return directions_of(after.qpos), after.qvel, after.act
 
     assert torch.autograd.gradcheck(directions, inputs(model, raw=True), rtol=1e-5, atol=1e-7)
 
@@ -70,7 +70,7 @@ def test_gradients_of_rollout(model: sim.Model):
 
     def directions(*x: Tensor) -> tuple[Tensor, ...]:
         path = bridge.rollout(model, *x, 2)
-        return directions_of(model, path.qpos), path.qvel, path.act
+        return directions_of(path.qpos), path.qvel, path.act
 
     assert torch.autograd.gradcheck(directions, (qpos, qvel, act, ctrls.requires_grad_()), rtol=1e-5, atol=1e-7)
 
