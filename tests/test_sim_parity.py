@@ -125,8 +125,8 @@ SPECIAL = {
       <body pos="0 0 1" quat="1 2 0 0"><joint type="slide" axis="1 1 0" pos="0.1 0 0" ref="0.2"/>
         <joint axis="0 1 0" pos="0.3 0 0.1" ref="-0.4" stiffness="2" springref="0.5"/>
         <joint axis="1 0 1" pos="0 0 0.2" armature="0.1"/>
-        <joint type="ball" pos="0 0.2 0" stiffness="1.5" damping="0.2"/><geom type="box" size="0.1 0.2 0.3" pos="0.1 0 0"/>
-      </body></worldbody></mujoco>""",
+        <joint type="ball" pos="0 0.2 0" stiffness="1.5" damping="0.2"/>
+        <geom type="box" size="0.1 0.2 0.3" pos="0.1 0 0"/></body></worldbody></mujoco>""",
     "actuators on the joint in the parent's frame": """<mujoco><worldbody><body><joint name="j" axis="1 0 1"/>
       <geom size="0.1" pos="0.2 0 0"/></body></worldbody><actuator><position jointinparent="j" kp="3"/></actuator>
       </mujoco>""",
