@@ -19,8 +19,8 @@ from gradgym.sim.data import Data, Lanes
 
 Floats = NDArray[np.float64]
 
-GYMNASIUM_ASSETS = Path(gymnasium.__file__).parent / "envs/mujoco/assets"
-HAND_ASSETS = Path(gymnasium_robotics.__file__).parent / "envs/assets/hand"
+GYMNASIUM_ASSETS = Path(str(gymnasium.__file__)).parent / "envs/mujoco/assets"
+HAND_ASSETS = Path(str(gymnasium_robotics.__file__)).parent / "envs/assets/hand"
 INTEGRATORS = ("Euler", "RK4", "implicitfast")
 _INTEGRATOR_CODE = {
     "Euler": mujoco.mjtIntegrator.mjINT_EULER,

@@ -1,5 +1,7 @@
 """The simulator as torch functions: torch's own gradient checks, function transforms, batches, types."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,11 @@ def inputs(model: sim.Model, *, raw: bool = False) -> list[Tensor]:
     return [torch.tensor(array, requires_grad=True) for array in arrays]
 
 
+def step(model: sim.Model, tensors: Iterable[Tensor], n_steps: int = 1) -> bridge.TorchState:
+    qpos, qvel, act, ctrl = tensors
+    return bridge.step(model, qpos, qvel, act, ctrl, n_steps)
+
+
 @pytest.fixture(params=INTEGRATORS)
 def model(request) -> sim.Model:
     return load(SMOOTH_MECHANISM, request.param)
@@ -35,16 +42,17 @@ def test_values_are_those_of_the_simulator(model: sim.Model):
     tensors = inputs(model)
     qpos, qvel, act, ctrl = (t.detach().numpy() for t in tensors)
     expected = sim.step(model, sim.State(qpos, qvel, act), ctrl, 2)
-    for found, value in zip(bridge.step(model, *tensors, 2), expected, strict=True):
+    for found, value in zip(step(model, tensors, 2), expected, strict=True):
         np.testing.assert_array_equal(found.detach().numpy(), value)
     ctrls = np.random.default_rng(0).normal(size=(WORLDS, 4, model.nu))
     path = sim.rollout(model, sim.State(qpos, qvel, act), ctrls, 2)
-    for found, value in zip(bridge.rollout(model, *tensors[:3], torch.tensor(ctrls), 2), path, strict=False):
+    start = tensors[0], tensors[1], tensors[2]
+    for found, value in zip(bridge.rollout(model, *start, torch.tensor(ctrls), 2), path[:3], strict=True):
         np.testing.assert_array_equal(found.detach().numpy(), value)
 
 
 def test_gradients_of_step(model: sim.Model):
-    assert torch.autograd.gradcheck(lambda *x: tuple(bridge.step(model, *x, 2)), inputs(model), rtol=1e-5, atol=1e-7)
+    assert torch.autograd.gradcheck(lambda *x: tuple(step(model, x, 2)), inputs(model), rtol=1e-5, atol=1e-7)
 
 
 def directions_of(qpos: Tensor) -> Tensor:
@@ -58,7 +66,7 @@ def directions_of(qpos: Tensor) -> Tensor:
 
 def test_gradients_of_step_at_raw_quaternions(model: sim.Model):
     def directions(*x: Tensor) -> tuple[Tensor, ...]:
-        after = bridge.step(model, *x)
+        after = step(model, x)
         return directions_of(after.qpos), after.qvel, after.act
 
     assert torch.autograd.gradcheck(directions, inputs(model, raw=True), rtol=1e-5, atol=1e-7)
@@ -69,7 +77,7 @@ def test_gradients_of_rollout(model: sim.Model):
     ctrls = torch.randn(WORLDS, 3, model.nu, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def directions(*x: Tensor) -> tuple[Tensor, ...]:
-        path = bridge.rollout(model, *x, 2)
+        path = bridge.rollout(model, x[0], x[1], x[2], x[3], 2)
         return directions_of(path.qpos), path.qvel, path.act
 
     assert torch.autograd.gradcheck(directions, (qpos, qvel, act, ctrls.requires_grad_()), rtol=1e-5, atol=1e-7)
@@ -81,7 +89,7 @@ def test_one_state_serves_a_batch_of_controls(model: sim.Model):
     assert path.qpos.shape == (WORLDS, 2, model.nq)
     repeated = [t[:1].expand(WORLDS, -1) for t in (qpos, qvel, act)]
     once = torch.autograd.grad(path.qvel[:, 1].sum(), qvel)[0]
-    torch.testing.assert_close(once, torch.autograd.grad(bridge.step(model, *repeated, ctrl).qvel.sum(), qvel)[0])
+    torch.testing.assert_close(once, torch.autograd.grad(step(model, (*repeated, ctrl)).qvel.sum(), qvel)[0])
 
 
 @pytest.mark.parametrize("source", [SMOOTH_MECHANISM, random_tree(21, 9), GYMNASIUM_ASSETS / "ant.xml"])
@@ -103,14 +111,14 @@ def test_function_transforms_of_kinematics(field: str):
     qpos, f = kinematics_function(field)
     generator = torch.Generator().manual_seed(0)
     rate = torch.randn(qpos.shape, dtype=qpos.dtype, generator=generator)
-    value, pushed = torch.func.jvp(f, (qpos,), (rate,))
+    value, pushed, *_ = torch.func.jvp(f, (qpos,), (rate,))
     torch.testing.assert_close(value, f(qpos))
     h = 1e-6
     torch.testing.assert_close(pushed, (f(qpos + h * rate) - f(qpos - h * rate)) / (2 * h), rtol=1e-6, atol=1e-8)
     linear_value, linear = torch.func.linearize(f, qpos)
     torch.testing.assert_close(linear_value, value)
     torch.testing.assert_close(linear(rate), pushed, rtol=0, atol=1e-14)
-    _, pull = torch.func.vjp(f, qpos)
+    _, pull, *_ = torch.func.vjp(f, qpos)
     cotangent = torch.randn(value.shape, dtype=qpos.dtype, generator=generator)
     product, transposed = (cotangent * pushed).sum(), (pull(cotangent)[0] * rate).sum()
     torch.testing.assert_close(product, transposed, rtol=1e-12, atol=1e-12)
@@ -119,11 +127,11 @@ def test_function_transforms_of_kinematics(field: str):
 
 def test_vmap_of_step_is_the_batch(model: sim.Model):
     tensors = [t.detach() for t in inputs(model)]
-    mapped = torch.func.vmap(lambda *x: bridge.step(model, *x, 2))(*tensors)
-    for found, expected in zip(mapped, bridge.step(model, *tensors, 2), strict=True):
+    mapped = torch.func.vmap(lambda q, v, a, u: bridge.step(model, q, v, a, u, 2))(*tensors)
+    for found, expected in zip(mapped, step(model, tensors, 2), strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
-    shared = torch.func.vmap(lambda u: bridge.step(model, *(t[0] for t in tensors[:3]), u))(tensors[3])
-    expected = bridge.step(model, *(t[:1].expand(WORLDS, -1) for t in tensors[:3]), tensors[3])
+    shared = torch.func.vmap(lambda u: step(model, (*(t[0] for t in tensors[:3]), u)))(tensors[3])
+    expected = step(model, (*(t[:1].expand(WORLDS, -1) for t in tensors[:3]), tensors[3]))
     torch.testing.assert_close(shared.qvel, expected.qvel, rtol=0, atol=0)
 
 
@@ -137,7 +145,7 @@ def test_jacrev_of_step_is_the_jacobian(model: sim.Model):
 def test_single_precision_in_and_out(model: sim.Model):
     doubles = inputs(model)
     singles = [t.detach().float().requires_grad_() for t in doubles]
-    found, expected = bridge.step(model, *singles), bridge.step(model, *doubles)
+    found, expected = step(model, singles), step(model, doubles)
     assert all(t.dtype == torch.float32 for t in found)
     torch.testing.assert_close(found.qvel, expected.qvel.float(), rtol=1e-4, atol=1e-4)
     gradients = torch.autograd.grad(found.qvel.sum(), singles)
@@ -149,7 +157,7 @@ def test_single_precision_in_and_out(model: sim.Model):
 
 def test_second_derivatives_are_refused_not_zero(model: sim.Model):
     tensors = inputs(model)
-    gradient = torch.autograd.grad(bridge.step(model, *tensors).qvel.square().sum(), tensors[3], create_graph=True)[0]
+    gradient = torch.autograd.grad(step(model, tensors).qvel.square().sum(), tensors[3], create_graph=True)[0]
     with pytest.raises(NotImplementedError, match="first derivatives only"):
         gradient.sum().backward()
     qpos = tensors[0]
@@ -161,8 +169,8 @@ def test_second_derivatives_are_refused_not_zero(model: sim.Model):
 def test_no_graph_is_kept_where_no_gradient_is_asked_for(model: sim.Model):
     tensors = inputs(model)
     with torch.no_grad():
-        assert not bridge.step(model, *tensors).qpos.requires_grad
-    assert not bridge.step(model, *(t.detach() for t in tensors)).qpos.requires_grad
+        assert not step(model, tensors).qpos.requires_grad
+    assert not step(model, (t.detach() for t in tensors)).qpos.requires_grad
 
 
 def test_wrong_values_are_named(model: sim.Model):
