@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from parity import GYMNASIUM_ASSETS, INTEGRATORS, load, random_state
-from random_models import SMOOTH_MECHANISM, random_tree
+from random_models import SMOOTH_MECHANISM, SMOOTH_QUATERNIONS, random_tree
 from torch import Tensor
 
 from gradgym import sim
@@ -58,7 +58,7 @@ def test_gradients_of_step(model: sim.Model):
 def directions_of(qpos: Tensor) -> Tensor:
     """qpos with quaternions of unit length: what a gradient by raw coordinates refers to."""
     unit = qpos.clone()
-    for start in (3, 7):  # free joint, ball joint
+    for start in SMOOTH_QUATERNIONS:
         quat = qpos[..., start : start + 4]
         unit[..., start : start + 4] = quat / quat.norm(dim=-1, keepdim=True)
     return unit
