@@ -129,9 +129,9 @@ class MBPO(SAC):
         self._expanded: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=self.replay_episodes)
         self._last_fit = -self.model_train_freq
         if self.model:
-            assert self.env is not None
-            learns_reward = observed_task(self.env) is None
-            self.ensemble = ProbabilisticEnsemble(n_obs, n_act, learns_reward, **self.model_kwargs)
+            if self.env is not None:  # `load` without an environment brings the attribute
+                self.learns_reward = observed_task(self.env) is None
+            self.ensemble = ProbabilisticEnsemble(n_obs, n_act, self.learns_reward, **self.model_kwargs)
             capacity = self.rollout_batch_size * self.rollout_schedule[3] * self.rollout_retain
             self.predicted = PredictedTransitions(capacity, n_obs, n_act)
 

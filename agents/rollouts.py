@@ -1,32 +1,23 @@
 """Short rollouts of the learned model, branched from real states (Janner et al. 2019)."""
 
 from collections.abc import Callable
-from typing import Protocol, cast
 
 import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from ..envs.task import RewardFromObservations
 from .ensemble import ProbabilisticEnsemble
 from .replay import Batch
 
 
-class ObservedTask(Protocol):
-    """A task whose reward and end follow from observations; arguments are batches, actions unscaled."""
-
-    def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor: ...
-
-    def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor: ...
-
-
-def observed_task(env: VecEnv) -> ObservedTask | None:
+def observed_task(env: VecEnv) -> RewardFromObservations | None:
     """The environment's task, if it computes reward and end from observations."""
     try:
         task = env.get_attr("task")[0]
     except AttributeError:
         return None
-    complete = hasattr(task, "observed_reward") and hasattr(task, "observed_terminal")
-    return cast(ObservedTask, task) if complete else None
+    return task if isinstance(task, RewardFromObservations) else None
 
 
 def episode_limit(env: VecEnv) -> int | None:
@@ -47,7 +38,7 @@ class Brancher:
 
     Args:
         ensemble: the learned model.
-        task: gives reward and end of a prediction; without it the model predicts the reward, and
+        task: gives reward and end (actions unscaled) of a prediction; without it the model predicts the reward, and
             nothing ends.
         unscale: from the policy's actions in [-1, 1] to the environment's.
         limit: steps in an episode, or None. No rollout goes past it.
@@ -57,7 +48,7 @@ class Brancher:
     def __init__(
         self,
         ensemble: ProbabilisticEnsemble,
-        task: ObservedTask | None,
+        task: RewardFromObservations | None,
         unscale: Callable[[Tensor], Tensor],
         limit: int | None,
         limit_is_end: bool,

@@ -8,6 +8,7 @@ evaluations.jsonl      every evaluation
 events.out.tfevents.*  TensorBoard
 """
 
+import os
 import platform
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -34,6 +35,14 @@ _VERSIONED = ("gradgym", "gymnasium", "mujoco", "numba", "numpy", "stable-baseli
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}}
+
+
+def machine() -> dict[str, str | int | None]:
+    """What results were measured on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    return {"processor": name, "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"}
 
 
 @dataclass

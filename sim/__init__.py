@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from .batch import get_num_threads, set_num_threads
-from .evaluation import Forward, forward
+from .evaluation import Contact, Forward, forward
 from .model import Model, State
 from .rollout import (
     PARAMETERS,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PARAMETERS",
+    "Contact",
     "Forward",
     "Model",
     "RolloutGradient",

@@ -40,6 +40,36 @@ def actuator_input(m: Model, d: Data, i: int) -> float:
 
 
 @kernel
+def setpoint_turns(m: Model, i: int, value: float, length: float) -> float:
+    """Whole turns by which a servo on a ball joint takes its setpoint nearer to the length.
+
+    MuJoCo reads the setpoint of a servo (fixed gain, bias with the opposite slope) on a purely
+    rotational transmission on the circle.
+    """
+    if m.jnt_type[m.actuator_trnid[i, 0]] != BALL or m.actuator_gaintype[i] == AFFINE:
+        return 0.0
+    if m.actuator_biastype[i] != AFFINE or m.actuator_biasprm[i, 1] != -m.actuator_gainprm[i, 0]:
+        return 0.0
+    turn = turn_length(m, i)
+    return float(round((value - length) / turn)) if turn > 0.0 else 0.0
+
+
+@kernel
+def turn_length(m: Model, i: int) -> float:
+    """Length of a whole turn of a ball joint about the actuator's axis."""
+    g = m.actuator_gear
+    return 2.0 * math.pi * math.sqrt(g[i, 0] * g[i, 0] + g[i, 1] * g[i, 1] + g[i, 2] * g[i, 2])
+
+
+@kernel
+def setpoint(m: Model, d: Data, i: int) -> float:
+    """Input of actuator `i` as its gain sees it."""
+    value = actuator_input(m, d, i)
+    turns = setpoint_turns(m, i, value, d.actuator_length[i])
+    return value - turns * turn_length(m, i) if turns != 0.0 else value
+
+
+@kernel
 def _transmission(m: Model, d: Data, i: int) -> None:
     j = m.actuator_trnid[i, 0]
     a, v, kind = m.jnt_qposadr[j], m.jnt_dofadr[j], m.jnt_type[j]
@@ -108,7 +138,7 @@ def actuation(m: Model, d: Data) -> None:
         force = 0.0
         if m.actuator_enabled[i]:
             length, velocity = d.actuator_length[i], d.actuator_velocity[i]
-            force = _gain(m, i, length, velocity) * actuator_input(m, d, i) + _bias(m, i, length, velocity)
+            force = _gain(m, i, length, velocity) * setpoint(m, d, i) + _bias(m, i, length, velocity)
             if m.actuator_forcelimited[i]:
                 force = min(max(force, m.actuator_forcerange[i, 0]), m.actuator_forcerange[i, 1])
         d.actuator_force[i] = force

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from ._jit import instance, kernel
 from ._record import Floats
+from .constrained import CONSTRAINED_STEPS, forward_constrained
 from .data import Data, Lanes
 from .forward import forward
 from .kinematics import geom_site_poses
@@ -203,11 +204,14 @@ def _rollout_adj_worlds(
                 state_adj[b, 2 * m.nv + i, k] = w.act_adj[i, k]
 
 
-# by mjtIntegrator: the rollout and its reverse
+forward_constrained_world = instance(forward_world, "forward_constrained_world", forward=forward_constrained)
+
+# by mjtIntegrator and whether the model has constraints: the rollout and its reverse
 ROLLOUTS = {
-    integrator: (
+    (integrator, constrained): (
         instance(_rollout_worlds, f"rollout_{forth.__name__}", step=forth),
         instance(_rollout_adj_worlds, f"rollout_{back.__name__}", step=forth, step_adj=back),
     )
-    for integrator, (forth, back) in STEPS.items()
+    for constrained, steps in ((False, STEPS), (True, CONSTRAINED_STEPS))
+    for integrator, (forth, back) in steps.items()
 }

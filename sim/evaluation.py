@@ -1,15 +1,26 @@
 """`forward`: what the simulator knows about a state, without stepping."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import for_worlds, forward_world, workspace
+from .batch import for_worlds, forward_constrained_world, forward_world, workspace
 from .check import checked_state, floats_of
+from .data import Data
 from .model import Model, State
 
 Floats = NDArray[np.float64]
+
+
+class Contact(NamedTuple):
+    """Contacts of a state; in a batch the unused places have dist = inf and geom = -1."""
+
+    dist: Floats  # (..., ncon) distance of the surfaces, negative inside [m]
+    pos: Floats  # (..., ncon, 3) midway between the surfaces [m]
+    frame: Floats  # (..., ncon, 9) rows: normal from the first geom to the second, two tangents
+    geom: NDArray[np.int32]  # (..., ncon, 2)
 
 
 class Forward(NamedTuple):
@@ -37,6 +48,9 @@ class Forward(NamedTuple):
     qfrc_actuator: Floats  # (..., nv)
     qfrc_smooth: Floats  # (..., nv)
     qacc: Floats  # (..., nv)
+    qfrc_constraint: Floats  # (..., nv)
+    efc_force: Floats  # (..., nefcmax), zero beyond the active rows
+    contact: Contact
 
 
 def forward(model: Model, state: State, ctrl: Any) -> Forward:
@@ -47,16 +61,53 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     controls = floats_of("ctrl", ctrl, model.nu, batch).reshape(worlds, model.nu)
     flat = [value.reshape(worlds, value.shape[-1]) for value in start]
     with workspace(model) as data:
-        found = {name: np.empty((worlds, *getattr(data, name).shape)) for name in Forward._fields}
+        names = [name for name in Forward._fields if name != "contact"]
+        found = {name: np.zeros((worlds, *getattr(data, name).shape)) for name in names}
+    contact = no_contacts(model, worlds)
+
+    run = forward_constrained_world if model.nefcmax > 0 else forward_world
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
             for b in range(begin, end):
                 data.qpos[:], data.qvel[:], data.act[:] = (value[b] for value in flat)
                 data.ctrl[:] = controls[b]
-                forward_world(model, data)
+                run(model, data)
                 for name, value in found.items():
                     value[b] = getattr(data, name)
+                if model.nefcmax > 0:
+                    found["efc_force"][b, data.nefc[0] :] = 0.0
+                    _store_contacts(model, data, contact, b)
 
     for_worlds(worlds, work)
-    return Forward(**{name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()})
+    return assemble(batch, found, contact)
+
+
+def assemble(batch: tuple[int, ...], found: dict[str, Floats], contact: Contact) -> Forward:
+    """The result from arrays with one axis of worlds; without batch axes, contacts lose the unused places."""
+    shaped: dict[str, Any] = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
+    if batch:
+        return Forward(**shaped, contact=_map(contact, lambda x: x.reshape(*batch, *x.shape[1:])))
+    used = contact.geom[0, :, 0] >= 0
+    return Forward(**shaped, contact=_map(contact, lambda x: x[0][used]))
+
+
+def _map(contact: Contact, f: Callable[[NDArray[Any]], NDArray[Any]]) -> Contact:
+    return Contact(f(contact.dist), f(contact.pos), f(contact.frame), f(contact.geom))
+
+
+def no_contacts(model: Model, worlds: int) -> Contact:
+    """Empty places for the contacts of some worlds."""
+    n = model.nconmax
+    return Contact(
+        np.full((worlds, n), np.inf),
+        np.zeros((worlds, n, 3)),
+        np.zeros((worlds, n, 9)),
+        np.full((worlds, n, 2), -1, np.int32),
+    )
+
+
+def _store_contacts(model: Model, data: Data, out: Contact, b: int) -> None:
+    n = int(data.ncon[0])
+    out.dist[b, :n], out.pos[b, :n], out.frame[b, :n] = data.con_dist[:n], data.con_pos[:n], data.con_frame[:n]
+    out.geom[b, :n] = model.con_geom[data.con_pair[:n]]

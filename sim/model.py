@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from ._record import Floats, Ints, Struct, floats, integer, ints, real
+from ._record import Field, Floats, Ints, Struct, floats, integer, ints, real
 from .contact_pairs import MAX_CONTACTS, contact_fields
 from .unsupported import check_supported, disabled
 
@@ -166,17 +166,20 @@ class Model(Struct):
         """A copy with some `mjModel` fields changed, e.g. `model.replace(body_mass=masses)`."""
         mj_model = copy.copy(self.mj_model)
         for name, value in fields.items():
-            owner = mj_model.opt if name in ("timestep", "gravity", "integrator") else mj_model
-            if name not in self._fields or not hasattr(owner, name):
-                raise TypeError(f"Model.replace: {name!r} is not a field of MuJoCo's model that the simulator uses")
-            if name in ("timestep", "integrator"):
-                setattr(owner, name, value)
-                continue
-            old = getattr(owner, name)
-            if np.shape(value) != old.shape:
-                raise ValueError(f"Model.replace: {name} has shape {np.shape(value)}, expected {old.shape}")
             if not np.all(np.isfinite(value)):
                 raise ValueError(f"Model.replace: {name} is not finite")
+            owner = mj_model.opt if name in ("timestep", "gravity", "integrator") else mj_model
+            is_size = self._fields.get(name) == Field((), int) and name != "integrator"
+            if name not in self._fields or not hasattr(owner, name) or is_size:
+                raise TypeError(f"Model.replace: {name!r} is not a field of MuJoCo's model that the simulator uses")
+            old = getattr(owner, name)
+            if name in ("timestep", "integrator"):
+                if name == "timestep" and value <= 0:
+                    raise ValueError(f"Model.replace: timestep is {value}, need more than 0")
+                setattr(owner, name, value)
+                continue
+            if np.shape(value) != old.shape:
+                raise ValueError(f"Model.replace: {name} has shape {np.shape(value)}, expected {old.shape}")
             old[...] = value
         return type(self).from_mujoco(mj_model)
 
@@ -224,6 +227,7 @@ def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
     group_on = np.array(
         [g < 0 or g > 30 or not (int(m.opt.disableactuator) >> int(g)) & 1 for g in m.actuator_group], bool
     )
+    actuation = not disabled(m, bit.mjDSBL_ACTUATION)
     ctrllimited = m.actuator_ctrllimited.astype(bool) & (not disabled(m, bit.mjDSBL_CLAMPCTRL))
     return {
         "integrator": int(m.opt.integrator),
@@ -237,7 +241,9 @@ def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "jnt_stiffness": m.jnt_stiffness * spring,
         "dof_damping": damping,
         "actuator_trnid": m.actuator_trnid.reshape(m.nu, 2),
-        "actuator_enabled": group_on & (not disabled(m, bit.mjDSBL_ACTUATION)),
+        "actuator_enabled": group_on & actuation,
+        # without actuation MuJoCo leaves activations alone, so no actuator owns one
+        "actuator_actadr": np.where(actuation, m.actuator_actadr, -1),
         "actuator_ctrllimited": ctrllimited,
     }
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._record import Floats
 from .check import checked_state, floats_of
-from .evaluation import Forward
+from .evaluation import Forward, assemble, no_contacts
 from .model import Model, State
 from .rollout import RolloutGradient, StepGradient, StepJacobian, Trajectory, tangent_size
 
@@ -77,12 +77,18 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     """Poses, velocities, forces and acceleration of `state` under `ctrl` (..., nu), by `mj_forward`."""
     m, d = _workspace(model)
     batch = _Batch(model, state, ctrl)
-    result = Forward(*(np.empty((batch.worlds, *getattr(d, name).shape)) for name in Forward._fields))
+    names = [name for name in Forward._fields if name not in ("contact", "efc_force")]
+    found: dict[str, Any] = {name: np.empty((batch.worlds, *getattr(d, name).shape)) for name in names}
+    found["efc_force"] = np.zeros((batch.worlds, model.nefcmax))
+    contact = no_contacts(model, batch.worlds)
     for world in batch.load_each(d):
         mujoco.mj_forward(m, d)
-        for name, array in zip(Forward._fields, result, strict=True):
-            array[world] = getattr(d, name)
-    return Forward(*map(batch.unflatten, result))
+        for name in names:
+            found[name][world] = getattr(d, name)
+        found["efc_force"][world, : d.nefc] = d.efc_force
+        for name, values in zip(contact._fields, contact, strict=True):
+            values[world, : d.ncon] = getattr(d.contact, name)
+    return assemble(batch.shape, found, contact)
 
 
 def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> StepJacobian:

@@ -9,7 +9,15 @@ A body position moves its subtree like a slide joint in front of the body would 
 """
 
 from ._jit import kernel
-from .actuation import actuator_input, force_is_clamped, force_slopes, moment_size
+from .actuation import (
+    actuator_input,
+    force_is_clamped,
+    force_slopes,
+    moment_size,
+    setpoint,
+    setpoint_turns,
+    turn_length,
+)
 from .data import Data, Lanes
 from .kinematics import BALL, FREE
 from .model import Model
@@ -119,7 +127,7 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
     for r in range(size):
         shift += m.actuator_gear[i, r] * d.qacc[v + r]
         force_adj += m.actuator_gear[i, r] * w.qfrc_adj[v + r, 0]
-    value = actuator_input(m, d, i)
+    value = setpoint(m, d, i)
     by_length, by_velocity = force_slopes(m, i, value)
     force = d.actuator_force[i]
     if clamped:
@@ -137,11 +145,18 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
         angles = (d.qpos[a], 0.0, 0.0)
     elif size == 3:
         angles = quat_log(quat_normalize((d.qpos[a], d.qpos[a + 1], d.qpos[a + 2], d.qpos[a + 3])))
+    turns = setpoint_turns(m, i, actuator_input(m, d, i), length)
+    gear_square = 0.0
+    for r in range(size):
+        gear_square += m.actuator_gear[i, r] * m.actuator_gear[i, r]
     for r in range(size):
         rate = d.qvel[v + r] + implicit_time * d.qacc[v + r]
         angle = angles[r] if r < 3 else 0.0
         w.actuator_gear_adj[i, r] += w.qfrc_adj[v + r, 0] * force
         w.actuator_gear_adj[i, r] += force_adj * (by_length * angle + by_velocity * rate)
+        if turns != 0.0:  # the turn's length is proportional to the gear's
+            by_turn = -turns * turn_length(m, i) * m.actuator_gear[i, r] / gear_square
+            w.actuator_gear_adj[i, r] += force_adj * m.actuator_gainprm[i, 0] * by_turn
 
 
 @kernel

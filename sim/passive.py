@@ -29,6 +29,7 @@ def passive(m: Model, d: Data) -> None:
     """Fill qfrc_passive, qfrc_gravcomp. Uses cfrc as scratch."""
     for v in range(m.nv):
         d.qfrc_passive[v] = -m.dof_damping[v] * d.qvel[v]
+        d.qfrc_gravcomp[v] = 0.0
     for j in range(m.njnt):
         k, a, v = m.jnt_stiffness[j], m.jnt_qposadr[j], m.jnt_dofadr[j]
         if k == 0.0:

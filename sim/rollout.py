@@ -92,7 +92,7 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Traject
         arrays.append(path)
     qpos, qvel, act = arrays
     flat = for_kernel(controls.reshape(worlds, steps, model.nu))
-    repeat, rollout_worlds = _n_steps(n_steps), ROLLOUTS[model.integrator][0]
+    repeat, rollout_worlds = _n_steps(n_steps), ROLLOUTS[model.integrator, model.nefcmax > 0][0]
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
@@ -120,7 +120,7 @@ def _rollout_adj(
     if with_params:
         params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in PARAMETERS}
 
-    rollout_adj_worlds = ROLLOUTS[model.integrator][1]
+    rollout_adj_worlds = ROLLOUTS[model.integrator, model.nefcmax > 0][1]
 
     def work(begin: int, end: int) -> None:
         scratch = [np.empty((trajectory.n_steps, n)) for n in (model.nq, model.nv, model.na)]

@@ -13,7 +13,7 @@ from .aba import aba_factor, aba_solve
 from .actuation import actuation_adj
 from .crba import crb
 from .data import Data, Lanes
-from .forward import constraint_force_adj, forward, forward_adj, forward_smooth
+from .forward import forward_adj, forward_smooth
 from .implicit import gyroscopic_adj, implicit_factor, implicit_solve
 from .integrate import (
     advance_activations,
@@ -67,34 +67,28 @@ def implicitfast_adj(m: Model, d: Data, w: Lanes) -> None:
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)
         gyroscopic_parameters_adj(m, d, w)
-    if m.nefcmax > 0 and d.nefc[0] > 0:
-        constraint_force_adj(m, d, w)
+    constraint_force_adj(m, d, w)
+
+
+@kernel
+def constraint_force_adj(m: Model, d: Data, w: Lanes) -> None:
+    """Nothing here: `constrained.py` binds its own."""
 
 
 @kernel
 def _euler_acceleration(m: Model, d: Data) -> None:
-    if m.nefcmax > 0:
-        forward(m, d)
-        if not m.eulerdamp:
-            return
-        for v in range(m.nv):
-            d.qacc[v] = d.qfrc_smooth[v] + d.qfrc_constraint[v]
-    else:
-        forward_smooth(m, d)
+    forward_smooth(m, d)
     aba_factor(m, d, m.timestep if m.eulerdamp else 0.0)
     aba_solve(m, d)
 
 
 @kernel
 def _implicit_acceleration(m: Model, d: Data) -> None:
-    if m.nefcmax > 0:
-        forward(m, d)
-    else:
-        forward_smooth(m, d)
-        crb(m, d)
+    forward_smooth(m, d)
+    crb(m, d)
     implicit_factor(m, d)
     for v in range(m.nv):
-        d.column[v, 0] = d.qfrc_smooth[v] + (d.qfrc_constraint[v] if m.nefcmax > 0 else 0.0)
+        d.column[v, 0] = d.qacc[v]
     implicit_solve(m, d, d.column, False)
     for v in range(m.nv):
         d.qacc[v] = d.column[v, 0]

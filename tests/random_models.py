@@ -109,7 +109,9 @@ def random_tree(seed: int, nbody: int, integrator: str = "Euler", timestep: floa
     </mujoco>"""
 
 
-# Every joint type and kind of actuator, nothing that clamps: smooth in all its arguments.
+# Every joint type and kind of actuator, a tree and a loose body of two parts, nothing that clamps:
+# smooth in all its arguments. Its quaternions start at these places of qpos.
+SMOOTH_QUATERNIONS = (3, 7, 17)
 SMOOTH_MECHANISM = """
 <mujoco>
   <compiler angle="radian"/>
@@ -133,6 +135,13 @@ SMOOTH_MECHANISM = """
       <body name="tail" pos="-0.3 0 0" gravcomp="1.1">
         <joint name="wag" axis="0 0.2 1"/>
         <inertial pos="-0.2 0 0.1" mass="0.4" diaginertia="0.01 0.01 0.005"/>
+      </body>
+    </body>
+    <body name="stone" pos="2 0 0" gravcomp="0.1">
+      <joint name="loose" type="free" damping="0.1"/>
+      <inertial pos="0.1 0.2 -0.1" quat="0.5 0.5 0.1 0.7" mass="0.9" diaginertia="0.05 0.09 0.07"/>
+      <body name="moss" pos="0.2 -0.3 0.1" quat="0.9 0.1 0.3 0.3">
+        <inertial pos="0.1 0 0" mass="0.3" diaginertia="0.01 0.02 0.02"/>
       </body>
     </body>
   </worldbody>

@@ -247,13 +247,14 @@ def test_subprocesses_return_what_one_process_does(start_method):
             steps.append((envs.step(np.tile(action, (2, 1))), single.step(action)))
         for (obs, rewards, dones, infos), expected in steps:
             assert rewards[0] == pytest.approx(expected[1], rel=1e-6)
+            # To rounding: kernels just compiled and the same from the cache may differ in the last digit.
             gradient = infos[1]["gradients"]["dobs_daction"]
-            np.testing.assert_array_equal(gradient, expected[4]["gradients"]["dobs_daction"])
-            np.testing.assert_array_equal(obs[0], expected_obs if dones[0] else expected[0])
+            np.testing.assert_allclose(gradient, expected[4]["gradients"]["dobs_daction"], rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(obs[0], expected_obs if dones[0] else expected[0], rtol=1e-6, atol=1e-6)
         (_, _, dones, infos), expected = steps[-1]
         assert dones.all()
         assert infos[0]["TimeLimit.truncated"]
-        np.testing.assert_array_equal(infos[0]["terminal_observation"], expected[0])
+        np.testing.assert_allclose(infos[0]["terminal_observation"], expected[0], rtol=1e-6, atol=1e-6)
     finally:
         envs.close()
 

@@ -85,8 +85,8 @@ def test_several_batch_axes_are_kept():
     model = load(SMOOTH_MECHANISM)
     state, ctrl = batch(model, 2, 3)
     flat = sim.State(*(part.reshape(6, -1) for part in state))
+    nested, plain = sim.step(model, state, ctrl), sim.step(model, flat, ctrl.reshape(6, -1))
     for name in sim.State._fields:
-        nested, plain = sim.step(model, state, ctrl), sim.step(model, flat, ctrl.reshape(6, -1))
         np.testing.assert_array_equal(getattr(nested, name).reshape(6, -1), getattr(plain, name))
     assert sim.step_jacobian(model, state, ctrl).B.shape == (2, 3, 2 * model.nv + model.na, model.nu)
     assert sim.forward(model, state, ctrl).xmat.shape == (2, 3, model.nbody, 9)

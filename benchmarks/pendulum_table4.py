@@ -1,0 +1,235 @@
+"""Table 4 of Qiao et al. 2021: greatest return on the n-link pendulum, n = 1..7.
+
+    python benchmarks/pendulum_table4.py              # runs what is missing, writes results/pendulum_table4.json
+    python benchmarks/pendulum_table4.py --table      # prints the stored results as markdown
+    python benchmarks/pendulum_table4.py --plot FILE  # draws the learning curves
+
+A finished run is stored at once; a benchmark that was killed goes on with the others. All methods of
+a row have the same networks, batch size, environment steps and evaluations.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from gradgym.agents.configuration import load_preset, merged
+from gradgym.agents.evaluation import evaluate_returns, read_evaluations
+from gradgym.agents.runs import Run, RunConfig, load_best, machine, versions
+
+ENV = "gradgym/NLinkPendulum-v0"
+RESULTS = Path(__file__).parent / "results" / "pendulum_table4.json"
+PAPER = {
+    "paper, policy enhancement": [0.49, 1.93, 4.28, 7.81, 12.31, 17.78, 24.34],
+    "paper, MBPO": [0.49, 1.90, 4.28, 7.50, 11.13, 15.02, 19.97],
+}
+METHODS: dict[str, dict[str, Any]] = {
+    # Gradients carried through the stored episode; no learned model, as in the paper's released runs.
+    "policy": {"enhancement": "policy", "hyperparams": {}},
+    "mbpo": {"enhancement": None, "hyperparams": {}},
+    # The same class without its model: SAC, with the faster update.
+    "sac": {"enhancement": None, "hyperparams": {"model": False}},
+    # Equation 13 as printed: one step, then the critic.
+    "policy, one step": {
+        "enhancement": "policy",
+        "hyperparams": {
+            "gradient_horizon": "step",
+            "gradient_steps": 100,
+            "learning_starts": 500,
+            "ent_coef": "auto_0.01",
+            "policy_kwargs": {"log_std_init": -1.0},
+        },
+    },
+}
+LABELS = {
+    "policy": "policy enhancement, whole episode",
+    "policy, one step": "policy enhancement, one step",
+    "mbpo": "MBPO",
+    "sac": "SAC",
+}
+
+
+def total_timesteps(n_links: int) -> int:
+    """The paper's 10,000 n for the shortest chains, a quarter of that for the others."""
+    return 10_000 * n_links if n_links <= 2 else 2_500 * n_links
+
+
+def run_config(n_links: int, method: str, seed: int, quick: bool) -> RunConfig:
+    chosen = METHODS[method]
+    changes = chosen["hyperparams"]
+    if method == "policy":
+        # Short chains have local optima that noise leaves; long ones magnify noise.
+        changes = merged(changes, {"policy_kwargs": {"log_std_init": -1.6 if n_links <= 2 else -2.3}})
+    changes = changes | {"total_timesteps": 600 if quick else total_timesteps(n_links), "checkpoint_freq": 10**9}
+    settings = merged(load_preset("mbpo", ENV, chosen["enhancement"]), changes)
+    kwargs = {"n_links": n_links}
+    return RunConfig.from_settings(
+        settings, algo="mbpo", env=ENV, seed=seed, enhancement=chosen["enhancement"], env_kwargs=kwargs
+    )
+
+
+def train(n_links: int, method: str, seed: int, quick: bool, work_dir: Path) -> dict[str, Any]:
+    """One training and its row."""
+    torch.set_num_threads(1)
+    config = run_config(n_links, method, seed, quick)
+    run_dir = work_dir / f"{n_links}-{method.replace(', ', '-').replace(' ', '-')}-{seed}"
+    shutil.rmtree(run_dir, ignore_errors=True)
+    wall, cpu = time.perf_counter(), time.process_time()
+    run = Run(config, run_dir)
+    config.write(run_dir)
+    run.train()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    evaluations = read_evaluations(run_dir)
+    goal = PAPER["paper, policy enhancement"][n_links - 1]
+    mujoco = evaluate_returns(load_best(run_dir), config.make_env(backend="mujoco"), 1, seed=0)
+    return {
+        "n": n_links,
+        "method": method,
+        "seed": seed,
+        "env_steps": run.algorithm.num_timesteps,
+        "updates": run.algorithm._n_updates,
+        "wall_seconds": round(wall, 1),
+        "cpu_seconds": round(cpu, 1),
+        "max_return": run.evaluation.best,
+        "max_return_in_mujoco": float(mujoco[0]),
+        "steps_to_paper": next((e["timesteps"] for e in evaluations if e["mean"] >= goal), None),
+        "curve": [[e["timesteps"], round(e["mean"], 4)] for e in evaluations],
+    }
+
+
+def planned(quick: bool, methods: list[str]) -> list[tuple[int, str, int]]:
+    """(n, method, seed) of all runs, one method after another."""
+    if quick:
+        return [(1, method, 0) for method in methods]
+    jobs = []
+    for method in methods:
+        for n in range(1, 8):
+            seeds = 1 if method == "policy, one step" else 3 if n <= 5 else 2
+            jobs += [(n, method, seed) for seed in range(seeds)]
+    return sorted(jobs, key=lambda job: (methods.index(job[1]), job[2]))
+
+
+def benchmark(arguments: argparse.Namespace) -> None:
+    work_dir: Path = arguments.work_dir
+    work_dir.mkdir(parents=True, exist_ok=True)
+    store = work_dir / "rows.jsonl"
+    rows = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
+    done = {(row["n"], row["method"], row["seed"]) for row in rows}
+    jobs = [job for job in planned(arguments.quick, arguments.methods) if job not in done]
+    os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(partial(train, *job, quick=arguments.quick, work_dir=work_dir)) for job in jobs]
+        for future in tqdm(as_completed(futures), total=len(futures), unit="run"):
+            rows.append(future.result())
+            with store.open("a") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+            write(arguments.results, rows)
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    content = {
+        "command": "python benchmarks/pendulum_table4.py",
+        "versions": versions(),
+        "machine": machine(),
+        "rows": sorted(rows, key=lambda row: (row["n"], row["method"], row["seed"])),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, separators=(",", ":")).replace('{"n":', '\n{"n":') + "\n")
+    os.replace(temporary, path)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: mean and deviation of the greatest return over the seeds."""
+    lengths = sorted({row["n"] for row in rows})
+    lines = [_line(["n", *lengths]), "|---|" + "---|" * len(lengths)]
+    for method in (m for m in METHODS if any(row["method"] == m for row in rows)):
+        per_length = [[row for row in rows if row["method"] == method and row["n"] == n] for n in lengths]
+        returns = [np.array([row["max_return"] for row in group]) for group in per_length]
+        cells = [f"{r.mean():.2f} ± {r.std():.2f} ({len(r)})" if len(r) else "" for r in returns]
+        lines.append(_line([LABELS[method], *cells]))
+        if method == "policy":
+            lines += _details(per_length)
+    lines += [_line([name, *(f"{values[n - 1]:.2f}" for n in lengths)]) for name, values in PAPER.items()]
+    lines.append(_line(["maximum", *(f"{0.5 * n * n:g}" for n in lengths)]))
+    return "\n".join(lines)
+
+
+def _details(per_length: list[list[dict[str, Any]]]) -> list[str]:
+    """Rows about the enhanced runs: in MuJoCo, steps to the paper's return, seconds."""
+    mujoco = [f"{np.mean([r['max_return_in_mujoco'] for r in g]):.2f}" if g else "" for g in per_length]
+    steps = [", ".join(str(r["steps_to_paper"] or "-") for r in g) for g in per_length]
+    seconds = [f"{np.mean([r['cpu_seconds'] for r in g]):.0f}" if g else "" for g in per_length]
+    taken = [str(g[0]["env_steps"]) if g else "" for g in per_length]
+    return [
+        _line(["the same policies in MuJoCo", *mujoco]),
+        _line(["steps to the paper's return, each seed", *steps]),
+        _line(["steps of every run", *taken]),
+        _line(["processor seconds", *seconds]),
+    ]
+
+
+def _line(cells: list[Any]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Best return so far against environment steps, one panel for each n, one line for each seed."""
+    import matplotlib.pyplot as plt
+
+    lengths = sorted({row["n"] for row in rows})
+    figure, axes = plt.subplots(2, 4, figsize=(15, 6.5), squeeze=False)
+    for axis, n in zip(axes.flat, lengths, strict=False):
+        for color, method in enumerate(METHODS):
+            for index, row in enumerate(r for r in rows if r["n"] == n and r["method"] == method):
+                steps, returns = np.array(row["curve"]).T
+                label = LABELS[method] if index == 0 else None
+                axis.plot(steps, np.maximum.accumulate(returns), color=f"C{color}", alpha=0.7, lw=1.2, label=label)
+        axis.axhline(PAPER["paper, policy enhancement"][n - 1], color="k", ls=":", lw=1, label="paper")
+        axis.set_title(f"n = {n}, maximum {0.5 * n * n:g}")
+        axis.set_ylim(-0.5 * n * n, 0.55 * n * n)
+        axis.set_xlabel("environment steps")
+    for axis in axes.flat[len(lengths) :]:
+        axis.axis("off")
+    axes[0, 0].set_ylabel("best return so far")
+    axes[1, 0].set_ylabel("best return so far")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower right", bbox_to_anchor=(0.98, 0.15))
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="n = 1, 600 steps, one seed")
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--jobs", type=int, default=2, help="processes, one core each")
+    parser.add_argument("--work-dir", type=Path, default=Path("runs/pendulum_table4"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="print the stored results as markdown")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the stored learning curves")
+    arguments = parser.parse_args(argv)
+    if arguments.table or arguments.plot:
+        rows = json.loads(arguments.results.read_text())["rows"]
+        if arguments.table:
+            print(table(rows))
+        if arguments.plot:
+            plot(rows, arguments.plot)
+        return 0
+    benchmark(arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

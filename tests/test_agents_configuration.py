@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from gradgym.agents import ALGORITHMS, BatchedSACPolicy
+from gradgym.agents.configuration import constructor_arguments, load_preset, merged, parse_settings
+
+
+def test_settings_are_typed_and_nested():
+    parsed = parse_settings(["a:1", "b:1e-3", "c.d:[64, 64]", "c.e:tanh", "f:true", "g:x:y"])
+    assert parsed == {"a": 1, "b": 1e-3, "c": {"d": [64, 64], "e": "tanh"}, "f": True, "g": "x:y"}
+
+
+@pytest.mark.parametrize("word", ["novalue", ":1", "a:[1"])
+def test_wrong_settings_are_quoted(word: str):
+    with pytest.raises(ValueError, match=r"key:value|YAML"):
+        parse_settings([word])
+
+
+def test_merging_changes_a_copy_and_keeps_neighbours():
+    settings = {"a": {"b": 1, "c": 2}, "d": 3}
+    assert merged(settings, {"a": {"b": 9}, "d": 4}) == {"a": {"b": 9, "c": 2}, "d": 4}
+    assert settings == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+def test_names_become_objects():
+    arguments = constructor_arguments(
+        {
+            "learning_rate": "lin_2e-3",
+            "train_freq": [1, "episode"],
+            "policy": "BatchedSACPolicy",
+            "policy_kwargs": {"activation_fn": "tanh"},
+        }
+    )
+    assert arguments["learning_rate"](0.5) == pytest.approx(1e-3)
+    assert arguments["train_freq"] == (1, "episode") and arguments["policy"] is BatchedSACPolicy
+    assert arguments["policy_kwargs"]["activation_fn"] is torch.nn.Tanh
+
+
+@pytest.mark.parametrize("settings", [{"learning_rate": "cos_1"}, {"policy_kwargs": {"activation_fn": "step"}}])
+def test_unknown_names_are_refused(settings: dict[str, object]):
+    with pytest.raises(ValueError, match=r"learning_rate|activation_fn"):
+        constructor_arguments(settings)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_preset_has_the_runs_settings(algorithm: str):
+    for env in ("gradgym/NLinkPendulum-v0", "Unknown-v0"):
+        preset = load_preset(algorithm, env)
+        assert {"total_timesteps", "eval_freq", "eval_episodes", "checkpoint_freq"} <= preset.keys()
+
+
+def test_an_enhancement_overrides_the_preset():
+    plain = load_preset("mbpo", "gradgym/NLinkPendulum-v0")
+    enhanced = load_preset("mbpo", "gradgym/NLinkPendulum-v0", "policy")
+    assert "with_enhancement" not in plain and "gradient_horizon" not in plain
+    assert enhanced["gradient_horizon"] == "episode" and enhanced["gamma"] == plain["gamma"]

@@ -1,0 +1,88 @@
+import torch
+from torch import Tensor, nn
+
+from gradgym.agents.critic import BatchedMlp
+from gradgym.agents.ensemble import Normaliser, ProbabilisticEnsemble
+from gradgym.agents.replay import Batch
+from gradgym.agents.rollouts import Brancher, rollout_length
+
+
+def test_batched_networks_equal_single_ones():
+    batched = BatchedMlp(3, [4, 8, 2], nn.Tanh())
+    x = torch.randn(5, 4)
+    out = batched(x)
+    for member in range(3):
+        hidden = torch.tanh(x @ batched.weights[0][member] + batched.biases[0][member])
+        assert torch.allclose(out[member], hidden @ batched.weights[1][member] + batched.biases[1][member], atol=1e-6)
+    assert torch.allclose(batched(x.expand(3, 5, 4)), out)
+
+
+def test_normaliser_inverts_and_leaves_constants():
+    x = torch.randn(100, 3) * torch.tensor([5.0, 0.1, 0.0]) + 2.0
+    normaliser = Normaliser(3)
+    normaliser.fit(x)
+    z = normaliser(x)
+    assert torch.allclose(z.mean(0), torch.zeros(3), atol=1e-4)
+    assert torch.allclose(z.std(0, correction=0)[:2], torch.ones(2), atol=1e-4) and torch.all(z[:, 2].abs() < 1e-4)
+    assert torch.allclose(normaliser.inverse(z), x, atol=1e-5)
+
+
+def noisy_data(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """obs' = obs + 0.5 action + noise of deviation 0.1 in the first coordinate only; reward = obs_0."""
+    obs, action = torch.randn(count, 2), torch.rand(count, 2) * 2 - 1
+    noise = torch.stack([0.1 * torch.randn(count), torch.zeros(count)], 1)
+    return obs, action, obs + 0.5 * action + noise, obs[:, 0]
+
+
+def test_fit_finds_means_and_noise():
+    torch.manual_seed(0)
+    ensemble = ProbabilisticEnsemble(2, 2, learns_reward=True, members=4, elites=2, net_arch=(32, 32))
+    obs, action, next_obs, reward = noisy_data(3000)
+    report = ensemble.fit(obs, action, next_obs, reward, max_epochs=40)
+    assert report["model_error"] < 0.05
+    assert len(set(ensemble.elites.tolist())) == 2
+    obs, action = torch.zeros(2000, 2), torch.full((2000, 2), 0.5)
+    predicted, predicted_reward = ensemble.predict(obs, action)
+    assert predicted_reward is not None and predicted_reward.mean().abs() < 0.1
+    assert torch.allclose(predicted.mean(0), torch.tensor([0.25, 0.25]), atol=0.05)
+    assert 0.06 < predicted[:, 0].std() < 0.16 and predicted[:, 1].std() < 0.06
+
+
+class Counter:
+    """A task in place of a model: obs counts the steps, every step gives its own number, 3 ends it."""
+
+    def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
+        return next_obs[:, 0]
+
+    def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
+        return next_obs[:, 0] >= 3
+
+
+class CountingModel(ProbabilisticEnsemble):
+    def predict(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor | None]:
+        return obs + action, None
+
+
+def branches(limit: int | None, limit_is_end: bool, length: int) -> list[Batch]:
+    model = CountingModel(1, 1, learns_reward=False, members=1, elites=1, net_arch=(2,))
+    brancher = Brancher(model, Counter(), lambda a: 2.0 * a, limit, limit_is_end)
+    start = torch.tensor([[0.0], [1.0]])
+    return brancher.branch(start, torch.tensor([0, 1]), lambda o: torch.full((len(o), 1), 0.5), length)
+
+
+def test_branches_take_reward_and_end_from_the_task():
+    batches = branches(None, False, 5)
+    assert [b.rewards.tolist() for b in batches] == [[1.0, 2.0], [2.0, 3.0], [3.0]]
+    assert [b.dones.tolist() for b in batches] == [[0.0, 0.0], [0.0, 1.0], [1.0]]
+
+
+def test_branches_stop_where_time_is_over():
+    for limit_is_end in (False, True):
+        batches = branches(2, limit_is_end, 5)
+        assert [len(b.rewards) for b in batches] == [2, 1]
+        assert [b.dones.tolist() for b in batches] == [[0.0, float(limit_is_end)], [float(limit_is_end)]]
+
+
+def test_rollout_length_grows_between_its_ends():
+    schedule = (100, 200, 1, 11)
+    assert [rollout_length(schedule, t) for t in (0, 100, 150, 200, 900)] == [1, 1, 6, 11, 11]

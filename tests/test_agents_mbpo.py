@@ -1,0 +1,148 @@
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import point_mass
+import pytest
+import torch
+from stable_baselines3.common.env_util import make_vec_env
+
+from gradgym.agents import MBPO, SAC, BatchedSACPolicy
+from gradgym.agents.evaluation import evaluate_returns
+
+COMMON: dict[str, Any] = {
+    "learning_rate": 3e-3,
+    "gamma": 1.0,
+    "batch_size": 64,
+    "learning_starts": 100,
+    "train_freq": 16,
+    "gradient_steps": 16,
+    "buffer_size": 5000,
+    "tau": 0.02,
+    "ent_coef": "auto_0.01",
+    "replay_buffer_kwargs": {"handle_timeout_termination": False},
+    "policy_kwargs": {"net_arch": [32, 32], "activation_fn": torch.nn.Tanh, "log_std_init": -1.0},
+}
+MODEL = {
+    "model_train_freq": 200,
+    "model_kwargs": {"net_arch": (32, 32), "members": 3, "elites": 2},
+    "model_fit_kwargs": {"max_epochs": 50, "batch_size": 64},
+    "rollout_batch_size": 500,
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "mbpo": MODEL,
+    "sac": {"model": False},
+    "policy": {"model": False, "enhancement": "policy"},
+    "policy with model": {"enhancement": "policy", "real_ratio": 0.5, **MODEL},
+    "policy, episode": {
+        "model": False,
+        "enhancement": "policy",
+        "gradient_horizon": "episode",
+        "ent_coef": 0.0,
+        "learning_starts": 0,
+    },
+}
+
+
+def make(variant: str, seed: int = 0, n_envs: int = 1, **changes: Any) -> MBPO:
+    arguments = {**COMMON, **VARIANTS[variant], **changes}
+    horizon = arguments.get("gradient_horizon", "step")
+    gradients = MBPO.required_gradients(arguments.get("enhancement"), horizon)
+    env = make_vec_env("PointMass-v0", n_envs, seed=seed, env_kwargs={"gradients": gradients})
+    return MBPO("MlpPolicy", env, seed=seed, device="cpu", **arguments)
+
+
+def regret(algorithm: MBPO) -> float:
+    """Mean distance to the best possible return over 20 starts."""
+    env = gymnasium.make("PointMass-v0")
+    returns = evaluate_returns(algorithm, env, 20, seed=100)
+    starts = [float(env.reset(seed=100 + k)[0][0]) for k in range(20)]
+    return float(np.mean([point_mass.best_return(x) for x in starts]) - returns.mean())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_solves_the_point_mass(variant: str):
+    torch.set_num_threads(1)
+    algorithm = make(variant)
+    untrained = regret(algorithm)
+    algorithm.learn(1600)
+    assert untrained > 0.5
+    assert regret(algorithm) < 0.1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_equal_seeds_give_equal_policies(variant: str):
+    # One after the other: SB3 draws from the global generators, which a constructor seeds.
+    algorithms = [make(variant, seed).learn(320) for seed in (3, 3, 4)]
+    weights = [torch.nn.utils.parameters_to_vector(a.actor.parameters()) for a in algorithms]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_several_environments_at_once():
+    algorithm = make("policy, episode", n_envs=3)
+    algorithm.learn(480)
+    assert len(algorithm._expanded) == 2 and algorithm._n_updates > 0
+
+
+def test_saved_models_predict_the_same_and_learn_on(tmp_path: Path):
+    algorithm = make("policy with model")
+    algorithm.learn(320)
+    algorithm.save(tmp_path / "model.zip")
+    loaded = MBPO.load(tmp_path / "model.zip", device="cpu")
+    obs = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
+    assert np.array_equal(algorithm.predict(obs, deterministic=True)[0], loaded.predict(obs, deterministic=True)[0])
+    loaded.set_env(algorithm.get_env())
+    loaded.learn(320, reset_num_timesteps=False)
+    assert loaded.num_timesteps == 640
+
+
+def test_sb3_trains_the_batched_policy():
+    """The baseline SAC is SB3's own, on the same networks."""
+    keep = ("batch_size", "learning_starts", "replay_buffer_kwargs", "policy_kwargs")
+    algorithm = SAC(BatchedSACPolicy, gymnasium.make("PointMass-v0"), **{k: COMMON[k] for k in keep})
+    before = torch.nn.utils.parameters_to_vector(algorithm.critic.parameters()).clone()
+    algorithm.learn(120)
+    assert not torch.equal(before, torch.nn.utils.parameters_to_vector(algorithm.critic.parameters()))
+
+
+def test_log_names_what_the_updates_cost():
+    algorithm = make("mbpo")
+    algorithm.learn(320, log_interval=10_000)
+    logged = algorithm.logger.name_to_value
+    for name in ("time/ms_per_update", "train/critic_loss", "train/actor_gradient_norm", "train/model_error"):
+        assert np.isfinite(logged[name])
+
+
+def test_first_actions_have_the_deviation_asked_for():
+    algorithm = make("sac", learning_starts=0)
+    obs = torch.randn(7, 2)
+    assert torch.allclose(algorithm.actor.get_action_dist_params(obs)[1], torch.full((7, 1), -1.0))
+
+
+def test_a_time_limit_that_is_no_end_is_bootstrapped():
+    """Then the last step's gradient continues with the critic's."""
+    algorithm = make("policy, episode", replay_buffer_kwargs={"handle_timeout_termination": True}, learning_starts=50)
+    before = torch.nn.utils.parameters_to_vector(algorithm.critic.parameters()).clone()
+    algorithm.learn(160)
+    assert not torch.equal(before, torch.nn.utils.parameters_to_vector(algorithm.critic.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"enhancement": "samples"}, "enhancement='samples'"),
+        ({"gradient_horizon": "year"}, "gradient_horizon='year'"),
+        ({"enhancement": "policy", "gradient_horizon": "episode"}, "model=False"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        MBPO("MlpPolicy", gymnasium.make("PointMass-v0"), **arguments)
+
+
+def test_an_environment_without_gradients_is_refused():
+    algorithm = MBPO("MlpPolicy", gymnasium.make("PointMass-v0"), enhancement="policy", model=False)
+    with pytest.raises(ValueError, match='gradients="action"'):
+        algorithm.learn(10)

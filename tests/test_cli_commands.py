@@ -1,0 +1,128 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from gradgym import evaluate, train
+from gradgym.agents.checkpoint import load_checkpoint
+from gradgym.agents.evaluation import read_evaluations
+
+TRAIN = ["--env", "gradgym/NLinkPendulum-v0", "--env-kwargs", "n_links:1", "--seed", "1"]
+ENHANCED = [*TRAIN, "--algo", "mbpo", "--enhancement", "policy"]
+
+
+def weights(run_dir: Path) -> torch.Tensor:
+    return torch.nn.utils.parameters_to_vector(load_checkpoint(run_dir / "checkpoint.pkl").policy.parameters())
+
+
+def test_a_run_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run_dir = tmp_path / "run"
+    assert train.main([*ENHANCED, "--total-timesteps", "800", "--run-dir", str(run_dir)]) == 0
+    printed = capsys.readouterr().out
+    assert "maximum 0.5000" in printed
+    names = {path.name for path in run_dir.iterdir()}
+    assert {"config.yaml", "checkpoint.pkl", "best_model.zip", "final_model.zip", "evaluations.jsonl"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    config = yaml.safe_load((run_dir / "config.yaml").read_text())
+    assert config["total_timesteps"] == 800 and config["env_kwargs"] == {"n_links": 1} and "torch" in config["versions"]
+    best = max(e["mean"] for e in read_evaluations(run_dir))
+    assert f"best {best:.4f}" in printed
+
+    video = tmp_path / "episode.mp4"
+    arguments = [str(run_dir), "--backend", "sim", "mujoco", "--episodes", "2", "--video", str(video)]
+    assert evaluate.main(arguments) == 0
+    lines = {line.split()[0]: float(line.split()[2]) for line in capsys.readouterr().out.splitlines() if "+-" in line}
+    assert lines["sim"] == pytest.approx(best, abs=1e-3)
+    assert lines["mujoco"] == pytest.approx(best, abs=1e-2)
+    assert video.stat().st_size > 10_000
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path):
+    command = [*ENHANCED, "--total-timesteps", "3000", "--hyperparams", "checkpoint_freq:300"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert train.main([*command, "--run-dir", str(whole)]) == 0
+    child = subprocess.Popen(
+        [sys.executable, "-m", "gradgym.train", *command, "--run-dir", str(killed)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (killed / "checkpoint.pkl").exists() and time.monotonic() < deadline and child.poll() is None:
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not (killed / "final_model.zip").exists(), "killed too late to show anything"
+    assert train.main(["--resume", str(killed)]) == 0
+    assert torch.equal(weights(whole), weights(killed))
+    assert read_evaluations(whole) == read_evaluations(killed)
+
+
+@pytest.mark.parametrize("algorithm", ["mbpo", "sac", "ppo"])
+def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path):
+    for name in ("a", "b"):
+        command = [*TRAIN, "--algo", algorithm, "--total-timesteps", "1000", "--run-dir", str(tmp_path / name)]
+        settings = ["--hyperparams", "eval_freq:500"] + ([] if algorithm == "ppo" else ["gradient_steps:10"])
+        assert train.main([*command, *settings]) == 0
+    assert torch.equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    returns = [[e["mean"] for e in read_evaluations(tmp_path / name)] for name in ("a", "b")]
+    assert returns[0] == returns[1] and np.all(np.isfinite(returns))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--env", "gradgym/Nothing-v0"], "Nothing"),
+        (["--env-kwargs", "n_links:0"], "n_links=0"),
+        (["--env-kwargs", "n_links"], "key:value"),
+        (["--hyperparams", "learning_rat:1"], "learning_rat"),
+        (["--algo", "sac", "--enhancement", "policy"], "use mbpo"),
+        (["--env", "CartPole-v1", "--enhancement", "policy"], "gradients"),
+        (["--total-timesteps", "-5"], "total_timesteps=-5"),
+        (["--resume", "nowhere"], "config.yaml is missing"),
+    ],
+)
+def test_wrong_input_is_one_line_and_code_2(
+    arguments: list[str], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    where = [] if "--resume" in arguments else ["--run-dir", str(tmp_path / "run")]
+    assert train.main([*arguments, *where]) == 2
+    error = capsys.readouterr().err.strip()
+    assert part in error and error.count("\n") == 0
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "config.yaml").write_text("{}")
+    assert train.main([*ENHANCED, "--run-dir", str(tmp_path)]) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_evaluate_needs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert evaluate.main([str(tmp_path)]) == 2
+    assert "config.yaml is missing" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_enhancement_swings_two_links_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    command = [*TRAIN[:2], "--env-kwargs", "n_links:3", "--seed", "0", "--enhancement", "policy"]
+    assert train.main([*command, "--total-timesteps", "15000", "--run-dir", str(tmp_path / "run")]) == 0
+    assert max(e["mean"] for e in read_evaluations(tmp_path / "run")) > 4.28
+
+
+@pytest.mark.slow
+def test_benchmark_runs_and_goes_on(tmp_path: Path):
+    script = Path(__file__).parents[1] / "benchmarks" / "pendulum_table4.py"
+    results = tmp_path / "results.json"
+    command = [sys.executable, str(script), "--work-dir", str(tmp_path / "work"), "--results", str(results)]
+    subprocess.run([*command, "--quick", "--methods", "policy"], check=True)
+    subprocess.run([*command, "--quick", "--methods", "policy", "sac"], check=True)
+    assert len((tmp_path / "work" / "rows.jsonl").read_text().splitlines()) == 2
+    shown = subprocess.run([*command, "--table", "--plot", str(tmp_path / "p.png")], check=True, capture_output=True)
+    assert b"SAC" in shown.stdout and (tmp_path / "p.png").stat().st_size > 10_000

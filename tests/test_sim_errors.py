@@ -1,0 +1,264 @@
+"""Mistakes in arguments, files and models: the exception's type, and that it says what and where."""
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+from random_models import SMOOTH_MECHANISM
+
+from gradgym import sim
+
+
+@pytest.fixture(scope="module")
+def model() -> sim.Model:
+    return sim.Model.from_xml_string(SMOOTH_MECHANISM)
+
+
+@pytest.fixture
+def state(model: sim.Model) -> sim.State:
+    return model.initial_state()
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+LIMB = '<body><joint name="j"/><geom name="g" size="1"/><site name="s"/></body>'
+BALL = '<body><joint name="j" type="ball"/><geom size="1"/></body>'
+TWO = (
+    '<body name="p"><joint name="j"/><geom name="g" size="1"/><site name="s"/></body>'
+    '<body name="q" pos="5 0 0"><joint name="k"/><geom name="h" size="1"/><site name="t"/></body>'
+)
+TENDON = '<tendon><fixed name="cord" {}><joint joint="j" coef="1"/></fixed></tendon>'
+MUSCLE = "0.75 1.05 -1 200 0.5 1.6 1.5 1.3 1.2"
+
+
+def document(body: str, rest: str = "", option: str = "") -> str:
+    return f"<mujoco><option {option}/><worldbody>{body}</worldbody>{rest}</mujoco>"
+
+
+def with_joint(attributes: str) -> str:
+    return document(f'<body><joint name="j" {attributes}/><geom size="1"/></body>')
+
+
+def with_actuator(element: str, body: str = LIMB) -> str:
+    return document(body, f"<actuator>{element}</actuator>")
+
+
+# element of the message -> a model with that element and no other that is not supported
+UNSUPPORTED = {
+    "integrator 'implicit'": document(LIMB, option='integrator="implicit"'),
+    "option density": document(LIMB, option='density="1000"'),
+    "option viscosity": document(LIMB, option='viscosity="0.1"'),
+    "option flag sleep": "<mujoco><option><flag sleep='enable'/></option><worldbody>" + LIMB + "</worldbody></mujoco>",
+    "joint 'j': polynomial stiffness": with_joint('stiffness="1 0.5"'),
+    "joint 'j': polynomial damping": with_joint('damping="1 0.5"'),
+    "joint 'j': actuatorgravcomp": with_joint('actuatorgravcomp="true"'),
+    "joint 'j': springyield": with_joint('stiffness="1" springyield="0.3"'),
+    "joint 'j': limits": with_joint('range="-1 1" limited="true"'),
+    "joint 'j': frictionloss": with_joint('frictionloss="0.1"'),
+    "actuator 'a': transmission tendon": document(
+        LIMB, TENDON.format("") + '<actuator><motor name="a" tendon="cord"/></actuator>'
+    ),
+    "actuator 'a': transmission site": with_actuator('<motor name="a" site="s"/>'),
+    "actuator 'a': transmission body": with_actuator('<adhesion name="a" body="p" ctrlrange="0 1"/>', TWO),
+    "actuator 'a': jointinparent transmission on a ball": with_actuator('<motor name="a" jointinparent="j"/>', BALL),
+    "actuator 'a': dyntype muscle": with_actuator('<general name="a" joint="j" dyntype="muscle" dynprm="0.01 0.04"/>'),
+    "actuator 'a': gaintype muscle": with_actuator(
+        f'<general name="a" joint="j" gaintype="muscle" gainprm="{MUSCLE}" lengthrange="0 1"/>'
+    ),
+    "actuator 'a': biastype muscle": with_actuator(
+        f'<general name="a" joint="j" biastype="muscle" biasprm="{MUSCLE}" lengthrange="0 1"/>'
+    ),
+    "actuator 'a': gaintype pid": with_actuator('<pid name="a" joint="j" kp="1" input="pos"/>'),
+    "actuator 'a': plugin": with_actuator('<plugin name="a" plugin="mujoco.pid" joint="j"/>').replace(
+        "<worldbody>", '<extension><plugin plugin="mujoco.pid"/></extension><worldbody>'
+    ),
+    "actuator 'a': actearly": with_actuator('<general name="a" joint="j" dyntype="integrator" actearly="true"/>'),
+    "actuator 'a': delay": with_actuator('<motor name="a" joint="j" delay="0.01" nsample="8"/>'),
+    "actuator 'a': damping": with_actuator('<motor name="a" joint="j" damping="0.5"/>'),
+    "actuator 'a': armature": with_actuator('<motor name="a" joint="j" armature="0.5"/>'),
+    "tendon 'cord': limits": document(LIMB, TENDON.format('range="-1 1" limited="true"')),
+    "tendon 'cord': frictionloss": document(LIMB, TENDON.format('frictionloss="0.1"')),
+    "tendon 'cord': stiffness": document(LIMB, TENDON.format('stiffness="2"')),
+    "tendon 'cord': damping": document(LIMB, TENDON.format('damping="2"')),
+    "tendon 'cord': armature": document(LIMB, TENDON.format('armature="2"')),
+    "equality 'tie'": document(TWO, '<equality><joint name="tie" joint1="j" joint2="k"/></equality>'),
+    "equality 'weld'": document(TWO, '<equality><weld name="weld" body1="p" body2="q"/></equality>'),
+    "contact: 1 pairs of geoms can collide, the first 'g' and 'h'": document(TWO),
+    "flex 'cloth'": document(
+        '<flexcomp name="cloth" type="grid" count="2 2 1" spacing="1 1 1" radius="0.01" dim="2" mass="1">'
+        '<contact contype="0" conaffinity="0" selfcollide="none"/></flexcomp>'
+    ),
+}
+# Two bodies with geoms can collide: where that is not the point, switch contacts off.
+WITHOUT_CONTACT = "<option><flag contact='disable'/></option>"
+
+
+@pytest.mark.parametrize("element", UNSUPPORTED)
+def test_unsupported_element_is_named(element: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file in the current directory
+    text = UNSUPPORTED[element]
+    if not element.startswith("contact"):
+        text = text.replace("<worldbody>", WITHOUT_CONTACT + "<worldbody>", 1)
+    with pytest.raises(sim.UnsupportedModelError) as caught:
+        sim.Model.from_xml_string(text)
+    assert len(caught.value.elements) == 1, caught.value.elements
+    assert element in str(caught.value)
+
+
+def test_all_unsupported_elements_are_listed_at_once():
+    joint = '<joint name="j" frictionloss="1" range="-1 1" limited="true"/>'
+    text = document(f"<body>{joint}<geom size='1'/></body>", option='density="1" integrator="implicit"')
+    with pytest.raises(sim.UnsupportedModelError) as caught:
+        sim.Model.from_xml_string(text)
+    assert len(caught.value.elements) == 4
+    for word in ("density", "implicit", "'j': limits", "'j': frictionloss"):
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_actuators_of_several_controls_are_named():
+    with pytest.raises(sim.UnsupportedModelError, match="actuator 'a': several controls or activations"):
+        sim.Model.from_xml_string(with_actuator('<pid name="a" joint="j" kp="1"/>'))
+
+
+def test_elements_without_name_are_numbered():
+    text = "<mujoco><worldbody><body><joint frictionloss='1'/><geom size='1'/></body></worldbody></mujoco>"
+    with pytest.raises(sim.UnsupportedModelError, match="joint number 0: frictionloss"):
+        sim.Model.from_xml_string(text)
+
+
+@pytest.mark.parametrize("element", [name for name in UNSUPPORTED if name.endswith(("limits", "frictionloss"))])
+def test_disabled_constraints_are_no_obstacle(element: str):
+    option = "<option><flag constraint='disable'/></option>"
+    sim.Model.from_xml_string(UNSUPPORTED[element].replace("<worldbody>", option + "<worldbody>", 1))
+
+
+def test_contact_filters_are_mujocos():
+    # neither parent and child, nor welded, nor excluded, nor masked geoms can collide
+    chain = LIMB.replace("</body>", '<body><joint/><geom size="1"/><body><geom size="2"/></body></body></body>')
+    sim.Model.from_xml_string(document(chain))
+    excluded = '<contact><exclude body1="p" body2="q"/></contact>'
+    sim.Model.from_xml_string(document(TWO, excluded))
+    sim.Model.from_xml_string(document(TWO.replace('name="h"', 'name="h" contype="2" conaffinity="4"')))
+    pair = '<contact><exclude body1="p" body2="q"/><pair geom1="g" geom2="h"/></contact>'
+    with pytest.raises(sim.UnsupportedModelError, match="contact: 1 pairs"):
+        sim.Model.from_xml_string(document(TWO, pair))
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_missing_file(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match=r"no model file at .*robot\.xml"):
+        sim.Model.from_xml_path(tmp_path / "robot.xml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<mujoco><worldbody>", "(?i)xml"),
+        ("<mujoco><worldbody><bodi/></worldbody></mujoco>", r"(?s)bodi.*line 1|line 1.*bodi"),
+        ("<mujoco><worldbody><body><joint/></body></worldbody></mujoco>", "(?i)mass"),
+        ("<mujoco><actuator><motor joint='nowhere'/></actuator></mujoco>", "nowhere"),
+    ],
+)
+def test_malformed_model_says_where(text: str, message: str, tmp_path: Path):
+    with pytest.raises(ValueError, match=message):
+        sim.Model.from_xml_string(text)
+    (tmp_path / "robot.xml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        sim.Model.from_xml_path(tmp_path / "robot.xml")
+
+
+def test_models_come_from_files_strings_specs_and_compiled_models(tmp_path: Path):
+    (tmp_path / "robot.xml").write_text(SMOOTH_MECHANISM)
+    compiled = mujoco.MjModel.from_xml_string(SMOOTH_MECHANISM)
+    spec = mujoco.MjSpec.from_string(SMOOTH_MECHANISM)
+    made = [sim.Model.from_xml_path(tmp_path / "robot.xml"), sim.Model.from_xml_path(str(tmp_path / "robot.xml"))]
+    made += [sim.Model.from_mujoco(compiled), sim.Model.from_mujoco(spec)]
+    for model in made:
+        np.testing.assert_array_equal(model.body_mass, compiled.body_mass)
+    compiled.body_mass[:] = 7.0
+    assert made[2].body_mass[1] == 2.0, "the model given is copied"
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", sim.State._fields)
+def test_wrong_shapes_of_the_state(model: sim.Model, state: sim.State, field: str):
+    size = getattr(state, field).size
+    with pytest.raises(ValueError, match=rf"state\.{field} has shape \({size + 1},\), expected \(\.\.\., {size}\)"):
+        sim.step(model, state._replace(**{field: np.zeros(size + 1)}), np.zeros(model.nu))
+
+
+def test_batch_axes_must_agree(model: sim.Model, state: sim.State):
+    with pytest.raises(ValueError, match=r"state\.qvel has shape \(2, \d+\), expected"):
+        sim.step(model, state._replace(qvel=np.zeros((2, model.nv))), np.zeros(model.nu))
+    with pytest.raises(ValueError, match=r"ctrl has shape \(2, \d+\), expected"):
+        sim.step(model, state, np.zeros((2, model.nu)))
+    with pytest.raises(ValueError, match=r"batch axes \(3,\), ctrls has \(2,\)"):
+        three = sim.State(*(np.stack([part] * 3) for part in state))
+        sim.rollout(model, three, np.zeros((2, 5, model.nu)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite(model: sim.Model, state: sim.State, bad: float):
+    nx = 2 * model.nv + model.na
+    for field in sim.State._fields:
+        value = getattr(state, field).copy()
+        value[1] = bad
+        with pytest.raises(ValueError, match=rf"state\.{field} is not finite at index \[1\]"):
+            sim.step(model, state._replace(**{field: value}), np.zeros(model.nu))
+    ctrl, cotangent = np.zeros(model.nu), np.zeros(nx)
+    ctrl[2], cotangent[3] = bad, bad
+    for call in (sim.step, sim.forward, sim.step_jacobian):
+        with pytest.raises(ValueError, match=r"ctrl is not finite at index \[2\]"):
+            call(model, state, ctrl)
+    with pytest.raises(ValueError, match=r"cotangent is not finite at index \[3\]"):
+        sim.step_vjp(model, state, np.zeros(model.nu), cotangent)
+
+
+def test_wrong_shapes_of_controls_and_cotangents(model: sim.Model, state: sim.State):
+    nu, nx = model.nu, 2 * model.nv + model.na
+    with pytest.raises(ValueError, match=rf"ctrl has shape \({nu + 1},\), expected"):
+        sim.forward(model, state, np.zeros(nu + 1))
+    with pytest.raises(ValueError, match=rf"ctrls has shape \({nu},\), expected \(\.\.\., T, {nu}\)"):
+        sim.rollout(model, state, np.zeros(nu))
+    with pytest.raises(ValueError, match=rf"cotangent has shape \(3,\), expected \(\.\.\., {nx}\)"):
+        sim.step_vjp(model, state, np.zeros(nu), np.zeros(3))
+    path = sim.rollout(model, state, np.zeros((4, nu)))
+    with pytest.raises(ValueError, match=rf"cotangents has shape \(4, {nx}\), expected \(5, {nx}\)"):
+        sim.rollout_vjp(model, path, np.zeros((4, nx)))
+
+
+def test_wrong_types(model: sim.Model, state: sim.State):
+    with pytest.raises(TypeError, match=r"state: expected a sim\.State, got ndarray"):
+        sim.step(model, state.qpos, np.zeros(model.nu))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="ctrl: expected numbers"):
+        sim.step(model, state, "full speed")
+    with pytest.raises(ValueError, match=r"n_steps is 0, need at least 1"):
+        sim.step(model, state, np.zeros(model.nu), n_steps=0)
+    with pytest.raises(ValueError, match="set_num_threads: 0 threads"):
+        sim.set_num_threads(0)
+    with pytest.raises(AttributeError, match="no attribute 'steps'"):
+        sim.steps  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("field", "error", "message"),
+    [
+        ({"colour": 1.0}, TypeError, "'colour' is not a field"),
+        ({"nq": 3}, TypeError, "'nq'"),
+        ({"body_mass": np.ones(2)}, ValueError, r"body_mass has shape \(2,\), expected \(7,\)"),
+        ({"body_mass": 1.0}, ValueError, r"body_mass has shape \(\), expected \(7,\)"),
+        ({"gravity": np.array([0.0, np.nan, 0.0])}, ValueError, "gravity is not finite"),
+        ({"timestep": np.nan}, ValueError, "timestep"),
+        ({"timestep": -0.1}, ValueError, "timestep"),
+        ({"integrator": 2}, sim.UnsupportedModelError, "implicit"),
+    ],
+)
+def test_replace_refuses(model: sim.Model, field: dict, error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
+        model.replace(**field)

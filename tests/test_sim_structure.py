@@ -1,0 +1,119 @@
+"""Layers (imports point down only) and declared shapes."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+from parity import HAND_ASSETS, load
+from random_models import SMOOTH_MECHANISM
+
+from gradgym import sim
+from gradgym.sim.data import Data, Lanes
+
+ROOT = Path(sim.__file__).parent.parent
+LAYERS = ("sim", "envs", "agents")  # each may import those before it
+TORCH_FILE = "torch_bridge.py"
+
+
+def imports_of(path: Path) -> set[str]:
+    """Top-level packages and, for the project's own, `gradgym.<layer>`, imported anywhere in the file."""
+    package = ("gradgym", *path.relative_to(ROOT).parent.parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {tuple(name.name.split(".")) for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = (*base, *(node.module.split(".") if node.module else ()))
+            # `from .. import sim` names the layer among the imported names
+            found |= {module} if len(module) > 1 else {(*module, name.name) for name in node.names}
+    return {".".join(name[:2]) if name[0] == "gradgym" else name[0] for name in found}
+
+
+def files_of(layer: str) -> list[Path]:
+    return sorted((ROOT / layer).rglob("*.py"))
+
+
+def test_the_scan_sees_relative_imports():
+    assert "gradgym.sim" in imports_of(ROOT / "sim" / "batch.py")
+    assert any("gradgym.sim" in imports_of(path) for path in files_of("envs"))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_point_down(layer: str):
+    above = {f"gradgym.{name}" for name in LAYERS[LAYERS.index(layer) + 1 :]} | {"gradgym.train", "gradgym.evaluate"}
+    for path in files_of(layer):
+        assert not imports_of(path) & above, path.name
+
+
+def test_only_the_bridge_knows_torch_and_nothing_in_sim_knows_gymnasium():
+    for path in files_of("sim"):
+        forbidden = {"gymnasium", "stable_baselines3", "gymnasium_robotics"}
+        forbidden |= set() if path.name == TORCH_FILE else {"torch"}
+        assert not imports_of(path) & forbidden, path.name
+
+
+def test_simulating_loads_neither_torch_nor_gymnasium():
+    # The package's own __init__ registers environments, so the simulator is loaded below a bare package.
+    program = f"""
+import sys, types
+package = types.ModuleType("gradgym"); package.__path__ = [{str(ROOT)!r}]; sys.modules["gradgym"] = package
+from gradgym import sim
+model = sim.Model.from_xml_string("<mujoco><worldbody><body><joint/><geom size='1'/></body></worldbody></mujoco>")
+sim.step(model, model.initial_state(), [])
+print(*sorted({{name.partition(".")[0] for name in sys.modules}} & {{"torch", "gymnasium", "stable_baselines3"}}))
+print(*sorted(name for name in sys.modules if name.startswith(("gradgym.envs", "gradgym.agents"))))
+sim.torch_bridge
+print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:3] == ["", "", "True"]
+
+
+def declared(struct: type, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the array fields, symbols replaced by their values."""
+    shapes = {}
+    for name, field in struct._fields.items():
+        if field.dtype not in (int, float):
+            shapes[name] = tuple(sizes[s] if isinstance(s, str) else s for s in field.shape)
+    return shapes
+
+
+@pytest.mark.parametrize("source", [SMOOTH_MECHANISM, HAND_ASSETS / "manipulate_block.xml"])
+def test_declared_shapes_are_allocated_and_mujocos(source: str | Path):
+    model = load(source)
+    theirs = mujoco.MjData(model.mj_model)
+    mujoco.mj_forward(model.mj_model, theirs)
+    data, lanes = Data.for_model(model), Lanes.for_model(model, nlane=5)
+    compared = 0
+    for name, shape in declared(Data, model.sizes).items():
+        assert getattr(data, name).shape == shape
+        if name not in ("qM", "qLD") and isinstance(getattr(theirs, name, None), np.ndarray):  # theirs are packed
+            assert getattr(theirs, name).shape == shape, name
+            compared += 1
+    assert compared > 25
+    for name, shape in declared(Lanes, {**model.sizes, "nlane": 5}).items():
+        assert getattr(lanes, name).shape == shape
+    for name, shape in declared(sim.Model, model.sizes).items():
+        assert getattr(model, name).shape == shape
+        if isinstance(getattr(model.mj_model, name, None), np.ndarray) and name != "actuator_trnid":
+            assert getattr(model.mj_model, name).shape == shape, name
+
+
+def test_adjoint_fields_have_the_shape_of_what_they_belong_to():
+    model = load(SMOOTH_MECHANISM)
+    lanes = Lanes.for_model(model, nlane=1, with_params=True)
+    for name in sim.PARAMETERS:
+        assert getattr(lanes, name + "_adj").shape == getattr(model, name).shape
+
+
+def test_reported_shapes_are_the_declared_ones():
+    model = load(SMOOTH_MECHANISM)
+    shapes = declared(Data, model.sizes)
+    forward = sim.forward(model, model.initial_state(), np.zeros(model.nu))
+    for name, value in forward._asdict().items():
+        assert value.shape == shapes[name], name
