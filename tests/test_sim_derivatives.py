@@ -19,7 +19,7 @@ from derivatives import (
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from parity import GYMNASIUM_ASSETS, HAND_ASSETS, INTEGRATORS, load, mujoco_data, random_state, spoil_workspaces
-from random_models import SMOOTH_MECHANISM, random_tree
+from random_models import SMOOTH_MECHANISM, SPECIAL_MODELS, random_tree
 
 from gradgym import sim
 
@@ -81,6 +81,16 @@ def test_known_models_have_exact_derivatives(path: Path, integrator: str):
         state, ctrl = calm_state(model, seed)
         assert no_clamp_switches(model, state, ctrl, n_steps)
         assert_exact(model, state, ctrl, n_steps, seed)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("name", SPECIAL_MODELS)
+def test_special_models_have_exact_derivatives(name: str, integrator: str):
+    model = load(SPECIAL_MODELS[name], integrator)
+    for seed in range(3):
+        state, ctrl = random_state(model, seed)
+        assert no_clamp_switches(model, state, ctrl, 3)
+        assert_exact(model, state, ctrl, 3, seed)
 
 
 @repeatable

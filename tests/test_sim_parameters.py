@@ -6,7 +6,7 @@ from derivatives import Difference, Map, differentiate, is_smooth, tangent_betwe
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from parity import GYMNASIUM_ASSETS, HAND_ASSETS, INTEGRATORS, load, random_state, spoil_workspaces
-from random_models import SMOOTH_MECHANISM, random_tree
+from random_models import SMOOTH_MECHANISM, SPECIAL_MODELS, random_tree
 
 from gradgym import sim
 
@@ -74,6 +74,17 @@ def test_known_models(source: str, integrator: str):
         expected = differences(model, state, ctrl, n_steps, seed)
         assert all(is_smooth(found) for _, found in expected.values())
         assert_parameter_gradients(model, state, ctrl, seed, n_steps, expected)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("name", SPECIAL_MODELS)
+def test_special_models(name: str, integrator: str):
+    model = load(SPECIAL_MODELS[name], integrator)
+    for seed in range(2):
+        state, ctrl = random_state(model, seed)
+        expected = differences(model, state, ctrl, 3, seed)
+        assert all(is_smooth(found) for _, found in expected.values())
+        assert_parameter_gradients(model, state, ctrl, seed, 3, expected)
 
 
 @repeatable
