@@ -122,6 +122,17 @@ def test_error_of_differences_falls_with_the_square_of_their_step(integrator: st
         assert_error_falls_with_the_square(step_map(model, n_steps), (state, ctrl), direction, exact @ direction)
 
 
+@pytest.mark.parametrize("turn", [3.1, 4.0, 7.0])
+def test_fast_turns_have_exact_derivatives(turn: float):
+    text = """<mujoco><option timestep="0.01" integrator="RK4"/><worldbody>
+      <body><freejoint/><inertial pos="0.1 0 0" mass="1" diaginertia="0.1 0.12 0.15"/></body></worldbody></mujoco>"""
+    model = load(text)
+    spin = np.array([0.0, 0.0, 0.0, turn, 0.1 * turn, 0.05 * turn]) / 0.01
+    state = model.initial_state()._replace(qvel=spin)
+    assert no_clamp_switches(model, state, np.zeros(0), 1)
+    assert_exact(model, state, np.zeros(0), 1, seed=0)
+
+
 def test_the_check_itself_notices_a_wrong_derivative():
     model = load(SMOOTH_MECHANISM, "RK4")
     state, ctrl = random_state(model, 5)

@@ -145,3 +145,14 @@ def test_many_steps_stay_together(integrator: str):
     ours = sim.step(model, state, ctrl, 100)
     for name in sim.State._fields:
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9, atol=1e-9)
+
+
+SPINNING = """<mujoco><option timestep="0.01" integrator="RK4"/><worldbody>
+  <body><freejoint/><inertial pos="0 0 0" mass="1" diaginertia="0.1 0.12 0.15"/></body></worldbody></mujoco>"""
+
+
+@pytest.mark.parametrize("turn", [3.1, 3.2, 4.0, 6.2, 6.4, 7.0])
+def test_bodies_may_turn_more_than_half_way_in_a_runge_kutta_step(turn: float):
+    model = load(SPINNING)
+    spin = np.array([0.0, 0.0, 0.0, turn, 0.1 * turn, 0.05 * turn]) / 0.01
+    assert_same_step(model, model.initial_state()._replace(qvel=spin), np.zeros(0))
