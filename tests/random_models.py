@@ -1,5 +1,5 @@
-"""Random mechanisms as MJCF: every joint type, springs, dampers, armature, gravity compensation,
-all supported actuators. The tests compare the simulator with MuJoCo on these."""
+"""Mechanisms as MJCF: random ones of every joint type, springs, dampers, armature, gravity
+compensation and all supported actuators, and some made by hand for what they have in them."""
 
 import numpy as np
 
@@ -155,3 +155,47 @@ SMOOTH_MECHANISM = """
     <general joint="slide" dyntype="filterexact" dynprm="0.05" gaintype="affine" gainprm="1 0.2 0.1"/>
   </actuator>
 </mujoco>"""
+
+# Corners of the modelling language, by what is special about them.
+SPECIAL_MODELS = {
+    "every joint type, with springs": SMOOTH_MECHANISM,
+    "static bodies between moving ones": """<mujoco><worldbody>
+      <body pos="0 0 1" quat="1 1 0 0"><geom size="0.1"/>
+        <body pos="0.1 0 0"><joint axis="0 1 1" damping="0.1"/><geom size="0.1" pos="0 0.2 0"/>
+          <body pos="0 0.3 0" quat="1 0 2 0"><geom size="0.05" pos="0.1 0 0"/>
+            <body pos="0.1 0 0"><joint type="slide" axis="1 0 1"/><geom size="0.1"/></body>
+          </body></body></body></worldbody></mujoco>""",
+    "free body with welded parts, off its centre": """<mujoco><worldbody>
+      <body pos="0 0 1"><freejoint/><geom type="box" size="0.1 0.2 0.3" pos="0.2 0.1 0"/>
+        <body pos="0 0.3 0" quat="1 0 2 0"><geom size="0.2" pos="0.1 0 0"/></body></body>
+      <body pos="3 0 1" gravcomp="0.5"><joint type="free" damping="2" stiffness="3" armature="0.3"/>
+        <geom type="box" size="0.1 0.2 0.3"/></body></worldbody></mujoco>""",
+    "several joints on a body, each off the origin": """<mujoco><worldbody>
+      <body pos="0 0 1" quat="1 2 0 0"><joint type="slide" axis="1 1 0" pos="0.1 0 0" ref="0.2"/>
+        <joint axis="0 1 0" pos="0.3 0 0.1" ref="-0.4" stiffness="2" springref="0.5"/>
+        <joint axis="1 0 1" pos="0 0 0.2" armature="0.1"/>
+        <joint type="ball" pos="0 0.2 0" stiffness="1.5" damping="0.2"/>
+        <geom type="box" size="0.1 0.2 0.3" pos="0.1 0 0"/></body></worldbody></mujoco>""",
+    "actuators on the joint in the parent's frame": """<mujoco><worldbody><body><joint name="j" axis="1 0 1"/>
+      <geom size="0.1" pos="0.2 0 0"/></body></worldbody><actuator><position jointinparent="j" kp="3"/></actuator>
+      </mujoco>""",
+    "several actuators on a limited joint": """<mujoco><worldbody><body>
+      <joint name="j" actuatorfrclimited="true" actuatorfrcrange="-0.5 0.4"/><geom size="0.1" pos="0.2 0 0"/></body>
+      </worldbody><actuator><motor joint="j" gear="2"/><position joint="j" kp="3" kv="1"/></actuator></mujoco>""",
+    "everything clamped": """<mujoco><worldbody><body><joint name="j"/><geom size="0.1" pos="0.2 0 0"/></body>
+      </worldbody><actuator><motor joint="j" ctrllimited="true" ctrlrange="-0.01 0.02"/>
+      <motor joint="j" forcelimited="true" forcerange="-0.02 0.01"/>
+      <general joint="j" dyntype="integrator" actlimited="true" actrange="-0.05 0.05"/>
+      <general joint="j" dyntype="filter" dynprm="0.1" actlimited="true" actrange="-0.05 0.05"/>
+      <general joint="j" dyntype="filterexact" dynprm="0.1" actlimited="true" actrange="-0.05 0.05"/>
+      </actuator></mujoco>""",
+    "a body driven by mocap, and a tendon without force": """<mujoco><worldbody>
+      <body mocap="true" pos="1 2 3" quat="1 1 1 0"><geom size="0.1" contype="0"/><site name="s"/></body>
+      <body pos="0 0 1"><joint name="j"/><geom size="0.1" pos="0.2 0 0"/><site name="t" pos="0.1 0 0"/></body>
+      </worldbody><tendon><spatial><site site="s"/><site site="t"/></spatial></tendon></mujoco>""",
+    "servos of a ball joint, on a circle": """<mujoco><worldbody>
+      <body><joint name="j" type="ball" damping="0.1"/><geom type="box" size="0.1 0.2 0.3" pos="0.2 0 0"/></body>
+      </worldbody><actuator><position joint="j" gear="0.02 -0.03 0.1" kp="2" kv="0.3"/>
+      <position joint="j" gear="0.1 0.02 0.03" kp="3" timeconst="0.1"/></actuator></mujoco>""",
+    "nothing moves": "<mujoco><worldbody><body><geom size='1'/></body></worldbody></mujoco>",
+}

@@ -1,8 +1,12 @@
 """What a result must not depend on: threads, batch neighbours, earlier calls, forks, pickles."""
 
 import multiprocessing
+import os
 import pickle
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,3 +180,24 @@ def test_replace_changes_the_copy_only():
     assert heavier.timestep == 0.01 and model.timestep == 0.02
     np.testing.assert_array_equal(sim.step(model, state, ctrl).qvel, before.qvel)
     assert np.abs(sim.step(heavier, state, ctrl).qvel - before.qvel).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_results_do_not_depend_on_whether_kernels_were_just_compiled(tmp_path: Path):
+    program = """
+import hashlib, sys
+import numpy as np
+import test_sim_batches as tests
+model = tests.load(tests.SMOOTH_MECHANISM, sys.argv[1])
+found = tests.everything(model, *tests.batch(model, 3))
+print(hashlib.sha256(b"".join(np.ascontiguousarray(value).tobytes() for value in found.values())).hexdigest())
+"""
+    environment = {**os.environ, "GRADGYM_CACHE_DIR": str(tmp_path)}
+    hashes = []
+    for integrator in ("Euler", "RK4", "Euler", "RK4"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, integrator],
+            cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        hashes.append(done.stdout.split()[-1])
+    assert hashes[:2] == hashes[2:]

@@ -19,7 +19,7 @@ from derivatives import (
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from parity import GYMNASIUM_ASSETS, HAND_ASSETS, INTEGRATORS, load, mujoco_data, random_state, spoil_workspaces
-from random_models import SMOOTH_MECHANISM, random_tree
+from random_models import SMOOTH_MECHANISM, SPECIAL_MODELS, random_tree
 
 from gradgym import sim
 
@@ -83,6 +83,16 @@ def test_known_models_have_exact_derivatives(path: Path, integrator: str):
         assert_exact(model, state, ctrl, n_steps, seed)
 
 
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("name", SPECIAL_MODELS)
+def test_special_models_have_exact_derivatives(name: str, integrator: str):
+    model = load(SPECIAL_MODELS[name], integrator)
+    for seed in range(3):
+        state, ctrl = random_state(model, seed)
+        assert no_clamp_switches(model, state, ctrl, 3)
+        assert_exact(model, state, ctrl, 3, seed)
+
+
 @repeatable
 @given(**trees)
 def test_random_trees_have_exact_derivatives(seed: int, nbody: int, integrator: str, n_steps: int):
@@ -110,6 +120,17 @@ def test_error_of_differences_falls_with_the_square_of_their_step(integrator: st
     exact = jacobian(model, state, ctrl, n_steps)
     for direction in np.random.default_rng(1).normal(size=(4, exact.shape[1])):
         assert_error_falls_with_the_square(step_map(model, n_steps), (state, ctrl), direction, exact @ direction)
+
+
+@pytest.mark.parametrize("turn", [3.1, 4.0, 7.0])
+def test_fast_turns_have_exact_derivatives(turn: float):
+    text = """<mujoco><option timestep="0.01" integrator="RK4"/><worldbody>
+      <body><freejoint/><inertial pos="0.1 0 0" mass="1" diaginertia="0.1 0.12 0.15"/></body></worldbody></mujoco>"""
+    model = load(text)
+    spin = np.array([0.0, 0.0, 0.0, turn, 0.1 * turn, 0.05 * turn]) / 0.01
+    state = model.initial_state()._replace(qvel=spin)
+    assert no_clamp_switches(model, state, np.zeros(0), 1)
+    assert_exact(model, state, np.zeros(0), 1, seed=0)
 
 
 def test_the_check_itself_notices_a_wrong_derivative():

@@ -6,7 +6,7 @@ from derivatives import Difference, Map, differentiate, is_smooth, tangent_betwe
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from parity import GYMNASIUM_ASSETS, HAND_ASSETS, INTEGRATORS, load, random_state, spoil_workspaces
-from random_models import SMOOTH_MECHANISM, random_tree
+from random_models import SMOOTH_MECHANISM, SPECIAL_MODELS, random_tree
 
 from gradgym import sim
 
@@ -15,6 +15,7 @@ SOURCES = {
     "humanoid": GYMNASIUM_ASSETS / "humanoid.xml",
     "hand": HAND_ASSETS / "manipulate_block.xml",
 }
+CIRCLE = "servos of a ball joint, on a circle"
 repeatable = settings(deadline=None, derandomize=True, max_examples=25)
 thorough = settings(deadline=None, derandomize=True, max_examples=300)
 trees = {
@@ -74,6 +75,40 @@ def test_known_models(source: str, integrator: str):
         expected = differences(model, state, ctrl, n_steps, seed)
         assert all(is_smooth(found) for _, found in expected.values())
         assert_parameter_gradients(model, state, ctrl, seed, n_steps, expected)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("name", SPECIAL_MODELS)
+def test_special_models(name: str, integrator: str):
+    model = load(SPECIAL_MODELS[name], integrator)
+    for seed in range(2):
+        state, ctrl = random_state(model, seed)
+        expected = differences(model, state, ctrl, 3, seed)
+        if name == CIRCLE:
+            # An actuator whose gain and bias differ is no servo, and has no circle: only both together can change.
+            del expected["actuator_gainprm"], expected["actuator_biasprm"]
+        assert all(is_smooth(found) for _, found in expected.values())
+        assert_parameter_gradients(model, state, ctrl, seed, 3, expected)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_stiffness_of_servos_on_a_circle(integrator: str):
+    model = load(SPECIAL_MODELS[CIRCLE], integrator)
+    state, ctrl = random_state(model, 0)
+    rng = np.random.default_rng(0)
+    direction, cotangent = rng.normal(size=model.nu), rng.normal(size=2 * model.nv + model.na)
+
+    def end(kp: np.ndarray) -> sim.State:
+        gain, bias = model.actuator_gainprm.copy(), model.actuator_biasprm.copy()
+        gain[:, 0], bias[:, 1] = kp, -kp
+        return sim.step(model.replace(actuator_gainprm=gain, actuator_biasprm=bias), state, ctrl, 3)
+
+    by_kp = Map(end, lambda x, t: x + t, lambda a, b: tangent_between(model, a, b))
+    found = differentiate(by_kp, model.actuator_gainprm[:, 0].copy(), direction, h=1e-3)
+    params = sim.step_vjp(model, state, ctrl, cotangent, 3, params=True).params
+    assert params is not None
+    exact = direction @ (params["actuator_gainprm"][:, 0] - params["actuator_biasprm"][:, 1])
+    assert exact == pytest.approx(cotangent @ found.value, rel=1e-6)
 
 
 @repeatable

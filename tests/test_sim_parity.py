@@ -17,7 +17,7 @@ from parity import (
     mujoco_data,
     random_state,
 )
-from random_models import SMOOTH_MECHANISM, random_tree
+from random_models import SMOOTH_MECHANISM, SPECIAL_MODELS, random_tree
 
 from gradgym import sim
 
@@ -108,50 +108,10 @@ def test_disabled_groups_of_actuators_are_left_out():
     assert_same_step(model, state, ctrl)
 
 
-SPECIAL = {
-    "every joint type, with springs": SMOOTH_MECHANISM,
-    "static bodies between moving ones": """<mujoco><worldbody>
-      <body pos="0 0 1" quat="1 1 0 0"><geom size="0.1"/>
-        <body pos="0.1 0 0"><joint axis="0 1 1" damping="0.1"/><geom size="0.1" pos="0 0.2 0"/>
-          <body pos="0 0.3 0" quat="1 0 2 0"><geom size="0.05" pos="0.1 0 0"/>
-            <body pos="0.1 0 0"><joint type="slide" axis="1 0 1"/><geom size="0.1"/></body>
-          </body></body></body></worldbody></mujoco>""",
-    "free body with welded parts, off its centre": """<mujoco><worldbody>
-      <body pos="0 0 1"><freejoint/><geom type="box" size="0.1 0.2 0.3" pos="0.2 0.1 0"/>
-        <body pos="0 0.3 0" quat="1 0 2 0"><geom size="0.2" pos="0.1 0 0"/></body></body>
-      <body pos="3 0 1" gravcomp="0.5"><joint type="free" damping="2" stiffness="3" armature="0.3"/>
-        <geom type="box" size="0.1 0.2 0.3"/></body></worldbody></mujoco>""",
-    "several joints on a body, each off the origin": """<mujoco><worldbody>
-      <body pos="0 0 1" quat="1 2 0 0"><joint type="slide" axis="1 1 0" pos="0.1 0 0" ref="0.2"/>
-        <joint axis="0 1 0" pos="0.3 0 0.1" ref="-0.4" stiffness="2" springref="0.5"/>
-        <joint axis="1 0 1" pos="0 0 0.2" armature="0.1"/>
-        <joint type="ball" pos="0 0.2 0" stiffness="1.5" damping="0.2"/>
-        <geom type="box" size="0.1 0.2 0.3" pos="0.1 0 0"/></body></worldbody></mujoco>""",
-    "actuators on the joint in the parent's frame": """<mujoco><worldbody><body><joint name="j" axis="1 0 1"/>
-      <geom size="0.1" pos="0.2 0 0"/></body></worldbody><actuator><position jointinparent="j" kp="3"/></actuator>
-      </mujoco>""",
-    "several actuators on a limited joint": """<mujoco><worldbody><body>
-      <joint name="j" actuatorfrclimited="true" actuatorfrcrange="-0.5 0.4"/><geom size="0.1" pos="0.2 0 0"/></body>
-      </worldbody><actuator><motor joint="j" gear="2"/><position joint="j" kp="3" kv="1"/></actuator></mujoco>""",
-    "everything clamped": """<mujoco><worldbody><body><joint name="j"/><geom size="0.1" pos="0.2 0 0"/></body>
-      </worldbody><actuator><motor joint="j" ctrllimited="true" ctrlrange="-0.01 0.02"/>
-      <motor joint="j" forcelimited="true" forcerange="-0.02 0.01"/>
-      <general joint="j" dyntype="integrator" actlimited="true" actrange="-0.05 0.05"/>
-      <general joint="j" dyntype="filter" dynprm="0.1" actlimited="true" actrange="-0.05 0.05"/>
-      <general joint="j" dyntype="filterexact" dynprm="0.1" actlimited="true" actrange="-0.05 0.05"/>
-      </actuator></mujoco>""",
-    "a body driven by mocap, and a tendon without force": """<mujoco><worldbody>
-      <body mocap="true" pos="1 2 3" quat="1 1 1 0"><geom size="0.1" contype="0"/><site name="s"/></body>
-      <body pos="0 0 1"><joint name="j"/><geom size="0.1" pos="0.2 0 0"/><site name="t" pos="0.1 0 0"/></body>
-      </worldbody><tendon><spatial><site site="s"/><site site="t"/></spatial></tendon></mujoco>""",
-    "nothing moves": "<mujoco><worldbody><body><geom size='1'/></body></worldbody></mujoco>",
-}
-
-
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-@pytest.mark.parametrize("name", SPECIAL)
+@pytest.mark.parametrize("name", SPECIAL_MODELS)
 def test_special_models_agree(name: str, integrator: str):
-    model = load(SPECIAL[name], integrator)
+    model = load(SPECIAL_MODELS[name], integrator)
     for seed in range(4):
         state, ctrl = random_state(model, seed, speed=2.0)
         assert_same_stages(model, state, ctrl)
@@ -185,3 +145,14 @@ def test_many_steps_stay_together(integrator: str):
     ours = sim.step(model, state, ctrl, 100)
     for name in sim.State._fields:
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9, atol=1e-9)
+
+
+SPINNING = """<mujoco><option timestep="0.01" integrator="RK4"/><worldbody>
+  <body><freejoint/><inertial pos="0 0 0" mass="1" diaginertia="0.1 0.12 0.15"/></body></worldbody></mujoco>"""
+
+
+@pytest.mark.parametrize("turn", [3.1, 3.2, 4.0, 6.2, 6.4, 7.0])
+def test_bodies_may_turn_more_than_half_way_in_a_runge_kutta_step(turn: float):
+    model = load(SPINNING)
+    spin = np.array([0.0, 0.0, 0.0, turn, 0.1 * turn, 0.05 * turn]) / 0.01
+    assert_same_step(model, model.initial_state()._replace(qvel=spin), np.zeros(0))
