@@ -135,6 +135,11 @@ def _constraints(m: mujoco.MjModel) -> Iterator[str]:
     bit = mujoco.mjtDisableBit
     if disabled(m, bit.mjDSBL_CONSTRAINT):
         return
+    if int(m.opt.noslip_iterations) > 0:
+        yield "option noslip_iterations"
+    for flag in ("override", "diagexact", "ipc", "speculative"):
+        if int(m.opt.enableflags) & int(getattr(mujoco.mjtEnableBit, f"mjENBL_{flag.upper()}")):
+            yield f"option flag {flag}"
     if not disabled(m, bit.mjDSBL_LIMIT):
         for t in np.flatnonzero(m.tendon_limited):
             yield f"tendon {_name(m, mujoco.mjtObj.mjOBJ_TENDON, int(t))}: limits"
@@ -149,6 +154,10 @@ def _constraints(m: mujoco.MjModel) -> Iterator[str]:
 
 
 def _contacts(m: mujoco.MjModel) -> Iterator[str]:
+    if m.flg_surfacevel:
+        yield "geom surfacevel"
+    if m.flg_adhesion:
+        yield "geom adhesion"
     for pair in possible_contact_pairs(m):
         kinds = tuple(sorted(int(m.geom_type[g]) for g in pair))
         if kinds not in MAX_CONTACTS:

@@ -28,6 +28,7 @@ TWO = (
     '<body name="p"><joint name="j"/><geom name="g" size="1"/><site name="s"/></body>'
     '<body name="q" pos="5 0 0"><joint name="k"/><geom name="h" size="1"/><site name="t"/></body>'
 )
+BOXES = TWO.replace('size="1"', 'type="box" size="1 1 1"')
 TENDON = '<tendon><fixed name="cord" {}><joint joint="j" coef="1"/></fixed></tendon>'
 MUSCLE = "0.75 1.05 -1 200 0.5 1.6 1.5 1.3 1.2"
 
@@ -54,8 +55,6 @@ UNSUPPORTED = {
     "joint 'j': polynomial damping": with_joint('damping="1 0.5"'),
     "joint 'j': actuatorgravcomp": with_joint('actuatorgravcomp="true"'),
     "joint 'j': springyield": with_joint('stiffness="1" springyield="0.3"'),
-    "joint 'j': limits": with_joint('range="-1 1" limited="true"'),
-    "joint 'j': frictionloss": with_joint('frictionloss="0.1"'),
     "actuator 'a': transmission tendon": document(
         LIMB, TENDON.format("") + '<actuator><motor name="a" tendon="cord"/></actuator>'
     ),
@@ -84,7 +83,10 @@ UNSUPPORTED = {
     "tendon 'cord': armature": document(LIMB, TENDON.format('armature="2"')),
     "equality 'tie'": document(TWO, '<equality><joint name="tie" joint1="j" joint2="k"/></equality>'),
     "equality 'weld'": document(TWO, '<equality><weld name="weld" body1="p" body2="q"/></equality>'),
-    "contact: 1 pairs of geoms can collide, the first 'g' and 'h'": document(TWO),
+    "contact of geoms 'g' and 'h' (box and box)": document(BOXES),
+    "option noslip_iterations": document(LIMB, option='noslip_iterations="3"'),
+    "option flag override": document(LIMB, "<option><flag override='enable'/></option>"),
+    "option flag diagexact": document(LIMB, "<option><flag diagexact='enable'/></option>"),
     "flex 'cloth'": document(
         '<flexcomp name="cloth" type="grid" count="2 2 1" spacing="1 1 1" radius="0.01" dim="2" mass="1">'
         '<contact contype="0" conaffinity="0" selfcollide="none"/></flexcomp>'
@@ -107,12 +109,12 @@ def test_unsupported_element_is_named(element: str, tmp_path: Path, monkeypatch:
 
 
 def test_all_unsupported_elements_are_listed_at_once():
-    joint = '<joint name="j" frictionloss="1" range="-1 1" limited="true"/>'
+    joint = '<joint name="j" actuatorgravcomp="true" stiffness="1 0.5"/>'
     text = document(f"<body>{joint}<geom size='1'/></body>", option='density="1" integrator="implicit"')
     with pytest.raises(sim.UnsupportedModelError) as caught:
         sim.Model.from_xml_string(text)
     assert len(caught.value.elements) == 4
-    for word in ("density", "implicit", "'j': limits", "'j': frictionloss"):
+    for word in ("density", "implicit", "'j': polynomial stiffness", "'j': actuatorgravcomp"):
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -123,8 +125,8 @@ def test_actuators_of_several_controls_are_named():
 
 
 def test_elements_without_name_are_numbered():
-    text = "<mujoco><worldbody><body><joint frictionloss='1'/><geom size='1'/></body></worldbody></mujoco>"
-    with pytest.raises(sim.UnsupportedModelError, match="joint number 0: frictionloss"):
+    text = "<mujoco><worldbody><body><joint damping='1 0.5'/><geom size='1'/></body></worldbody></mujoco>"
+    with pytest.raises(sim.UnsupportedModelError, match="joint number 0: polynomial damping"):
         sim.Model.from_xml_string(text)
 
 
@@ -137,13 +139,14 @@ def test_disabled_constraints_are_no_obstacle(element: str):
 def test_contact_filters_are_mujocos():
     # neither parent and child, nor welded, nor excluded, nor masked geoms can collide
     chain = LIMB.replace("</body>", '<body><joint/><geom size="1"/><body><geom size="2"/></body></body></body>')
+    chain = chain.replace('size="', 'type="box" size="1 1 ')
     sim.Model.from_xml_string(document(chain))
     excluded = '<contact><exclude body1="p" body2="q"/></contact>'
-    sim.Model.from_xml_string(document(TWO, excluded))
-    sim.Model.from_xml_string(document(TWO.replace('name="h"', 'name="h" contype="2" conaffinity="4"')))
+    sim.Model.from_xml_string(document(BOXES, excluded))
+    sim.Model.from_xml_string(document(BOXES.replace('name="h"', 'name="h" contype="2" conaffinity="4"')))
     pair = '<contact><exclude body1="p" body2="q"/><pair geom1="g" geom2="h"/></contact>'
-    with pytest.raises(sim.UnsupportedModelError, match="contact: 1 pairs"):
-        sim.Model.from_xml_string(document(TWO, pair))
+    with pytest.raises(sim.UnsupportedModelError, match="contact of geoms 'g' and 'h'"):
+        sim.Model.from_xml_string(document(BOXES, pair))
 
 
 # --- files ----------------------------------------------------------------------------------------
