@@ -16,7 +16,11 @@ _BOUND_PENALTY = 0.01
 
 
 class Normaliser(nn.Module):
-    """Affine map to zero mean and unit deviation; constant columns are only centred."""
+    """Affine map to zero mean and unit deviation.
+
+    Constant columns are only centred, and `inverse` gives them their constant whatever the network
+    says: noise in, say, the time that passes would be learned away slowly, and mislead a critic.
+    """
 
     mean: Tensor
     std: Tensor
@@ -30,10 +34,10 @@ class Normaliser(nn.Module):
         """Takes the statistics of x (B, size)."""
         self.mean.copy_(x.mean(0))
         std = x.std(0, correction=0)
-        self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+        self.std.copy_(torch.where(std > 1e-6, std, torch.zeros_like(std)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
+        return (x - self.mean) / torch.where(self.std > 0.0, self.std, torch.ones_like(self.std))
 
     def inverse(self, x: Tensor) -> Tensor:
         return x * self.std + self.mean

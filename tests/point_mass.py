@@ -41,7 +41,7 @@ class PointMass(gymnasium.Env[Any, Any]):
                     "dstate_dstate": np.ones((1, 1)),
                     "dstate_daction": half * np.ones((1, 1)),
                 }
-        return self._obs(), -(self.x**2), False, self.time >= EPISODE_STEPS, info
+        return self._obs(), -(self.x**2), False, False, info
 
 
 def best_return(x: float) -> float:
@@ -53,4 +53,4 @@ def best_return(x: float) -> float:
     return total
 
 
-gymnasium.register("PointMass-v0", entry_point=PointMass)
+gymnasium.register("PointMass-v0", entry_point=PointMass, max_episode_steps=EPISODE_STEPS)

@@ -25,6 +25,7 @@ def test_normaliser_inverts_and_leaves_constants():
     assert torch.allclose(z.mean(0), torch.zeros(3), atol=1e-4)
     assert torch.allclose(z.std(0, correction=0)[:2], torch.ones(2), atol=1e-4) and torch.all(z[:, 2].abs() < 1e-4)
     assert torch.allclose(normaliser.inverse(z), x, atol=1e-5)
+    assert torch.allclose(normaliser.inverse(z + 1.0)[:, 2], torch.full((100,), 2.0), atol=1e-5)
 
 
 def noisy_data(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
