@@ -40,32 +40,39 @@ def actuator_input(m: Model, d: Data, i: int) -> float:
 
 
 @kernel
-def setpoint_turns(m: Model, i: int, value: float, length: float) -> float:
-    """Whole turns by which a servo on a ball joint takes its setpoint nearer to the length.
+def turn_length(m: Model, i: int) -> float:
+    """Length of a whole turn for an actuator that lives on a circle, 0 for the others.
 
-    MuJoCo reads the setpoint of a servo (fixed gain, bias with the opposite slope) on a purely
-    rotational transmission on the circle.
+    MuJoCo reads setpoint and activation of a servo (fixed gain, bias with the opposite slope) on a
+    purely rotational transmission, here a ball joint, on the circle.
     """
     if m.jnt_type[m.actuator_trnid[i, 0]] != BALL or m.actuator_gaintype[i] == AFFINE:
         return 0.0
     if m.actuator_biastype[i] != AFFINE or m.actuator_biasprm[i, 1] != -m.actuator_gainprm[i, 0]:
         return 0.0
-    turn = turn_length(m, i)
-    return float(round((value - length) / turn)) if turn > 0.0 else 0.0
+    g = m.actuator_gear
+    return 2.0 * math.pi * math.sqrt(g[i, 0] * g[i, 0] + g[i, 1] * g[i, 1] + g[i, 2] * g[i, 2])
 
 
 @kernel
-def turn_length(m: Model, i: int) -> float:
-    """Length of a whole turn of a ball joint about the actuator's axis."""
-    g = m.actuator_gear
-    return 2.0 * math.pi * math.sqrt(g[i, 0] * g[i, 0] + g[i, 1] * g[i, 1] + g[i, 2] * g[i, 2])
+def whole_turns(m: Model, i: int, distance: float) -> float:
+    """How many whole turns of actuator `i` are nearest to `distance`; 0 off the circle."""
+    turn = turn_length(m, i)
+    return float(round(distance / turn)) if turn > 0.0 else 0.0
+
+
+@kernel
+def turn_length_slope(m: Model, i: int, r: int) -> float:
+    """Derivative of `turn_length` by gear `r`."""
+    turn = turn_length(m, i)
+    return 4.0 * math.pi * math.pi * m.actuator_gear[i, r] / turn if turn > 0.0 and r < 3 else 0.0
 
 
 @kernel
 def setpoint(m: Model, d: Data, i: int) -> float:
     """Input of actuator `i` as its gain sees it."""
     value = actuator_input(m, d, i)
-    turns = setpoint_turns(m, i, value, d.actuator_length[i])
+    turns = whole_turns(m, i, value - d.actuator_length[i])
     return value - turns * turn_length(m, i) if turns != 0.0 else value
 
 
@@ -162,7 +169,11 @@ def _activation_rate(m: Model, d: Data, i: int) -> None:
     elif m.actuator_dyntype[i] == DYN_INTEGRATOR:
         d.act_dot[a] = clamped_ctrl(m, d, i)
     else:
-        d.act_dot[a] = (clamped_ctrl(m, d, i) - d.act[a]) / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
+        error = clamped_ctrl(m, d, i) - d.act[a]
+        turns = whole_turns(m, i, error)
+        if turns != 0.0:
+            error -= turns * turn_length(m, i)
+        d.act_dot[a] = error / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
 
 
 @kernel

@@ -40,7 +40,6 @@ def forward_constrained(m: Model, d: Data) -> None:
     make_constraints(m, d)
     for v in range(m.nv):
         d.qacc_smooth[v] = d.qacc[v]
-        d.qfrc_constraint[v] = 0.0
     if d.nefc[0] > 0:
         solve_newton(m, d)
     for v in range(m.nv):

@@ -85,7 +85,7 @@ class Data(Struct):
     search: Floats = floats("nv")
     Ma: Floats = floats("nv")
     Mv: Floats = floats("nv")
-    solver_niter: Ints = ints(1)
+    niter: Ints = ints(1)
 
     abi: Floats = floats("nbody", 6, 6)  # articulated-body inertia
     abi_u: Floats = floats("nv", 6)  # abi times motion axis

@@ -30,6 +30,7 @@ def forward_smooth(m: Model, d: Data) -> None:
     for v in range(m.nv):
         d.qfrc_smooth[v] = d.qfrc_passive[v] + d.qfrc_actuator[v] - d.qfrc_bias[v]
         d.qacc[v] = d.qfrc_smooth[v]
+        d.qfrc_constraint[v] = 0.0
 
 
 @kernel

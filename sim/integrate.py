@@ -6,7 +6,7 @@ for quaternions, s in the body frame.
 
 from ._jit import kernel
 from ._record import Floats
-from .actuation import activation_step
+from .actuation import activation_step, turn_length, turn_length_slope, whole_turns
 from .data import Data, Lanes
 from .kinematics import BALL, FREE
 from .model import Model
@@ -76,7 +76,8 @@ def advance_activations(m: Model, d: Data) -> None:
             value = d.act[a] + activation_step(m, i) * d.act_dot[a]
             if m.actuator_actlimited[i]:
                 value = min(max(value, m.actuator_actrange[i, 0]), m.actuator_actrange[i, 1])
-            d.act[a] = value
+            turns = whole_turns(m, i, value - d.actuator_length[i])
+            d.act[a] = value - turns * turn_length(m, i) if turns != 0.0 else value
 
 
 @kernel
@@ -88,6 +89,19 @@ def advance_activations_adj(m: Model, d: Data, w: Lanes, act: Floats, act_dot: F
             step = activation_step(m, i)
             value = act[a] + step * act_dot[a]
             free = not m.actuator_actlimited[i] or (m.actuator_actrange[i, 0] <= value <= m.actuator_actrange[i, 1])
+            if w.with_params:
+                _circle_adj(m, d, w, i, value)
             for k in range(w.nlane):
                 w.act_adj[a, k] = w.act_adj[a, k] if free else 0.0
                 w.actdot_adj[a, k] = step * w.act_adj[a, k]
+
+
+@kernel
+def _circle_adj(m: Model, d: Data, w: Lanes, i: int, value: float) -> None:
+    """The gear sets the length of the whole turns that the next activation leaves out."""
+    if m.actuator_actlimited[i]:
+        value = min(max(value, m.actuator_actrange[i, 0]), m.actuator_actrange[i, 1])
+    turns = whole_turns(m, i, value - d.actuator_length[i])
+    if turns != 0.0:
+        for r in range(3):
+            w.actuator_gear_adj[i, r] -= w.act_adj[m.actuator_actadr[i], 0] * turns * turn_length_slope(m, i, r)

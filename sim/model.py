@@ -192,7 +192,7 @@ class Model(Struct):
         """Values of the symbols in declared shapes."""
         return {
             name: getattr(self, name)
-            for name in ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "nconmax", "nefcmax")
+            for name in ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "npair", "nconmax", "nefcmax")
         }
 
     def __reduce__(self) -> tuple[Any, ...]:

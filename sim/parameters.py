@@ -10,13 +10,16 @@ A body position moves its subtree like a slide joint in front of the body would 
 
 from ._jit import kernel
 from .actuation import (
+    DYN_INTEGRATOR,
+    MIN_TIME_CONSTANT,
     actuator_input,
+    clamped_ctrl,
     force_is_clamped,
     force_slopes,
     moment_size,
     setpoint,
-    setpoint_turns,
-    turn_length,
+    turn_length_slope,
+    whole_turns,
 )
 from .data import Data, Lanes
 from .kinematics import BALL, FREE
@@ -145,18 +148,18 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
         angles = (d.qpos[a], 0.0, 0.0)
     elif size == 3:
         angles = quat_log(quat_normalize((d.qpos[a], d.qpos[a + 1], d.qpos[a + 2], d.qpos[a + 3])))
-    turns = setpoint_turns(m, i, actuator_input(m, d, i), length)
-    gear_square = 0.0
-    for r in range(size):
-        gear_square += m.actuator_gear[i, r] * m.actuator_gear[i, r]
+    turns = whole_turns(m, i, actuator_input(m, d, i) - length)
+    rate_turns, act = 0.0, m.actuator_actadr[i]
+    if act >= 0 and m.actuator_dyntype[i] != DYN_INTEGRATOR:
+        rate_turns = whole_turns(m, i, clamped_ctrl(m, d, i) - d.act[act])
+        rate_turns *= w.actdot_adj[act, 0] / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
     for r in range(size):
         rate = d.qvel[v + r] + implicit_time * d.qacc[v + r]
         angle = angles[r] if r < 3 else 0.0
         w.actuator_gear_adj[i, r] += w.qfrc_adj[v + r, 0] * force
         w.actuator_gear_adj[i, r] += force_adj * (by_length * angle + by_velocity * rate)
-        if turns != 0.0:  # the turn's length is proportional to the gear's
-            by_turn = -turns * turn_length(m, i) * m.actuator_gear[i, r] / gear_square
-            w.actuator_gear_adj[i, r] += force_adj * m.actuator_gainprm[i, 0] * by_turn
+        by_turn = force_adj * m.actuator_gainprm[i, 0] * turns + rate_turns
+        w.actuator_gear_adj[i, r] -= by_turn * turn_length_slope(m, i, r)
 
 
 @kernel

@@ -243,3 +243,24 @@ def right_jacobian_inv_adj(phi: Vec3, v: Vec3, g: Vec3) -> Vec3:
         0.5 * turn[1] + c * (g[1] * pv + v[1] * gp) + radial * phi[1],
         0.5 * turn[2] + c * (g[2] * pv + v[2] * gp) + radial * phi[2],
     )
+
+
+@kernel
+def shortest_rotation(phi: Vec3) -> tuple[Vec3, float]:
+    """The rotation vector of at most half a turn with the same rotation, and its share of `phi`'s length."""
+    angle = math.sqrt(dot3(phi, phi))
+    turns = float(round(angle / (2.0 * math.pi)))
+    if turns == 0.0:
+        return phi, 1.0
+    share = 1.0 - 2.0 * math.pi * turns / angle
+    return scale3(share, phi), share
+
+
+@kernel
+def shortest_rotation_adj(phi: Vec3, g: Vec3) -> Vec3:
+    """Cotangent `g` of the shortest vector to that of `phi`: along `phi` lengths change one to one."""
+    share = shortest_rotation(phi)[1]
+    if share == 1.0:
+        return g
+    along = (1.0 - share) * dot3(phi, g) / dot3(phi, phi)
+    return share * g[0] + along * phi[0], share * g[1] + along * phi[1], share * g[2] + along * phi[2]

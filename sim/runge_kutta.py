@@ -17,7 +17,13 @@ from .integrate import (
 )
 from .kinematics import BALL, FREE
 from .model import Model
-from .rotation import right_jacobian_inv, right_jacobian_inv_adj, right_jacobian_inv_t
+from .rotation import (
+    right_jacobian_inv,
+    right_jacobian_inv_adj,
+    right_jacobian_inv_t,
+    shortest_rotation,
+    shortest_rotation_adj,
+)
 
 STAGE = (0.0, 0.5, 0.5, 1.0)  # stage s starts from stage s - 1 with this share of the step
 WEIGHT = (1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0)
@@ -32,7 +38,7 @@ def _pull_back(m: Model, rate: Floats, shift: Floats, qvel: Floats) -> None:
         kind = m.jnt_type[j]
         if kind == FREE or kind == BALL:
             v = m.jnt_dofadr[j] + (3 if kind == FREE else 0)
-            phi = (shift[v], shift[v + 1], shift[v + 2])
+            phi = shortest_rotation((shift[v], shift[v + 1], shift[v + 2]))[0]
             rate[v], rate[v + 1], rate[v + 2] = right_jacobian_inv(phi, (qvel[v], qvel[v + 1], qvel[v + 2]))
 
 
@@ -50,10 +56,12 @@ def _pull_back_adj(
                 qvel_adj[i, k] += rate_adj[i, k]
         if kind == FREE or kind == BALL:
             v += plain
-            phi, vel = (shift[v], shift[v + 1], shift[v + 2]), (qvel[v], qvel[v + 1], qvel[v + 2])
+            raw, vel = (shift[v], shift[v + 1], shift[v + 2]), (qvel[v], qvel[v + 1], qvel[v + 2])
+            phi = shortest_rotation(raw)[0]
             for k in range(n):
                 g = (rate_adj[v, k], rate_adj[v + 1, k], rate_adj[v + 2, k])
-                by_vel, by_phi = right_jacobian_inv_t(phi, g), right_jacobian_inv_adj(phi, vel, g)
+                by_vel = right_jacobian_inv_t(phi, g)
+                by_phi = shortest_rotation_adj(raw, right_jacobian_inv_adj(phi, vel, g))
                 for i in range(3):
                     qvel_adj[v + i, k] += by_vel[i]
                     shift_adj[v + i, k] += by_phi[i]

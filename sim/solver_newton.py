@@ -22,7 +22,7 @@ def solve_newton(m: Model, d: Data) -> None:
     """
     _start(m, d)
     scale = 1.0 / (m.meaninertia * max(1, m.nv))
-    d.solver_niter[0] = 0
+    d.niter[0] = 0
     for iteration in range(m.iterations + 1):
         _forces(m, d)
         _gradient(m, d)
@@ -43,7 +43,7 @@ def solve_newton(m: Model, d: Data) -> None:
             d.Ma[v] += alpha * d.Mv[v]
         for r in range(d.nefc[0]):
             d.efc_jar[r] += alpha * d.efc_jv[r]
-        d.solver_niter[0] += 1
+        d.niter[0] += 1
 
 
 @kernel

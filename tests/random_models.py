@@ -196,6 +196,6 @@ SPECIAL_MODELS = {
     "servos of a ball joint, on a circle": """<mujoco><worldbody>
       <body><joint name="j" type="ball" damping="0.1"/><geom type="box" size="0.1 0.2 0.3" pos="0.2 0 0"/></body>
       </worldbody><actuator><position joint="j" gear="0.02 -0.03 0.1" kp="2" kv="0.3"/>
-      <position joint="j" gear="0.1 0.02 0.03" kp="3"/></actuator></mujoco>""",
+      <position joint="j" gear="0.1 0.02 0.03" kp="3" timeconst="0.1"/></actuator></mujoco>""",
     "nothing moves": "<mujoco><worldbody><body><geom size='1'/></body></worldbody></mujoco>",
 }

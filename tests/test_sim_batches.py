@@ -43,7 +43,14 @@ def everything(model: sim.Model, state: sim.State, ctrl: np.ndarray) -> dict[str
     path = sim.rollout(model, state, ctrls)
     gradient = sim.rollout_vjp(model, path, cotangents, params=True)
     assert gradient.params is not None
-    found = {**forward._asdict(), **after._asdict(), **jacobian._asdict(), **gradient.params}
+    found = {
+        **forward._asdict(),
+        **forward.contact._asdict(),
+        **after._asdict(),
+        **jacobian._asdict(),
+        **gradient.params,
+    }
+    del found["contact"]
     found.update(path_qpos=path.qpos, path_act=path.act, state0=gradient.state0, ctrls=gradient.ctrls)
     return found
 

@@ -123,16 +123,11 @@ SERVOS = {
     "filtered": '<position kp="2" timeconst="0.1" {}/>',
     "integrated": '<intvelocity kp="2" {}/>',
 }
-ACTIVATIONS_GO_ROUND = pytest.mark.xfail(
-    strict=True, reason="activations of such servos are not yet brought back to the circle"
-)
 
 
 @pytest.mark.parametrize("target", [0.4, 3.0, 3.6, 7.0, -9.0])
 @pytest.mark.parametrize("servo", SERVOS)
-def test_servos_of_ball_joints_take_the_shorter_way_round(servo: str, target: float, request: pytest.FixtureRequest):
-    if servo != "position" and abs(target) > 3.5:
-        request.applymarker(ACTIVATIONS_GO_ROUND)
+def test_servos_of_ball_joints_take_the_shorter_way_round(servo: str, target: float):
     # The length of such a transmission is defined on a circle, and so is the setpoint (MuJoCo 4).
     actuator = SERVOS[servo].format('joint="j" gear="0.3 -0.2 0.8"')
     text = f"""<mujoco><worldbody><body><joint name="j" type="ball"/><geom size="0.1" pos="0.2 0 0"/></body></worldbody>
@@ -161,12 +156,7 @@ SPINNING = """<mujoco><option timestep="0.01" integrator="RK4"/><worldbody>
   <body><freejoint/><inertial pos="0 0 0" mass="1" diaginertia="0.1 0.12 0.15"/></body></worldbody></mujoco>"""
 
 
-SHORTEST_SHIFT = pytest.mark.xfail(strict=True, reason="stages do not yet take the shortest rotation vector")
-
-
-@pytest.mark.parametrize(
-    "turn", [3.1, *(pytest.param(turn, marks=SHORTEST_SHIFT) for turn in (3.2, 4.0, 6.2, 6.4, 7.0))]
-)
+@pytest.mark.parametrize("turn", [3.1, 3.2, 4.0, 6.2, 6.4, 7.0])
 def test_bodies_may_turn_more_than_half_way_in_a_runge_kutta_step(turn: float):
     model = load(SPINNING)
     spin = np.array([0.0, 0.0, 0.0, turn, 0.1 * turn, 0.05 * turn]) / 0.01
