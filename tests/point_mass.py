@@ -53,4 +53,4 @@ def best_return(x: float) -> float:
     return total
 
 
-gymnasium.register("PointMass-v0", entry_point=PointMass, max_episode_steps=EPISODE_STEPS)
+gymnasium.register("PointMass-v0", entry_point="point_mass:PointMass", max_episode_steps=EPISODE_STEPS)

@@ -93,7 +93,9 @@ def test_saved_models_predict_the_same_and_learn_on(tmp_path: Path):
     loaded = MBPO.load(tmp_path / "model.zip", device="cpu")
     obs = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
     assert np.array_equal(algorithm.predict(obs, deterministic=True)[0], loaded.predict(obs, deterministic=True)[0])
-    loaded.set_env(algorithm.get_env())
+    env = algorithm.get_env()
+    assert env is not None
+    loaded.set_env(env)
     loaded.learn(320, reset_num_timesteps=False)
     assert loaded.num_timesteps == 640
 

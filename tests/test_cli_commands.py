@@ -110,7 +110,7 @@ def test_evaluate_needs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.slow
-def test_enhancement_swings_two_links_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_enhancement_swings_three_links_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     command = [*TRAIN[:2], "--env-kwargs", "n_links:3", "--seed", "0", "--enhancement", "policy"]
     assert train.main([*command, "--total-timesteps", "15000", "--run-dir", str(tmp_path / "run")]) == 0
     assert max(e["mean"] for e in read_evaluations(tmp_path / "run")) > 4.28
