@@ -49,6 +49,8 @@ class MBPO(SAC):
             stored "episode". An episode's gradients belong to the policy that acted in it, so only the
             latest `replay_episodes` are used, and a critic is trained only if episodes are cut by time.
         replay_episodes: see above.
+        log_std_final: lets the log standard deviation of the actions go linearly from the policy's
+            `log_std_init` to this over the training, whatever was learned of it.
         model: whether to learn a model and to train on its rollouts as well.
         model_train_freq: environment steps between fits of the model.
         model_kwargs: arguments of `ProbabilisticEnsemble`.
@@ -73,6 +75,7 @@ class MBPO(SAC):
         enhancement: Enhancement | None = None,
         gradient_horizon: Horizon = "step",
         replay_episodes: int = 2,
+        log_std_final: float | None = None,
         model: bool = True,
         model_train_freq: int = 250,
         model_kwargs: dict[str, Any] | None = None,
@@ -91,6 +94,7 @@ class MBPO(SAC):
         self.enhancement: Enhancement | None = enhancement
         self.gradient_horizon: Horizon = gradient_horizon
         self.replay_episodes = replay_episodes
+        self.log_std_final = log_std_final
         self.model = model
         self.model_train_freq = model_train_freq
         self.model_kwargs = model_kwargs or {}
@@ -150,6 +154,8 @@ class MBPO(SAC):
         self.policy.set_training_mode(True)
         optimizers = [self.actor.optimizer, self.critic.optimizer]
         self._update_learning_rate(optimizers + ([self.ent_coef_optimizer] if self.ent_coef_optimizer else []))
+        if self.log_std_final is not None:
+            self._narrow_actions(self.log_std_final)
         if self.model and self.num_timesteps - self._last_fit >= self.model_train_freq:
             self._fit_model()
         start = perf_counter()
@@ -159,6 +165,12 @@ class MBPO(SAC):
             losses = self._train_on_transitions(gradient_steps, batch_size)
         self._n_updates += gradient_steps
         self._record(losses, (perf_counter() - start) / gradient_steps)
+
+    def _narrow_actions(self, log_std_final: float) -> None:
+        left = self._current_progress_remaining
+        assert isinstance(self.actor.log_std, torch.nn.Linear)
+        with torch.no_grad():
+            self.actor.log_std.bias.fill_(left * self.actor.log_std_init + (1.0 - left) * log_std_final)
 
     def _record(self, losses: dict[str, Tensor], seconds_per_update: float) -> None:
         for name, value in losses.items():

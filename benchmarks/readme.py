@@ -1,0 +1,48 @@
+"""Put the stored results into README.md: tables between markers, plots into docs/.
+
+    python benchmarks/readme.py            # writes
+    python benchmarks/readme.py --check    # says whether README.md holds what the results say
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+try:
+    from . import pendulum_table4
+except ImportError:  # run as a script
+    import pendulum_table4
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+PLOT = ROOT / "docs" / "pendulum_table4.png"
+
+
+def updated(text: str) -> str:
+    """README's text with every generated part made again."""
+    stored = json.loads(pendulum_table4.RESULTS.read_text())
+    parts = {"table 4": pendulum_table4.table(stored["rows"])}
+    for name, content in parts.items():
+        pattern = rf"(<!-- {name}: generated -->\n).*?(\n<!-- end -->)"
+        text, count = re.subn(pattern, lambda found, body=content: found[1] + body + found[2], text, flags=re.S)
+        if count != 1:
+            raise ValueError(f"README.md: {count} places for {name!r}, expected one pair of markers")
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if something would change")
+    arguments = parser.parse_args(argv)
+    text = README.read_text()
+    if arguments.check:
+        return int(updated(text) != text)
+    README.write_text(updated(text))
+    pendulum_table4.plot(json.loads(pendulum_table4.RESULTS.read_text())["rows"], PLOT)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
