@@ -1,7 +1,7 @@
 """Put the stored results into README.md: tables between markers, plots into docs/.
 
-    python benchmarks/readme.py            # writes
-    python benchmarks/readme.py --check    # says whether README.md holds what the results say
+python benchmarks/readme.py            # writes
+python benchmarks/readme.py --check    # says whether README.md holds what the results say
 """
 
 import argparse
