@@ -25,8 +25,8 @@ def updated(text: str) -> str:
     stored = json.loads(pendulum_table4.RESULTS.read_text())
     parts = {"table 4": pendulum_table4.table(stored["rows"])}
     for name, content in parts.items():
-        pattern = rf"(<!-- {name}: generated -->\n).*?(\n<!-- end -->)"
-        text, count = re.subn(pattern, lambda found, body=content: found[1] + body + found[2], text, flags=re.S)
+        pattern = rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)"
+        text, count = re.subn(pattern, lambda found, body=content: found[1] + body + "\n" + found[2], text, flags=re.S)
         if count != 1:
             raise ValueError(f"README.md: {count} places for {name!r}, expected one pair of markers")
     return text
