@@ -4,7 +4,8 @@
     python benchmarks/pendulum_table4.py --table      # prints the stored results as markdown
     python benchmarks/pendulum_table4.py --plot FILE  # draws the learning curves
 
-A finished run is stored at once; a benchmark that was killed goes on with the others. All methods of
+A finished run is stored at once; a benchmark that was killed goes on with the others, and so does
+one that finds stored results (delete the file to make all of them again). All methods of
 a row have the same networks, batch size, environment steps and evaluations.
 """
 
@@ -136,7 +137,7 @@ def benchmark(arguments: argparse.Namespace) -> None:
     work_dir: Path = arguments.work_dir
     work_dir.mkdir(parents=True, exist_ok=True)
     store = work_dir / "rows.jsonl"
-    rows = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
+    rows = _known_rows(arguments.results, store)
     done = {(row["n"], row["method"], row["seed"]) for row in rows}
     jobs = [job for job in planned(arguments.quick, arguments.methods) if job not in done]
     os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers
@@ -147,6 +148,13 @@ def benchmark(arguments: argparse.Namespace) -> None:
             with store.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
             write(arguments.results, rows)
+
+
+def _known_rows(results: Path, store: Path) -> list[dict[str, Any]]:
+    """Rows of the stored results, and those finished since they were written."""
+    rows = json.loads(results.read_text())["rows"] if results.exists() else []
+    rows += [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
+    return list({(row["n"], row["method"], row["seed"]): row for row in rows}.values())
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

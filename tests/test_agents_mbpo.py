@@ -127,18 +127,18 @@ def test_first_actions_have_the_deviation_asked_for():
 def test_the_deviation_of_actions_goes_to_its_last_value():
     algorithm = make("policy, episode", log_std_final=-3.0)
     assert isinstance(algorithm.actor.log_std, torch.nn.Linear)
-    seen = []
+    bias, seen = algorithm.actor.log_std.bias.detach(), []
 
     class Watch(BaseCallback):
         def _on_step(self) -> bool:
-            seen.append(float(algorithm.actor.log_std.bias[0]))
+            seen.append(float(bias[0]))
             return True
 
     algorithm.learn(320, callback=Watch())
     assert seen[0] == -1.0
     # set at the start of each of the 20 updates, the last of which comes at the end of the time
     np.testing.assert_allclose(seen[176], -1.0 - 2.0 * 176 / 320, atol=1e-6)
-    np.testing.assert_allclose(algorithm.actor.log_std.bias.detach(), -3.0, atol=1e-6)
+    np.testing.assert_allclose(bias, -3.0, atol=1e-6)
 
 
 def test_a_time_limit_that_is_no_end_is_bootstrapped():

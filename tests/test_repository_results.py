@@ -9,8 +9,8 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-import pendulum_table4  # noqa: E402
-import readme  # noqa: E402
+import pendulum_table4  # noqa: E402  # pyright: ignore[reportMissingImports]
+import readme  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 
 def test_readme_holds_what_the_results_say():
