@@ -34,11 +34,6 @@ def add6(a: Vec6, b: Vec6) -> Vec6:
 
 
 @kernel
-def sub6(a: Vec6, b: Vec6) -> Vec6:
-    return a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3], a[4] - b[4], a[5] - b[5]
-
-
-@kernel
 def axpy6(s: float, x: Vec6, y: Vec6) -> Vec6:
     """s x + y."""
     return (

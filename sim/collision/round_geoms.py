@@ -2,9 +2,8 @@
 
 Conventions of mjc_PlaneSphere ... mjc_CapsuleCapsule: the normal points from the first geom to the
 second, the position lies midway between the surfaces. Every contact here is that of two balls, or
-of a plane and a ball, whose centres are points c1, c2 of the geoms; the adjoint says how the
-contact follows those points, and `segment.py`-style parameters (x1, x2 along the axes) are held:
-at the closest points their change does not move the distance, only the contact along the surface.
+of a plane and a ball, whose centres are points of the geoms' cores; `round_geoms_adj.py` follows
+those points, along the capsules' axes too.
 """
 
 from .._jit import kernel
