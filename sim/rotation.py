@@ -193,15 +193,8 @@ def _inverse_coefficient(phi: Vec3) -> float:
 
 
 @kernel
-def right_jacobian(phi: Vec3, v: Vec3) -> Vec3:
-    """Jr(phi) v, where exp(phi + d) = exp(phi) exp(Jr d)."""
-    b, c = _jacobian_coefficients(phi)
-    return _bracket_series(phi, -b, c, v)
-
-
-@kernel
 def right_jacobian_t(phi: Vec3, v: Vec3) -> Vec3:
-    """Jr(phi)^T v = Jl(phi) v."""
+    """Jr(phi)^T v, where exp(phi + d) = exp(phi) exp(Jr(phi) d)."""
     b, c = _jacobian_coefficients(phi)
     return _bracket_series(phi, b, c, v)
 

