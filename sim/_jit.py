@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast
@@ -121,6 +121,32 @@ def instance(function: F, name: str, **bindings: Any) -> F:
     copied = FunctionType(source.__code__, {**source.__globals__, **bindings}, name)
     copied.__module__, copied.__qualname__ = source.__module__, name
     return kernel(cast(F, copied))
+
+
+def specialise(function: F, replacements: Mapping[Any, Any], tag: str) -> F:
+    """`function` with some of the kernels that it calls, directly or further down, replaced.
+
+    Callers on the way are instances whose names end in `tag`; what calls none of them is shared.
+    So that a model compiles the parts of a step that it uses, and no other.
+    """
+    made: dict[Any, Any] = dict(replacements)
+
+    def visit(caller: Any) -> Any:
+        if caller not in made:
+            source = getattr(caller, "py_func", caller)
+            called = {name: source.__globals__.get(name) for name in source.__code__.co_names}
+            ours = {name: value for name, value in called.items() if _is_kernel(value)}
+            changed = {name: visit(value) for name, value in ours.items()}
+            changed = {name: value for name, value in changed.items() if value is not ours[name]}
+            made[caller] = instance(caller, f"{source.__name__}_{tag}", **changed) if changed else caller
+        return made[caller]
+
+    return visit(function)
+
+
+def _is_kernel(value: Any) -> bool:
+    source = getattr(value, "py_func", value)
+    return isinstance(source, FunctionType) and source.__module__.startswith(__package__ or "")
 
 
 def kernel(function: F) -> F:

@@ -10,11 +10,14 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
+from typing import Any, NamedTuple
 
-from ._jit import instance, kernel
+from ._jit import instance, kernel, specialise
 from ._record import Floats
 from .constrained import CONSTRAINED_STEPS, forward_constrained
 from .data import Data, Lanes
+from .features import missing_features, stand_ins
 from .forward import forward
 from .kinematics import geom_site_poses
 from .model import Model
@@ -109,7 +112,7 @@ def store_world(m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats) -> N
         act[i] = d.act[i]
 
 
-step, step_adj = euler, euler_adj  # stand-ins: `ROLLOUTS` binds the integrator's own
+step, step_adj = euler, euler_adj  # stand-ins: `_entry_points` binds the integrator's own
 
 
 @kernel
@@ -204,14 +207,30 @@ def _rollout_adj_worlds(
                 state_adj[b, 2 * m.nv + i, k] = w.act_adj[i, k]
 
 
-forward_constrained_world = instance(forward_world, "forward_constrained_world", forward=forward_constrained)
+class EntryPoints(NamedTuple):
+    """What a model runs, made of the parts that it needs."""
 
-# by mjtIntegrator and whether the model has constraints: the rollout and its reverse
-ROLLOUTS = {
-    (integrator, constrained): (
+    forward: Any
+    rollout: Any
+    rollout_adj: Any
+
+
+def entry_points(model: Model) -> EntryPoints:
+    """The compiled functions for `model`; models that need the same parts share them."""
+    return _entry_points(model.integrator, model.nefcmax > 0, missing_features(model))
+
+
+@cache
+def _entry_points(integrator: int, constrained: bool, missing: tuple[str, ...]) -> EntryPoints:
+    forth, back = (CONSTRAINED_STEPS if constrained else STEPS)[integrator]
+    whole = EntryPoints(
+        instance(forward_world, "forward_constrained_world", forward=forward_constrained)
+        if constrained
+        else forward_world,
         instance(_rollout_worlds, f"rollout_{forth.__name__}", step=forth),
         instance(_rollout_adj_worlds, f"rollout_{back.__name__}", step=forth, step_adj=back),
     )
-    for constrained, steps in ((False, STEPS), (True, CONSTRAINED_STEPS))
-    for integrator, (forth, back) in steps.items()
-}
+    if not (constrained and missing):
+        return whole
+    replacements, tag = stand_ins(missing), "without_" + "_".join(missing)
+    return EntryPoints(*(specialise(function, replacements, tag) for function in whole))

@@ -11,7 +11,7 @@ pose is that of `rnea.py`, to which come the motion of the contact's point, fram
 
 from ._jit import kernel
 from ._record import Floats
-from .collision.round_geoms_adj import collide_round_adj
+from .collision.contacts import collide_adj
 from .constraint import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, LIMIT, ball_limit
 from .data import Data, Lanes
 from .kinematics import BALL, FREE
@@ -235,7 +235,7 @@ def _contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
             y_adj = add3(y_adj, add3(scale3(h[1], linear), scale3(h[4], angular)))
             z_adj = add3(z_adj, add3(scale3(h[2], linear), scale3(h[5], angular)))
         dist_adj = _residual_adj(d, w, first, count, k)
-        collide_round_adj(m, d, w, c, k, dist_adj, pos_adj, x_adj, y_adj, z_adj)
+        collide_adj(m, d, w, c, k, dist_adj, pos_adj, x_adj, y_adj, z_adj)
 
 
 @kernel

@@ -10,13 +10,24 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-PLANE, SPHERE, CAPSULE = 0, 2, 3
-MAX_CONTACTS = {
-    (PLANE, SPHERE): 1,
-    (PLANE, CAPSULE): 2,
-    (SPHERE, SPHERE): 1,
-    (SPHERE, CAPSULE): 1,
-    (CAPSULE, CAPSULE): 2,
+PLANE, SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH = 0, 2, 3, 4, 5, 6, 7  # mjtGeom
+ROUND = 0  # families of pairs: each has its file in `collision/`
+
+
+class Collision(NamedTuple):
+    """How two types of geoms collide."""
+
+    family: int
+    max_contacts: int
+
+
+# by the types of both geoms, in ascending order
+COLLISIONS = {
+    (PLANE, SPHERE): Collision(ROUND, 1),
+    (PLANE, CAPSULE): Collision(ROUND, 2),
+    (SPHERE, SPHERE): Collision(ROUND, 1),
+    (SPHERE, CAPSULE): Collision(ROUND, 1),
+    (CAPSULE, CAPSULE): Collision(ROUND, 2),
 }
 MIN_FRICTION = 1e-5
 
@@ -108,6 +119,11 @@ def _mix(a: float, b: float) -> float:
     return 0.0 if a < 1e-15 else 1.0
 
 
+def collision_of(m: mujoco.MjModel, pair: tuple[int, int]) -> Collision:
+    """How the geoms of an ordered pair collide."""
+    return COLLISIONS[int(m.geom_type[pair[0]]), int(m.geom_type[pair[1]])]
+
+
 def contact_fields(m: mujoco.MjModel, enabled: bool) -> dict[str, Any]:
     """The `con_*` fields of `Model`."""
     table = contact_table(m) if enabled else []
@@ -117,11 +133,12 @@ def contact_fields(m: mujoco.MjModel, enabled: bool) -> dict[str, Any]:
         return np.array([getattr(row, name) for row in table], np.float64).reshape((n, width) if width else n)
 
     geom = np.array([row.geom for row in table], np.int32).reshape(n, 2)
-    kinds = [(int(m.geom_type[row.geom[0]]), int(m.geom_type[row.geom[1]])) for row in table]
+    collisions = [collision_of(m, row.geom) for row in table]
     return {
         "npair": n,
-        "nconmax": sum(MAX_CONTACTS.get(kind, 0) for kind in kinds),
+        "nconmax": sum(collision.max_contacts for collision in collisions),
         "con_geom": geom,
+        "con_family": np.array([collision.family for collision in collisions], np.int32),
         "con_dim": np.array([row.dim for row in table], np.int32),
         "con_friction": column("friction", 5),
         "con_solref": column("solref", 2),

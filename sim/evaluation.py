@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import for_worlds, forward_constrained_world, forward_world, workspace
+from .batch import entry_points, for_worlds, workspace
 from .check import checked_state, floats_of
 from .data import Data
 from .model import Model, State
@@ -65,7 +65,7 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
         found = {name: np.zeros((worlds, *getattr(data, name).shape)) for name in names}
     contact = no_contacts(model, worlds)
 
-    run = forward_constrained_world if model.nefcmax > 0 else forward_world
+    run = entry_points(model).forward
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from ._record import Field, Floats, Ints, Struct, floats, integer, ints, real
-from .contact_pairs import MAX_CONTACTS, contact_fields
+from .contact_pairs import collision_of, contact_fields
 from .unsupported import check_supported, disabled
 
 
@@ -110,6 +110,7 @@ class Model(Struct):
     site_quat: Floats = floats("nsite", 4)
 
     con_geom: Ints = ints("npair", 2)  # the pairs, geom types ascending
+    con_family: Ints = ints("npair")  # contact_pairs.ROUND, ...
     con_dim: Ints = ints("npair")
     con_friction: Floats = floats("npair", 5)
     con_solref: Floats = floats("npair", 2)
@@ -258,7 +259,7 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
     rows = 0
     for (g1, g2), dim in zip(contacts["con_geom"], contacts["con_dim"], strict=True):
         each = 1 if dim == 1 else (2 * (int(dim) - 1) if pyramidal else int(dim))
-        rows += each * MAX_CONTACTS.get((int(m.geom_type[g1]), int(m.geom_type[g2])), 0)
+        rows += each * collision_of(m, (g1, g2)).max_contacts
     nlimit = int(np.count_nonzero(limited))
     safe = not disabled(m, bit.mjDSBL_REFSAFE)
     for name in ("con_solref", "con_solreffriction"):

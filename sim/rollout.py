@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import ROLLOUTS, adjoint_workspace, for_worlds, workspace
+from .batch import adjoint_workspace, entry_points, for_worlds, workspace
 from .check import checked_state, floats_of, for_kernel
 from .data import Lanes
 from .model import Model, State
@@ -92,7 +92,7 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Traject
         arrays.append(path)
     qpos, qvel, act = arrays
     flat = for_kernel(controls.reshape(worlds, steps, model.nu))
-    repeat, rollout_worlds = _n_steps(n_steps), ROLLOUTS[model.integrator, model.nefcmax > 0][0]
+    repeat, rollout_worlds = _n_steps(n_steps), entry_points(model).rollout
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
@@ -120,7 +120,7 @@ def _rollout_adj(
     if with_params:
         params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in PARAMETERS}
 
-    rollout_adj_worlds = ROLLOUTS[model.integrator, model.nefcmax > 0][1]
+    rollout_adj_worlds = entry_points(model).rollout_adj
 
     def work(begin: int, end: int) -> None:
         scratch = [np.empty((trajectory.n_steps, n)) for n in (model.nq, model.nv, model.na)]

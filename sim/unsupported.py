@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import mujoco
 import numpy as np
 
-from .contact_pairs import MAX_CONTACTS, possible_contact_pairs
+from .contact_pairs import COLLISIONS, possible_contact_pairs
 
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
@@ -160,7 +160,7 @@ def _contacts(m: mujoco.MjModel) -> Iterator[str]:
         yield "geom adhesion"
     for pair in possible_contact_pairs(m):
         kinds = tuple(sorted(int(m.geom_type[g]) for g in pair))
-        if kinds not in MAX_CONTACTS:
+        if kinds not in COLLISIONS:
             first, second = (_name(m, mujoco.mjtObj.mjOBJ_GEOM, g) for g in pair)
             shapes = " and ".join(mujoco.mjtGeom(k).name.removeprefix("mjGEOM_").lower() for k in kinds)
             yield f"contact of geoms {first} and {second} ({shapes})"

@@ -104,15 +104,3 @@ def _capsule_capsule(d: Data, pair: int, reach: float, p1: Vec3, a1: Vec3, r1: f
             x1, x2 = _clip((u - sign * mb) / ma), sign
         if count < 2 and _ball_ball(d, pair, reach, add3(p1, scale3(x1, a1)), r1, add3(p2, scale3(x2, a2)), r2):
             count += 1
-
-
-@kernel
-def within_reach(m: Model, d: Data, pair: int) -> bool:
-    """Bounding spheres (or sphere and plane) closer than margin and gap."""
-    g1, g2 = m.con_geom[pair, 0], m.con_geom[pair, 1]
-    offset = sub3(load3(d.geom_xpos, g2), load3(d.geom_xpos, g1))
-    reach = m.geom_rbound[g2] + m.con_margin[pair] + m.con_gap[pair]
-    if m.geom_type[g1] == PLANE:
-        return dot3(offset, column3(d.geom_xmat, g1, 2)) <= reach
-    reach += m.geom_rbound[g1]
-    return dot3(offset, offset) <= reach * reach
