@@ -111,6 +111,8 @@ class Data(Struct):
     rk_actdot: Floats = floats(4, "na")
     rk_shift: Floats = floats(4, "nv")  # position shift of the stage, tangent at the start
     shift_sum: Floats = floats("nv")
+    pos_by_start: Floats = floats("nv", "nv")  # transposed derivatives of `integrate_pos`
+    pos_by_shift: Floats = floats("nv", "nv")
     column: Floats = floats("nv", 1)
 
     @classmethod
@@ -147,7 +149,7 @@ class Lanes(Struct):
     efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj
     efc_z: Floats = floats("nefcmax", "nlane")  # minus derivative of the force times efc_y
 
-    coriolis: Floats = floats("nbody", 6, 6)  # lane-independent coefficients of the sweep
+    coriolis: Floats = floats("nbody", 3, 6)  # lane-independent coefficients of the sweep
     axis_force: Floats = floats("nv", 6)
     axis_ddot: Floats = floats("nv", 6)
     axis_rate: Floats = floats("nv", 6)
