@@ -45,6 +45,7 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
         for r in range(6):
             for k in range(w.nlane):
                 w.wcor[b, r, k], w.wmom[b, r, k], w.wpush[b, r, k] = 0.0, 0.0, 0.0
+    add_body_velocities(m, d, w)
     for r in range(d.nefc[0]):
         if d.efc_type[r] == LIMIT:
             _limit_adj(m, d, w, r)
@@ -52,6 +53,11 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
         if d.con_efc[c] >= 0:
             contact_adj(m, d, w, c)
     _gather(m, d, w)
+
+
+@kernel
+def add_body_velocities(m: Model, d: Data, w: Lanes) -> None:
+    """Nothing here: `contact_force.py` binds its own."""
 
 
 @kernel
