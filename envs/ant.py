@@ -57,8 +57,8 @@ class Ant(Balance):
 
     def healthy(self, qpos: Tensor, qvel: Tensor) -> Tensor:
         low, high = self.constants.healthy_z_range
-        finite = torch.isfinite(qpos).all(-1) & torch.isfinite(qvel).all(-1)
-        return finite & (qpos[..., 2] >= low) & (qpos[..., 2] <= high)
+        z, finite = qpos[..., 2], (qpos.sum(-1) + qvel.sum(-1)).abs() < torch.inf
+        return finite & (z >= low) & (z <= high)
 
     def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
         """Those of balance, and the cost of contact forces, each (...)."""

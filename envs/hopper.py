@@ -20,7 +20,10 @@ class HopperConstants(PlanarBalanceConstants):
 
 
 class Hopper(PlanarBalance):
-    """Observation (11): height, pitch, 3 joint angles, and the velocities of all 6 coordinates, clipped to 10."""
+    """Observation (11): height, pitch, 3 joint angles, and the velocities of all 6 coordinates, clipped to 10.
+
+    `healthy_state_range` holds for the velocities before clipping: `observed_terminal` cannot see one beyond it.
+    """
 
     counterpart_id = "Hopper-v5"
     constants_type = HopperConstants

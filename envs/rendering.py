@@ -14,23 +14,16 @@ from ..sim import Model
 
 RENDER_MODES = ("human", "rgb_array")
 # Named as in Gymnasium's MuJoCo environments.
-RENDER_OPTIONS = (
-    "width",
-    "height",
-    "camera_id",
-    "camera_name",
-    "default_camera_config",
-    "max_geom",
-    "visual_options",
-)
+RENDER_OPTIONS = ("width", "height", "camera_id", "camera_name", "default_camera_config", "max_geom", "visual_options")
 _SIZE = 480  # pixels, both ways, unless asked otherwise
 
 
 class StateRenderer:
     """Draws configurations of a model, off screen ("rgb_array") or in a window ("human").
 
-    Uses the model's first camera if it has one and `options`, some of `RENDER_OPTIONS`, name none. Off screen the variable MUJOCO_GL names the
-    OpenGL backend; where it is not set and there is no display, EGL is taken.
+    `options` are some of `RENDER_OPTIONS`; unless they choose a camera it is the model's first, if
+    it has one. Off screen the variable MUJOCO_GL names the OpenGL backend; where it is not set and
+    there is no display, EGL is taken.
     """
 
     def __init__(self, model: Model, render_mode: str, options: Mapping[str, Any]) -> None:

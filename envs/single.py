@@ -52,6 +52,11 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         return self.task.max_return
 
     @property
+    def counterpart(self) -> tuple[str, dict[str, Any]] | None:
+        """Id and arguments of the environment of Gymnasium's own that is the same task, if there is one."""
+        return self.task.counterpart
+
+    @property
     def state(self) -> TaskState:
         """The current state, a batch of one."""
         if self._state is None:

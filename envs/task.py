@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from types import MappingProxyType, ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,6 +28,13 @@ from ..sim.torch_bridge import Kinematics, kinematics
 BACKENDS: dict[str, ModuleType] = {"sim": sim, "mujoco": mujoco_twin}
 
 
+class ContactForces(NamedTuple):
+    """Forces of the contacts in a state, and the control that they belong to."""
+
+    ctrl: Tensor  # (..., nu)
+    cfrc_ext: Tensor  # (..., nbody, 6)
+
+
 @dataclass(frozen=True, eq=False)
 class TaskState:
     """Physical state and task time; immutable, so what is derived from it is kept."""
@@ -38,6 +45,7 @@ class TaskState:
     act: Tensor  # (..., na)
     time: Tensor  # (...) int64, transitions since the start of the episode
     known_kinematics: Kinematics | None = field(default=None, repr=False)
+    known_forces: ContactForces | None = field(default=None, repr=False)
 
     @property
     def kinematics(self) -> Kinematics:
@@ -159,17 +167,19 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         return TaskState(self.model, qpos, qvel, act, state.time + 1)
 
     def contact_forces(self, state: TaskState, action: Tensor) -> Tensor:
-        """MuJoCo's `cfrc_ext` of contacts, (..., nbody, 6), in a state under an action."""
-        import mujoco
+        """MuJoCo's `cfrc_ext` of contacts, (..., nbody, 6), in a state under an action; differentiable by torch.
 
-        m, d = mujoco_twin._workspace(self.model)
-        batch = mujoco_twin._Batch(self.model, state.map(torch.detach).numpy(), self.control(action).detach().numpy())
-        forces = np.empty((batch.worlds, self.model.nbody, 6))
-        for world in batch.load_each(d):
-            mujoco.mj_forward(m, d)
-            mujoco.mj_rnePostConstraint(m, d)
-            forces[world] = d.cfrc_ext
-        return torch.from_numpy(batch.unflatten(forces))
+        For each body torque [N m] and force [N] at the centre of mass of its tree, in world axes.
+        """
+        ctrl, known, recording = self.control(action), state.known_forces, torch.is_grad_enabled()
+        # While torch records, numbers from before are constants to it, and only a leaf stands for itself.
+        if known is not None and (known.cfrc_ext.requires_grad or not recording) and torch.equal(known.ctrl, ctrl):
+            return known.cfrc_ext
+        if recording:
+            return torch_bridge.cfrc_ext(self.model, state.qpos, state.qvel, state.act, ctrl, self.backend)
+        found = torch.from_numpy(self.backend.cfrc_ext(self.model, state.numpy(), ctrl.numpy()))
+        object.__setattr__(state, "known_forces", ContactForces(ctrl, found))
+        return found
 
     @abstractmethod
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:

@@ -124,6 +124,4 @@ def _add_body_velocities(m: Model, d: Data, w: Lanes) -> None:
 
 
 _constraint_adj = instance(constraint_adj, "contact_force_constraint_adj", add_body_velocities=_add_body_velocities)
-_acceleration_adj = instance(
-    forward_constrained_adj, "contact_force_acceleration_adj", constraint_adj=_constraint_adj
-)
+_acceleration_adj = instance(forward_constrained_adj, "contact_force_acceleration_adj", constraint_adj=_constraint_adj)

@@ -5,6 +5,7 @@ hundred bytes; everything else is computed again, one step at a time (Qiao et al
 section 4.2: one checkpoint per step).
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,11 +85,11 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Traject
     batch, steps = controls.shape[:-2], controls.shape[-2]
     if start.qpos.shape[:-1] not in (batch, ()):
         raise ValueError(f"state has batch axes {start.qpos.shape[:-1]}, ctrls has {batch}")
-    worlds = int(np.prod(batch))
+    worlds = math.prod(batch)
     arrays = []
     for value in start:
         path = np.empty((worlds, steps + 1, value.shape[-1]))
-        path[:, 0] = value.reshape(int(np.prod(value.shape[:-1])), value.shape[-1])
+        path[:, 0] = value.reshape(math.prod(value.shape[:-1]), value.shape[-1])
         arrays.append(path)
     qpos, qvel, act = arrays
     flat = for_kernel(controls.reshape(worlds, steps, model.nu))
@@ -149,7 +150,7 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
     batch, steps = trajectory.ctrl.shape[:-2], trajectory.ctrl.shape[-2]
     nx = tangent_size(model)
     flat = floats_of("cotangents", cotangents, nx, (*batch, steps + 1))
-    worlds = int(np.prod(batch))
+    worlds = math.prod(batch)
     flat = flat.reshape(worlds, steps + 1, nx, 1)
     state_adj, ctrl_adj, found = _rollout_adj(model, trajectory, flat, params)
     if found is not None:
@@ -192,7 +193,7 @@ def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> St
     """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep."""
     trajectory = _one_step(model, state, ctrl, n_steps)
     batch, nx = trajectory.ctrl.shape[:-2], tangent_size(model)
-    worlds = int(np.prod(batch))
+    worlds = math.prod(batch)
     seed = np.zeros((worlds, 2, nx, nx))
     seed[:, 1] = np.eye(nx)
     state_adj, ctrl_adj, _ = _rollout_adj(model, trajectory, seed, False)
