@@ -63,7 +63,7 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     flat = [value.reshape(worlds, value.shape[-1]) for value in start]
     with workspace(model) as data:
         names = [name for name in Forward._fields if name not in ("contact", "cfrc_ext")]
-        found = {name: np.zeros((worlds, *getattr(data, name).shape)) for name in names}
+        found: dict[str, Any] = {name: np.zeros((worlds, *getattr(data, name).shape)) for name in names}
     found["cfrc_ext"] = np.zeros((worlds, model.nbody, 6))
     contact = no_contacts(model, worlds)
 

@@ -72,12 +72,13 @@ def _cfrc_ext_adj_worlds(
                 ctrl_adj[b, i, k] = w.ctrl_adj[i, k]
 
 
-def _worlds(model: Model, state: State, ctrl: Any) -> tuple[tuple[int, ...], list[Floats]]:
+def _worlds(model: Model, state: State, ctrl: Any) -> tuple[tuple[int, ...], Floats, Floats, Floats, Floats]:
     """Batch axes; qpos, qvel, act, ctrl with one axis of worlds."""
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
     arrays = [*start, floats_of("ctrl", ctrl, model.nu, batch)]
-    return batch, [for_kernel(array.reshape(int(np.prod(batch)), array.shape[-1])) for array in arrays]
+    flat = [for_kernel(array.reshape(int(np.prod(batch)), array.shape[-1])) for array in arrays]
+    return batch, flat[0], flat[1], flat[2], flat[3]
 
 
 def cfrc_ext(model: Model, state: State, ctrl: Any) -> Floats:
@@ -85,13 +86,13 @@ def cfrc_ext(model: Model, state: State, ctrl: Any) -> Floats:
 
     World frame [N m, N], torque about `subtree_com` of the body's root, as MuJoCo's `cfrc_ext`.
     """
-    batch, arrays = _worlds(model, state, ctrl)
-    worlds = len(arrays[0])
+    batch, qpos, qvel, act, controls = _worlds(model, state, ctrl)
+    worlds = len(qpos)
     out = np.zeros((worlds, model.nbody, 6))
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            _cfrc_ext_worlds(begin, end, model, data, *arrays, out)
+            _cfrc_ext_worlds(begin, end, model, data, qpos, qvel, act, controls, out)
 
     if model.nconmax > 0:
         for_worlds(worlds, work)
@@ -100,14 +101,15 @@ def cfrc_ext(model: Model, state: State, ctrl: Any) -> Floats:
 
 def cfrc_ext_vjp(model: Model, state: State, ctrl: Any, cotangent: Any) -> StepGradient:
     """Gradient of the sum of `cotangent` (..., nbody, 6) times `cfrc_ext`, by state and control."""
-    batch, arrays = _worlds(model, state, ctrl)
-    worlds = len(arrays[0])
+    batch, qpos, qvel, act, controls = _worlds(model, state, ctrl)
+    worlds = len(qpos)
     seed = for_kernel(floats_of("cotangent", cotangent, 6, (*batch, model.nbody)).reshape(worlds, model.nbody, 6, 1))
     state_adj, ctrl_adj = np.zeros((worlds, tangent_size(model), 1)), np.zeros((worlds, model.nu, 1))
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, 1) as adjoint:
-            _cfrc_ext_adj_worlds(begin, end, model, data, adjoint, *arrays, seed, state_adj, ctrl_adj)
+            arguments = (qpos, qvel, act, controls, seed, state_adj, ctrl_adj)
+            _cfrc_ext_adj_worlds(begin, end, model, data, adjoint, *arguments)
 
     if model.nconmax > 0:
         for_worlds(worlds, work)
