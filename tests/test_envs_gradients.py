@@ -11,7 +11,6 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
-from gradgym import sim
 from gradgym.envs.advance import advance
 from gradgym.envs.ant import Ant
 from gradgym.envs.gradients import transition_gradients
@@ -382,21 +381,6 @@ def test_nothing_is_differentiated_unless_asked_for(monkeypatch):
     asking.reset(seed=0)
     with pytest.raises(AssertionError, match="differentiated"):
         asking.step(np.zeros(2))
-
-
-@pytest.mark.parametrize("gradients", ["action", "full"])
-def test_contact_forces_are_evaluated_once_and_pulled_back_once(gradients, monkeypatch):
-    calls = []
-    for name in ("cfrc_ext", "cfrc_ext_vjp"):
-        original = getattr(sim, name)
-        counted = lambda *a, name=name, f=original: (calls.append((name, a[1].qpos.shape[0])), f(*a))[1]  # noqa: E731
-        monkeypatch.setattr(sim, name, counted)
-    task = Ant(contact_force_range=(-1e4, 1e4))
-    state, action = random_transitions(task, 3)
-    advance(task, state, action, gradients)
-    assert calls == [("cfrc_ext", 3), ("cfrc_ext_vjp", 3)]
-    advance(NLinkPendulum(2), *random_transitions(NLinkPendulum(2), 1), gradients)
-    assert len(calls) == 2
 
 
 def test_unknown_level_is_refused():

@@ -12,8 +12,12 @@ import torch
 from gymnasium.envs.mujoco.mujoco_env import MujocoEnv, expand_model_path
 from gymnasium.vector import SyncVectorEnv
 from test_envs_adapters import assert_equal_info
+from test_envs_gradients import random_transitions
 
+from gradgym import sim
+from gradgym.envs.advance import advance
 from gradgym.envs.ant import Ant
+from gradgym.envs.pendulum import NLinkPendulum
 from gradgym.envs.rendering import RENDER_OPTIONS
 
 NAMES = ["Ant", "HalfCheetah", "Hopper", "Walker2d"]
@@ -298,6 +302,21 @@ def test_contact_cost_is_differentiable_by_torch():
     expected = (ends[1] - ends[0]) / (2 * h)
     assert abs(expected) > 1e-3
     assert (found * direction).sum().item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("gradients", ["action", "full"])
+def test_contact_forces_are_evaluated_once_and_pulled_back_once(gradients, monkeypatch):
+    calls = []
+    for name in ("cfrc_ext", "cfrc_ext_vjp"):
+        original = getattr(sim, name)
+        counted = lambda *a, name=name, f=original: (calls.append((name, a[1].qpos.shape[0])), f(*a))[1]  # noqa: E731
+        monkeypatch.setattr(sim, name, counted)
+    task = Ant(contact_force_range=(-1e4, 1e4))
+    state, action = random_transitions(task, 3)
+    advance(task, state, action, gradients)
+    assert calls == [("cfrc_ext", 3), ("cfrc_ext_vjp", 3)]
+    advance(NLinkPendulum(2), *random_transitions(NLinkPendulum(2), 1), gradients)
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize(
