@@ -109,6 +109,37 @@ def test_evaluate_needs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "config.yaml is missing" in capsys.readouterr().err
 
 
+def test_one_policy_on_all_backends(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Ten steps of a hopper that was hardly trained: alike in all three."""
+    run_dir, video = tmp_path / "run", tmp_path / "episode.mp4"
+    command = ["--algo", "ppo", "--env", "gradgym/Hopper-v0", "--env-kwargs", "max_episode_steps:10"]
+    settings = ["--total-timesteps", "256", "--hyperparams", "n_steps:256", "--run-dir", str(run_dir)]
+    assert train.main([*command, "healthy_reward:2.0", *settings]) == 0
+    capsys.readouterr()
+    assert evaluate.main([str(run_dir), "--backend", "sim", "mujoco", "gymnasium", "--episodes", "3"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "+-" in line]
+    assert [words[0] for words in lines] == ["sim", "mujoco", "gymnasium"]
+    returns = [float(words[2]) for words in lines]
+    assert returns[0] == pytest.approx(20.0, abs=3.0)
+    assert returns[1:] == pytest.approx([returns[0]] * 2, rel=1e-4)
+    for words, mean in zip(lines[1:], returns[1:], strict=True):
+        gap = words.index("gap")
+        assert words[gap + 2] == "sim" and words[gap + 5] == "%)"
+        assert float(words[gap + 3]) == pytest.approx(mean - returns[0], abs=2e-4)
+        assert float(words[gap + 4].strip("(")) == pytest.approx(100 * (mean / returns[0] - 1), abs=2e-3)
+    alone = [str(run_dir), "--backend", "gymnasium", "--episodes", "1", "--video", str(video)]
+    assert evaluate.main(alone) == 0
+    assert "gap" not in capsys.readouterr().out
+    assert video.stat().st_size > 5_000
+
+
+def test_a_task_of_our_own_has_no_counterpart(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert train.main([*TRAIN, "--algo", "ppo", "--total-timesteps", "1000", "--run-dir", str(tmp_path)]) == 0
+    assert evaluate.main([str(tmp_path), "--backend", "sim", "gymnasium"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.endswith("error: --backend gymnasium: Gymnasium has no environment that is gradgym/NLinkPendulum-v0")
+
+
 @pytest.mark.slow
 def test_enhancement_swings_three_links_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     command = [*TRAIN[:2], "--env-kwargs", "n_links:3", "--seed", "0", "--enhancement", "policy"]
