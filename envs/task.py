@@ -6,10 +6,10 @@ In shapes `...` stands for the leading batch axes. Tensors are float64.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -100,6 +100,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     episode_steps: int
     n_substeps: int = 1
     max_return: float | None = None
+    render_options: Mapping[str, Any] = MappingProxyType({})  # those of `StateRenderer`
 
     def __init__(self, model: Model, constants: Any, backend: str = "sim") -> None:
         if backend not in BACKENDS:
@@ -117,6 +118,11 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     @property
     def seconds_per_step(self) -> float:
         return self.model.timestep * self.n_substeps
+
+    @property
+    def counterpart(self) -> tuple[str, dict[str, Any]] | None:
+        """Id and arguments of the environment of Gymnasium's own that is the same task, if there is one."""
+        return None
 
     def initial(self, rng: Sequence[np.random.Generator], params: None = None) -> TaskState:
         """Start states, one for each generator: shapes (len(rng), ...)."""
@@ -152,6 +158,19 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
             qpos, qvel, act = map(torch.from_numpy, numbers)
         return TaskState(self.model, qpos, qvel, act, state.time + 1)
 
+    def contact_forces(self, state: TaskState, action: Tensor) -> Tensor:
+        """MuJoCo's `cfrc_ext` of contacts, (..., nbody, 6), in a state under an action."""
+        import mujoco
+
+        m, d = mujoco_twin._workspace(self.model)
+        batch = mujoco_twin._Batch(self.model, state.map(torch.detach).numpy(), self.control(action).detach().numpy())
+        forces = np.empty((batch.worlds, self.model.nbody, 6))
+        for world in batch.load_each(d):
+            mujoco.mj_forward(m, d)
+            mujoco.mj_rnePostConstraint(m, d)
+            forces[world] = d.cfrc_ext
+        return torch.from_numpy(batch.unflatten(forces))
+
     @abstractmethod
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
         """What the agent sees of a state, (..., n_obs)."""
@@ -169,7 +188,10 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     def transition_info(
         self, state: TaskState, action: Tensor, next_state: TaskState, params: None = None
     ) -> dict[str, Tensor]:
-        """The reward's terms under `reward_<name>`, each (...)."""
+        """What `info` holds of a transition, each (...): the reward's terms under `reward_<name>`.
+
+        A task may add to it, under other names: the entries `reward_*` sum to the reward.
+        """
         return {f"reward_{k}": v for k, v in self.reward_terms(state, action, next_state).items()}
 
     def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
