@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 from ._jit import instance, kernel
 from ._record import Floats
-from .constrained import CONSTRAINED_STEPS, forward_constrained
+from .constrained import CONSTRAINED_STEPS
+from .contact_force import forward_contact_force
 from .data import Data, Lanes
 from .forward import forward
 from .kinematics import geom_site_poses
@@ -204,7 +205,7 @@ def _rollout_adj_worlds(
                 state_adj[b, 2 * m.nv + i, k] = w.act_adj[i, k]
 
 
-forward_constrained_world = instance(forward_world, "forward_constrained_world", forward=forward_constrained)
+forward_constrained_world = instance(forward_world, "forward_constrained_world", forward=forward_contact_force)
 
 # by mjtIntegrator and whether the model has constraints: the rollout and its reverse
 ROLLOUTS = {

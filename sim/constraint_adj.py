@@ -35,13 +35,16 @@ from .velocity import dofs_moving_together
 def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     """Add to qpos_adj, qvel_adj, for the multiplier qfrc_adj; the acceleration is d.qacc_warmstart."""
     virtual_velocities(m, d, w)
-    _row_products(m, d, w)
-    _velocity_field(m, d)
     for b in range(m.nbody):
         store6(d.cfrc, b, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
         for r in range(6):
             for k in range(w.nlane):
                 w.wcor[b, r, k], w.wmom[b, r, k], w.wpush[b, r, k] = 0.0, 0.0, 0.0
+    _row_velocities(m, d, w)
+    add_body_velocities(m, d, w)
+    row_slopes(m, d, w)
+    _damping_adj(m, d, w)
+    _velocity_field(m, d)
     for r in range(d.nefc[0]):
         if d.efc_type[r] == LIMIT:
             _limit_adj(m, d, w, r)
@@ -52,18 +55,28 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
-def _row_products(m: Model, d: Data, w: Lanes) -> None:
-    """efc_y = J w, efc_z = C y; velocity's share of aref."""
-    n, lanes = d.nefc[0], w.nlane
-    for r in range(n):
-        for k in range(lanes):
+def add_body_velocities(m: Model, d: Data, w: Lanes) -> None:
+    """Nothing here: `contact_force.py` binds its own."""
+
+
+@kernel
+def _row_velocities(m: Model, d: Data, w: Lanes) -> None:
+    """efc_y = J w."""
+    for r in range(d.nefc[0]):
+        for k in range(w.nlane):
             w.efc_y[r, k] = 0.0
         for v in range(m.nv):
             s = d.efc_J[r, v]
             if s != 0.0:
-                for k in range(lanes):
+                for k in range(w.nlane):
                     w.efc_y[r, k] += s * w.qfrc_adj[v, k]
-    for r in range(n):
+
+
+@kernel
+def row_slopes(m: Model, d: Data, w: Lanes) -> None:
+    """efc_z = C y."""
+    lanes = w.nlane
+    for r in range(d.nefc[0]):
         s = d.efc_slope[r]
         for k in range(lanes):
             w.efc_z[r, k] = s * w.efc_y[r, k]
@@ -76,11 +89,16 @@ def _row_products(m: Model, d: Data, w: Lanes) -> None:
                     s = d.cone_hess[c, i, j]
                     for k in range(lanes):
                         w.efc_z[first + i, k] += s * w.efc_y[first + j, k]
-    for r in range(n):
+
+
+@kernel
+def _damping_adj(m: Model, d: Data, w: Lanes) -> None:
+    """Velocity's share of aref."""
+    for r in range(d.nefc[0]):
         for v in range(m.nv):
             s = d.efc_J[r, v] * d.efc_kbip[r, 1]
             if s != 0.0:
-                for k in range(lanes):
+                for k in range(w.nlane):
                     w.qvel_adj[v, k] -= s * w.efc_z[r, k]
 
 

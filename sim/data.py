@@ -59,6 +59,7 @@ class Data(Struct):
     con_efc: Ints = ints("nconmax")  # first constraint row, -1: none
     con_mu: Floats = floats("nconmax")  # friction of the regularised cone
     con_jac: Floats = floats(6, "nv")  # relative velocity in the contact frame, of one contact
+    cfrc_ext: Floats = floats("nbody", 6)  # force of the contacts on the body
 
     nefc: Ints = ints(1)  # number of constraint rows
     efc_type: Ints = ints("nefcmax")  # constraint.FRICTION_DOF, LIMIT, CONTACT_...
@@ -140,6 +141,7 @@ class Lanes(Struct):
     wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel
     efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj
     efc_z: Floats = floats("nefcmax", "nlane")  # minus derivative of the force times efc_y
+    cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
 
     coriolis: Floats = floats("nbody", 6, 6)  # lane-independent coefficients of the sweep
     axis_force: Floats = floats("nv", 6)

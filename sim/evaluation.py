@@ -50,6 +50,7 @@ class Forward(NamedTuple):
     qacc: Floats  # (..., nv)
     qfrc_constraint: Floats  # (..., nv)
     efc_force: Floats  # (..., nefcmax), zero beyond the active rows
+    cfrc_ext: Floats  # (..., nbody, 6), force of the contacts on the body
     contact: Contact
 
 
@@ -61,8 +62,9 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     controls = floats_of("ctrl", ctrl, model.nu, batch).reshape(worlds, model.nu)
     flat = [value.reshape(worlds, value.shape[-1]) for value in start]
     with workspace(model) as data:
-        names = [name for name in Forward._fields if name != "contact"]
+        names = [name for name in Forward._fields if name not in ("contact", "cfrc_ext")]
         found = {name: np.zeros((worlds, *getattr(data, name).shape)) for name in names}
+    found["cfrc_ext"] = np.zeros((worlds, model.nbody, 6))
     contact = no_contacts(model, worlds)
 
     run = forward_constrained_world if model.nefcmax > 0 else forward_world
@@ -72,10 +74,12 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
             for b in range(begin, end):
                 data.qpos[:], data.qvel[:], data.act[:] = (value[b] for value in flat)
                 data.ctrl[:] = controls[b]
+                data.qacc_warmstart[:] = 0.0  # so that results do not depend on what ran before
                 run(model, data)
-                for name, value in found.items():
-                    value[b] = getattr(data, name)
+                for name in names:
+                    found[name][b] = getattr(data, name)
                 if model.nefcmax > 0:
+                    found["cfrc_ext"][b] = data.cfrc_ext
                     found["efc_force"][b, data.nefc[0] :] = 0.0
                     _store_contacts(model, data, contact, b)
 
