@@ -5,6 +5,12 @@ Qiao et al. 2021, "Efficient Differentiable Simulation of Articulated Bodies", s
 released code moves one randomly chosen entry of s' alone, by its derivatives times the number of
 entries, which are first cut to +-10; that is `jacobian_rows="one"`.
 
+They serve the critic: a patch of the reward and of what follows it, not a point. A learned model is
+fitted to the real transitions only. On the Ant, extra ones with perturbations of 0.2 left its error
+on new transitions as it was (normalised variance 0.430 with 4,000 transitions, 0.429 enhanced) and
+raised that of its reward (from 0.16 to 0.17, with perturbations of 0.5 to 0.22): the cost of control
+is quadratic.
+
 B is the batch dimension. Actions are in [-1, 1], and derivatives are by them, as in `replay`.
 """
 

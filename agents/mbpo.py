@@ -46,7 +46,7 @@ class MBPO(SAC):
         env: flat Box observations and actions; with enhancement, made with `gradients="action"`, or
             "full" for `gradient_horizon="episode"`.
         enhancement: "sample" adds transitions around each real one, by its Jacobians, to those that the
-            critic, the policy and the model learn from. "policy" replaces SAC's policy loss by Qiao et
+            critic learns from; the model is fitted to the real ones. "policy" replaces SAC's policy loss by Qiao et
             al.'s equation 14, weighted by 16.
         extra_samples, action_perturbation, jacobian_rows: of "sample", see `SampleEnhancement`.
         gradient_horizon: how far dQ/da of a stored transition is carried by the simulator's gradients
@@ -326,9 +326,6 @@ class MBPO(SAC):
         assert self.env is not None
         self._last_fit = self.num_timesteps
         real = self.replay_buffer.everything()
-        if self.samples is not None:
-            assert isinstance(self.replay_buffer, GradientBuffer)
-            real = self.samples.draw(real, self.replay_buffer.all_gradients(), self._observed_ends())
         actions = self._unscale(real.actions)
         fit = self.ensemble.fit(real.obs, actions, real.next_obs, real.rewards, **self.model_fit_kwargs)
         for name, value in fit.items():

@@ -133,14 +133,9 @@ class GradientBuffer(TransitionBuffer):
     def draw_with_gradients(self, batches: int, batch_size: int) -> tuple[list[Batch], list[BatchGradients]]:
         """As `draw`, with the gradients of the same transitions."""
         rows = self._draw_rows(batches, batch_size)
-        return [self._gather(r) for r in rows], [self._gather_gradients(r) for r in rows]
-
-    def all_gradients(self) -> BatchGradients:
-        """Those of `everything`."""
-        return self._gather_gradients(torch.arange(self.size() * self.n_envs))
-
-    def _gather_gradients(self, rows: Tensor) -> BatchGradients:
-        return BatchGradients(*(self._flat(name).index_select(0, rows) for name in _ACTION_GRADIENTS))
+        fields = [self._flat(name) for name in _ACTION_GRADIENTS]
+        gradients = [BatchGradients(*(field.index_select(0, r) for field in fields)) for r in rows]
+        return [self._gather(r) for r in rows], gradients
 
 
 class EpisodeRecorder:

@@ -31,7 +31,7 @@ def evaluate(policy: str, seed: int, quick: bool, work_dir: Path) -> Row:
     """Returns of one policy on every backend."""
     torch.set_num_threads(1)
     config = ant_figure5.run_config("sample", seed, quick)
-    run_dir = work_dir / f"sample-{seed}"
+    run_dir = work_dir / ant_figure5.run_name("sample", seed)
     if policy == UNTRAINED:
         algorithm = Run(config, work_dir / f"untrained-{seed}").algorithm
     else:

@@ -17,6 +17,8 @@ from gradgym.agents.evaluation import read_evaluations
 
 TRAIN = ["--env", "gradgym/NLinkPendulum-v0", "--env-kwargs", "n_links:1", "--seed", "1"]
 ENHANCED = [*TRAIN, "--algo", "mbpo", "--enhancement", "policy"]
+SAMPLED = [*TRAIN, "--algo", "mbpo", "--enhancement", "sample"]
+FEW_UPDATES = ["gradient_steps:10", "rollout_batch_size:500", "model_fit_kwargs.max_epochs:2"]
 
 
 def weights(run_dir: Path) -> torch.Tensor:
@@ -45,8 +47,9 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFix
     assert video.stat().st_size > 10_000
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path):
-    command = [*ENHANCED, "--total-timesteps", "3000", "--hyperparams", "checkpoint_freq:300"]
+@pytest.mark.parametrize("command", [ENHANCED, SAMPLED], ids=["policy", "sample"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(command: list[str], tmp_path: Path):
+    command = [*command, "--total-timesteps", "3000", "--hyperparams", "checkpoint_freq:300", *FEW_UPDATES]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train.main([*command, "--run-dir", str(whole)]) == 0
     child = subprocess.Popen(
