@@ -34,8 +34,8 @@ MODEL = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "mbpo": MODEL,
     "sac": {"model": False},
-    "sample": {"enhancement": "sample", "action_perturbation": 0.1, "real_ratio": 0.5, **MODEL},
-    "sample without model": {"model": False, "enhancement": "sample", "jacobian_rows": "one"},
+    "sample": {"enhancement": "sample", "action_perturbation": 0.1, "real_ratio": 0.2, **MODEL},
+    "sample without model": {"model": False, "enhancement": "sample", "action_perturbation": 0.1},
     "policy": {"model": False, "enhancement": "policy"},
     "policy with model": {"enhancement": "policy", "real_ratio": 0.5, **MODEL},
     "policy, episode": {
