@@ -220,16 +220,21 @@ def load_task(entry_point: str, backend: str, **arguments: Any) -> Task:
 
 
 @runtime_checkable
-class RewardFromObservations(Protocol):
-    """What a task also offers if observations determine its reward and end, as learned models need it.
+class EndFromObservations(Protocol):
+    """What a task also offers if observations tell its end, as rollouts of learned models need it.
 
     Shapes: obs and next_obs (..., n_obs), action (..., n_act), of any float type; results (...).
     """
 
-    def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
-        """The environment's reward for a transition between observations."""
-        ...
-
     def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
         """Whether the transition ends the task (not whether its time is over), bool."""
+        ...
+
+
+@runtime_checkable
+class RewardFromObservations(EndFromObservations, Protocol):
+    """What a task also offers if observations determine its reward too; otherwise models learn it."""
+
+    def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
+        """The environment's reward for a transition between observations."""
         ...
