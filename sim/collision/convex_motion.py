@@ -1,0 +1,207 @@
+"""How contacts of convex shapes move with their geoms (`convex.py`, `manifold.py`).
+
+At a contact of one point the normal n and the points x1, x2 of the geoms satisfy
+x2 - x1 = dist n, and each geom ties the tangential motions of its point and of the normal, both
+seen from the body:
+
+    M (dx - v(x)) = B (dn - w x n),    2 x 2, across the normal, outward normal n
+
+with v(x) the velocity of the body's material and w its turn. A vertex with radius r has M = 1,
+B = r: its point follows the normal. A face has M = 0, B = 1: its normal is fixed. An edge is a face
+along its direction, a vertex across. This is the implicit function theorem at the nearest points;
+the distance changes by n . v(x2) since both points slide in the tangent plane.
+
+Contacts of several points are corners, where three planes meet that are each fixed in a body, and
+their projection on a face. A capsule's edge lies in its surface, so it moves with the normal of the
+single contact that it was drawn through.
+
+Rows of `con_shape`: directions of the edges, normal and point x2 of the single contact; three
+planes, normal of the clipping face. `con_kind`: kinds of both features (1 vertex, 2 edge, 3 face),
+what made the contact, whether the first two planes belong to the clipping face.
+"""
+
+import math
+
+from .._jit import kernel
+from ..contact_pairs import CAPSULE, PLANE
+from ..data import Data
+from ..model import Model
+from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
+from .frame import column3, row3
+from .manifold import EDGE1, EDGE2, FACES, SINGLE
+from .motion import point_rate, store_motion, unit_twist
+from .plane_mesh import plane_mesh_motion
+from .support import core_radius
+
+ZERO: Vec3 = (0.0, 0.0, 0.0)
+
+
+@kernel
+def convex_motion(m: Model, d: Data, c: int) -> None:
+    """Fill con_motion for contact `c` of a convex pair."""
+    p = d.con_pair[c]
+    if m.geom_type[m.con_geom[p, 0]] == PLANE:
+        plane_mesh_motion(d, c)
+        return
+    kind, pos = d.con_kind[c, 2], load3(d.con_pos, c)
+    if kind == SINGLE or m.geom_type[m.con_geom[p, 0]] == CAPSULE:
+        _single_system(m, d, c)
+    for i in range(6):
+        turn, shift = unit_twist(i)
+        if kind == SINGLE:
+            by_dist, by_pos, by_normal = _single_rates(d, c, i, turn, shift)
+        else:
+            by_dist, by_pos, by_normal = _corner_rates(m, d, c, i, turn, shift, pos)
+        store_motion(d, i, by_dist, by_pos, by_normal)
+
+
+@kernel
+def _feature_matrices(
+    d: Data, row: int, kind: int, r: float, edge: Vec3, t1: Vec3, t2: Vec3, sign: float, dist: float
+) -> None:
+    """Two rows of the system in con_solve: of M (dx - v) = sign B (dn - w x n) with x = x1 + dist n."""
+    a = d.con_solve
+    for k in range(2):
+        m0, m1, b0, b1 = (1.0, 0.0, r, 0.0) if k == 0 else (0.0, 1.0, 0.0, r)
+        if kind == 3:
+            m0, m1, b0, b1 = (0.0, 0.0, 1.0, 0.0) if k == 0 else (0.0, 0.0, 0.0, 1.0)
+        elif kind == 2:
+            e0, e1 = dot3(edge, t1), dot3(edge, t2)
+            m0, m1, b0, b1 = (0.0, 0.0, e0, e1) if k == 0 else (-e1, e0, -r * e1, r * e0)
+        a[row + k, 0], a[row + k, 1] = m0, m1
+        a[row + k, 2], a[row + k, 3] = dist * m0 - sign * b0, dist * m1 - sign * b1
+        a[row + k, 10], a[row + k, 11], a[row + k, 12], a[row + k, 13] = m0, m1, -sign * b0, -sign * b1
+
+
+@kernel
+def _single_system(m: Model, d: Data, c: int) -> None:
+    """Solve for the tangential rates of x1 and of the normal: columns 4 to 9 of con_solve."""
+    a, pair, kinds = d.con_solve, d.con_pair[c], d.con_kind
+    g1, g2 = m.con_geom[pair, 0], m.con_geom[pair, 1]
+    normal, x2, dist = load3(d.con_shape[c], 2), load3(d.con_shape[c], 3), d.con_apart_by[c]
+    pos = load3(d.con_pos, c)
+    t1, t2 = tangents(normal)
+    kind1, kind2 = kinds[c, 0], kinds[c, 1]
+    edge1, edge2 = load3(d.con_shape[c], 0), load3(d.con_shape[c], 1)
+    if kind1 + kind2 > 4 or (kind1 == 2 and kind2 == 2 and _parallel(edge1, edge2)):
+        kind2 = 1  # flat on each other: one keeps its normal, the other its point
+    _feature_matrices(d, 0, kind1, core_radius(m, g1), edge1, t1, t2, 1.0, 0.0)
+    _feature_matrices(d, 2, kind2, core_radius(m, g2), edge2, t1, t2, -1.0, dist)
+    for i in range(6):
+        turn, shift = unit_twist(i)
+        v, spin = point_rate(turn, shift, sub3(x2, pos)), cross3(turn, normal)
+        v0, v1, s0, s1 = dot3(v, t1), dot3(v, t2), dot3(spin, t1), dot3(spin, t2)
+        for k in range(2):
+            a[k, 4 + i] = 0.0
+            a[2 + k, 4 + i] = (
+                a[2 + k, 10] * v0 + a[2 + k, 11] * v1 + a[2 + k, 12] * s0 + a[2 + k, 13] * s1
+            )
+    _eliminate(d)
+
+
+@kernel
+def _parallel(a: Vec3, b: Vec3) -> bool:
+    n = cross3(a, b)
+    return dot3(n, n) < 1e-20
+
+
+@kernel
+def tangents(normal: Vec3) -> tuple[Vec3, Vec3]:
+    """Two unit vectors across a unit normal."""
+    x = (1.0, 0.0, 0.0) if abs(normal[0]) < 0.7 else (0.0, 1.0, 0.0)
+    t = cross3(normal, x)
+    t = scale3(1.0 / math.sqrt(dot3(t, t)), t)
+    return t, cross3(normal, t)
+
+
+@kernel
+def _eliminate(d: Data) -> None:
+    """Gauss-Jordan with pivoting on the 4 x 4 system, columns 4 to 9 on the right; a free unknown becomes 0."""
+    a = d.con_solve
+    for k in range(4):
+        best = k
+        for r in range(k + 1, 4):
+            if abs(a[r, k]) > abs(a[best, k]):
+                best = r
+        if abs(a[best, k]) < 1e-14:
+            for i in range(4, 10):
+                a[k, i] = 0.0
+            continue
+        for i in range(10):
+            x = a[k, i]
+            a[k, i] = a[best, i]
+            a[best, i] = x
+        s = 1.0 / a[k, k]
+        for i in range(10):
+            a[k, i] *= s
+        for r in range(4):
+            if r != k:
+                s = a[r, k]
+                for i in range(10):
+                    a[r, i] -= s * a[k, i]
+
+
+@kernel
+def _normal_rate(d: Data, i: int, t1: Vec3, t2: Vec3) -> Vec3:
+    return add3(scale3(d.con_solve[2, 4 + i], t1), scale3(d.con_solve[3, 4 + i], t2))
+
+
+@kernel
+def _single_rates(d: Data, c: int, i: int, turn: Vec3, shift: Vec3) -> tuple[float, Vec3, Vec3]:
+    normal, x2, dist = load3(d.con_shape[c], 2), load3(d.con_shape[c], 3), d.con_apart_by[c]
+    t1, t2 = tangents(normal)
+    by_dist = dot3(normal, point_rate(turn, shift, sub3(x2, load3(d.con_pos, c))))
+    by_normal = _normal_rate(d, i, t1, t2)
+    by_x1 = add3(scale3(d.con_solve[0, 4 + i], t1), scale3(d.con_solve[1, 4 + i], t2))
+    by_pos = add3(by_x1, add3(scale3(0.5 * by_dist, normal), scale3(0.5 * dist, by_normal)))
+    return by_dist, by_pos, by_normal
+
+
+@kernel
+def _corner_rates(
+    m: Model, d: Data, c: int, i: int, turn: Vec3, shift: Vec3, pos: Vec3
+) -> tuple[float, Vec3, Vec3]:
+    kind, dist, normal = d.con_kind[c, 2], d.con_dist[c], row3(d.con_frame, c, 0)
+    clipping = load3(d.con_shape[c], 7)
+    line_rate, lift = ZERO, 0.0
+    if kind == FACES:
+        h = dist / dot3(normal, clipping)
+        corner = add3(sub3(pos, scale3(0.5 * dist, normal)), scale3(h, clipping))
+    else:
+        g1, h = m.con_geom[d.con_pair[c], 0], dist
+        if m.geom_type[g1] == CAPSULE:
+            lift = 0.5 * (m.con_margin[d.con_pair[c]] + m.con_gap[d.con_pair[c]])
+            t1, t2 = tangents(load3(d.con_shape[c], 2))
+            line_rate = scale3(core_radius(m, g1) + lift, _normal_rate(d, i, t1, t2))
+            axis = column3(d.geom_xmat, g1, 2)
+            line_rate = sub3(line_rate, scale3(dot3(axis, line_rate), axis))
+        corner = add3(pos, scale3(0.5 * dist - lift, clipping))
+    moved = point_rate(turn, shift, sub3(corner, pos))
+    rate = _meeting_rate(d, c, line_rate if kind == EDGE1 else moved, moved if kind == EDGE1 else ZERO)
+    if kind == EDGE1:
+        spin = cross3(turn, clipping)  # the face is geom 2's
+        by_h = dot3(clipping, sub3(rate, moved))
+        by_pos = sub3(rate, add3(scale3(0.5 * by_h, clipping), scale3(0.5 * h - lift, spin)))
+        return by_h, by_pos, scale3(-1.0, spin)
+    by_h = dot3(clipping, rate)
+    if kind == EDGE2:
+        return by_h, sub3(rate, scale3(0.5 * by_h, clipping)), ZERO
+    spin = cross3(turn, normal)
+    by_dist = by_h * dot3(normal, clipping) + h * dot3(clipping, spin)
+    by_pos = sub3(rate, scale3(by_h, clipping))
+    by_pos = add3(by_pos, add3(scale3(0.5 * by_dist, normal), scale3(0.5 * dist, spin)))
+    return by_dist, by_pos, spin
+
+
+@kernel
+def _meeting_rate(d: Data, c: int, clipped: Vec3, clipping: Vec3) -> Vec3:
+    """Velocity of the point where three planes meet, each moving with the clipped or the clipping shape."""
+    a, b, e = load3(d.con_shape[c], 4), load3(d.con_shape[c], 5), load3(d.con_shape[c], 6)
+    ab, be, ea = cross3(a, b), cross3(b, e), cross3(e, a)
+    det = dot3(a, be)
+    if abs(det) < 1e-12:
+        return clipped
+    by_a = dot3(a, clipping if d.con_kind[c, 3] == 1 else clipped)
+    by_b = dot3(b, clipping if d.con_kind[c, 4] == 1 else clipped)
+    by_e = dot3(e, clipped)
+    return scale3(1.0 / det, add3(scale3(by_a, be), add3(scale3(by_b, ea), scale3(by_e, ab))))
