@@ -84,7 +84,8 @@ def _single_system(m: Model, d: Data, c: int) -> None:
     kind1, kind2 = kinds[c, 0], kinds[c, 1]
     edge1, edge2 = load3(d.con_shape[c], 0), load3(d.con_shape[c], 1)
     if kind1 + kind2 > 4 or (kind1 == 2 and kind2 == 2 and _parallel(edge1, edge2)):
-        kind2 = 1  # flat on each other: one keeps its normal, the other its point
+        # flat on each other: one keeps its normal, the other its point
+        kind1, kind2 = (kind1, 1) if kind1 >= kind2 else (1, kind2)
     _feature_matrices(d, 0, kind1, core_radius(m, g1), edge1, t1, t2, 1.0, 0.0)
     _feature_matrices(d, 2, kind2, core_radius(m, g2), edge2, t1, t2, -1.0, dist)
     for i in range(6):
