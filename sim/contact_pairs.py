@@ -33,6 +33,12 @@ COLLISIONS = {
     (CAPSULE, MESH): Collision(CONVEX, 2),
     (BOX, MESH): Collision(CONVEX, 4),
     (MESH, MESH): Collision(CONVEX, 4),
+    (SPHERE, ELLIPSOID): Collision(CONVEX, 1),
+    (CAPSULE, ELLIPSOID): Collision(CONVEX, 1),
+    (ELLIPSOID, ELLIPSOID): Collision(CONVEX, 1),
+    (ELLIPSOID, CYLINDER): Collision(CONVEX, 1),
+    (ELLIPSOID, BOX): Collision(CONVEX, 1),
+    (ELLIPSOID, MESH): Collision(CONVEX, 1),
 }
 CCD_ITERATIONS = 100  # most of GJK and EPA, unless the model asks for more
 MIN_FRICTION = 1e-5

@@ -6,21 +6,22 @@ their radius around. What the contact lies on is kept for `manifold.py` and `con
 vertex, an edge or a face of each core.
 """
 
-import math
-
 from .._jit import kernel
 from ..contact_pairs import BOX, CAPSULE, MESH, PLANE
 from ..data import Data
 from ..model import Model
 from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
+from .curved import is_curved
 from .epa import epa
 from .frame import add_contact, unit_or_x
 from .gjk import FAR, gjk
 from .manifold import SINGLE, add_manifold
+from .polish import polish
 from .plane_mesh import collide_plane_mesh
 from .support import core_radius
 
-EXACT = 1e-12  # depth to which the deepest points are found [m]
+ROUNDING = 1e-15  # tolerance of GJK and EPA on polytopes, which end
+ROUGH = 1e-9  # and on curved surfaces, as part of the size: `polish.py` does the rest
 
 
 @kernel
@@ -60,7 +61,9 @@ def nearest_points(m: Model, d: Data, g1: int, g2: int, reach: float) -> tuple[b
     """Whether within `reach`, distance, normal. Fills ccd_point, ccd_feature, ccd_side."""
     r1, r2 = core_radius(m, g1), core_radius(m, g2)
     normal = (1.0, 0.0, 0.0)
-    count = gjk(m, d, g1, g2, reach + r1 + r2)
+    curved = is_curved(m, g1) or is_curved(m, g2)
+    tolerance = ROUGH if curved else ROUNDING
+    count = gjk(m, d, g1, g2, reach + r1 + r2, tolerance)
     if count == FAR:
         return False, 0.0, normal
     gap = d.ccd_gap[0]
@@ -70,7 +73,7 @@ def nearest_points(m: Model, d: Data, g1: int, g2: int, reach: float) -> tuple[b
         _weigh(d, count)
         normal = unit_or_x(sub3(load3(d.ccd_point, 1), load3(d.ccd_point, 0)))[0]
     else:
-        face = epa(m, d, g1, g2, count, EXACT)
+        face = epa(m, d, g1, g2, count, tolerance)
         if face < 0:
             return False, 0.0, normal
         count, gap, normal = 3, -d.ccd_plane[face, 3], load3(d.ccd_plane, face)
@@ -79,6 +82,8 @@ def nearest_points(m: Model, d: Data, g1: int, g2: int, reach: float) -> tuple[b
         _project(d, scale3(-gap, normal), normal)
         _weigh(d, count)
     _features(d, count)
+    if curved:
+        gap, normal = polish(m, d, g1, g2, gap, normal)
     dist = gap - r1 - r2
     store3(d.ccd_point, 0, add3(load3(d.ccd_point, 0), scale3(r1, normal)))
     store3(d.ccd_point, 1, sub3(load3(d.ccd_point, 1), scale3(r2, normal)))

@@ -20,13 +20,13 @@ planes, normal of the clipping face. `con_kind`: kinds of both features (1 verte
 what made the contact, whether the first two planes belong to the clipping face.
 """
 
-import math
-
 from .._jit import kernel
 from ..contact_pairs import CAPSULE, PLANE
 from ..data import Data
 from ..model import Model
 from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
+from .curved import edge_radius
+from .feature_system import compatible_features, eliminate, feature_rows, tangents
 from .frame import column3, row3
 from .manifold import EDGE1, EDGE2, FACES, SINGLE
 from .motion import point_rate, store_motion, unit_twist
@@ -56,24 +56,6 @@ def convex_motion(m: Model, d: Data, c: int) -> None:
 
 
 @kernel
-def _feature_matrices(
-    d: Data, row: int, kind: int, r: float, edge: Vec3, t1: Vec3, t2: Vec3, sign: float, dist: float
-) -> None:
-    """Two rows of the system in con_solve: of M (dx - v) = sign B (dn - w x n) with x = x1 + dist n."""
-    a = d.con_solve
-    for k in range(2):
-        m0, m1, b0, b1 = (1.0, 0.0, r, 0.0) if k == 0 else (0.0, 1.0, 0.0, r)
-        if kind == 3:
-            m0, m1, b0, b1 = (0.0, 0.0, 1.0, 0.0) if k == 0 else (0.0, 0.0, 0.0, 1.0)
-        elif kind == 2:
-            e0, e1 = dot3(edge, t1), dot3(edge, t2)
-            m0, m1, b0, b1 = (0.0, 0.0, e0, e1) if k == 0 else (-e1, e0, -r * e1, r * e0)
-        a[row + k, 0], a[row + k, 1] = m0, m1
-        a[row + k, 2], a[row + k, 3] = dist * m0 - sign * b0, dist * m1 - sign * b1
-        a[row + k, 10], a[row + k, 11], a[row + k, 12], a[row + k, 13] = m0, m1, -sign * b0, -sign * b1
-
-
-@kernel
 def _single_system(m: Model, d: Data, c: int) -> None:
     """Solve for the tangential rates of x1 and of the normal: columns 4 to 9 of con_solve."""
     a, pair, kinds = d.con_solve, d.con_pair[c], d.con_kind
@@ -81,13 +63,10 @@ def _single_system(m: Model, d: Data, c: int) -> None:
     normal, x2, dist = load3(d.con_shape[c], 2), load3(d.con_shape[c], 3), d.con_apart_by[c]
     pos = load3(d.con_pos, c)
     t1, t2 = tangents(normal)
-    kind1, kind2 = kinds[c, 0], kinds[c, 1]
     edge1, edge2 = load3(d.con_shape[c], 0), load3(d.con_shape[c], 1)
-    if kind1 + kind2 > 4 or (kind1 == 2 and kind2 == 2 and _parallel(edge1, edge2)):
-        # flat on each other: one keeps its normal, the other its point
-        kind1, kind2 = (kind1, 1) if kind1 >= kind2 else (1, kind2)
-    _feature_matrices(d, 0, kind1, core_radius(m, g1), edge1, t1, t2, 1.0, 0.0)
-    _feature_matrices(d, 2, kind2, core_radius(m, g2), edge2, t1, t2, -1.0, dist)
+    kind1, kind2 = compatible_features(kinds[c, 0], kinds[c, 1], edge1, edge2)
+    feature_rows(m, d, g1, 0, kind1, core_radius(m, g1) + edge_radius(m, g1), edge1, normal, 1.0, 0.0)
+    feature_rows(m, d, g2, 2, kind2, core_radius(m, g2) + edge_radius(m, g2), edge2, normal, -1.0, dist)
     for i in range(6):
         turn, shift = unit_twist(i)
         v, spin = point_rate(turn, shift, sub3(x2, pos)), cross3(turn, normal)
@@ -97,49 +76,7 @@ def _single_system(m: Model, d: Data, c: int) -> None:
             a[2 + k, 4 + i] = (
                 a[2 + k, 10] * v0 + a[2 + k, 11] * v1 + a[2 + k, 12] * s0 + a[2 + k, 13] * s1
             )
-    _eliminate(d)
-
-
-@kernel
-def _parallel(a: Vec3, b: Vec3) -> bool:
-    n = cross3(a, b)
-    return dot3(n, n) < 1e-20
-
-
-@kernel
-def tangents(normal: Vec3) -> tuple[Vec3, Vec3]:
-    """Two unit vectors across a unit normal."""
-    x = (1.0, 0.0, 0.0) if abs(normal[0]) < 0.7 else (0.0, 1.0, 0.0)
-    t = cross3(normal, x)
-    t = scale3(1.0 / math.sqrt(dot3(t, t)), t)
-    return t, cross3(normal, t)
-
-
-@kernel
-def _eliminate(d: Data) -> None:
-    """Gauss-Jordan with pivoting on the 4 x 4 system, columns 4 to 9 on the right; a free unknown becomes 0."""
-    a = d.con_solve
-    for k in range(4):
-        best = k
-        for r in range(k + 1, 4):
-            if abs(a[r, k]) > abs(a[best, k]):
-                best = r
-        if abs(a[best, k]) < 1e-14:
-            for i in range(4, 10):
-                a[k, i] = 0.0
-            continue
-        for i in range(10):
-            x = a[k, i]
-            a[k, i] = a[best, i]
-            a[best, i] = x
-        s = 1.0 / a[k, k]
-        for i in range(10):
-            a[k, i] *= s
-        for r in range(4):
-            if r != k:
-                s = a[r, k]
-                for i in range(10):
-                    a[r, i] -= s * a[k, i]
+    eliminate(d)
 
 
 @kernel

@@ -22,7 +22,7 @@ NOWHERE = 1e30  # distance of faces without area: never the nearest
 def epa(m: Model, d: Data, g1: int, g2: int, count: int, tolerance: float) -> int:
     """Row of `ccd_face` that is nearest to the origin, from a simplex of `count` vertices; -1: no depth.
 
-    Its plane is in `ccd_plane`: outward normal and distance.
+    Its plane is in `ccd_plane`: outward normal and distance. `tolerance` is part of the size.
     """
     count = _tetrahedron(m, d, g1, g2, count)
     if count < 4:
@@ -35,7 +35,7 @@ def epa(m: Model, d: Data, g1: int, g2: int, count: int, tolerance: float) -> in
             break
         w = difference_support(m, d, g1, g2, normal, count)
         size = math.sqrt(dot3(w, w))
-        if dot3(normal, w) - dist <= tolerance + 1e-14 * size:
+        if dot3(normal, w) - dist <= tolerance * (size + m.geom_rbound[g1] + m.geom_rbound[g2]):
             break
         edges = _remove_visible(d, faces, w, 1e-15 * size)
         if edges < 3:

@@ -18,8 +18,8 @@ OVERLAP, FAR = -1, -2
 
 
 @kernel
-def gjk(m: Model, d: Data, g1: int, g2: int, reach: float) -> int:
-    """Number of vertices of the nearest simplex; FAR beyond `reach`.
+def gjk(m: Model, d: Data, g1: int, g2: int, reach: float, tolerance: float) -> int:
+    """Number of vertices of the nearest simplex; FAR beyond `reach`. `tolerance` is part of the size.
 
     At 4, or with the origin nearer than rounding, the cores overlap (ccd_gap is 0).
     """
@@ -34,7 +34,7 @@ def gjk(m: Model, d: Data, g1: int, g2: int, reach: float) -> int:
         if along > reach:
             return FAR
         size = max(size, math.sqrt(dot3(w, w)))
-        if count > 0 and length - along <= 1e-15 * (length + size):
+        if count > 0 and length - along <= tolerance * (length + size):
             break
         if _known(d, count):
             break
