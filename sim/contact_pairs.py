@@ -39,7 +39,12 @@ COLLISIONS = {
     (ELLIPSOID, CYLINDER): Collision(CONVEX, 1),
     (ELLIPSOID, BOX): Collision(CONVEX, 1),
     (ELLIPSOID, MESH): Collision(CONVEX, 1),
+    (CAPSULE, CYLINDER): Collision(CONVEX, 2),
+    (CYLINDER, CYLINDER): Collision(CONVEX, 4),
+    (CYLINDER, BOX): Collision(CONVEX, 4),
+    (CYLINDER, MESH): Collision(CONVEX, 4),
 }
+CAP_SIDES = 16  # corners of the polygon that stands for the cap of a cylinder
 CCD_ITERATIONS = 100  # most of GJK and EPA, unless the model asks for more
 MIN_FRICTION = 1e-5
 
@@ -167,7 +172,7 @@ def _convex_sizes(m: mujoco.MjModel, collisions: list[Collision]) -> dict[str, i
     if all(collision.family != CONVEX for collision in collisions):
         return dict.fromkeys(("nconvex", "nccdvert", "nccdface", "nside", "nclip"), 0)
     vertices = 5 + max(CCD_ITERATIONS, int(m.opt.ccd_iterations))
-    sides = max([4, *(int(n) for n in m.mesh_polyvertnum), *(int(n) for n in m.mesh_polymapnum)])
+    sides = max([CAP_SIDES, *(int(n) for n in m.mesh_polyvertnum), *(int(n) for n in m.mesh_polymapnum)])
     return {
         "nconvex": sum(collision.max_contacts for collision in collisions),
         "nccdvert": vertices,

@@ -7,7 +7,7 @@ vertex, an edge or a face of each core.
 """
 
 from .._jit import kernel
-from ..contact_pairs import BOX, CAPSULE, MESH, PLANE
+from ..contact_pairs import BOX, CAPSULE, CYLINDER, MESH, PLANE
 from ..data import Data
 from ..model import Model
 from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
@@ -53,7 +53,7 @@ def collide_convex(m: Model, d: Data, pair: int) -> None:
 
 @kernel
 def _has_faces(m: Model, g: int) -> bool:
-    return m.geom_type[g] == BOX or m.geom_type[g] == MESH
+    return m.geom_type[g] == BOX or m.geom_type[g] == MESH or m.geom_type[g] == CYLINDER
 
 
 @kernel

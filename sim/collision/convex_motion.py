@@ -21,13 +21,13 @@ what made the contact, whether the first two planes belong to the clipping face.
 """
 
 from .._jit import kernel
-from ..contact_pairs import CAPSULE, PLANE
+from ..contact_pairs import CAPSULE, CYLINDER, PLANE
 from ..data import Data
 from ..model import Model
 from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
 from .curved import edge_radius
 from .feature_system import compatible_features, eliminate, feature_rows, tangents
-from .frame import column3, row3
+from .frame import column3, row3, unit_or_x
 from .manifold import EDGE1, EDGE2, FACES, SINGLE
 from .motion import point_rate, store_motion, unit_twist
 from .plane_mesh import plane_mesh_motion
@@ -44,7 +44,7 @@ def convex_motion(m: Model, d: Data, c: int) -> None:
         plane_mesh_motion(d, c)
         return
     kind, pos = d.con_kind[c, 2], load3(d.con_pos, c)
-    if kind == SINGLE or m.geom_type[m.con_geom[p, 0]] == CAPSULE:
+    if kind == SINGLE or kind == EDGE1 or kind == EDGE2:
         _single_system(m, d, c)
     for i in range(6):
         turn, shift = unit_twist(i)
@@ -106,16 +106,16 @@ def _corner_rates(
         h = dist / dot3(normal, clipping)
         corner = add3(sub3(pos, scale3(0.5 * dist, normal)), scale3(h, clipping))
     else:
-        g1, h = m.con_geom[d.con_pair[c], 0], dist
-        if m.geom_type[g1] == CAPSULE:
+        h = dist
+        if kind == EDGE1 and m.geom_type[m.con_geom[d.con_pair[c], 0]] == CAPSULE:
             lift = 0.5 * (m.con_margin[d.con_pair[c]] + m.con_gap[d.con_pair[c]])
-            t1, t2 = tangents(load3(d.con_shape[c], 2))
-            line_rate = scale3(core_radius(m, g1) + lift, _normal_rate(d, i, t1, t2))
-            axis = column3(d.geom_xmat, g1, 2)
-            line_rate = sub3(line_rate, scale3(dot3(axis, line_rate), axis))
         corner = add3(pos, scale3(0.5 * dist - lift, clipping))
+        line_rate = _line_rate(m, d, c, i, turn, lift)
     moved = point_rate(turn, shift, sub3(corner, pos))
-    rate = _meeting_rate(d, c, line_rate if kind == EDGE1 else moved, moved if kind == EDGE1 else ZERO)
+    if kind == EDGE1:
+        rate = _meeting_rate(d, c, line_rate, moved)
+    else:
+        rate = _meeting_rate(d, c, add3(moved, line_rate), ZERO)
     if kind == EDGE1:
         spin = cross3(turn, clipping)  # the face is geom 2's
         by_h = dot3(clipping, sub3(rate, moved))
@@ -129,6 +129,29 @@ def _corner_rates(
     by_pos = sub3(rate, scale3(by_h, clipping))
     by_pos = add3(by_pos, add3(scale3(0.5 * by_dist, normal), scale3(0.5 * dist, spin)))
     return by_dist, by_pos, spin
+
+
+@kernel
+def _line_rate(m: Model, d: Data, c: int, i: int, turn: Vec3, lift: float) -> Vec3:
+    """Velocity, in its geom, of the line of a capsule's or cylinder's side that the contact was found on."""
+    pair, second = d.con_pair[c], d.con_kind[c, 2] == EDGE2
+    g = m.con_geom[pair, 1 if second else 0]
+    kind = m.geom_type[g]
+    if kind != CAPSULE and kind != CYLINDER:
+        return ZERO
+    single, axis = load3(d.con_shape[c], 2), column3(d.geom_xmat, g, 2)
+    t1, t2 = tangents(single)
+    by_normal = _normal_rate(d, i, t1, t2)
+    outward = single
+    if second:
+        outward, by_normal = scale3(-1.0, single), scale3(-1.0, sub3(by_normal, cross3(turn, single)))
+    by_across = sub3(by_normal, scale3(dot3(axis, by_normal), axis))
+    if kind == CAPSULE:
+        return scale3(core_radius(m, g) + lift, by_across)
+    across, length = unit_or_x(sub3(outward, scale3(dot3(axis, outward), axis)))
+    if length < 1e-12:
+        return ZERO
+    return scale3(edge_radius(m, g) / length, sub3(by_across, scale3(dot3(across, by_across), across)))
 
 
 @kernel

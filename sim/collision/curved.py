@@ -15,7 +15,7 @@ from ..rotation import Vec3, dot3, load3, load_mat3, mat_t_vec3, sub3
 from .frame import column3
 
 VERTEX, EDGE, FACE, CURVE = 1, 2, 3, 4  # what a contact lies on
-NEAR = 1e-6  # part of a cylinder's size within which a point counts as on its rim
+NEAR = 1e-4  # part of a cylinder's size within which a point counts as on its rim
 
 
 @kernel

@@ -17,7 +17,7 @@ from ..data import Data
 from ..model import Model
 from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
 from .frame import add_contact, column3, unit_or_x
-from .polytope_faces import ALIGNED, edges, face_normals, face_polygon
+from .polytope_faces import ALIGNED, edges, face_normals, face_polygon, vertices_of_feature
 
 SLANTED = 0.0888  # sine of an edge and a face that count as parallel
 SINGLE, FACES, EDGE1, EDGE2 = 0, 1, 2, 3  # con_kind[2]: what made the contact
@@ -44,7 +44,7 @@ def add_manifold(m: Model, d: Data, pair: int, reach: float, along: Vec3) -> int
                     best, i, j = dot3(normal, other), a, b
     if i >= 0:
         return _faces(m, d, pair, reach, i, j)
-    dim1, dim2 = d.ccd_feature[0, 0], d.ccd_feature[1, 0]
+    dim1, dim2 = vertices_of_feature(m, d, g1, 0), vertices_of_feature(m, d, g2, 1)
     second = (dim2 < dim1 or n2 == 0) and dim2 != 3 and n1 > 0
     for attempt in range(2):
         if (attempt == 0) == second:
@@ -81,7 +81,7 @@ def _faces(m: Model, d: Data, pair: int, reach: float, i: int, j: int) -> int:
 def _edge(m: Model, d: Data, pair: int, reach: float, ge: int, gf: int, side: int, faces: int, out: Vec3) -> int:
     """Contacts of an edge of geom `ge` and a face of geom `gf`; -1: no edge is parallel to a face."""
     lift = 0.5 * reach if m.geom_type[ge] == CAPSULE else 0.0  # mjc_ccd puts half of the margin around a capsule
-    count, which, face = edges(m, d, ge, side, scale3(-lift, out)), -1, -1
+    count, which, face = edges(m, d, ge, side, scale3(-1.0, out), lift), -1, -1
     for f in range(faces):
         normal = load3(d.face_normal[1 - side], f)
         if dot3(normal, out) <= 1e-15 or face >= 0:

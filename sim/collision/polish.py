@@ -30,7 +30,7 @@ def polish(m: Model, d: Data, g1: int, g2: int, gap: float, normal: Vec3) -> tup
     face1, face2 = _face_normal(m, d, g1, 0, n), scale3(-1.0, _face_normal(m, d, g2, 1, scale3(-1.0, n)))
     a = d.con_solve
     for _ in range(STEPS):
-        x1, x2 = _on_curve(m, d, g1, kind1, n, x1), _on_curve(m, d, g2, kind2, scale3(-1.0, n), x2)
+        x1, x2 = _on_curve(m, d, g1, 0, n, x1), _on_curve(m, d, g2, 1, scale3(-1.0, n), x2)
         apart = sub3(x2, x1)
         dist = dot3(apart, n)
         t1, t2 = tangents(n)
@@ -56,7 +56,7 @@ def polish(m: Model, d: Data, g1: int, g2: int, gap: float, normal: Vec3) -> tup
         n = unit_or_x(add3(n, add3(scale3(v0, t1), scale3(v1, t2))))[0]
         if largest < 1e-14:
             break
-    x1, x2 = _on_curve(m, d, g1, kind1, n, x1), _on_curve(m, d, g2, kind2, scale3(-1.0, n), x2)
+    x1, x2 = _on_curve(m, d, g1, 0, n, x1), _on_curve(m, d, g2, 1, scale3(-1.0, n), x2)
     if not _confirmed(m, d, g1, g2, x1, x2, n):
         return gap, normal
     dist = dot3(sub3(x2, x1), n)
@@ -112,8 +112,9 @@ def _slide(x: Vec3, kind: int, edge: Vec3, face: Vec3, shift: Vec3) -> Vec3:
 
 
 @kernel
-def _on_curve(m: Model, d: Data, g: int, kind: int, outward: Vec3, x: Vec3) -> Vec3:
+def _on_curve(m: Model, d: Data, g: int, side: int, outward: Vec3, x: Vec3) -> Vec3:
     """The point of the surface that belongs to the normal; on a cylinder's side at the height of `x`."""
+    kind = d.ccd_feature[side, 0]
     if kind == CURVE:
         return core_support(m, d, g, outward)[0]
     if kind == EDGE and is_curved(m, g):

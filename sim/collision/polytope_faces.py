@@ -1,7 +1,9 @@
-"""Faces and edges of boxes and meshes that can carry a contact of several points.
+"""Faces and edges of boxes, meshes and cylinders that can carry a contact of several points.
 
 A contact of two cores is known by up to three vertices of each (`ccd_feature`). What faces and
-edges go through them, in the order of mjc_multicontact, so that the manifold picks the same.
+edges go through them, in the order of mjc_multicontact, so that the manifold picks the same. The
+cap of a cylinder counts as a polygon of 16 sides, the line of its side through the contact as an
+edge, and so does that of a capsule.
 """
 
 import math
@@ -10,11 +12,12 @@ import numpy as np
 
 from .._jit import kernel
 from .._record import Ints
-from ..contact_pairs import BOX, CAPSULE, MESH
+from ..contact_pairs import BOX, CAP_SIDES, CAPSULE, CYLINDER, MESH
 from ..data import Data
 from ..model import Model
 from ..rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, store3, sub3
-from .frame import column3
+from .curved import EDGE
+from .frame import column3, unit_or_x
 
 ALIGNED = 0.996  # cosine of normals that count as parallel
 # corners of the faces +x, -x, +y, ... of a box; bits of a corner: its signs along x, y, z
@@ -40,7 +43,21 @@ def face_normals(m: Model, d: Data, g: int, side: int, outward: Vec3) -> int:
         return _box_faces(d, g, side, outward)
     if m.geom_type[g] == MESH:
         return _mesh_faces(m, d, g, side)
+    if m.geom_type[g] == CYLINDER and d.ccd_feature[side, 0] != EDGE:
+        axis = column3(d.geom_xmat, g, 2)
+        bottom = 1 if dot3(axis, sub3(load3(d.ccd_point, side), load3(d.geom_xpos, g))) < 0.0 else 0
+        store3(d.face_normal[side], 0, scale3(1.0 - 2.0 * bottom, axis))
+        d.face_index[side, 0] = bottom
+        return 1
     return 0
+
+
+@kernel
+def vertices_of_feature(m: Model, d: Data, g: int, side: int) -> int:
+    """How many vertices the contact lies between; on the rim or cap of a cylinder it counts as one."""
+    if m.geom_type[g] == CYLINDER:
+        return 2 if d.ccd_feature[side, 0] == EDGE else 1
+    return d.ccd_feature[side, 0]
 
 
 @kernel
@@ -111,6 +128,14 @@ def face_polygon(m: Model, d: Data, g: int, index: int, row: int) -> int:
         for i in range(4):
             store3(d.polygon[row], i, vertex_position(m, d, g, BOX_FACES[index, i]))
         return 4
+    if m.geom_type[g] == CYLINDER:
+        rot, s = load_mat3(d.geom_xmat, g), 1.0 - 2.0 * index
+        for i in range(CAP_SIDES):
+            angle = 2.0 * math.pi * i / CAP_SIDES
+            x, y = m.geom_size[g, 0] * math.cos(angle), -s * m.geom_size[g, 0] * math.sin(angle)
+            local = (x, y, s * m.geom_size[g, 1])
+            store3(d.polygon[row], i, add3(load3(d.geom_xpos, g), mat_vec3(rot, local)))
+        return CAP_SIDES
     face = m.mesh_polyadr[m.geom_dataid[g]] + index
     first, count = m.mesh_polyvertadr[face], m.mesh_polyvertnum[face]
     for i in range(count):
@@ -119,17 +144,22 @@ def face_polygon(m: Model, d: Data, g: int, index: int, row: int) -> int:
 
 
 @kernel
-def edges(m: Model, d: Data, g: int, side: int, lift: Vec3) -> int:
+def edges(m: Model, d: Data, g: int, side: int, outward: Vec3, lift: float) -> int:
     """Store in edge_end, edge_start the edges that the contact's vertices may lie on; how many.
 
     That of a capsule is `lift` off its surface.
     """
     feature, kind = d.ccd_feature, m.geom_type[g]
-    if kind == CAPSULE:  # the line of its surface through the contact
-        axis, x = column3(d.geom_xmat, g, 2), add3(load3(d.ccd_point, side), lift)
-        along, half = dot3(sub3(x, load3(d.geom_xpos, g)), axis), m.geom_size[g, 1]
-        store3(d.edge_start, 0, add3(x, scale3(-along - half, axis)))
-        store3(d.edge_end, 0, add3(x, scale3(half - along, axis)))
+    if kind == CAPSULE or kind == CYLINDER:
+        axis, centre, half = column3(d.geom_xmat, g, 2), load3(d.geom_xpos, g), m.geom_size[g, 1]
+        if kind == CAPSULE:
+            x = add3(load3(d.ccd_point, side), scale3(lift, outward))
+            middle = sub3(x, scale3(dot3(sub3(x, centre), axis), axis))
+        else:
+            across = unit_or_x(sub3(outward, scale3(dot3(axis, outward), axis)))[0]
+            middle = add3(centre, scale3(m.geom_size[g, 0], across))
+        store3(d.edge_start, 0, sub3(middle, scale3(half, axis)))
+        store3(d.edge_end, 0, add3(middle, scale3(half, axis)))
         return 1
     start, count = vertex_position(m, d, g, feature[side, 1]), 0
     if feature[side, 0] == 2:
