@@ -21,7 +21,7 @@ from .plane_mesh import collide_plane_mesh
 from .support import core_radius
 
 ROUNDING = 1e-15  # tolerance of GJK and EPA on polytopes, which end
-ROUGH = 1e-9  # and on curved surfaces, as part of the size: `polish.py` does the rest
+ROUGH = 1e-8  # and on curved surfaces, as part of the size: `polish.py` does the rest
 
 
 @kernel

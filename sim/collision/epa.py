@@ -37,7 +37,7 @@ def epa(m: Model, d: Data, g1: int, g2: int, count: int, tolerance: float) -> in
         size = math.sqrt(dot3(w, w))
         if dot3(normal, w) - dist <= tolerance * (size + m.geom_rbound[g1] + m.geom_rbound[g2]):
             break
-        edges = _remove_visible(d, faces, w, 1e-15 * size)
+        edges = _remove_visible(d, faces, nearest, w, 1e-14 * size)
         if edges < 3:
             break
         faces = _close(d, faces, edges, count)
@@ -94,7 +94,7 @@ def _tetrahedron(m: Model, d: Data, g1: int, g2: int, count: int) -> int:
         return 3
     for f in range(4):
         i, j, k = (f + 1) % 4, (f + 2) % 4, (f + 3) % 4
-        if (volume > 0.0) == (f % 2 == 0):
+        if (volume > 0.0) != (f % 2 == 0):
             j, k = k, j
         _set_face(d, f, i, j, k)
     return 4
@@ -124,24 +124,52 @@ def _nearest_face(d: Data, faces: int) -> int:
 
 
 @kernel
-def _remove_visible(d: Data, faces: int, w: Vec3, margin: float) -> int:
-    """Drop the faces that `w` lies outside of; collect the edges around them, return how many."""
-    edges = 0
-    for f in range(faces):
-        if d.ccd_face[f, 0] < 0 or dot3(load3(d.ccd_plane, f), w) - d.ccd_plane[f, 3] <= margin:
-            continue
-        for i in range(3):
-            a, b, found = d.ccd_face[f, i], d.ccd_face[f, (i + 1) % 3], False
-            for e in range(edges):
-                if d.ccd_edge[e, 0] == b and d.ccd_edge[e, 1] == a:
-                    edges -= 1
-                    d.ccd_edge[e, 0], d.ccd_edge[e, 1] = d.ccd_edge[edges, 0], d.ccd_edge[edges, 1]
-                    found = True
-                    break
-            if not found and edges < len(d.ccd_edge):
-                d.ccd_edge[edges, 0], d.ccd_edge[edges, 1] = a, b
-                edges += 1
-        d.ccd_face[f, 0] = -1
+def _remove_visible(d: Data, faces: int, nearest: int, w: Vec3, margin: float) -> int:
+    """Drop face `nearest` and those around it that `w` lies outside of; list the edges around them, return how many.
+
+    From neighbour to neighbour, so that rounding cannot tear two holes. Faces without area go too.
+    """
+    edges, e = _drop(d, nearest, 0), 0
+    while e < edges:
+        a, b, neighbour = d.ccd_edge[e, 0], d.ccd_edge[e, 1], -1
+        for f in range(faces):
+            if d.ccd_face[f, 0] >= 0 and _has_edge(d, f, b, a):
+                neighbour = f
+                break
+        if neighbour >= 0 and edges + 3 <= len(d.ccd_edge) and _sees(d, neighbour, w, margin):
+            edges, e = _drop(d, neighbour, edges), 0
+        else:
+            e += 1
+    return edges
+
+
+@kernel
+def _sees(d: Data, f: int, w: Vec3, margin: float) -> bool:
+    dist = d.ccd_plane[f, 3]
+    return dist == NOWHERE or dot3(load3(d.ccd_plane, f), w) - dist > margin
+
+
+@kernel
+def _has_edge(d: Data, f: int, a: int, b: int) -> bool:
+    i, j, k = d.ccd_face[f, 0], d.ccd_face[f, 1], d.ccd_face[f, 2]
+    return (i == a and j == b) or (j == a and k == b) or (k == a and i == b)
+
+
+@kernel
+def _drop(d: Data, f: int, edges: int) -> int:
+    """Drop face `f` and put its edges on the list; those that are there the other way round cancel."""
+    for i in range(3):
+        a, b, found = d.ccd_face[f, i], d.ccd_face[f, (i + 1) % 3], False
+        for e in range(edges):
+            if d.ccd_edge[e, 0] == b and d.ccd_edge[e, 1] == a:
+                edges -= 1
+                d.ccd_edge[e, 0], d.ccd_edge[e, 1] = d.ccd_edge[edges, 0], d.ccd_edge[edges, 1]
+                found = True
+                break
+        if not found:
+            d.ccd_edge[edges, 0], d.ccd_edge[edges, 1] = a, b
+            edges += 1
+    d.ccd_face[f, 0] = -1
     return edges
 
 
