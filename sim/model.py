@@ -15,7 +15,7 @@ from ._record import Field, Floats, Ints, Struct, floats, integer, ints, real
 from .contact_pairs import collision_of, contact_fields
 from .unsupported import check_supported, disabled
 
-
+# symbols in declared shapes
 _SIZES = (
     *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "npair", "nconmax", "nefcmax"),
     *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),

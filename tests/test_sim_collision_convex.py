@@ -241,7 +241,8 @@ def test_degenerate_poses_stay_finite(first: str, second: str) -> None:
     rng, many = np.random.default_rng(0), 300
     qpos = np.zeros((many, m.nq // 7, 7))
     qpos[:, :, :3] = rng.choice([0, 0, 0.1, -0.1, 0.2, 1e-9, -1e-16, 0.26], size=(many, m.nq // 7, 3))
-    qpos[:, :, 3:] = rng.choice([0, 0, 1, -1, 1e-8], size=(many, m.nq // 7, 4)) + (1e-3, 0, 0, 0)
+    qpos[:, :, 3:] = rng.choice([0, 0, 1, -1, 1e-8], size=(many, m.nq // 7, 4))
+    qpos[:, :, 3] += 1e-3
     qpos[:, :, 3:] /= np.linalg.norm(qpos[:, :, 3:], axis=2, keepdims=True)
     state = sim.State(qpos.reshape(many, m.nq), np.zeros((many, m.nv)), np.zeros((many, 0)))
     assert np.isfinite(sim.forward(m, state, np.zeros((many, 0))).qacc).all()
@@ -259,7 +260,7 @@ def test_thin_meshes_and_slivers_stay_finite() -> None:
     )
     bodies = "".join(
         f'<body pos="0 0 {0.001 * k}"><freejoint/><inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>'
-        f'<geom {shape}/></body>'
+        f"<geom {shape}/></body>"
         for k, shape in enumerate(['type="mesh" mesh="thin"', 'type="mesh" mesh="needle"', SHAPES["sphere"]])
     )
     m = sim.Model.from_xml_string(
@@ -271,3 +272,25 @@ def test_thin_meshes_and_slivers_stay_finite() -> None:
     qpos[:, :, 3:] /= np.linalg.norm(qpos[:, :, 3:], axis=2, keepdims=True)
     state = sim.State(qpos.reshape(300, m.nq), np.zeros((300, m.nv)), np.zeros((300, 0)))
     assert np.isfinite(sim.forward(m, state, np.zeros((300, 0))).qacc).all()
+
+
+def test_the_other_convex_pipelines_are_named() -> None:
+    spec = mujoco.MjSpec.from_string(PILE.format(assets=ASSETS, condim=3))
+    spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MULTICCD)
+    with pytest.raises(sim.UnsupportedModelError, match="option flag multiccd disabled"):
+        sim.Model.from_mujoco(spec)
+
+
+def test_touching_within_the_margin_is_a_contact() -> None:
+    """Bricks whose faces just touch, where GJK and EPA both find the origin on the surface."""
+    mj_model = pair_model("brick", "brick", 0.01)
+    model, d = sim.Model.from_mujoco(mj_model), mujoco.MjData(mj_model)
+    for axis, apart in ((0, 0.2), (1, 0.24), (2, 0.16)):
+        d.qpos[:] = (0, 0, 0, 1, 0, 0, 0) * 2
+        d.qpos[7 + axis] = apart
+        mujoco.mj_forward(mj_model, d)
+        state = sim.State(d.qpos.copy(), np.zeros(model.nv), np.zeros(0))
+        found = sim.forward(model, state, np.zeros(0))
+        assert len(found.contact.dist) == 4
+        np.testing.assert_allclose(found.contact.dist, 0, atol=1e-6)
+        np.testing.assert_allclose(found.qacc, d.qacc, atol=1e-5 * np.abs(d.qacc).max())

@@ -16,8 +16,8 @@ from .epa import epa
 from .frame import add_contact, unit_or_x
 from .gjk import FAR, gjk
 from .manifold import SINGLE, add_manifold
-from .polish import polish
 from .plane_mesh import collide_plane_mesh
+from .polish import polish
 from .support import core_radius
 
 ROUNDING = 1e-15  # tolerance of GJK and EPA on polytopes, which end
@@ -87,7 +87,7 @@ def nearest_points(m: Model, d: Data, g1: int, g2: int, reach: float) -> tuple[b
     dist = gap - r1 - r2
     store3(d.ccd_point, 0, add3(load3(d.ccd_point, 0), scale3(r1, normal)))
     store3(d.ccd_point, 1, sub3(load3(d.ccd_point, 1), scale3(r2, normal)))
-    return dist <= reach, dist, normal
+    return dist < reach, dist, normal
 
 
 @kernel

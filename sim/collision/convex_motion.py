@@ -73,9 +73,7 @@ def _single_system(m: Model, d: Data, c: int) -> None:
         v0, v1, s0, s1 = dot3(v, t1), dot3(v, t2), dot3(spin, t1), dot3(spin, t2)
         for k in range(2):
             a[k, 4 + i] = 0.0
-            a[2 + k, 4 + i] = (
-                a[2 + k, 10] * v0 + a[2 + k, 11] * v1 + a[2 + k, 12] * s0 + a[2 + k, 13] * s1
-            )
+            a[2 + k, 4 + i] = a[2 + k, 10] * v0 + a[2 + k, 11] * v1 + a[2 + k, 12] * s0 + a[2 + k, 13] * s1
     eliminate(d)
 
 
@@ -96,9 +94,7 @@ def _single_rates(d: Data, c: int, i: int, turn: Vec3, shift: Vec3) -> tuple[flo
 
 
 @kernel
-def _corner_rates(
-    m: Model, d: Data, c: int, i: int, turn: Vec3, shift: Vec3, pos: Vec3
-) -> tuple[float, Vec3, Vec3]:
+def _corner_rates(m: Model, d: Data, c: int, i: int, turn: Vec3, shift: Vec3, pos: Vec3) -> tuple[float, Vec3, Vec3]:
     kind, dist, normal = d.con_kind[c, 2], d.con_dist[c], row3(d.con_frame, c, 0)
     clipping = load3(d.con_shape[c], 7)
     line_rate, lift = ZERO, 0.0

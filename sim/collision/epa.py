@@ -42,7 +42,8 @@ def epa(m: Model, d: Data, g1: int, g2: int, count: int, tolerance: float) -> in
             break
         faces = _close(d, faces, edges, count)
         count += 1
-    return nearest if nearest >= 0 and d.ccd_plane[nearest, 3] > 0.0 else -1
+    touching = -1e-12 * (m.geom_rbound[g1] + m.geom_rbound[g2])
+    return nearest if nearest >= 0 and touching < d.ccd_plane[nearest, 3] < NOWHERE else -1
 
 
 @kernel

@@ -141,18 +141,20 @@ def _on_tetrahedron(s: Floats, weight: Floats) -> None:
     """All four weights if the origin is inside, else those of the nearest face."""
     least, inside = 1e300, True
     for i in range(4):
-        j, k, l = (i + 1) % 4, (i + 2) % 4, (i + 3) % 4
-        a, b, c, opposite = load3(s[j], 0), load3(s[k], 0), load3(s[l], 0), load3(s[i], 0)
+        j, k, n = (i + 1) % 4, (i + 2) % 4, (i + 3) % 4
+        a, b, c, opposite = load3(s[j], 0), load3(s[k], 0), load3(s[n], 0), load3(s[i], 0)
         normal = cross3(sub3(b, a), sub3(c, a))
-        origin, other = -dot3(normal, a), dot3(normal, sub3(opposite, a))
-        if origin * other > 0.0:
+        edge = sub3(opposite, a)
+        origin, other = -dot3(normal, a), dot3(normal, edge)
+        solid = abs(other) > 1e-12 * math.sqrt(dot3(normal, normal) * dot3(edge, edge))
+        if solid and origin * other > 0.0:
             continue
         inside = False
         u = _on_triangle(a, b, c)
         x = add3(add3(scale3(u[0], a), scale3(u[1], b)), scale3(u[2], c))
         if dot3(x, x) < least:
             least = dot3(x, x)
-            weight[i], weight[j], weight[k], weight[l] = 0.0, u[0], u[1], u[2]
+            weight[i], weight[j], weight[k], weight[n] = 0.0, u[0], u[1], u[2]
     if inside:
         for i in range(4):
             weight[i] = 0.25

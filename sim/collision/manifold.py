@@ -16,7 +16,7 @@ from ..contact_pairs import CAPSULE
 from ..data import Data
 from ..model import Model
 from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
-from .frame import add_contact, column3, unit_or_x
+from .frame import add_contact, unit_or_x
 from .polytope_faces import ALIGNED, edges, face_normals, face_polygon, vertices_of_feature
 
 SLANTED = 0.0888  # sine of an edge and a face that count as parallel

@@ -132,7 +132,10 @@ def _confirmed(m: Model, d: Data, g1: int, g2: int, x1: Vec3, x2: Vec3, n: Vec3)
     dist = dot3(sub3(x2, x1), n)
     slip = sub3(sub3(x2, x1), scale3(dist, n))
     moved1, moved2 = sub3(x1, load3(d.ccd_point, 0)), sub3(x2, load3(d.ccd_point, 1))
-    if dot3(slip, slip) > (CONFIRMED * size) ** 2 or max(dot3(moved1, moved1), dot3(moved2, moved2)) > (CLOSE * size) ** 2:
+    if (
+        dot3(slip, slip) > (CONFIRMED * size) ** 2
+        or max(dot3(moved1, moved1), dot3(moved2, moved2)) > (CLOSE * size) ** 2
+    ):
         return False
     farthest1, farthest2 = core_support(m, d, g1, n)[0], core_support(m, d, g2, scale3(-1.0, n))[0]
     beyond = max(dot3(sub3(farthest1, x1), n), -dot3(sub3(farthest2, x2), n))

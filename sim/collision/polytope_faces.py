@@ -70,8 +70,8 @@ def _box_face(d: Data, g: int, side: int, count: int, index: int) -> None:
 @kernel
 def _box_faces(d: Data, g: int, side: int, outward: Vec3) -> int:
     feature, count = d.ccd_feature, 0
-    every = feature[side, 1] & feature[side, 2] & feature[side, 3]
-    some = feature[side, 1] | feature[side, 2] | feature[side, 3]
+    a, b, c = int(feature[side, 1]), int(feature[side, 2]), int(feature[side, 3])
+    every, some = a & b & c, a | b | c
     for axis in range(3):
         bit = 1 << axis
         if every & bit or not some & bit:
