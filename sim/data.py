@@ -66,7 +66,7 @@ class Data(Struct):
     con_kind: Ints = ints("nconvex", 5)  # convex contacts: see `collision/convex_motion.py`
     con_shape: Floats = floats("nconvex", 8, 3)
     con_apart_by: Floats = floats("nconvex")  # distance at the single point [m]
-    con_solve: Floats = floats(4, 14)
+    con_solve: Floats = floats(4, 14)  # see `collision/feature_system.py`
 
     ccd_vert: Floats = floats("nccdvert", 3, 3)  # difference of two cores: point, and those of core 1, 2 [m]
     ccd_id: Ints = ints("nccdvert", 2)  # numbers of these vertices on both cores
@@ -77,7 +77,7 @@ class Data(Struct):
     ccd_edge: Ints = ints("nccdface", 2)  # boundary of the faces that a new vertex sees
     ccd_corner: Ints = ints(4)  # rows of ccd_vert that the contact lies between
     ccd_point: Floats = floats(2, 3)  # nearest or deepest points of the geoms [m]
-    ccd_feature: Ints = ints(2, 4)  # how many vertices of a core the contact lies between, and which
+    ccd_feature: Ints = ints(2, 4)  # what of a core the contact lies on: 1 vertex, 2 edge, 3 face, 4 curve; vertices
     ccd_side: Floats = floats(2, 3)  # direction from the first of these to the second
     face_normal: Floats = floats(2, "nside", 3)  # faces of both geoms that may carry several contacts
     face_index: Ints = ints(2, "nside")

@@ -1,22 +1,16 @@
 """How contacts of convex shapes move with their geoms (`convex.py`, `manifold.py`).
 
-At a contact of one point the normal n and the points x1, x2 of the geoms satisfy
-x2 - x1 = dist n, and each geom ties the tangential motions of its point and of the normal, both
-seen from the body:
-
-    M (dx - v(x)) = B (dn - w x n),    2 x 2, across the normal, outward normal n
-
-with v(x) the velocity of the body's material and w its turn. A vertex with radius r has M = 1,
-B = r: its point follows the normal. A face has M = 0, B = 1: its normal is fixed. An edge is a face
-along its direction, a vertex across. This is the implicit function theorem at the nearest points;
-the distance changes by n . v(x2) since both points slide in the tangent plane.
+At a contact of one point the rates of the points and of the normal solve the linear system of
+`feature_system.py`, with the motion of the second body's material on the right: the implicit
+function theorem at the nearest points. The distance changes by n . v(x2), since both points slide
+in the tangent plane.
 
 Contacts of several points are corners, where three planes meet that are each fixed in a body, and
-their projection on a face. A capsule's edge lies in its surface, so it moves with the normal of the
+their projection on a face. The line of a capsule's or cylinder's side moves with the normal of the
 single contact that it was drawn through.
 
 Rows of `con_shape`: directions of the edges, normal and point x2 of the single contact; three
-planes, normal of the clipping face. `con_kind`: kinds of both features (1 vertex, 2 edge, 3 face),
+planes, normal of the clipping face. `con_kind`: kinds of both features (`curved.py`: vertex, edge, face, curve),
 what made the contact, whether the first two planes belong to the clipping face.
 """
 

@@ -1,6 +1,6 @@
 """Contacts of several points: two faces, or a face and an edge, that lie on each other.
 
-mjc_multicontact: when the contact found by GJK or EPA belongs to faces, or a face and an edge, that
+As mjc_multicontact of MuJoCo 4.0: when the contact found by GJK or EPA belongs to faces, or a face and an edge, that
 are parallel within some degrees, one is clipped by the planes through the other's sides; the
 clipped corners that lie below the face are the contacts, each with its own distance. Of a face only
 the four corners that span the most area remain (rotating quadrilateral).
