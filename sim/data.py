@@ -64,6 +64,29 @@ class Data(Struct):
     con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
     con_apart: Floats = floats(2, 6)  # of one contact: pushes on its bodies by its distance
     cfrc_ext: Floats = floats("nbody", 6)  # force of the contacts on the body
+    con_kind: Ints = ints("nconvex", 5)  # convex contacts: see `collision/convex_motion.py`
+    con_shape: Floats = floats("nconvex", 8, 3)
+    con_apart_by: Floats = floats("nconvex")  # distance at the single point [m]
+    con_solve: Floats = floats(4, 14)  # see `collision/feature_system.py`
+
+    ccd_vert: Floats = floats("nccdvert", 3, 3)  # difference of two cores: point, and those of core 1, 2 [m]
+    ccd_id: Ints = ints("nccdvert", 2)  # numbers of these vertices on both cores
+    ccd_weight: Floats = floats(4)  # of the nearest simplex
+    ccd_gap: Floats = floats(1)  # distance of the cores, 0: they overlap [m]
+    ccd_face: Ints = ints("nccdface", 3)  # expanding polytope: vertices, -1: no face
+    ccd_plane: Floats = floats("nccdface", 4)  # its normal and distance
+    ccd_edge: Ints = ints("nccdface", 2)  # boundary of the faces that a new vertex sees
+    ccd_corner: Ints = ints(4)  # rows of ccd_vert that the contact lies between
+    ccd_point: Floats = floats(2, 3)  # nearest or deepest points of the geoms [m]
+    ccd_feature: Ints = ints(2, 4)  # what of a core the contact lies on: 1 vertex, 2 edge, 3 face, 4 curve; vertices
+    ccd_side: Floats = floats(2, 3)  # direction from the first of these to the second
+    face_normal: Floats = floats(2, "nside", 3)  # faces of both geoms that may carry several contacts
+    face_index: Ints = ints(2, "nside")
+    edge_start: Floats = floats("nside", 3)  # edges that may
+    edge_end: Floats = floats("nside", 3)
+    polygon: Floats = floats(5, "nclip", 3)  # see `collision/manifold.py`
+    polygon_side: Ints = ints(2, "nclip")
+    corner: Ints = ints("nclip", 4)
 
     nefc: Ints = ints(1)  # number of constraint rows
     efc_type: Ints = ints("nefcmax")  # constraint.FRICTION_DOF, LIMIT, CONTACT_...

@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ._jit import kernel
+from .collision.convex import collide_convex
+from .collision.convex_motion import convex_motion
+from .data import Data
 from .model import Model
 
 
@@ -13,7 +17,21 @@ class Feature(NamedTuple):
     stand_ins: dict[Any, Any]
 
 
-FEATURES: dict[str, Feature] = {}
+@kernel
+def _collides_nothing(m: Model, d: Data, pair: int) -> None:
+    """Stand-in for the collision of pairs that the model lacks."""
+
+
+@kernel
+def _moves_nothing(m: Model, d: Data, c: int) -> None:
+    """Stand-in for the motion of contacts that the model lacks."""
+
+
+FEATURES: dict[str, Feature] = {
+    "convex": Feature(
+        lambda model: model.nconvex > 0, {collide_convex: _collides_nothing, convex_motion: _moves_nothing}
+    ),
+}
 
 
 def missing_features(model: Model) -> tuple[str, ...]:

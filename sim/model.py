@@ -15,6 +15,13 @@ from ._record import Field, Floats, Ints, Struct, floats, integer, ints, real
 from .contact_pairs import collision_of, contact_fields
 from .unsupported import check_supported, disabled
 
+# symbols in declared shapes
+_SIZES = (
+    *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "npair", "nconmax", "nefcmax"),
+    *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),
+    *("nconvex", "nccdvert", "nccdface", "nside", "nclip"),
+)
+
 
 class State(NamedTuple):
     """What changes in time. A leading axis, the same in all three, is a batch."""
@@ -43,6 +50,17 @@ class Model(Struct):
     npair: int = integer()  # pairs of geoms that may collide
     nconmax: int = integer()  # most contacts at once
     nefcmax: int = integer()  # most constraint rows at once
+    nmesh: int = integer()
+    nmeshvert: int = integer()
+    nmeshgraph: int = integer()
+    nmeshpoly: int = integer()
+    nmeshpolyvert: int = integer()
+    nmeshpolymap: int = integer()
+    nconvex: int = integer()  # nconmax, 0 if no pair needs the general convex routine
+    nccdvert: int = integer()  # most vertices of the difference of two convex geoms
+    nccdface: int = integer()
+    nside: int = integer()  # most sides of a face, or faces at a vertex
+    nclip: int = integer()  # most corners of a clipped face
     nlimit: int = integer()  # joints with an enabled limit
     cone: int = integer()  # mjtCone
     iterations: int = integer()  # solver
@@ -103,11 +121,27 @@ class Model(Struct):
     geom_type: Ints = ints("ngeom")  # mjtGeom
     geom_size: Floats = floats("ngeom", 3)
     geom_rbound: Floats = floats("ngeom")
+    geom_dataid: Ints = ints("ngeom")  # mesh, -1: none
     geom_pos: Floats = floats("ngeom", 3)
     geom_quat: Floats = floats("ngeom", 4)
     site_bodyid: Ints = ints("nsite")
     site_pos: Floats = floats("nsite", 3)
     site_quat: Floats = floats("nsite", 4)
+
+    mesh_vertadr: Ints = ints("nmesh")
+    mesh_vertnum: Ints = ints("nmesh")
+    mesh_vert: Floats = floats("nmeshvert", 3)  # [m], geom frame
+    mesh_graphadr: Ints = ints("nmesh")  # -1: no convex hull
+    mesh_graph: Ints = ints("nmeshgraph")  # edges of the convex hull
+    mesh_extrema: Ints = ints("nmesh", 27)  # hull vertices farthest in the directions (-1, -1, -1) ... (1, 1, 1)
+    mesh_polyadr: Ints = ints("nmesh")  # faces of the hull, flat polygons
+    mesh_polynormal: Floats = floats("nmeshpoly", 3)
+    mesh_polyvertadr: Ints = ints("nmeshpoly")
+    mesh_polyvertnum: Ints = ints("nmeshpoly")
+    mesh_polyvert: Ints = ints("nmeshpolyvert")
+    mesh_polymapadr: Ints = ints("nmeshvert")  # faces at a vertex
+    mesh_polymapnum: Ints = ints("nmeshvert")
+    mesh_polymap: Ints = ints("nmeshpolymap")
 
     con_geom: Ints = ints("npair", 2)  # the pairs, geom types ascending
     con_family: Ints = ints("npair")  # contact_pairs.ROUND, ...
@@ -191,10 +225,7 @@ class Model(Struct):
     @property
     def sizes(self) -> dict[str, int]:
         """Values of the symbols in declared shapes."""
-        return {
-            name: getattr(self, name)
-            for name in ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "npair", "nconmax", "nefcmax")
-        }
+        return {name: getattr(self, name) for name in _SIZES}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Model.from_mujoco, (self.mj_model,)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import mujoco
 import numpy as np
 
-from .contact_pairs import COLLISIONS, possible_contact_pairs
+from .contact_pairs import COLLISIONS, CONVEX, PLANE, possible_contact_pairs
 
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
@@ -158,12 +158,18 @@ def _contacts(m: mujoco.MjModel) -> Iterator[str]:
         yield "geom surfacevel"
     if m.flg_adhesion:
         yield "geom adhesion"
+    bit = mujoco.mjtDisableBit
+    flags = [flag for flag in ("nativeccd", "multiccd") if disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}"))]
     for pair in possible_contact_pairs(m):
         kinds = tuple(sorted(int(m.geom_type[g]) for g in pair))
-        if kinds not in COLLISIONS:
+        how = COLLISIONS.get((kinds[0], kinds[1]))
+        if how is None:
             first, second = (_name(m, mujoco.mjtObj.mjOBJ_GEOM, g) for g in pair)
             shapes = " and ".join(mujoco.mjtGeom(k).name.removeprefix("mjGEOM_").lower() for k in kinds)
             yield f"contact of geoms {first} and {second} ({shapes})"
+        elif how.family == CONVEX and PLANE not in kinds:
+            yield from (f"option flag {flag} disabled" for flag in flags)
+            flags = []
 
 
 def _other_elements(m: mujoco.MjModel) -> Iterator[str]:

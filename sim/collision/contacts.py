@@ -1,10 +1,12 @@
 """All contacts of a pose: broad phase by bounding spheres, then the pair's own geometry."""
 
 from .._jit import kernel
-from ..contact_pairs import PLANE, ROUND
+from ..contact_pairs import CONVEX, PLANE, ROUND
 from ..data import Data
 from ..model import Model
 from ..rotation import dot3, load3, sub3
+from .convex import collide_convex
+from .convex_motion import convex_motion
 from .frame import column3
 from .round_geoms import collide_round
 from .round_motion import round_motion
@@ -15,8 +17,12 @@ def collide(m: Model, d: Data) -> None:
     """Fill ncon, con_pair, con_dist, con_pos, con_frame, con_hint."""
     d.ncon[0] = 0
     for pair in range(m.npair):
-        if within_reach(m, d, pair) and m.con_family[pair] == ROUND:
+        if not within_reach(m, d, pair):
+            continue
+        if m.con_family[pair] == ROUND:
             collide_round(m, d, pair)
+        elif m.con_family[pair] == CONVEX:
+            collide_convex(m, d, pair)
 
 
 @kernel
@@ -24,6 +30,8 @@ def contact_motion(m: Model, d: Data, c: int) -> None:
     """Fill con_motion: how contact `c` moves with its bodies."""
     if m.con_family[d.con_pair[c]] == ROUND:
         round_motion(m, d, c)
+    elif m.con_family[d.con_pair[c]] == CONVEX:
+        convex_motion(m, d, c)
 
 
 @kernel
