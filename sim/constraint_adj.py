@@ -12,7 +12,8 @@ pose is that of `rnea.py`, to which come the motion of the contact's point, fram
 from ._jit import kernel
 from ._record import Floats
 from .collision.contacts import collide_adj
-from .constraint import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, LIMIT, ball_limit
+from .constraint import ball_limit
+from .constraint_row import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, LIMIT, LIMIT_TENDON
 from .data import Data, Lanes
 from .kinematics import BALL, FREE
 from .model import Model
@@ -45,6 +46,8 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     for r in range(d.nefc[0]):
         if d.efc_type[r] == LIMIT:
             _limit_adj(m, d, w, r)
+        elif d.efc_type[r] == LIMIT_TENDON:
+            _tendon_limit_adj(m, d, w, r)
     for c in range(d.ncon[0]):
         if d.con_efc[c] >= 0:
             _contact_adj(m, d, w, c)
@@ -129,6 +132,15 @@ def _limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
         g = right_jacobian_inv_t(phi, phi_adj)
         for i in range(3):
             w.qpos_adj[v + i, k] += g[i]
+
+
+@kernel
+def _tendon_limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
+    """The Jacobian of a fixed tendon is constant: only the residual moves."""
+    for k in range(w.nlane):
+        by_pos = _residual_adj(d, w, r, 1, k)
+        for v in range(m.nv):
+            w.qpos_adj[v, k] += d.efc_J[r, v] * by_pos
 
 
 @kernel

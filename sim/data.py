@@ -42,6 +42,8 @@ class Data(Struct):
 
     qfrc_bias: Floats = floats("nv")  # Coriolis, centrifugal, gravity [N or N m]
     qfrc_gravcomp: Floats = floats("nv")
+    ten_length: Floats = floats("ntendon")  # 0 for spatial tendons
+    ten_velocity: Floats = floats("ntendon")
     qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation
     qfrc_actuator: Floats = floats("nv")
     qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias
@@ -61,8 +63,8 @@ class Data(Struct):
     con_jac: Floats = floats(6, "nv")  # relative velocity in the contact frame, of one contact
 
     nefc: Ints = ints(1)  # number of constraint rows
-    efc_type: Ints = ints("nefcmax")  # constraint.FRICTION_DOF, LIMIT, CONTACT_...
-    efc_id: Ints = ints("nefcmax")  # joint, dof or contact
+    efc_type: Ints = ints("nefcmax")  # mjtConstraint, see constraint_row.py
+    efc_id: Ints = ints("nefcmax")  # joint, dof, tendon, equality or contact
     efc_J: Floats = floats("nefcmax", "nv")
     efc_pos: Floats = floats("nefcmax")  # residual minus margin [m or rad]
     efc_kbip: Floats = floats("nefcmax", 4)  # stiffness, damping, impedance and its slope by efc_pos

@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ._jit import kernel
+from .data import Data, Lanes
 from .model import Model
+from .tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
+from .tendon_rows import tendon_friction, tendon_limits
 
 
 class Feature(NamedTuple):
@@ -13,7 +17,25 @@ class Feature(NamedTuple):
     stand_ins: dict[Any, Any]
 
 
-FEATURES: dict[str, Feature] = {}
+@kernel
+def _nothing(m: Model, d: Data) -> None:
+    """In place of a part that the model lacks."""
+
+
+@kernel
+def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
+    """The adjoint of `_nothing`."""
+
+
+FEATURES: dict[str, Feature] = {
+    "tendons": Feature(
+        lambda m: bool(m.tendon_num.any()),
+        {
+            **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
+            tendon_passive_adj: _nothing_adj,
+        },
+    ),
+}
 
 
 def missing_features(model: Model) -> tuple[str, ...]:
