@@ -14,11 +14,13 @@ from .constraint_row import (
     FRICTION_DOF,
     LIMIT,
     TINY,
+    last_dof,
     new_row,
     set_row,
     stiffness_damping,
 )
 from .data import Data
+from .equality import equality, equality_bias
 from .kinematics import BALL, HINGE, SLIDE
 from .model import Model
 from .rotation import Vec3, add3, cross3, dot3, load3, quat_log, quat_normalize, sub3
@@ -29,17 +31,10 @@ ELLIPTIC_CONE = 1
 
 
 @kernel
-def last_dof(m: Model, b: int) -> int:
-    """The degree of freedom nearest above or in body `b`; -1 if it cannot move."""
-    while b > 0 and m.body_dofnum[b] == 0:
-        b = m.body_parentid[b]
-    return m.body_dofadr[b] + m.body_dofnum[b] - 1 if b > 0 else -1
-
-
-@kernel
 def make_constraints(m: Model, d: Data) -> None:
-    """Fill the efc_* rows for the contacts, limits and friction losses of the pose and velocity."""
+    """Fill the efc_* rows for the equalities, friction losses, limits and contacts of the pose and velocity."""
     d.nefc[0] = 0
+    equality(m, d)
     _friction_loss(m, d)
     tendon_friction(m, d)
     if m.nlimit > 0:
@@ -55,6 +50,7 @@ def make_constraints(m: Model, d: Data) -> None:
         k, b, imp = d.efc_kbip[r, 0], d.efc_kbip[r, 1], d.efc_kbip[r, 2]
         d.efc_aref[r] = -b * velocity - k * imp * d.efc_pos[r]
         d.efc_D[r] = 1.0 / d.efc_R[r]
+    equality_bias(m, d)
 
 
 @kernel

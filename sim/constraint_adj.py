@@ -15,6 +15,7 @@ from .collision.contacts import collide_adj
 from .constraint import ball_limit
 from .constraint_row import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, LIMIT, LIMIT_TENDON
 from .data import Data, Lanes
+from .equality_adj import equality_adj
 from .kinematics import BALL, FREE
 from .model import Model
 from .rnea import virtual_velocities
@@ -37,6 +38,7 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     """Add to qpos_adj, qvel_adj, for the multiplier qfrc_adj; the acceleration is d.qacc_warmstart."""
     virtual_velocities(m, d, w)
     _row_products(m, d, w)
+    equality_adj(m, d, w)  # needs the accelerations in cacc, which the next call overwrites
     _velocity_field(m, d)
     for b in range(m.nbody):
         store6(d.cfrc, b, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))

@@ -57,6 +57,14 @@ def set_row(d: Data, r: int, solref: Floats, solimp: Floats, i: int, pos: float,
 
 
 @kernel
+def last_dof(m: Model, b: int) -> int:
+    """The degree of freedom nearest above or in body `b`; -1 if it cannot move."""
+    while b > 0 and m.body_dofnum[b] == 0:
+        b = m.body_parentid[b]
+    return m.body_dofadr[b] + m.body_dofnum[b] - 1 if b > 0 else -1
+
+
+@kernel
 def new_row(m: Model, d: Data, kind: int, index: int) -> int:
     """The next row, its Jacobian zero."""
     r = d.nefc[0]

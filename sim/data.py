@@ -79,6 +79,7 @@ class Data(Struct):
     efc_slope: Floats = floats("nefcmax")  # minus derivative of force by jar, rows that stand alone
     cone_hess: Floats = floats("nconmax", 6, 6)  # the same for a contact on its elliptic cone
     cone_on: Ints = ints("nconmax")  # 1: the contact slides on its elliptic cone
+    eq_share: Floats = floats(5, 6)  # coefficients of one coordinate in an equality's adjoint, see equality_adj.py
     qacc_smooth: Floats = floats("nv")
     qacc_warmstart: Floats = floats("nv")
     qfrc_constraint: Floats = floats("nv")
@@ -142,6 +143,8 @@ class Lanes(Struct):
     wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel
     efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj
     efc_z: Floats = floats("nefcmax", "nlane")  # minus derivative of the force times efc_y
+
+    efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
 
     coriolis: Floats = floats("nbody", 6, 6)  # lane-independent coefficients of the sweep
     axis_force: Floats = floats("nv", 6)

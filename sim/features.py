@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from ._jit import kernel
 from .data import Data, Lanes
+from .equality import equality, equality_bias
+from .equality_adj import equality_adj
 from .model import Model
 from .tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
 from .tendon_rows import tendon_friction, tendon_limits
@@ -28,6 +30,10 @@ def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 FEATURES: dict[str, Feature] = {
+    "equalities": Feature(
+        lambda m: m.ne > 0,
+        {equality: _nothing, equality_bias: _nothing, equality_adj: _nothing_adj},
+    ),
     "tendons": Feature(
         lambda m: bool(m.tendon_num.any()),
         {

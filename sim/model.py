@@ -13,11 +13,11 @@ import numpy as np
 
 from ._record import Field, Floats, Ints, Struct, floats, integer, ints, real
 from .contact_pairs import collision_of, contact_fields
-from .couplings import moment_fields, tendon_fields
+from .couplings import ROWS, equality_fields, moment_fields, tendon_fields
 from .unsupported import check_supported, disabled
 
 _SIZES = (
-    *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "nmoment"),
+    *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne", "nmoment"),
     *("npair", "nconmax", "nefcmax"),
 )
 
@@ -47,6 +47,8 @@ class Model(Struct):
     nsite: int = integer()
     ntendon: int = integer()
     nwrap: int = integer()
+    neq: int = integer()
+    ne: int = integer()  # constraint rows of active equalities
     nmoment: int = integer()  # degrees of freedom that actuators act on, counted for each actuator
     ngravcomp: int = integer()
     npair: int = integer()  # pairs of geoms that may collide
@@ -137,6 +139,7 @@ class Model(Struct):
     tendon_lengthspring: Floats = floats("ntendon", 2)  # no spring force between these lengths
     tendon_damping: Floats = floats("ntendon")
     tendon_frictionloss: Floats = floats("ntendon")
+    tendon_length0: Floats = floats("ntendon")  # length at qpos0
     tendon_invweight0: Floats = floats("ntendon")
     tendon_solref_lim: Floats = floats("ntendon", 2)
     tendon_solimp_lim: Floats = floats("ntendon", 5)
@@ -146,6 +149,19 @@ class Model(Struct):
     tendon_actfrcrange: Floats = floats("ntendon", 2)
     wrap_objid: Ints = ints("nwrap")  # joint
     wrap_prm: Floats = floats("nwrap")  # its coefficient
+
+    eq_type: Ints = ints("neq")  # mjtEq
+    eq_obj1id: Ints = ints("neq")  # of joint and tendon equalities
+    eq_obj2id: Ints = ints("neq")  # -1: none
+    eq_active0: Ints = ints("neq")
+    eq_solref: Floats = floats("neq", 2)
+    eq_solimp: Floats = floats("neq", 5)
+    eq_data: Floats = floats("neq", mujoco.mjNEQDATA)  # polynomial, torquescale
+    eq_bodyid: Ints = ints("neq", 2)  # the bodies that a connect or weld holds together
+    eq_anchor1: Floats = floats("neq", 3)  # the point held, in the first body's frame [m]
+    eq_anchor2: Floats = floats("neq", 3)  # and in the second's
+    eq_quat1: Floats = floats("neq", 4)  # weld: the orientation held, in the first body's frame
+    eq_quat2: Floats = floats("neq", 4)
 
     actuator_trntype: Ints = ints("nu")  # mjtTrn
     actuator_trnid: Ints = ints("nu", 2)
@@ -281,7 +297,7 @@ def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
     }
 
 
-_SOLREFS = ("jnt_solref", "dof_solref", "tendon_solref_lim", "tendon_solref_fri")
+_SOLREFS = ("jnt_solref", "dof_solref", "tendon_solref_lim", "tendon_solref_fri", "eq_solref")
 
 
 def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
@@ -297,6 +313,7 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         limit=on and not disabled(m, bit.mjDSBL_LIMIT),
         frictionloss=frictional,
     )
+    equalities = equality_fields(m, on and not disabled(m, bit.mjDSBL_EQUALITY))
     contacts = contact_fields(m, on and not disabled(m, bit.mjDSBL_CONTACT))
     pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
     rows = 0
@@ -306,12 +323,14 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
     nlimit = int(np.count_nonzero(limited))
     rows += 2 * nlimit + int(np.count_nonzero(frictionloss))
     rows += 2 * int(np.count_nonzero(tendons["tendon_limited"])) + int(np.count_nonzero(tendons["tendon_frictionloss"]))
+    ne = sum(ROWS[int(kind)] for kind in m.eq_type[equalities["eq_active0"]])
     safe = not disabled(m, bit.mjDSBL_REFSAFE)
     references = {"con_solref": contacts["con_solref"], "con_solreffriction": contacts["con_solreffriction"]}
     references |= {name: getattr(m, name) for name in _SOLREFS}
     return {
         **contacts,
         **tendons,
+        **equalities,
         **{name: _safe_reference(value, m.opt.timestep, safe) for name, value in references.items()},
         "cone": int(m.opt.cone),
         "iterations": int(m.opt.iterations),
@@ -320,7 +339,8 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "impratio": float(m.opt.impratio),
         "meaninertia": float(m.stat.meaninertia),
         "nlimit": nlimit,
-        "nefcmax": rows,
+        "ne": ne,
+        "nefcmax": rows + ne,
         "jnt_limited": limited,
         "dof_frictionloss": frictionloss,
     }

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from .contact_pairs import COLLISIONS, possible_contact_pairs
-from .couplings import TRN_JOINTS, TRN_TENDON, is_fixed
+from .couplings import TRN_JOINTS, TRN_TENDON, is_fixed, is_simulated
 
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
@@ -148,8 +148,9 @@ def _constraints(m: mujoco.MjModel) -> Iterator[str]:
         if m.tendon_frictionloss[t] and not is_fixed(m, t) and not disabled(m, bit.mjDSBL_FRICTIONLOSS):
             yield f"tendon {name}: frictionloss (it is spatial)"
     if not disabled(m, bit.mjDSBL_EQUALITY):
-        for e in range(m.neq):
-            yield f"equality {_name(m, mujoco.mjtObj.mjOBJ_EQUALITY, e)}"
+        for e in np.flatnonzero(m.eq_active0):
+            if not is_simulated(m, int(e)):
+                yield f"equality {_name(m, mujoco.mjtObj.mjOBJ_EQUALITY, int(e))}"
     if not disabled(m, bit.mjDSBL_CONTACT):
         yield from _contacts(m)
 

@@ -3,12 +3,12 @@
 import mujoco
 import numpy as np
 import pytest
-from derivatives import Map, assert_derivative, differentiate, is_smooth, step_map, tangent_between
+from derivatives import assert_constrained_step, smooth_parameters
 from parity import HAND_ASSETS, INTEGRATORS, TIGHT, assert_same_rows, assert_same_step, random_state
 
 from gradgym import sim
 
-ROW = mujoco.mjtConstraint
+EQUALITY, FRICTION_DOF, FRICTION_TENDON, LIMIT_JOINT, LIMIT_TENDON = range(5)  # mjtConstraint
 FINGER = """
 <mujoco>
   <option timestep="0.002"/>
@@ -93,7 +93,7 @@ def random_tendons(seed: int, integrator: str = "Euler") -> sim.Model:
       <body pos="2 0 0"><freejoint/><geom type="box" size="0.1 0.2 0.1"/>
         <body pos="0.2 0 0"><joint name="d" axis="1 0 0" stiffness="2"/><geom size="0.1" pos="0 0.3 0"/>
           <joint name="e" type="slide" axis="1 1 0"/></body></body>
-      </worldbody><tendon>{tendons}</tendon>
+      </worldbody><tendon>{tendons}</tendon><equality><tendon tendon1="t3" solref="0.1 1"/></equality>
       <actuator>{actuators}<position joint="c" kp="2" kv="1"/></actuator></mujoco>"""
     return with_options(text)
 
@@ -107,8 +107,7 @@ def test_random_tendons_equal_mujoco() -> None:
             kinds |= set(assert_same_rows(model, state, ctrl))
             # the solution may be off by the solver's tolerance, see test_sim_contact.py
             assert_same_step(model, state, ctrl, 1e-6)
-    assert kinds == {int(ROW.mjCNSTR_FRICTION_DOF), int(ROW.mjCNSTR_FRICTION_TENDON),
-                     int(ROW.mjCNSTR_LIMIT_JOINT), int(ROW.mjCNSTR_LIMIT_TENDON)}  # fmt: skip
+    assert kinds == {EQUALITY, FRICTION_DOF, FRICTION_TENDON, LIMIT_JOINT, LIMIT_TENDON}
 
 
 def _hand() -> sim.Model:
@@ -129,7 +128,7 @@ def test_the_shadow_hand_and_a_finger_with_a_tendon_actuator_equal_mujoco() -> N
             shift = np.random.default_rng(seed).normal(scale=scale, size=model.nv)
             mujoco.mj_integratePos(model.mj_model, qpos, shift, 1.0)
             state = state._replace(qpos=qpos)
-            limits += int(ROW.mjCNSTR_LIMIT_TENDON) in assert_same_rows(model, state, ctrl)
+            limits += LIMIT_TENDON in assert_same_rows(model, state, ctrl)
             assert_same_step(model, state, ctrl, 1e-6)
         assert limits >= 15
 
@@ -147,51 +146,33 @@ def test_flags_disable_what_mujoco_disables(flag: str) -> None:
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_jacobian_and_vjp_equal_differences(integrator: str) -> None:
-    models = [random_tendons(seed, integrator) for seed in range(6)] + [with_options(FINGER, integrator)]
-    checked = 0
+    models = [random_tendons(seed, integrator) for seed in range(6)]
+    if integrator == "Euler":
+        models.append(with_options(FINGER))
+    smooth = 0
     for seed, model in enumerate(models):
-        rng = np.random.default_rng(seed)
         state, ctrl = random_state(model, seed, speed=1.5)
-        jac = sim.step_jacobian(model, state, ctrl)
-        whole = np.hstack([jac.A, jac.B])
-        for _ in range(4):
-            direction = rng.normal(size=whole.shape[1])
-            found = differentiate(step_map(model), (state, ctrl), direction, h=1e-5)
-            if is_smooth(found, 1e-5):  # no row or clamp switches between the points
-                assert_derivative(whole @ direction, found, 1e-5)
-                checked += 1
-        cotangent = rng.normal(size=len(jac.A))
-        vjp = sim.step_vjp(model, state, ctrl, cotangent)
-        scale = max(1.0, np.abs(whole).max())
-        np.testing.assert_allclose(vjp.state, cotangent @ jac.A, rtol=0, atol=1e-10 * scale)
-        np.testing.assert_allclose(vjp.ctrl, cotangent @ jac.B, rtol=0, atol=1e-10 * scale)
-    assert checked >= 20
+        smooth += assert_constrained_step(model, state, ctrl, seed, directions=4)
+    assert smooth >= 20
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_parameter_gradients_equal_differences(integrator: str) -> None:
-    checked = dict.fromkeys(
-        ("body_mass", "body_pos", "dof_damping", "actuator_gear", "actuator_gainprm", "actuator_biasprm"), 0
-    )
+    names = ("body_mass", "body_pos", "dof_damping", "actuator_gear", "actuator_gainprm", "actuator_biasprm")
+    smooth: list[str] = []
     for seed in range(6):
         model = random_tendons(seed, integrator)
         state, ctrl = random_state(model, seed, speed=1.5)
-        rng = np.random.default_rng(seed)
-        cotangent = rng.normal(size=2 * model.nv + model.na)
-        params = sim.step_vjp(model, state, ctrl, cotangent, params=True).params
-        assert params is not None
-        for name in checked:
-            value = np.array(getattr(model.mj_model, name))
-            direction = rng.normal(size=value.shape) * (np.abs(value) + 0.1 * np.abs(value).mean())
+        smooth += smooth_parameters(model, state, ctrl, names, seed)
+    assert all(smooth.count(name) >= 4 for name in names), smooth
 
-            def end(x: np.ndarray, name: str = name, model: sim.Model = model) -> sim.State:
-                return sim.step(model.replace(**{name: x}), state, ctrl)  # noqa: B023
 
-            by_value = Map(end, lambda x, t: x + t, lambda a, b: tangent_between(model, a, b))  # noqa: B023
-            found = differentiate(by_value, value, direction, h=1e-5)
-            if is_smooth(found, 1e-5):
-                error = abs(np.sum(params[name] * direction) - cotangent @ found.value)
-                scale = np.abs(cotangent) @ np.abs(found.value)
-                assert error <= 1e-5 * scale + np.abs(cotangent).sum() * found.rounding, name
-                checked[name] += 1
-    assert min(checked.values()) >= 4, checked
+def test_wild_states_stay_finite() -> None:
+    """Tendons stretched far beyond their limits and huge velocities: finite numbers or none, no hang."""
+    for seed in range(5):
+        model, rng = random_tendons(seed), np.random.default_rng(seed)
+        qpos = rng.normal(size=(100, model.nq)) * rng.choice([0.1, 1.0, 10.0], size=(100, 1))
+        qvel = rng.normal(size=(100, model.nv)) * rng.choice([1.0, 100.0, 1e4], size=(100, 1))
+        state = sim.State(qpos, qvel, rng.normal(size=(100, model.na)))
+        found = sim.forward(model, state, rng.normal(size=(100, model.nu)))
+        assert np.isfinite(found.qacc).all() and np.isfinite(found.efc_force).all()
