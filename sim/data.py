@@ -42,6 +42,8 @@ class Data(Struct):
 
     qfrc_bias: Floats = floats("nv")  # Coriolis, centrifugal, gravity [N or N m]
     qfrc_gravcomp: Floats = floats("nv")
+    ten_length: Floats = floats("ntendon")  # 0 for spatial tendons
+    ten_velocity: Floats = floats("ntendon")
     qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation
     qfrc_actuator: Floats = floats("nv")
     qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias
@@ -89,8 +91,8 @@ class Data(Struct):
     corner: Ints = ints("nclip", 4)
 
     nefc: Ints = ints(1)  # number of constraint rows
-    efc_type: Ints = ints("nefcmax")  # constraint.FRICTION_DOF, LIMIT, CONTACT_...
-    efc_id: Ints = ints("nefcmax")  # joint, dof or contact
+    efc_type: Ints = ints("nefcmax")  # mjtConstraint, see constraint_row.py
+    efc_id: Ints = ints("nefcmax")  # joint, dof, tendon, equality or contact
     efc_J: Floats = floats("nefcmax", "nv")
     efc_pos: Floats = floats("nefcmax")  # residual minus margin [m or rad]
     efc_kbip: Floats = floats("nefcmax", 4)  # stiffness, damping, impedance and its slope by efc_pos
@@ -105,6 +107,7 @@ class Data(Struct):
     efc_slope: Floats = floats("nefcmax")  # minus derivative of force by jar, rows that stand alone
     cone_hess: Floats = floats("nconmax", 6, 6)  # the same for a contact on its elliptic cone
     cone_on: Ints = ints("nconmax")  # 1: the contact slides on its elliptic cone
+    eq_share: Floats = floats(5, 6)  # coefficients of one coordinate in an equality's adjoint, see equality_adj.py
     qacc_smooth: Floats = floats("nv")
     qacc_warmstart: Floats = floats("nv")
     qfrc_constraint: Floats = floats("nv")
@@ -173,6 +176,8 @@ class Lanes(Struct):
     efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj
     efc_z: Floats = floats("nefcmax", "nlane")  # minus derivative of the force times efc_y
     cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
+
+    efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
 
     coriolis: Floats = floats("nbody", 3, 6)  # lane-independent coefficients of the sweep
     axis_force: Floats = floats("nv", 6)
