@@ -3,6 +3,12 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from .collision.box_box import collide_box_box
+from .collision.box_box_motion import box_box_motion
+from .collision.box_geoms import collide_box
+from .collision.box_motion import box_motion
+from .collision.contacts import no_contacts, no_motion
+from .contact_pairs import BOXED, BOXES
 from .model import Model
 
 
@@ -13,7 +19,14 @@ class Feature(NamedTuple):
     stand_ins: dict[Any, Any]
 
 
-FEATURES: dict[str, Feature] = {}
+def _geometry(family: int, collide: Any, motion: Any) -> Feature:
+    return Feature(lambda m: bool((m.con_family == family).any()), {collide: no_contacts, motion: no_motion})
+
+
+FEATURES: dict[str, Feature] = {
+    "box": _geometry(BOXED, collide_box, box_motion),
+    "boxes": _geometry(BOXES, collide_box_box, box_box_motion),
+}
 
 
 def missing_features(model: Model) -> tuple[str, ...]:
