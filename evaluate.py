@@ -1,6 +1,6 @@
-"""Returns of a run's best policy on one or several backends, and a video of it.
+"""Returns of a run's best policy on one or several backends, the gaps between them, and a video of it.
 
-gradgym-evaluate RUN_DIR --backend sim mujoco --episodes 20 --video out.mp4
+gradgym-evaluate RUN_DIR --backend sim mujoco gymnasium --episodes 20 --video out.mp4
 """
 
 import argparse
@@ -10,7 +10,9 @@ from typing import Any
 
 import gymnasium
 import imageio
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
@@ -21,11 +23,44 @@ from .agents.runs import RunConfig, load_best
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gradgym-evaluate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
-    parser.add_argument("--backend", nargs="+", choices=["sim", "mujoco"], default=["sim", "mujoco"])
+    parser.add_argument(
+        "--backend",
+        nargs="+",
+        choices=["sim", "mujoco", "gymnasium"],
+        default=["sim", "mujoco"],
+        help="gymnasium: the environment of Gymnasium's own that is the same task; gaps are to the first",
+    )
     parser.add_argument("--episodes", type=int, default=20, help="on each backend, from the same seeds")
     parser.add_argument("--seed", type=int, default=0, help="of the first episode")
     parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="of one episode on the first backend")
     return parser
+
+
+def _make_env(config: RunConfig, backend: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """The run's environment on a backend."""
+    if backend != "gymnasium":
+        return config.make_env(backend=backend, **kwargs)
+    env = config.make_env()
+    counterpart = getattr(env.unwrapped, "counterpart", None)
+    if counterpart is None:
+        raise ValueError(f"--backend gymnasium: Gymnasium has no environment that is {config.env}")
+    env_id, arguments = counterpart
+    limit = None if env.spec is None else env.spec.max_episode_steps
+    return gymnasium.make(env_id, max_episode_steps=limit, **{**arguments, **kwargs})
+
+
+def _returns(
+    algorithm: BaseAlgorithm, env: gymnasium.Env[Any, Any], episodes: int, seed: int, backend: str
+) -> NDArray[np.float64]:
+    """Those of `evaluate_returns`, with a progress bar."""
+    bar = tqdm(range(seed, seed + episodes), desc=backend, unit="episode", leave=False)
+    return np.concatenate([evaluate_returns(algorithm, env, 1, one) for one in bar])
+
+
+def _gap(mean: float, reference: float, name: str) -> str:
+    """How far a mean return is from another, absolute and relative."""
+    percent = f" ({100 * (mean - reference) / abs(reference):+.3f} %)" if reference else ""
+    return f", gap to {name} {mean - reference:+.4f}{percent}"
 
 
 def _record(algorithm: BaseAlgorithm, env: gymnasium.Env[Any, Any], seed: int, path: Path) -> None:
@@ -48,17 +83,21 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
         config = RunConfig.read(arguments.run_dir)
         algorithm = load_best(arguments.run_dir)
-        envs = {backend: config.make_env(backend=backend) for backend in arguments.backend}
+        envs = {backend: _make_env(config, backend) for backend in arguments.backend}
     except (ValueError, TypeError, gymnasium.error.Error) as error:
         print(f"gradgym-evaluate: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         return 2
-    maximum = getattr(envs[arguments.backend[0]].unwrapped, "max_return", None)
+    first = arguments.backend[0]
+    maximum = getattr(envs[first].unwrapped, "max_return", None)
+    means: dict[str, float] = {}
     for backend, env in envs.items():
-        returns = evaluate_returns(algorithm, env, arguments.episodes, arguments.seed)
+        returns = _returns(algorithm, env, arguments.episodes, arguments.seed, backend)
+        means[backend] = float(returns.mean())
         beside = "" if maximum is None else f" (maximum {maximum:.4f})"
-        print(f"{backend:8s} return {returns.mean():.4f} +- {returns.std():.4f} over {len(returns)} episodes{beside}")
+        beside += "" if backend == first else _gap(means[backend], means[first], first)
+        print(f"{backend:9s} return {means[backend]:.4f} +- {returns.std():.4f} over {len(returns)} episodes{beside}")
     if arguments.video is not None:
-        env = config.make_env(backend=arguments.backend[0], render_mode="rgb_array")
+        env = _make_env(config, first, render_mode="rgb_array")
         _record(algorithm, env, arguments.seed, arguments.video)
         print(f"Video: {arguments.video}")
     return 0

@@ -6,6 +6,7 @@ gradgym-train --algo mbpo --enhancement policy --env gradgym/NLinkPendulum-v0 --
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 import gymnasium
 import torch
@@ -14,13 +15,14 @@ from tqdm import tqdm
 
 from .agents import ALGORITHMS
 from .agents.configuration import load_preset, merged, parse_settings
+from .agents.mbpo import Enhancement
 from .agents.runs import Run, RunConfig
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gradgym-train", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--algo", choices=sorted(ALGORITHMS), default="mbpo")
-    parser.add_argument("--enhancement", choices=["policy"], help="use the simulator's gradients (mbpo)")
+    parser.add_argument("--enhancement", choices=get_args(Enhancement), help="use the simulator's gradients (mbpo)")
     parser.add_argument("--env", default="gradgym/NLinkPendulum-v0", help="environment id")
     parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,8 +1,8 @@
-"""MBPO as a Stable-Baselines3 class, with the policy enhancement of differentiable physics.
+"""MBPO as a Stable-Baselines3 class, with the enhancements of differentiable physics.
 
-MBPO: Janner et al. 2019, "When to Trust Your Model". Policy enhancement: Qiao et al. 2021,
-"Efficient Differentiable Simulation of Articulated Bodies", section 5 and supplement A. The soft
-actor-critic below both is SB3's; only its update is written anew, for speed.
+MBPO: Janner et al. 2019, "When to Trust Your Model". Sample and policy enhancement: Qiao et al.
+2021, "Efficient Differentiable Simulation of Articulated Bodies", section 5 and supplement A. The
+soft actor-critic below all is SB3's; only its update is written anew, for speed.
 """
 
 from collections import deque
@@ -17,7 +17,9 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
+from ..envs.task import RewardFromObservations
 from .critic import BatchedCritic, BatchedSACPolicy
+from .enhanced_samples import Ends, JacobianRows, SampleEnhancement
 from .ensemble import ProbabilisticEnsemble
 from .losses import actor_loss, critic_loss, enhanced_actor_loss, entropy_loss, squashed_gaussian, td_target
 from .replay import (
@@ -32,7 +34,7 @@ from .replay import (
 from .rollouts import Brancher, episode_limit, observed_task, rollout_length
 from .value_gradients import Trajectory, balance, one_step, whole_episode
 
-Enhancement = Literal["policy"]
+Enhancement = Literal["sample", "policy"]
 Horizon = Literal["step", "episode"]
 
 
@@ -43,7 +45,10 @@ class MBPO(SAC):
         policy: "MlpPolicy", or a subclass of `BatchedSACPolicy`.
         env: flat Box observations and actions; with enhancement, made with `gradients="action"`, or
             "full" for `gradient_horizon="episode"`.
-        enhancement: "policy" replaces SAC's policy loss by Qiao et al.'s equation 14, weighted by 16.
+        enhancement: "sample" adds transitions around each real one, by its Jacobians, to those that the
+            critic learns from; the model is fitted to the real ones. "policy" replaces SAC's policy loss by Qiao et
+            al.'s equation 14, weighted by 16.
+        extra_samples, action_perturbation, jacobian_rows: of "sample", see `SampleEnhancement`.
         gradient_horizon: how far dQ/da of a stored transition is carried by the simulator's gradients
             before a critic takes over: one "step", which is their equation 13, or to the end of the
             stored "episode". An episode's gradients belong to the policy that acted in it, so only the
@@ -73,6 +78,9 @@ class MBPO(SAC):
         env: Any,
         *,
         enhancement: Enhancement | None = None,
+        extra_samples: int = 9,
+        action_perturbation: float = 0.01,
+        jacobian_rows: JacobianRows = "all",
         gradient_horizon: Horizon = "step",
         replay_episodes: int = 2,
         log_std_final: float | None = None,
@@ -88,10 +96,13 @@ class MBPO(SAC):
         **kwargs: Any,
     ) -> None:
         if enhancement not in (None, *get_args(Enhancement)):
-            raise ValueError(f"enhancement={enhancement!r}: choose None or 'policy'")
+            raise ValueError(f"enhancement={enhancement!r}: choose None, 'sample' or 'policy'")
         if gradient_horizon not in get_args(Horizon):
             raise ValueError(f"gradient_horizon={gradient_horizon!r}: choose 'step' or 'episode'")
         self.enhancement: Enhancement | None = enhancement
+        self.samples = None
+        if enhancement == "sample":
+            self.samples = SampleEnhancement(extra_samples, action_perturbation, jacobian_rows)
         self.gradient_horizon: Horizon = gradient_horizon
         self.replay_episodes = replay_episodes
         self.log_std_final = log_std_final
@@ -114,7 +125,7 @@ class MBPO(SAC):
         """The `gradients` option with which the environment must be made."""
         if enhancement is None:
             return None
-        return "full" if gradient_horizon == "episode" else "action"
+        return "full" if (enhancement, gradient_horizon) == ("policy", "episode") else "action"
 
     @property
     def whole_episodes(self) -> bool:
@@ -122,9 +133,9 @@ class MBPO(SAC):
         return self.enhancement == "policy" and self.gradient_horizon == "episode"
 
     def _setup_model(self) -> None:
-        one_step_gradients = self.enhancement == "policy" and self.gradient_horizon == "step"
+        keeps_gradients = self.enhancement is not None and not self.whole_episodes
         if self.replay_buffer_class is None:
-            self.replay_buffer_class = GradientBuffer if one_step_gradients else TransitionBuffer
+            self.replay_buffer_class = GradientBuffer if keeps_gradients else TransitionBuffer
         super()._setup_model()
         assert isinstance(self.observation_space, spaces.Box) and isinstance(self.action_space, spaces.Box)
         n_obs, n_act = self.observation_space.shape[0], self.action_space.shape[0]
@@ -134,7 +145,7 @@ class MBPO(SAC):
         self._last_fit = -self.model_train_freq
         if self.model:
             if self.env is not None:  # `load` without an environment brings the attribute
-                self.learns_reward = observed_task(self.env) is None
+                self.learns_reward = not isinstance(observed_task(self.env), RewardFromObservations)
             self.ensemble = ProbabilisticEnsemble(n_obs, n_act, self.learns_reward, **self.model_kwargs)
             capacity = self.rollout_batch_size * self.rollout_schedule[3] * self.rollout_retain
             self.predicted = PredictedTransitions(capacity, n_obs, n_act)
@@ -187,11 +198,7 @@ class MBPO(SAC):
 
     def _train_on_transitions(self, gradient_steps: int, batch_size: int) -> dict[str, Tensor]:
         n_real = round(self.real_ratio * batch_size) if self.model else batch_size
-        gradients: Sequence[BatchGradients | None] = [None] * gradient_steps
-        if isinstance(self.replay_buffer, GradientBuffer):
-            batches, gradients = self.replay_buffer.draw_with_gradients(gradient_steps, n_real)
-        else:
-            batches = self.replay_buffer.draw(gradient_steps, n_real)
+        batches, gradients = self._draw_real(gradient_steps, n_real)
         if self.model:
             predicted = self.predicted.draw(gradient_steps, batch_size - n_real)
             batches = [Batch(*map(torch.cat, zip(*pair, strict=True))) for pair in zip(batches, predicted, strict=True)]
@@ -202,6 +209,32 @@ class MBPO(SAC):
             self._update_target()
             losses = {"critic_loss": loss_q, "actor_loss": loss_pi}
         return losses
+
+    def _draw_real(self, batches: int, batch_size: int) -> tuple[Sequence[Batch], Sequence[BatchGradients | None]]:
+        """Batches of real transitions, enhanced or else with the gradients that the policy's update needs."""
+        if not isinstance(self.replay_buffer, GradientBuffer):
+            return self.replay_buffer.draw(batches, batch_size), [None] * batches
+        drawn, gradients = self.replay_buffer.draw_with_gradients(batches, batch_size)
+        if self.samples is None:
+            return drawn, gradients
+        ends = self._observed_ends()
+        enhanced = [self.samples.draw(*pair, ends) for pair in zip(drawn, gradients, strict=True)]
+        return enhanced, [None] * batches
+
+    def _observed_ends(self) -> Ends | None:
+        """Whether transitions end the task, where the environment tells it from observations."""
+        assert self.env is not None
+        task = observed_task(self.env)
+        if task is None:
+            return None
+        return lambda obs, actions, next_obs: task.observed_terminal(obs, self._unscale(actions), next_obs)
+
+    def _unscale(self, action: Tensor) -> Tensor:
+        """From actions in [-1, 1] to the environment's, (..., n_act)."""
+        assert isinstance(self.action_space, spaces.Box)
+        scale = torch.from_numpy(action_scale(self.action_space)).float()
+        middle = torch.from_numpy(self.action_space.low).float() + scale
+        return middle + scale * action
 
     def _update_critic(self, batch: Batch, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
         """One step of the critics; with it, where asked for, dV/ds' (B, n_obs) of the target critic."""
@@ -293,18 +326,13 @@ class MBPO(SAC):
         assert self.env is not None
         self._last_fit = self.num_timesteps
         real = self.replay_buffer.everything()
-        scale = torch.from_numpy(action_scale(self.action_space)).float()
-        assert isinstance(self.action_space, spaces.Box)
-        middle = torch.from_numpy(self.action_space.low).float() + scale
-
-        def unscale(action: Tensor) -> Tensor:
-            return middle + scale * action
-
-        fit = self.ensemble.fit(real.obs, unscale(real.actions), real.next_obs, real.rewards, **self.model_fit_kwargs)
+        actions = self._unscale(real.actions)
+        fit = self.ensemble.fit(real.obs, actions, real.next_obs, real.rewards, **self.model_fit_kwargs)
         for name, value in fit.items():
             self.logger.record(f"train/{name}", value)
         limit_is_end = not self.replay_buffer.handle_timeout_termination
-        brancher = Brancher(self.ensemble, observed_task(self.env), unscale, episode_limit(self.env), limit_is_end)
+        limit = episode_limit(self.env)
+        brancher = Brancher(self.ensemble, observed_task(self.env), self._unscale, limit, limit_is_end)
         length = rollout_length(self.rollout_schedule, self.num_timesteps)
         obs, time = self.replay_buffer.draw_starts(self.rollout_batch_size)
         for batch in brancher.branch(obs, time, lambda o: self._act(o)[0], length):

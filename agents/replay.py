@@ -15,8 +15,6 @@ from torch import Tensor
 from .value_gradients import Trajectory
 
 _FULL_GRADIENTS = Trajectory._fields[2:]
-
-
 _ACTION_GRADIENTS = ("dobs_daction", "dreward_daction")
 
 

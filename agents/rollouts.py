@@ -6,18 +6,18 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from ..envs.task import RewardFromObservations
+from ..envs.task import EndFromObservations, RewardFromObservations
 from .ensemble import ProbabilisticEnsemble
 from .replay import Batch
 
 
-def observed_task(env: VecEnv) -> RewardFromObservations | None:
-    """The environment's task, if it computes reward and end from observations."""
+def observed_task(env: VecEnv) -> EndFromObservations | None:
+    """The environment's task, if it tells its end, and perhaps its reward, from observations."""
     try:
         task = env.get_attr("task")[0]
     except AttributeError:
         return None
-    return task if isinstance(task, RewardFromObservations) else None
+    return task if isinstance(task, EndFromObservations) else None
 
 
 def episode_limit(env: VecEnv) -> int | None:
@@ -38,8 +38,8 @@ class Brancher:
 
     Args:
         ensemble: the learned model.
-        task: gives reward and end (actions unscaled) of a prediction; without it the model predicts the reward, and
-            nothing ends.
+        task: gives the end, and the reward if it can, of a prediction (actions unscaled). A reward that it does not
+            give is the model's; without a task nothing ends.
         unscale: from the policy's actions in [-1, 1] to the environment's.
         limit: steps in an episode, or None. No rollout goes past it.
         limit_is_end: whether nothing follows the last step, or time only ran out.
@@ -48,7 +48,7 @@ class Brancher:
     def __init__(
         self,
         ensemble: ProbabilisticEnsemble,
-        task: RewardFromObservations | None,
+        task: EndFromObservations | None,
         unscale: Callable[[Tensor], Tensor],
         limit: int | None,
         limit_is_end: bool,
@@ -72,11 +72,13 @@ class Brancher:
                 break
             action = policy(obs)
             next_obs, reward = self.ensemble.predict(obs, self.unscale(action))
+            transition = obs, self.unscale(action), next_obs
+            if isinstance(self.task, RewardFromObservations):
+                reward = self.task.observed_reward(*transition)
+            assert reward is not None
             terminal = torch.zeros(len(obs), dtype=torch.bool)
             if self.task is not None:
-                transition = obs, self.unscale(action), next_obs
-                reward, terminal = self.task.observed_reward(*transition), self.task.observed_terminal(*transition)
-            assert reward is not None
+                terminal = self.task.observed_terminal(*transition)
             time = time + 1
             timeout = time >= self.limit if self.limit is not None else torch.zeros_like(terminal)
             done = terminal | timeout if self.limit_is_end else terminal

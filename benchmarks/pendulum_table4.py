@@ -4,33 +4,22 @@
     python benchmarks/pendulum_table4.py --table      # prints the stored results as markdown
     python benchmarks/pendulum_table4.py --plot FILE  # draws the learning curves
 
-A finished run is stored at once; a benchmark that was killed goes on with the others, and so does
-one that finds stored results (delete the file to make all of them again). All methods of
-a row have the same networks, batch size, environment steps and evaluations.
+It goes on from what is stored (see `trainings.py`). All methods of a row have the same networks,
+batch size, environment steps and evaluations.
 """
 
-import argparse
-import json
-import os
-import shutil
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from tqdm import tqdm
+from trainings import Benchmark, Row, table_line, train_run
 
 from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.evaluation import evaluate_returns, read_evaluations
-from gradgym.agents.runs import Run, RunConfig, load_best, machine, versions
+from gradgym.agents.evaluation import evaluate_returns
+from gradgym.agents.runs import RunConfig, load_best
 
 ENV = "gradgym/NLinkPendulum-v0"
-RESULTS = Path(__file__).parent / "results" / "pendulum_table4.json"
 PAPER = {
     "paper, policy enhancement": [0.49, 1.93, 4.28, 7.81, 12.31, 17.78, 24.34],
     "paper, MBPO": [0.49, 1.90, 4.28, 7.50, 11.13, 15.02, 19.97],
@@ -92,32 +81,21 @@ def run_config(n_links: int, method: str, seed: int, quick: bool) -> RunConfig:
     )
 
 
-def train(n_links: int, method: str, seed: int, quick: bool, work_dir: Path) -> dict[str, Any]:
+def train(n_links: int, method: str, seed: int, quick: bool, work_dir: Path) -> Row:
     """One training and its row."""
-    torch.set_num_threads(1)
     config = run_config(n_links, method, seed, quick)
     run_dir = work_dir / f"{n_links}-{method.replace(', ', '-').replace(' ', '-')}-{seed}"
-    shutil.rmtree(run_dir, ignore_errors=True)
-    wall, cpu = time.perf_counter(), time.process_time()
-    run = Run(config, run_dir)
-    config.write(run_dir)
-    run.train()
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    evaluations = read_evaluations(run_dir)
+    run, measured = train_run(config, run_dir)
     goal = PAPER["paper, policy enhancement"][n_links - 1]
     mujoco = evaluate_returns(load_best(run_dir), config.make_env(backend="mujoco"), 1, seed=0)
     return {
         "n": n_links,
         "method": method,
         "seed": seed,
-        "env_steps": run.algorithm.num_timesteps,
-        "updates": run.algorithm._n_updates,
-        "wall_seconds": round(wall, 1),
-        "cpu_seconds": round(cpu, 1),
         "max_return": run.evaluation.best,
         "max_return_in_mujoco": float(mujoco[0]),
-        "steps_to_paper": next((e["timesteps"] for e in evaluations if e["mean"] >= goal), None),
-        "curve": [[e["timesteps"], round(e["mean"], 4)] for e in evaluations],
+        "steps_to_paper": next((e["timesteps"] for e in run.evaluation.evaluations if e["mean"] >= goal), None),
+        **measured,
     }
 
 
@@ -133,78 +111,37 @@ def planned(quick: bool, methods: list[str]) -> list[tuple[int, str, int]]:
     return sorted(jobs, key=lambda job: (job[1] != "policy", job[2], job[0]))
 
 
-def benchmark(arguments: argparse.Namespace) -> None:
-    work_dir: Path = arguments.work_dir
-    work_dir.mkdir(parents=True, exist_ok=True)
-    store = work_dir / "rows.jsonl"
-    rows = _known_rows(arguments.results, store)
-    done = {(row["n"], row["method"], row["seed"]) for row in rows}
-    jobs = [job for job in planned(arguments.quick, arguments.methods) if job not in done]
-    os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers
-    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(partial(train, *job, quick=arguments.quick, work_dir=work_dir)) for job in jobs]
-        for future in tqdm(as_completed(futures), total=len(futures), unit="run"):
-            rows.append(future.result())
-            with store.open("a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-            write(arguments.results, rows)
-
-
-def _known_rows(results: Path, store: Path) -> list[dict[str, Any]]:
-    """Rows of the stored results, and those finished since they were written."""
-    rows = json.loads(results.read_text())["rows"] if results.exists() else []
-    rows += [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
-    return list({(row["n"], row["method"], row["seed"]): row for row in rows}.values())
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    content = {
-        "command": "python benchmarks/pendulum_table4.py",
-        "versions": versions(),
-        "machine": machine(),
-        "rows": sorted(rows, key=lambda row: (row["n"], row["method"], row["seed"])),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, separators=(",", ":")).replace('{"n":', '\n{"n":') + "\n")
-    os.replace(temporary, path)
-
-
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[Row]) -> str:
     """Markdown: mean and deviation of the greatest return over the seeds."""
     lengths = sorted({row["n"] for row in rows})
-    lines = [_line(["n", *lengths]), "|---|" + "---|" * len(lengths)]
+    lines = [table_line(["n", *lengths]), "|---|" + "---|" * len(lengths)]
     for method in (m for m in METHODS if any(row["method"] == m for row in rows)):
         per_length = [[row for row in rows if row["method"] == method and row["n"] == n] for n in lengths]
         returns = [np.array([row["max_return"] for row in group]) for group in per_length]
         cells = [f"{r.mean():.2f} ± {r.std():.2f} ({len(r)})" if len(r) else "" for r in returns]
-        lines.append(_line([LABELS[method], *cells]))
+        lines.append(table_line([LABELS[method], *cells]))
         if method == "policy":
             lines += _details(per_length)
-    lines += [_line([name, *(f"{values[n - 1]:.2f}" for n in lengths)]) for name, values in PAPER.items()]
-    lines.append(_line(["maximum", *(f"{0.5 * n * n:g}" for n in lengths)]))
+    lines += [table_line([name, *(f"{values[n - 1]:.2f}" for n in lengths)]) for name, values in PAPER.items()]
+    lines.append(table_line(["maximum", *(f"{0.5 * n * n:g}" for n in lengths)]))
     return "\n".join(lines)
 
 
-def _details(per_length: list[list[dict[str, Any]]]) -> list[str]:
+def _details(per_length: list[list[Row]]) -> list[str]:
     """Rows about the enhanced runs: in MuJoCo, steps to the paper's return, seconds."""
     mujoco = [f"{np.mean([r['max_return_in_mujoco'] for r in g]):.2f}" if g else "" for g in per_length]
     steps = [", ".join(str(r["steps_to_paper"] or "-") for r in g) for g in per_length]
     seconds = [f"{np.mean([r['cpu_seconds'] for r in g]):.0f}" if g else "" for g in per_length]
     taken = [str(g[0]["env_steps"]) if g else "" for g in per_length]
     return [
-        _line(["the same policies in MuJoCo", *mujoco]),
-        _line(["steps to the paper's return, each seed", *steps]),
-        _line(["steps of every run", *taken]),
-        _line(["processor seconds", *seconds]),
+        table_line(["the same policies in MuJoCo", *mujoco]),
+        table_line(["steps to the paper's return, each seed", *steps]),
+        table_line(["steps of every run", *taken]),
+        table_line(["processor seconds", *seconds]),
     ]
 
 
-def _line(cells: list[Any]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
-
-
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
+def plot(rows: list[Row], path: Path) -> None:
     """Best return so far against environment steps, one panel for each n, one line for each seed."""
     import matplotlib.pyplot as plt
 
@@ -230,25 +167,14 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+BENCHMARK = Benchmark("pendulum_table4", ("n", "method", "seed"), train, table, plot)
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="n = 1, 600 steps, one seed")
+    parser = BENCHMARK.parser(__doc__)
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--jobs", type=int, default=2, help="processes, one core each")
-    parser.add_argument("--work-dir", type=Path, default=Path("runs/pendulum_table4"))
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--table", action="store_true", help="print the stored results as markdown")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the stored learning curves")
     arguments = parser.parse_args(argv)
-    if arguments.table or arguments.plot:
-        rows = json.loads(arguments.results.read_text())["rows"]
-        if arguments.table:
-            print(table(rows))
-        if arguments.plot:
-            plot(rows, arguments.plot)
-        return 0
-    benchmark(arguments)
-    return 0
+    return BENCHMARK.main(arguments, planned(arguments.quick, arguments.methods))
 
 
 if __name__ == "__main__":

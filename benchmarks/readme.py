@@ -5,26 +5,29 @@ python benchmarks/readme.py --check    # says whether README.md holds what the r
 """
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
 
-try:
-    from . import pendulum_table4
-except ImportError:  # run as a script
-    import pendulum_table4
+import ant_figure5
+import ant_table5
+import pendulum_table4
+from trainings import Benchmark
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-PLOT = ROOT / "docs" / "pendulum_table4.png"
+# By the name between README's markers.
+BENCHMARKS: dict[str, Benchmark] = {
+    "table 4": pendulum_table4.BENCHMARK,
+    "figure 5": ant_figure5.BENCHMARK,
+    "table 5": ant_table5.BENCHMARK,
+}
 
 
 def updated(text: str) -> str:
     """README's text with every generated part made again."""
-    stored = json.loads(pendulum_table4.RESULTS.read_text())
-    parts = {"table 4": pendulum_table4.table(stored["rows"])}
-    for name, content in parts.items():
+    for name, benchmark in BENCHMARKS.items():
+        content = benchmark.table(benchmark.rows())
         pattern = rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)"
         text, count = re.subn(pattern, lambda found, body=content: found[1] + body + "\n" + found[2], text, flags=re.S)
         if count != 1:
@@ -40,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.check:
         return int(updated(text) != text)
     README.write_text(updated(text))
-    pendulum_table4.plot(json.loads(pendulum_table4.RESULTS.read_text())["rows"], PLOT)
+    for benchmark in BENCHMARKS.values():
+        benchmark.plot(benchmark.rows(), ROOT / "docs" / f"{benchmark.name}.png")
     return 0
 
 

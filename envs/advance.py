@@ -38,10 +38,9 @@ def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients |
     if diverged.any():
         next_state = next_state.where(torch.from_numpy(~diverged), state.map(torch.clone))
     obs = observe(task, next_state)
-    terms = task.reward_terms(state, action, next_state)
-    info = {f"reward_{name}": term.numpy().copy() for name, term in terms.items()}
-    reward = np.sum(list(info.values()), axis=0)
-    info |= _state_info(task, next_state)
+    info = _arrays(task.transition_info(state, action, next_state))
+    reward = np.sum([term for name, term in info.items() if name.startswith("reward_")], axis=0)
+    info |= _arrays(task.state_info(next_state))
     derivatives = None
     if gradients is not None:
         derivatives = transition_gradients(task, state, action, next_state, gradients)
@@ -63,7 +62,7 @@ def begin(
 ) -> tuple[TaskState, NDArray[np.float32], dict[str, NDArray[Any]]]:
     """Start states for some generators, their observations (N, n_obs) and infos."""
     state = task.initial(rngs)
-    return state, observe(task, state), _state_info(task, state)
+    return state, observe(task, state), _arrays(task.state_info(state))
 
 
 def observe(task: Task, state: TaskState) -> NDArray[np.float32]:
@@ -82,8 +81,8 @@ def read_action(name: str, action: ArrayLike, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(array)
 
 
-def _state_info(task: Task, state: TaskState) -> dict[str, NDArray[Any]]:
-    return {name: value.numpy().copy() for name, value in task.state_info(state).items()}
+def _arrays(info: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+    return {name: value.numpy().copy() for name, value in info.items()}
 
 
 def _is_finite(state: TaskState) -> NDArray[np.bool_]:

@@ -5,8 +5,10 @@ the task's own observation, reward and control, and the chain rule joins them. D
 docs/gradients.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -14,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..sim import StepGradient
 from ..sim.tangent import gradient_to_tangent
-from .task import Task, TaskState
+from .task import ContactForces, Task, TaskState
 
 Floats = NDArray[np.float64]
 Gradients = Literal["action", "full"]
@@ -65,46 +68,78 @@ def _task_derivatives(
 ) -> _TaskDerivatives:
     """One reverse pass for all outputs.
 
-    The transition is repeated once for each output (axis 0: observation, reward, control), and
-    repetition k is pulled back with the k-th unit cotangent.
+    Observation and control are evaluated on one copy of the transition for each of their entries
+    (axis 0), and copy k is pulled back with the k-th unit cotangent. The reward has a copy of its
+    own. Contact forces that are known in the next state are a leaf of it, and the simulator pulls
+    their cotangent back.
     """
-    n_obs, nu = task.observation_space.shape[0], task.model.nu
-    rows, batch = n_obs + 1 + nu, action.shape[0]
-
-    def repeated(x: Tensor) -> Tensor:
-        return x.expand(rows, *x.shape)
+    n_obs, nu, batch = task.observation_space.shape[0], task.model.nu, action.shape[0]
 
     def leaf(x: Tensor) -> Tensor:
-        return repeated(x).detach().requires_grad_(x.is_floating_point())
+        return x.detach().requires_grad_(x.is_floating_point())
+
+    def leaves(copies: int) -> Callable[[Tensor], Tensor]:
+        return lambda x: leaf(x.expand(copies, *x.shape))
 
     with torch.enable_grad():
-        after, actions = next_state.map(leaf), leaf(action)
-        before = state.map(leaf if full else repeated)
+        seen, commanded = next_state.map(leaves(n_obs)), leaves(nu)(action)
+        before, taken, after = state.map(leaf) if full else state, leaf(action), next_state.map(leaf)
         # Listed now: poses that the task's functions still compute are no leaves, but found through qpos.
-        by_after, by_before = _coordinates(after), _coordinates(before) if full else []
-        outputs = (task.observation(after), task.reward(before, actions, after), task.control(actions))
+        by_seen, by_after, by_before = _coordinates(seen), _coordinates(after), _coordinates(before) if full else []
+        known: list[Tensor] = []
+        if next_state.known_forces is not None:
+            ctrl, forces = next_state.known_forces
+            known = [leaf(forces)]
+            after = replace(after, known_forces=ContactForces(ctrl, known[0]))
+        outputs = (task.observation(seen), task.control(commanded), task.reward(before, taken, after))
         units = _unit_cotangents(n_obs, nu, batch)
         varying = [i for i, output in enumerate(outputs) if output.requires_grad]  # a reward may be constant
-        found = torch.autograd.grad(
-            [outputs[i] for i in varying],
-            [actions, *by_after, *by_before],
-            [units[i] for i in varying],
-            allow_unused=True,
+        found = iter(
+            torch.autograd.grad(
+                [outputs[i] for i in varying],
+                [commanded, taken, *by_seen, *by_after, *by_before, *known],
+                [units[i] for i in varying],
+                allow_unused=True,
+            )
         )
 
-    by_action = np.zeros((rows, *action.shape)) if found[0] is None else found[0].numpy()
-    end = 1 + len(by_after)
-    by_next = _by_tangent(next_state, found[1:end], rows)[:, : n_obs + 1]
-    by_state = _by_tangent(state, found[end:], rows)[:, n_obs] if full else np.zeros((batch, by_next.shape[-1]))
-    return _TaskDerivatives(by_next, by_state, by_action[n_obs], by_action[n_obs + 1 :].swapaxes(0, 1))
+    control_by_action, reward_by_action = _numbers(next(found), commanded).swapaxes(0, 1), _numbers(next(found), taken)
+    seen_by, after_by, before_by = (list(islice(found, len(x))) for x in (by_seen, by_after, by_before))
+    by_next = _by_tangent(next_state, list(map(_as_rows, by_seen, seen_by, after_by)), n_obs + 1)
+    by_state = np.zeros_like(by_next[:, 0])
+    if full:
+        by_state = _by_tangent(state, [g if g is None else g[None] for g in before_by], 1)[:, 0]
+    for cotangent in found:
+        if cotangent is not None and cotangent.any():
+            pulled = _pull_back_forces(task, next_state, cotangent)
+            by_next[:, n_obs] += pulled.state
+            reward_by_action += (pulled.ctrl[:, None] @ control_by_action)[:, 0]
+    return _TaskDerivatives(by_next, by_state, reward_by_action, control_by_action)
+
+
+def _pull_back_forces(task: Task, state: TaskState, cotangent: Tensor) -> StepGradient:
+    """The known contact forces' cotangent (N, nbody, 6) as gradients (N, ...) by state and control."""
+    assert state.known_forces is not None
+    return task.backend.cfrc_ext_vjp(task.model, state.numpy(), state.known_forces.ctrl.numpy(), cotangent.numpy())
+
+
+def _numbers(gradient: Tensor | None, argument: Tensor) -> Floats:
+    """A gradient by an argument, zero where nothing depends on it; fresh."""
+    return np.zeros(argument.shape) if gradient is None else gradient.numpy().copy()
 
 
 @lru_cache(maxsize=64)
 def _unit_cotangents(n_obs: int, nu: int, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Cotangents of observation, reward and control for all repetitions: (R, N, n_obs), (R, N), (R, N, nu)."""
-    rows = n_obs + 1 + nu
-    unit = torch.eye(rows, dtype=torch.float64)[:, None].expand(rows, batch, rows)
-    return unit[..., :n_obs], unit[..., n_obs], unit[..., n_obs + 1 :]
+    """Cotangents of observation, control and reward for all copies: (n_obs, N, n_obs), (nu, N, nu), (N,)."""
+    by_obs, by_ctrl = (torch.eye(n, dtype=torch.float64)[:, None].expand(n, batch, n) for n in (n_obs, nu))
+    return by_obs, by_ctrl, torch.ones(batch, dtype=torch.float64)
+
+
+def _as_rows(argument: Tensor, observation: Tensor | None, reward: Tensor | None) -> Tensor | None:
+    """Gradients of observation and reward by one argument (n_obs, N, ...), stacked on axis 0."""
+    if reward is None:
+        return None if observation is None else torch.cat([observation, torch.zeros_like(argument[:1])])
+    return torch.cat([torch.zeros_like(argument) if observation is None else observation, reward[None]])
 
 
 def _coordinates(state: TaskState) -> list[Tensor]:

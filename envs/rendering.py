@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import mujoco
@@ -12,17 +13,20 @@ from numpy.typing import NDArray
 from ..sim import Model
 
 RENDER_MODES = ("human", "rgb_array")
-_SIZE = 480  # pixels, both ways
+# Named as in Gymnasium's MuJoCo environments.
+RENDER_OPTIONS = ("width", "height", "camera_id", "camera_name", "default_camera_config", "max_geom", "visual_options")
+_SIZE = 480  # pixels, both ways, unless asked otherwise
 
 
 class StateRenderer:
     """Draws configurations of a model, off screen ("rgb_array") or in a window ("human").
 
-    Uses the model's first camera if it has one. Off screen the variable MUJOCO_GL names the
-    OpenGL backend; where it is not set and there is no display, EGL is taken.
+    `options` are some of `RENDER_OPTIONS`; unless they choose a camera it is the model's first, if
+    it has one. Off screen the variable MUJOCO_GL names the OpenGL backend; where it is not set and
+    there is no display, EGL is taken.
     """
 
-    def __init__(self, model: Model, render_mode: str) -> None:
+    def __init__(self, model: Model, render_mode: str, options: Mapping[str, Any]) -> None:
         if not _has_display():
             if render_mode == "human":
                 raise RuntimeError("render_mode='human' needs a display and DISPLAY is not set: use 'rgb_array'")
@@ -31,8 +35,7 @@ class StateRenderer:
         self.render_mode = render_mode
         self._model = model.mj_model
         self._data = mujoco.MjData(self._model)
-        camera = 0 if self._model.ncam else -1
-        self._renderer = MujocoRenderer(self._model, self._data, width=_SIZE, height=_SIZE, camera_id=camera)
+        self._renderer = MujocoRenderer(self._model, self._data, **self._arguments(options))
 
     def render(self, qpos: NDArray[np.float64]) -> NDArray[np.uint8] | None:
         """A frame (height, width, 3) of one configuration (nq,), or None when it went to the window."""
@@ -40,6 +43,18 @@ class StateRenderer:
         mujoco.mj_forward(self._model, self._data)
         frame: Any = self._renderer.render(self.render_mode)
         return frame
+
+    def _arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of `MujocoRenderer`, and room for a frame of their size."""
+        arguments: dict[str, Any] = {"width": _SIZE, "height": _SIZE, **options}
+        if not arguments.keys() & {"camera_id", "camera_name", "default_camera_config"}:
+            arguments["camera_id"] = 0 if self._model.ncam else -1
+        if "default_camera_config" in arguments:
+            arguments["default_cam_config"] = arguments.pop("default_camera_config")
+        frame = self._model.vis.global_
+        frame.offwidth = max(frame.offwidth, arguments["width"])
+        frame.offheight = max(frame.offheight, arguments["height"])
+        return arguments
 
     def close(self) -> None:
         self._renderer.close()

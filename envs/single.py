@@ -52,6 +52,11 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         return self.task.max_return
 
     @property
+    def counterpart(self) -> tuple[str, dict[str, Any]] | None:
+        """Id and arguments of the environment of Gymnasium's own that is the same task, if there is one."""
+        return self.task.counterpart
+
+    @property
     def state(self) -> TaskState:
         """The current state, a batch of one."""
         if self._state is None:
@@ -79,12 +84,12 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         return done.obs[0], float(done.reward[0]), bool(done.terminated[0]), bool(done.truncated[0]), info
 
     def render(self) -> NDArray[np.uint8] | None:
-        """A frame (480, 480, 3) of the current state for "rgb_array"; the window is drawn by `step`."""
+        """A frame (height, width, 3) of the current state for "rgb_array"; the window is drawn by `step`."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() without a render mode: pass render_mode='rgb_array' to gymnasium.make")
             return None
         if self._renderer is None:
-            self._renderer = StateRenderer(self.task.model, self.render_mode)
+            self._renderer = StateRenderer(self.task.model, self.render_mode, self.task.render_options)
         return self._renderer.render(self.state.qpos[0].numpy())
 
     def close(self) -> None:

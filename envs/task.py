@@ -6,11 +6,11 @@ In shapes `...` stands for the leading batch axes. Tensors are float64.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from types import ModuleType
-from typing import Any, Protocol, runtime_checkable
+from types import MappingProxyType, ModuleType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,6 +28,13 @@ from ..sim.torch_bridge import Kinematics, kinematics
 BACKENDS: dict[str, ModuleType] = {"sim": sim, "mujoco": mujoco_twin}
 
 
+class ContactForces(NamedTuple):
+    """Forces of the contacts in a state, and the control that they belong to."""
+
+    ctrl: Tensor  # (..., nu)
+    cfrc_ext: Tensor  # (..., nbody, 6)
+
+
 @dataclass(frozen=True, eq=False)
 class TaskState:
     """Physical state and task time; immutable, so what is derived from it is kept."""
@@ -38,6 +45,7 @@ class TaskState:
     act: Tensor  # (..., na)
     time: Tensor  # (...) int64, transitions since the start of the episode
     known_kinematics: Kinematics | None = field(default=None, repr=False)
+    known_forces: ContactForces | None = field(default=None, repr=False)
 
     @property
     def kinematics(self) -> Kinematics:
@@ -100,6 +108,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     episode_steps: int
     n_substeps: int = 1
     max_return: float | None = None
+    render_options: Mapping[str, Any] = MappingProxyType({})  # those of `StateRenderer`
 
     def __init__(self, model: Model, constants: Any, backend: str = "sim") -> None:
         if backend not in BACKENDS:
@@ -117,6 +126,11 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     @property
     def seconds_per_step(self) -> float:
         return self.model.timestep * self.n_substeps
+
+    @property
+    def counterpart(self) -> tuple[str, dict[str, Any]] | None:
+        """Id and arguments of the environment of Gymnasium's own that is the same task, if there is one."""
+        return None
 
     def initial(self, rng: Sequence[np.random.Generator], params: None = None) -> TaskState:
         """Start states, one for each generator: shapes (len(rng), ...)."""
@@ -152,6 +166,21 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
             qpos, qvel, act = map(torch.from_numpy, numbers)
         return TaskState(self.model, qpos, qvel, act, state.time + 1)
 
+    def contact_forces(self, state: TaskState, action: Tensor) -> Tensor:
+        """MuJoCo's `cfrc_ext` of contacts, (..., nbody, 6), in a state under an action; differentiable by torch.
+
+        For each body torque [N m] and force [N] at the centre of mass of its tree, in world axes.
+        """
+        ctrl, known, recording = self.control(action), state.known_forces, torch.is_grad_enabled()
+        # While torch records, numbers from before are constants to it, and only a leaf stands for itself.
+        if known is not None and (known.cfrc_ext.requires_grad or not recording) and torch.equal(known.ctrl, ctrl):
+            return known.cfrc_ext
+        if recording:
+            return torch_bridge.cfrc_ext(self.model, state.qpos, state.qvel, state.act, ctrl, self.backend)
+        found = torch.from_numpy(self.backend.cfrc_ext(self.model, state.numpy(), ctrl.numpy()))
+        object.__setattr__(state, "known_forces", ContactForces(ctrl, found))
+        return found
+
     @abstractmethod
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
         """What the agent sees of a state, (..., n_obs)."""
@@ -169,7 +198,10 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     def transition_info(
         self, state: TaskState, action: Tensor, next_state: TaskState, params: None = None
     ) -> dict[str, Tensor]:
-        """The reward's terms under `reward_<name>`, each (...)."""
+        """What `info` holds of a transition, each (...): the reward's terms under `reward_<name>`.
+
+        A task may add to it, under other names: the entries `reward_*` sum to the reward.
+        """
         return {f"reward_{k}": v for k, v in self.reward_terms(state, action, next_state).items()}
 
     def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
@@ -188,16 +220,21 @@ def load_task(entry_point: str, backend: str, **arguments: Any) -> Task:
 
 
 @runtime_checkable
-class RewardFromObservations(Protocol):
-    """What a task also offers if observations determine its reward and end, as learned models need it.
+class EndFromObservations(Protocol):
+    """What a task also offers if observations tell its end, as rollouts of learned models need it.
 
     Shapes: obs and next_obs (..., n_obs), action (..., n_act), of any float type; results (...).
     """
 
-    def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
-        """The environment's reward for a transition between observations."""
-        ...
-
     def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
         """Whether the transition ends the task (not whether its time is over), bool."""
+        ...
+
+
+@runtime_checkable
+class RewardFromObservations(EndFromObservations, Protocol):
+    """What a task also offers if observations determine its reward too; otherwise models learn it."""
+
+    def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
+        """The environment's reward for a transition between observations."""
         ...

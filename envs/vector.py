@@ -153,11 +153,11 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             info.setdefault(f"_{name}", np.zeros(self.num_envs, bool))[indices] = True
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """A frame (480, 480, 3) of each environment for "rgb_array"; "human" shows the first one."""
+        """A frame (height, width, 3) of each environment for "rgb_array"; "human" shows the first one."""
         if self.render_mode is None:
             return None
         if self._renderer is None:
-            self._renderer = StateRenderer(self.task.model, self.render_mode)
+            self._renderer = StateRenderer(self.task.model, self.render_mode, self.task.render_options)
         qpos = self.state.qpos.numpy()
         if self.render_mode == "human":
             self._renderer.render(qpos[0])

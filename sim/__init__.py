@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from .batch import get_num_threads, set_num_threads
 from .evaluation import Contact, Forward, forward
+from .external_force import cfrc_ext, cfrc_ext_vjp
 from .model import Model, State
 from .rollout import (
     PARAMETERS,
@@ -44,6 +45,8 @@ __all__ = [
     "StepJacobian",
     "Trajectory",
     "UnsupportedModelError",
+    "cfrc_ext",
+    "cfrc_ext_vjp",
     "forward",
     "get_num_threads",
     "mujoco_twin",

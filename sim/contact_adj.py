@@ -16,11 +16,11 @@ from ._jit import kernel
 from ._record import Floats
 from .collision.contacts import contact_motion
 from .collision.frame import column3, row3, tangent_hint
-from .constraint import CONTACT_PYRAMIDAL
+from .constraint import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL
 from .data import Data, Lanes
 from .model import Model
 from .rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
-from .spatial import Vec6, add6, axpy6, cross_force, lanes_add_dot, lanes_set_dot, load6, scale6, store6
+from .spatial import Vec6, add6, axpy6, cross_force, lanes_add_dot, lanes_gain_dot, lanes_set_dot, load6, scale6, store6
 
 # Rows of `con_maps`: output by input; 1 and 2 are the contact's bodies.
 TURN_BY_W1, TURN_BY_W2, TURN_BY_Z, TURN_BY_Y = 0, 1, 2, 3
@@ -32,22 +32,22 @@ TURN, Z, Y = 0, 1, 2
 
 @kernel
 def contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
-    """Add the pushes of contact `c` to cfrc, wcor, wmom, wpush of its bodies. Needs efc_y, efc_z."""
+    """Fill efc_y, efc_z of contact `c`'s rows; add its pushes to cfrc, wcor, wmom, wpush of its bodies."""
     p, first = d.con_pair[c], d.con_efc[c]
     b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
-    dim = m.con_dim[p]
-    count = 2 * (dim - 1) if d.efc_type[first] == CONTACT_PYRAMIDAL else dim
+    count = row_count(m, d, c)
     unequal = d.efc_kbip[first, 1] != d.efc_kbip[first + count - 1, 1]
     contact_motion(m, d, c)
-    force = _force(m, d, c, first, count)
+    force = contact_wrench(m, d, c)
     if b1 > 0:
-        store6(d.cfrc, b1, axpy6(-1.0, _carried(m, d, c, b1, force), load6(d.cfrc, b1)))
+        store6(d.cfrc, b1, axpy6(-1.0, carried(m, d, c, b1, force), load6(d.cfrc, b1)))
     if b2 > 0:
-        store6(d.cfrc, b2, add6(_carried(m, d, c, b2, force), load6(d.cfrc, b2)))
+        store6(d.cfrc, b2, add6(carried(m, d, c, b2, force), load6(d.cfrc, b2)))
     _turn_maps(m, d, c, b1, b2, force, d.efc_kbip[first, 1])
     _geometry_maps(m, d, c, b1, b2)
     _body_maps(m, d, c, b1, -1.0, force, d.efc_kbip[first, 1], 0)
     _body_maps(m, d, c, b2, 1.0, force, d.efc_kbip[first, 1], 1)
+    contact_row_products(m, d, w, c)
     _rows(m, d, w, c, first, count, unequal)
     _lanes_turn(d, w, b1, b2, unequal)
     _lanes_push(d, w, b1, 0, d.efc_kbip[first, 1], unequal)
@@ -71,7 +71,16 @@ def _row_wrench(m: Model, d: Data, c: int, first: int, e: int) -> Vec6:
 
 
 @kernel
-def _force(m: Model, d: Data, c: int, first: int, count: int) -> Vec6:
+def row_count(m: Model, d: Data, c: int) -> int:
+    """How many rows contact `c` has."""
+    dim = m.con_dim[d.con_pair[c]]
+    return 2 * (dim - 1) if d.efc_type[d.con_efc[c]] == CONTACT_PYRAMIDAL else dim
+
+
+@kernel
+def contact_wrench(m: Model, d: Data, c: int) -> Vec6:
+    """(torque, force) on body 2 at the contact, world axes."""
+    first, count = d.con_efc[c], row_count(m, d, c)
     total: Vec6 = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for e in range(count):
         total = axpy6(d.efc_force[first + e], _row_wrench(m, d, c, first, e), total)
@@ -84,7 +93,7 @@ def _arm(m: Model, d: Data, c: int, b: int) -> Vec3:
 
 
 @kernel
-def _carried(m: Model, d: Data, c: int, b: int, x: Vec6) -> Vec6:
+def carried(m: Model, d: Data, c: int, b: int, x: Vec6) -> Vec6:
     """A wrench at the contact, referred to the point of body `b`'s tree."""
     moment = cross3(_arm(m, d, c, b), (x[3], x[4], x[5]))
     return x[0] + moment[0], x[1] + moment[1], x[2] + moment[2], x[3], x[4], x[5]
@@ -137,10 +146,12 @@ def _turn_maps(m: Model, d: Data, c: int, b1: int, b2: int, force: Vec6, damping
     turn_v, point_v = _relative(m, d, c, b1, b2, d.cvel)
     for i in range(6):
         unit = _unit6(i)
-        turn, point = _at_contact(m, d, c, b1, unit)
-        _set_column(d.con_maps, TURN_BY_W1, i, _pairing(force, scale3(-1.0, turn), scale3(-1.0, point)))
-        turn, point = _at_contact(m, d, c, b2, unit)
-        _set_column(d.con_maps, TURN_BY_W2, i, _pairing(force, turn, point))
+        if b1 > 0:
+            turn, point = _at_contact(m, d, c, b1, unit)
+            _set_column(d.con_maps, TURN_BY_W1, i, _pairing(force, scale3(-1.0, turn), scale3(-1.0, point)))
+        if b2 > 0:
+            turn, point = _at_contact(m, d, c, b2, unit)
+            _set_column(d.con_maps, TURN_BY_W2, i, _pairing(force, turn, point))
         by_v = _pairing(unit, turn_v, point_v)
         _set_column(d.con_maps, TURN_BY_Z, i, axpy6(damping, by_v, _pairing(unit, turn_a, point_a)))
         _set_column(d.con_maps, TURN_BY_Y, i, by_v)
@@ -149,13 +160,15 @@ def _turn_maps(m: Model, d: Data, c: int, b1: int, b2: int, force: Vec6, damping
 @kernel
 def _body_maps(m: Model, d: Data, c: int, b: int, sign: float, force: Vec6, damping: float, side: int) -> None:
     """How the wrenches on body `b` turn with it."""
-    a, v, f = load6(d.cacc, b), load6(d.cvel, b), _carried(m, d, c, b, force)
+    if b == 0:
+        return
+    a, v, f = load6(d.cacc, b), load6(d.cvel, b), carried(m, d, c, b, force)
     for i in range(6):
         unit = _unit6(i)
-        carried = scale6(sign, _carried(m, d, c, b, unit))
-        by_v = cross_force(v, carried)
-        _set_column(d.con_maps, CARRY1 + side, i, carried)
-        _set_column(d.con_maps, PUSH1_BY_Z + side, i, axpy6(damping, by_v, cross_force(a, carried)))
+        push = scale6(sign, carried(m, d, c, b, unit))
+        by_v = cross_force(v, push)
+        _set_column(d.con_maps, CARRY1 + side, i, push)
+        _set_column(d.con_maps, PUSH1_BY_Z + side, i, axpy6(damping, by_v, cross_force(a, push)))
         _set_column(d.con_maps, PUSH1_BY_Y + side, i, by_v)
         _set_column(d.con_maps, PUSH1_BY_W + side, i, scale6(sign, cross_force(unit, f)))
 
@@ -184,11 +197,11 @@ def _geometry_maps(m: Model, d: Data, c: int, b1: int, b2: int) -> None:
             pos_adj[0] - second[3], pos_adj[1] - second[4], pos_adj[2] - second[5],
         )  # fmt: skip
         second = (second[0] + spin[0], second[1] + spin[1], second[2] + spin[2], second[3], second[4], second[5])
-        _set_column(d.con_maps, PUSH1_BY_TURN, i, _carried(m, d, c, b1, first))
-        _set_column(d.con_maps, PUSH2_BY_TURN, i, _carried(m, d, c, b2, second))
+        _set_column(d.con_maps, PUSH1_BY_TURN, i, carried(m, d, c, b1, first))
+        _set_column(d.con_maps, PUSH2_BY_TURN, i, carried(m, d, c, b2, second))
     apart = _motion_t(d, 1.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
-    store6(d.con_apart, 0, scale6(-1.0, _carried(m, d, c, b1, apart)))
-    store6(d.con_apart, 1, _carried(m, d, c, b2, apart))
+    store6(d.con_apart, 0, scale6(-1.0, carried(m, d, c, b1, apart)))
+    store6(d.con_apart, 1, carried(m, d, c, b2, apart))
 
 
 @kernel
@@ -200,6 +213,30 @@ def _motion_t(d: Data, dist: float, pos: Vec3, normal: Vec3) -> Vec6:
     for r in range(3):
         x = axpy6(pos[r], load6(a, 1 + r), axpy6(normal[r], load6(a, 4 + r), x))
     return x
+
+
+@kernel
+def contact_row_products(m: Model, d: Data, w: Lanes, c: int) -> None:
+    """efc_y = J w by the bodies' virtual velocities, efc_z = C y."""
+    p, n, first, count = d.con_pair[c], w.nlane, d.con_efc[c], row_count(m, d, c)
+    b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
+    for e in range(count):
+        r = first + e
+        wrench = _row_wrench(m, d, c, first, e)
+        for k in range(n):
+            w.efc_y[r, k] = 0.0
+        if b1 > 0:
+            lanes_gain_dot(w.efc_y, r, scale6(-1.0, carried(m, d, c, b1, wrench)), w.wvel, b1)
+        if b2 > 0:
+            lanes_gain_dot(w.efc_y, r, carried(m, d, c, b2, wrench), w.wvel, b2)
+        for k in range(n):
+            w.efc_z[r, k] = d.efc_slope[r] * w.efc_y[r, k]
+    if d.efc_type[first] == CONTACT_ELLIPTIC and d.cone_on[c]:
+        for i in range(count):
+            for j in range(count):
+                s = d.cone_hess[c, i, j]
+                for k in range(n):
+                    w.efc_z[first + i, k] += s * w.efc_y[first + j, k]
 
 
 @kernel

@@ -69,6 +69,7 @@ class Data(Struct):
     con_motion: Floats = floats(7, 6)  # of one contact: see `collision/motion.py`
     con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
     con_apart: Floats = floats(2, 6)  # of one contact: pushes on its bodies by its distance
+    cfrc_ext: Floats = floats("nbody", 6)  # force of the contacts on the body
 
     nefc: Ints = ints(1)  # number of constraint rows
     efc_type: Ints = ints("nefcmax")  # constraint.FRICTION_DOF, LIMIT, CONTACT_...
@@ -117,6 +118,8 @@ class Data(Struct):
     rk_actdot: Floats = floats(4, "na")
     rk_shift: Floats = floats(4, "nv")  # position shift of the stage, tangent at the start
     shift_sum: Floats = floats("nv")
+    pos_by_start: Floats = floats("nv", "nv")  # transposed derivatives of `integrate_pos`
+    pos_by_shift: Floats = floats("nv", "nv")
     column: Floats = floats("nv", 1)
 
     @classmethod
@@ -152,8 +155,9 @@ class Lanes(Struct):
     con_dist_adj: Floats = floats("nlane")  # of one contact: cotangent of its distance
     efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj
     efc_z: Floats = floats("nefcmax", "nlane")  # minus derivative of the force times efc_y
+    cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
 
-    coriolis: Floats = floats("nbody", 6, 6)  # lane-independent coefficients of the sweep
+    coriolis: Floats = floats("nbody", 3, 6)  # lane-independent coefficients of the sweep
     axis_force: Floats = floats("nv", 6)
     axis_ddot: Floats = floats("nv", 6)
     axis_rate: Floats = floats("nv", 6)

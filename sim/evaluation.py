@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import entry_points, for_worlds, workspace
+from .batch import for_worlds, workspace
 from .check import checked_state, floats_of
 from .data import Data
+from .entry_points import entry_points
 from .model import Model, State
 
 Floats = NDArray[np.float64]
@@ -50,6 +51,7 @@ class Forward(NamedTuple):
     qacc: Floats  # (..., nv)
     qfrc_constraint: Floats  # (..., nv)
     efc_force: Floats  # (..., nefcmax), zero beyond the active rows
+    cfrc_ext: Floats  # (..., nbody, 6), force of the contacts on the body
     contact: Contact
 
 
@@ -61,8 +63,9 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     controls = floats_of("ctrl", ctrl, model.nu, batch).reshape(worlds, model.nu)
     flat = [value.reshape(worlds, value.shape[-1]) for value in start]
     with workspace(model) as data:
-        names = [name for name in Forward._fields if name != "contact"]
-        found = {name: np.zeros((worlds, *getattr(data, name).shape)) for name in names}
+        names = [name for name in Forward._fields if name not in ("contact", "cfrc_ext")]
+        found: dict[str, Any] = {name: np.zeros((worlds, *getattr(data, name).shape)) for name in names}
+    found["cfrc_ext"] = np.zeros((worlds, model.nbody, 6))
     contact = no_contacts(model, worlds)
 
     run = entry_points(model).forward
@@ -72,10 +75,12 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
             for b in range(begin, end):
                 data.qpos[:], data.qvel[:], data.act[:] = (value[b] for value in flat)
                 data.ctrl[:] = controls[b]
+                data.qacc_warmstart[:] = 0.0  # so that results do not depend on what ran before
                 run(model, data)
-                for name, value in found.items():
-                    value[b] = getattr(data, name)
+                for name in names:
+                    found[name][b] = getattr(data, name)
                 if model.nefcmax > 0:
+                    found["cfrc_ext"][b] = data.cfrc_ext
                     found["efc_force"][b, data.nefc[0] :] = 0.0
                     _store_contacts(model, data, contact, b)
 

@@ -82,13 +82,43 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     found["efc_force"] = np.zeros((batch.worlds, model.nefcmax))
     contact = no_contacts(model, batch.worlds)
     for world in batch.load_each(d):
-        mujoco.mj_forward(m, d)
+        _external_force(m, d)
         for name in names:
             found[name][world] = getattr(d, name)
         found["efc_force"][world, : d.nefc] = d.efc_force
         for name, values in zip(contact._fields, contact, strict=True):
             values[world, : d.ncon] = getattr(d.contact, name)
     return assemble(batch.shape, found, contact)
+
+
+def cfrc_ext(model: Model, state: State, ctrl: Any) -> Floats:
+    """Force (torque, force) on each body (..., nbody, 6), by `mj_forward` and `mj_rnePostConstraint`."""
+    m, d = _workspace(model)
+    batch = _Batch(model, state, ctrl)
+    found = np.empty((batch.worlds, model.nbody, 6))
+    for world in batch.load_each(d):
+        found[world] = _external_force(m, d)
+    return batch.unflatten(found)
+
+
+def _external_force(m: mujoco.MjModel, d: mujoco.MjData) -> Floats:
+    mujoco.mj_forward(m, d)
+    mujoco.mj_rnePostConstraint(m, d)
+    return d.cfrc_ext
+
+
+def cfrc_ext_vjp(model: Model, state: State, ctrl: Any, cotangent: Any) -> StepGradient:
+    """Gradient of the sum of `cotangent` (..., nbody, 6) times `cfrc_ext`, by central differences."""
+    m, d = _workspace(model)
+    batch = _Batch(model, state, ctrl)
+    weights = floats_of("cotangent", cotangent, 6, (*batch.shape, model.nbody)).reshape(-1, model.nbody, 6)
+    nx = tangent_size(model)
+    by_state, by_ctrl = np.empty((batch.worlds, nx)), np.empty((batch.worlds, model.nu))
+    for world in batch.load_each(d):
+        point = _ForcePoint(m, d, weights[world])
+        by_state[world] = [point.state_column(d, i) for i in range(nx)]
+        by_ctrl[world] = [point.ctrl_column(d, i) for i in range(model.nu)]
+    return StepGradient(batch.unflatten(by_state), batch.unflatten(by_ctrl), None)
 
 
 def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> StepJacobian:
@@ -197,7 +227,7 @@ class _Point:
             low, high = inside if inside[1] > inside[0] else (low, high)
         return self._difference(self._ctrl_set(d, index, low), self._ctrl_set(d, index, high), high - low)
 
-    def _state_nudged(self, d: mujoco.MjData, index: int, amount: float) -> State:
+    def _state_nudged(self, d: mujoco.MjData, index: int, amount: float) -> Any:
         self.restore(d)
         nv = self.m.nv
         if index < nv:
@@ -208,18 +238,32 @@ class _Point:
             d.qvel[index - nv] += amount
         else:
             d.act[index - 2 * nv] += amount
-        return self._stepped(d)
+        return self._value(d)
 
-    def _ctrl_set(self, d: mujoco.MjData, index: int, value: float) -> State:
+    def _ctrl_set(self, d: mujoco.MjData, index: int, value: float) -> Any:
         self.restore(d)
         d.ctrl[index] = value
-        return self._stepped(d)
+        return self._value(d)
 
-    def _stepped(self, d: mujoco.MjData) -> State:
+    def _value(self, d: mujoco.MjData) -> Any:
         mujoco.mj_step(self.m, d)
         return State(d.qpos.copy(), d.qvel.copy(), d.act.copy())
 
-    def _difference(self, low: State, high: State, width: float) -> Floats:
+    def _difference(self, low: Any, high: Any, width: float) -> Floats:
         dqpos = np.empty(self.m.nv)
         mujoco.mj_differentiatePos(self.m, dqpos, width, low.qpos, high.qpos)
         return np.concatenate([dqpos, (high.qvel - low.qvel) / width, (high.act - low.act) / width])
+
+
+class _ForcePoint(_Point):
+    """The same for the weighted sum of the forces on the bodies."""
+
+    def __init__(self, m: mujoco.MjModel, d: mujoco.MjData, weights: Floats) -> None:
+        super().__init__(m, d)
+        self.weights = weights
+
+    def _value(self, d: mujoco.MjData) -> Any:
+        return np.sum(self.weights * _external_force(self.m, d))
+
+    def _difference(self, low: Any, high: Any, width: float) -> Floats:
+        return (high - low) / width

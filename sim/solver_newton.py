@@ -68,6 +68,7 @@ def _set_point(m: Model, d: Data) -> None:
         for v in range(m.nv):
             total += d.efc_J[r, v] * d.qacc[v]
         d.efc_jar[r] = total
+        d.efc_jv[r] = 0.0  # a world that diverged before may have left NaN
 
 
 @kernel

@@ -5,6 +5,8 @@ mj_differentiatePos do. Raw quaternions need not have unit length: what depends 
 their direction only.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,26 +17,39 @@ from .model import Model
 Floats = NDArray[np.float64]
 
 
-def _blocks(model: Model) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """(qpos address, dof address) of every scalar and of every quaternion."""
-    scalars, quats = [], []
-    for j in range(model.njnt):
-        a, v, kind = int(model.jnt_qposadr[j]), int(model.jnt_dofadr[j]), int(model.jnt_type[j])
-        if kind == FREE:
-            scalars += [(a + i, v + i) for i in range(3)]
-            a, v = a + 3, v + 3
-        if kind in (FREE, BALL):
-            quats.append((a, v))
-        else:
-            scalars.append((a, v))
-    return scalars, quats
+class _Blocks(NamedTuple):
+    """Addresses of the coordinates."""
+
+    qpos: NDArray[np.intp]  # of every scalar
+    dof: NDArray[np.intp]  # of every scalar, in the same order
+    quats: list[tuple[int, int]]  # qpos address and dof address of every quaternion
+
+
+def _blocks(model: Model) -> _Blocks:
+    """The model's addresses, kept with it."""
+    if "_blocks" not in model.__dict__:
+        scalars, quats = [], []
+        for j in range(model.njnt):
+            a, v, kind = int(model.jnt_qposadr[j]), int(model.jnt_dofadr[j]), int(model.jnt_type[j])
+            if kind == FREE:
+                scalars += [(a + i, v + i) for i in range(3)]
+                a, v = a + 3, v + 3
+            if kind in (FREE, BALL):
+                quats.append((a, v))
+            else:
+                scalars.append((a, v))
+        addresses = np.array(scalars, np.intp).reshape(-1, 2)
+        model.__dict__["_blocks"] = _Blocks(addresses[:, 0], addresses[:, 1], quats)
+    return model.__dict__["_blocks"]
+
+
+_FACTOR = np.array([[1, 2, 3], [0, 3, 2], [3, 0, 1], [2, 1, 0]])  # which of (w, x, y, z), in `_matrix`
+_SIGN = 0.5 * np.array([[-1, -1, -1], [1, -1, 1], [1, 1, -1], [-1, 1, 1]])
 
 
 def _matrix(quat: Floats) -> Floats:
     """(..., 4, 3): derivative of q exp(s) by s at s = 0, for unit quaternions."""
-    w, x, y, z = np.moveaxis(quat, -1, 0)
-    rows = [[-x, -y, -z], [w, -z, y], [z, w, -x], [-y, x, w]]
-    return 0.5 * np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    return _SIGN * quat[..., _FACTOR]
 
 
 def _unit(quat: Floats) -> tuple[Floats, Floats]:
@@ -44,11 +59,10 @@ def _unit(quat: Floats) -> tuple[Floats, Floats]:
 
 def gradient_to_tangent(model: Model, qpos: Floats, gradient: Floats) -> Floats:
     """Gradient by qpos (..., nq) to gradient by its tangent (..., nv)."""
-    scalars, quats = _blocks(model)
+    blocks = _blocks(model)
     out = np.zeros((*gradient.shape[:-1], model.nv))
-    for a, v in scalars:
-        out[..., v] = gradient[..., a]
-    for a, v in quats:
+    out[..., blocks.dof] = gradient[..., blocks.qpos]
+    for a, v in blocks.quats:
         unit, _ = _unit(qpos[..., a : a + 4])
         out[..., v : v + 3] = np.einsum("...ij,...i->...j", _matrix(unit), gradient[..., a : a + 4])
     return out
@@ -56,11 +70,10 @@ def gradient_to_tangent(model: Model, qpos: Floats, gradient: Floats) -> Floats:
 
 def gradient_from_tangent(model: Model, qpos: Floats, gradient: Floats) -> Floats:
     """Gradient by the tangent (..., nv) to the gradient by raw qpos (..., nq), none along quaternions."""
-    scalars, quats = _blocks(model)
+    blocks = _blocks(model)
     out = np.zeros((*gradient.shape[:-1], model.nq))
-    for a, v in scalars:
-        out[..., a] = gradient[..., v]
-    for a, v in quats:
+    out[..., blocks.qpos] = gradient[..., blocks.dof]
+    for a, v in blocks.quats:
         unit, norm = _unit(qpos[..., a : a + 4])
         out[..., a : a + 4] = 4.0 / norm * np.einsum("...ij,...j->...i", _matrix(unit), gradient[..., v : v + 3])
     return out
@@ -68,11 +81,10 @@ def gradient_from_tangent(model: Model, qpos: Floats, gradient: Floats) -> Float
 
 def velocity_to_tangent(model: Model, qpos: Floats, rate: Floats) -> Floats:
     """Direction of change of raw qpos (..., nq) to the tangent direction (..., nv)."""
-    scalars, quats = _blocks(model)
+    blocks = _blocks(model)
     out = np.zeros((*rate.shape[:-1], model.nv))
-    for a, v in scalars:
-        out[..., v] = rate[..., a]
-    for a, v in quats:
+    out[..., blocks.dof] = rate[..., blocks.qpos]
+    for a, v in blocks.quats:
         unit, norm = _unit(qpos[..., a : a + 4])
         out[..., v : v + 3] = 4.0 / norm * np.einsum("...ij,...i->...j", _matrix(unit), rate[..., a : a + 4])
     return out
@@ -81,11 +93,10 @@ def velocity_to_tangent(model: Model, qpos: Floats, rate: Floats) -> Floats:
 def integrate_pos(model: Model, qpos: Floats, shift: Floats) -> Floats:
     """qpos (..., nq) moved by the tangent vector `shift` (..., nv), as mj_integratePos."""
     qpos, shift = floats_of("qpos", qpos, model.nq), floats_of("shift", shift, model.nv)
-    scalars, quats = _blocks(model)
+    blocks = _blocks(model)
     out = np.empty((*np.broadcast_shapes(qpos.shape[:-1], shift.shape[:-1]), model.nq))
-    for a, v in scalars:
-        out[..., a] = qpos[..., a] + shift[..., v]
-    for a, v in quats:
+    out[..., blocks.qpos] = qpos[..., blocks.qpos] + shift[..., blocks.dof]
+    for a, v in blocks.quats:
         w, x, y, z = np.moveaxis(_unit(qpos[..., a : a + 4])[0], -1, 0)
         phi = shift[..., v : v + 3]
         angle = np.linalg.norm(phi, axis=-1)

@@ -1,19 +1,20 @@
 """The simulator as differentiable torch functions on batches.
 
-`step` and `rollout` have reverse mode; `kinematics` also forward mode, so that torch.func.jvp,
+`step`, `rollout` and `cfrc_ext` have reverse mode; `kinematics` also forward mode, so that torch.func.jvp,
 vjp and linearize work through it. Gradients are computed in float64 whatever the tensors' type.
 Quaternions in `qpos` are raw coordinates here: gradients have size nq and no part along the
 quaternion, since only its direction matters.
 """
 
 import weakref
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from . import poses
+from . import external_force, poses
 from .model import Model, State
 from .rollout import Trajectory, _rollout_adj
 from .rollout import rollout as rollout_numpy
@@ -135,6 +136,59 @@ def step(model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, n_
     """State after `n_steps` time steps; all arguments (..., n), equal batch axes."""
     path = rollout(model, qpos, qvel, act, ctrl.unsqueeze(-2), n_steps)
     return TorchState(*(t[..., 1, :] for t in path))
+
+
+class _ExternalForcePullBack(_FirstDerivative):
+    """State, control and the forces' cotangent to the gradients by state and control."""
+
+    @staticmethod
+    def forward(model: Model, backend: ModuleType, *tensors: Tensor) -> Any:
+        qpos, qvel, act, ctrl, weights = (_numpy(t) for t in tensors)
+        by_state, by_ctrl, _ = backend.cfrc_ext_vjp(model, State(qpos, qvel, act), ctrl, weights)
+        by_qpos = gradient_from_tangent(model, qpos, by_state[:, : model.nv])
+        parts = by_qpos, by_state[:, model.nv : 2 * model.nv], by_state[:, 2 * model.nv :], by_ctrl
+        return tuple(_like(part, t) for part, t in zip(parts, tensors[:4], strict=True))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        model, backend, *tensors = args
+        folded = _fold(info.batch_size, in_dims[2:], tensors)
+        return _unfold(info.batch_size, _ExternalForcePullBack.apply(model, backend, *folded))
+
+
+class _ExternalForce(torch.autograd.Function):
+    """qpos, qvel, act, ctrl (worlds, n) to cfrc_ext (worlds, nbody, 6)."""
+
+    @staticmethod
+    def forward(qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, model: Model, backend: ModuleType) -> Any:
+        state = State(_numpy(qpos), _numpy(qvel), _numpy(act))
+        return _like(backend.cfrc_ext(model, state, _numpy(ctrl)), qpos)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs[:4])
+        ctx.model, ctx.backend = inputs[4], inputs[5]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return *_ExternalForcePullBack.apply(ctx.model, ctx.backend, *ctx.saved_tensors, *gradients), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        folded = _fold(info.batch_size, in_dims[:4], args[:4])
+        return _ExternalForce.apply(*folded, *args[4:]).unflatten(0, (info.batch_size, -1)), 0
+
+
+def cfrc_ext(
+    model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, backend: ModuleType = external_force
+) -> Tensor:
+    """Forces of the contacts on the bodies (..., nbody, 6), as `sim.cfrc_ext`; equal batch axes.
+
+    `backend` is the module whose `cfrc_ext` and `cfrc_ext_vjp` are used: the simulator's own, or `mujoco_twin`.
+    """
+    batch = qpos.shape[:-1]
+    flat = [t.reshape(batch.numel(), t.shape[-1]) for t in (qpos, qvel, act, ctrl)]
+    return _ExternalForce.apply(*flat, model, backend).reshape(*batch, model.nbody, 6)
 
 
 # Custom operators take no Python objects: models travel as the key of this table.

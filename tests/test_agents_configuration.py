@@ -44,7 +44,7 @@ def test_unknown_names_are_refused(settings: dict[str, object]):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_preset_has_the_runs_settings(algorithm: str):
-    for env in ("gradgym/NLinkPendulum-v0", "Unknown-v0"):
+    for env in ("gradgym/NLinkPendulum-v0", "gradgym/Ant-v0", "Unknown-v0"):
         preset = load_preset(algorithm, env)
         assert {"total_timesteps", "eval_freq", "eval_episodes", "checkpoint_freq"} <= preset.keys()
 
@@ -54,3 +54,10 @@ def test_an_enhancement_overrides_the_preset():
     enhanced = load_preset("mbpo", "gradgym/NLinkPendulum-v0", "policy")
     assert "with_enhancement" not in plain and "gradient_horizon" not in plain
     assert enhanced["gradient_horizon"] == "episode" and enhanced["gamma"] == plain["gamma"]
+
+
+def test_algorithms_on_the_ant_are_comparable():
+    plain, sac = load_preset("mbpo", "gradgym/Ant-v0"), load_preset("sac", "gradgym/Ant-v0")
+    assert load_preset("mbpo", "gradgym/Ant-v0", "sample") == plain | {"action_perturbation": 0.2}
+    of_model = {key for key in plain if "model" in key or "rollout" in key or key == "real_ratio"}
+    assert sac == {key: value for key, value in plain.items() if key not in of_model} | {"policy": "BatchedSACPolicy"}

@@ -5,6 +5,7 @@ from gradgym.agents.critic import BatchedMlp
 from gradgym.agents.ensemble import Normaliser, ProbabilisticEnsemble
 from gradgym.agents.replay import Batch
 from gradgym.agents.rollouts import Brancher, rollout_length
+from gradgym.envs.task import EndFromObservations, RewardFromObservations
 
 
 def test_batched_networks_equal_single_ones():
@@ -59,14 +60,27 @@ class Counter:
         return next_obs[:, 0] >= 3
 
 
+COUNTER = Counter()
+
+
+class EndOnly:
+    """The same task, if its reward is not a function of observations."""
+
+    observed_terminal = Counter.observed_terminal
+
+
 class CountingModel(ProbabilisticEnsemble):
     def predict(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor | None]:
-        return obs + action, None
+        return obs + action, torch.full((len(obs),), 7.0) if self.learns_reward else None
 
 
-def branches(limit: int | None, limit_is_end: bool, length: int) -> list[Batch]:
-    model = CountingModel(1, 1, learns_reward=False, members=1, elites=1, net_arch=(2,))
-    brancher = Brancher(model, Counter(), lambda a: 2.0 * a, limit, limit_is_end)
+def branches(
+    limit: int | None, limit_is_end: bool, length: int, task: EndFromObservations | None = None
+) -> list[Batch]:
+    task = task or Counter()
+    learns_reward = not isinstance(task, RewardFromObservations)
+    model = CountingModel(1, 1, learns_reward=learns_reward, members=1, elites=1, net_arch=(2,))
+    brancher = Brancher(model, task, lambda a: 2.0 * a, limit, limit_is_end)
     start = torch.tensor([[0.0], [1.0]])
     return brancher.branch(start, torch.tensor([0, 1]), lambda o: torch.full((len(o), 1), 0.5), length)
 
@@ -74,6 +88,12 @@ def branches(limit: int | None, limit_is_end: bool, length: int) -> list[Batch]:
 def test_branches_take_reward_and_end_from_the_task():
     batches = branches(None, False, 5)
     assert [b.rewards.tolist() for b in batches] == [[1.0, 2.0], [2.0, 3.0], [3.0]]
+    assert [b.dones.tolist() for b in batches] == [[0.0, 0.0], [0.0, 1.0], [1.0]]
+
+
+def test_branches_take_the_end_alone_from_a_task_without_observed_reward():
+    batches = branches(None, False, 5, EndOnly())
+    assert [b.rewards.tolist() for b in batches] == [[7.0, 7.0], [7.0, 7.0], [7.0]]
     assert [b.dones.tolist() for b in batches] == [[0.0, 0.0], [0.0, 1.0], [1.0]]
 
 

@@ -34,6 +34,8 @@ MODEL = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "mbpo": MODEL,
     "sac": {"model": False},
+    "sample": {"enhancement": "sample", "action_perturbation": 0.1, "real_ratio": 0.2, **MODEL},
+    "sample without model": {"model": False, "enhancement": "sample", "action_perturbation": 0.1},
     "policy": {"model": False, "enhancement": "policy"},
     "policy with model": {"enhancement": "policy", "real_ratio": 0.5, **MODEL},
     "policy, episode": {
@@ -153,6 +155,7 @@ def test_a_time_limit_that_is_no_end_is_bootstrapped():
     ("arguments", "message"),
     [
         ({"enhancement": "samples"}, "enhancement='samples'"),
+        ({"enhancement": "sample", "extra_samples": -1}, "extra_samples=-1"),
         ({"gradient_horizon": "year"}, "gradient_horizon='year'"),
         ({"enhancement": "policy", "gradient_horizon": "episode"}, "model=False"),
     ],
@@ -162,7 +165,8 @@ def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str):
         MBPO("MlpPolicy", gymnasium.make("PointMass-v0"), **arguments)
 
 
-def test_an_environment_without_gradients_is_refused():
-    algorithm = MBPO("MlpPolicy", gymnasium.make("PointMass-v0"), enhancement="policy", model=False)
+@pytest.mark.parametrize("enhancement", ["policy", "sample"])
+def test_an_environment_without_gradients_is_refused(enhancement: Any):
+    algorithm = MBPO("MlpPolicy", gymnasium.make("PointMass-v0"), enhancement=enhancement, model=False)
     with pytest.raises(ValueError, match='gradients="action"'):
         algorithm.learn(10)

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from gradgym.agents.evaluation import read_evaluations
 
 TRAIN = ["--env", "gradgym/NLinkPendulum-v0", "--env-kwargs", "n_links:1", "--seed", "1"]
 ENHANCED = [*TRAIN, "--algo", "mbpo", "--enhancement", "policy"]
+SAMPLED = [*TRAIN, "--algo", "mbpo", "--enhancement", "sample"]
+FEW_UPDATES = ["gradient_steps:10", "rollout_batch_size:500", "model_fit_kwargs.max_epochs:2"]
 
 
 def weights(run_dir: Path) -> torch.Tensor:
@@ -44,8 +47,9 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFix
     assert video.stat().st_size > 10_000
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path):
-    command = [*ENHANCED, "--total-timesteps", "3000", "--hyperparams", "checkpoint_freq:300"]
+@pytest.mark.parametrize("command", [ENHANCED, SAMPLED], ids=["policy", "sample"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(command: list[str], tmp_path: Path):
+    command = [*command, "--total-timesteps", "3000", "--hyperparams", "checkpoint_freq:300", *FEW_UPDATES]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train.main([*command, "--run-dir", str(whole)]) == 0
     child = subprocess.Popen(
@@ -109,6 +113,37 @@ def test_evaluate_needs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "config.yaml is missing" in capsys.readouterr().err
 
 
+def test_one_policy_on_all_backends(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Ten steps of a hopper that was hardly trained: alike in all three."""
+    run_dir, video = tmp_path / "run", tmp_path / "episode.mp4"
+    command = ["--algo", "ppo", "--env", "gradgym/Hopper-v0", "--env-kwargs", "max_episode_steps:10"]
+    settings = ["--total-timesteps", "256", "--hyperparams", "n_steps:256", "--run-dir", str(run_dir)]
+    assert train.main([*command, "healthy_reward:2.0", *settings]) == 0
+    capsys.readouterr()
+    assert evaluate.main([str(run_dir), "--backend", "sim", "mujoco", "gymnasium", "--episodes", "3"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "+-" in line]
+    assert [words[0] for words in lines] == ["sim", "mujoco", "gymnasium"]
+    returns = [float(words[2]) for words in lines]
+    assert returns[0] == pytest.approx(20.0, abs=3.0)
+    assert returns[1:] == pytest.approx([returns[0]] * 2, rel=1e-4)
+    for words, mean in zip(lines[1:], returns[1:], strict=True):
+        gap = words.index("gap")
+        assert words[gap + 2] == "sim" and words[gap + 5] == "%)"
+        assert float(words[gap + 3]) == pytest.approx(mean - returns[0], abs=2e-4)
+        assert float(words[gap + 4].strip("(")) == pytest.approx(100 * (mean / returns[0] - 1), abs=2e-3)
+    alone = [str(run_dir), "--backend", "gymnasium", "--episodes", "1", "--video", str(video)]
+    assert evaluate.main(alone) == 0
+    assert "gap" not in capsys.readouterr().out
+    assert video.stat().st_size > 5_000
+
+
+def test_a_task_of_our_own_has_no_counterpart(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert train.main([*TRAIN, "--algo", "ppo", "--total-timesteps", "1000", "--run-dir", str(tmp_path)]) == 0
+    assert evaluate.main([str(tmp_path), "--backend", "sim", "gymnasium"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.endswith("error: --backend gymnasium: Gymnasium has no environment that is gradgym/NLinkPendulum-v0")
+
+
 @pytest.mark.slow
 def test_enhancement_swings_three_links_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     command = [*TRAIN[:2], "--env-kwargs", "n_links:3", "--seed", "0", "--enhancement", "policy"]
@@ -116,13 +151,29 @@ def test_enhancement_swings_three_links_up(tmp_path: Path, capsys: pytest.Captur
     assert max(e["mean"] for e in read_evaluations(tmp_path / "run")) > 4.28
 
 
+def benchmark(name: str, *arguments: str) -> str:
+    script = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    return subprocess.run([sys.executable, str(script), *arguments], check=True, capture_output=True, text=True).stdout
+
+
 @pytest.mark.slow
 def test_benchmark_runs_and_goes_on(tmp_path: Path):
-    script = Path(__file__).parents[1] / "benchmarks" / "pendulum_table4.py"
-    results = tmp_path / "results.json"
-    command = [sys.executable, str(script), "--work-dir", str(tmp_path / "work"), "--results", str(results)]
-    subprocess.run([*command, "--quick", "--methods", "policy"], check=True)
-    subprocess.run([*command, "--quick", "--methods", "policy", "sac"], check=True)
-    assert len((tmp_path / "work" / "rows.jsonl").read_text().splitlines()) == 2
-    shown = subprocess.run([*command, "--table", "--plot", str(tmp_path / "p.png")], check=True, capture_output=True)
-    assert b"SAC" in shown.stdout and (tmp_path / "p.png").stat().st_size > 10_000
+    places = ["--work-dir", str(tmp_path / "work"), "--results", str(tmp_path / "results.json")]
+    benchmark("pendulum_table4", *places, "--quick", "--methods", "policy")
+    benchmark("pendulum_table4", *places, "--quick", "--methods", "policy", "sac")
+    assert len((tmp_path / "work" / "pendulum_table4.jsonl").read_text().splitlines()) == 2
+    shown = benchmark("pendulum_table4", *places, "--table", "--plot", str(tmp_path / "p.png"))
+    assert "SAC" in shown and (tmp_path / "p.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_benchmarks_of_the_ant_run(tmp_path: Path):
+    work = ["--work-dir", str(tmp_path / "work"), "--quick", "--jobs", "1"]
+    for name, count in (("ant_figure5", 4), ("ant_table5", 2)):
+        results = ["--results", str(tmp_path / f"{name}.json")]
+        benchmark(name, *work, *results)
+        assert len(json.loads((tmp_path / f"{name}.json").read_text())["rows"]) == count
+        shown = benchmark(name, *results, "--table", "--plot", str(tmp_path / f"{name}.png"))
+        assert len(shown.splitlines()) == 2 + count and (tmp_path / f"{name}.png").stat().st_size > 5_000
+    # The policies of the figure are those of the table: nothing was trained twice.
+    assert len(list((tmp_path / "work" / "sample-0").glob("events*"))) == 1

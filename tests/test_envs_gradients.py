@@ -12,10 +12,15 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from gradgym.envs.advance import advance
+from gradgym.envs.ant import Ant
 from gradgym.envs.gradients import transition_gradients
+from gradgym.envs.half_cheetah import HalfCheetah
+from gradgym.envs.hopper import Hopper
+from gradgym.envs.locomotion import Locomotion
 from gradgym.envs.pendulum import NLinkPendulum
 from gradgym.envs.task import Task, TaskState
-from gradgym.sim import Model, State
+from gradgym.envs.walker2d import Walker2d
+from gradgym.sim import Model, State, mujoco_twin
 
 PENDULUM = "gradgym/NLinkPendulum-v0"
 ACTION_KEYS = {"dobs_daction", "dreward_daction"}
@@ -96,11 +101,19 @@ TASKS = {
     "pendulum-1": lambda backend: NLinkPendulum(1, backend),
     "pendulum-5": lambda backend: NLinkPendulum(5, backend),
     "tumbler": Tumbler,
+    "ant": Ant,
+    # Every force is inside the range here, so that all of the contact cost has a derivative.
+    "ant-forces": lambda backend: Ant(backend, contact_force_range=(-1e4, 1e4), main_body="aux_1"),
+    "half-cheetah": HalfCheetah,
+    "hopper": Hopper,
+    "walker": Walker2d,
 }
 
 
 def random_transitions(task: Task, batch: int, seed: int = 0) -> tuple[TaskState, torch.Tensor]:
     """States off the start, at various times, the last of them at the episode's last step."""
+    if isinstance(task, Locomotion):
+        return transitions_in_contact(task, batch, seed)
     rng, model = np.random.default_rng(seed), task.model
     qpos = np.tile(model.initial_state().qpos, (batch, 1))
     for row in qpos:
@@ -110,6 +123,23 @@ def random_transitions(task: Task, batch: int, seed: int = 0) -> tuple[TaskState
     velocities, activations = (torch.from_numpy(rng.normal(size=(batch, n))) for n in (model.nv, model.na))
     state = TaskState(model, torch.from_numpy(qpos), velocities, activations, time)
     return state, torch.from_numpy(rng.uniform(-0.9, 0.9, (batch, *task.action_space.shape)))
+
+
+def transitions_in_contact(task: Task, batch: int, seed: int) -> tuple[TaskState, torch.Tensor]:
+    """States after moving for a while under random actions, all with feet on the ground."""
+    rng = np.random.default_rng(seed)
+    state, found = task.initial([np.random.default_rng(seed)]), []
+    actions = (torch.from_numpy(rng.uniform(-0.5, 0.5, (1, *task.action_space.shape))) for _ in range(1000))
+    with torch.no_grad():
+        for t, action in enumerate(actions):
+            state = task.transition(state, action)
+            if t % 7 == 6 and mujoco_twin.cfrc_ext(task.model, state.numpy(), task.control(action).numpy()).any():
+                found.append((state, action))
+            if len(found) == batch:
+                break
+    states, actions = zip(*found, strict=True)
+    qpos, qvel, act, time = (torch.cat([getattr(s, name) for s in states]) for name in ("qpos", "qvel", "act", "time"))
+    return TaskState(task.model, qpos, qvel, act, time), torch.cat(actions)
 
 
 def moved(task: Task, state: TaskState, tangent: np.ndarray) -> TaskState:
@@ -145,12 +175,18 @@ def difference(task: Task, low: dict, high: dict, width: float) -> dict[str, np.
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
 @pytest.mark.parametrize("name", TASKS)
 def test_full_gradients_are_those_of_differences(name, backend):
-    task, h = TASKS[name](backend), 1e-5
+    task = TASKS[name](backend)
+    # Contact is stiff: the error of a difference falls with the square of h down to about 1e-7.
+    h = 1e-7 if isinstance(task, Locomotion) else 1e-5
     state, action = random_transitions(task, 4)
     following = task.transition(state, action)
     found = transition_gradients(task, state, action, following, "full")
     assert set(found) == FULL_KEYS
-    assert state.kinematics and following.kinematics  # with poses at hand another path is taken
+    # With poses and contact forces at hand another path is taken.
+    assert state.kinematics and following.kinematics
+    with torch.no_grad():
+        task.reward(state, action, following)
+    assert (following.known_forces is not None) == isinstance(task, Ant)
     for key, array in transition_gradients(task, state, action, following, "full").items():
         np.testing.assert_allclose(array, found[key], atol=1e-12 * max(1, np.abs(array).max()))
 

@@ -4,11 +4,14 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import ant_figure5  # noqa: E402  # pyright: ignore[reportMissingImports]
+import ant_table5  # noqa: E402  # pyright: ignore[reportMissingImports]
 import pendulum_table4  # noqa: E402  # pyright: ignore[reportMissingImports]
 import readme  # noqa: E402  # pyright: ignore[reportMissingImports]
 
@@ -25,7 +28,20 @@ def test_every_result_says_where_it_comes_from(path: Path):
 
 
 def test_stored_curves_and_greatest_returns_agree():
-    for row in json.loads(pendulum_table4.RESULTS.read_text())["rows"]:
+    for row in pendulum_table4.BENCHMARK.rows():
         assert max(value for _, value in row["curve"]) == pytest.approx(row["max_return"], abs=1e-3)
         assert row["max_return"] <= 0.5 * row["n"] ** 2 + 1e-9
         assert row["env_steps"] <= 10_000 * row["n"]
+
+
+def test_curves_of_the_ant_had_equal_steps_and_updates():
+    rows = ant_figure5.BENCHMARK.rows()
+    assert len({row["env_steps"] for row in rows}) == 1
+    assert len({row["updates"] for row in rows if row["method"] != "ppo"}) == 1
+    for row in rows:
+        assert ant_figure5.area(np.array(row["curve"])) == pytest.approx(row["area"], abs=1e-2)
+
+
+def test_policies_of_the_ant_transfer():
+    rows = ant_table5.BENCHMARK.rows()
+    assert all(row["episodes"] == ant_table5.EPISODES and abs(row["gap"]) < 0.05 for row in rows)

@@ -1,0 +1,122 @@
+"""Figure 5 of Qiao et al. 2021: learning curves on the Ant, MBPO with and without sample enhancement.
+
+    python benchmarks/ant_figure5.py              # runs what is missing, writes results/ant_figure5.json
+    python benchmarks/ant_figure5.py --table      # prints the stored results as markdown
+    python benchmarks/ant_figure5.py --plot FILE  # draws the learning curves
+
+It goes on from what is stored (see `trainings.py`). All runs have the same networks, environment
+steps and evaluations, and all but PPO's, which is on-policy, the same updates. Presets were chosen
+on seeds from 100; the seeds of the runs are below 100.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from trainings import Benchmark, Row, table_line, train_run
+
+from gradgym.agents.configuration import load_preset, merged
+from gradgym.agents.runs import RunConfig
+
+ENV = "gradgym/Ant-v0"
+SEEDS = range(3)
+QUICK = {"total_timesteps": 300, "eval_freq": 100, "eval_episodes": 1}
+QUICK_OFF_POLICY = {"learning_starts": 100, "gradient_steps": 2, "rollout_batch_size": 100}
+# Of each method: algorithm, enhancement, what it changes in the preset, label.
+METHODS: dict[str, tuple[str, str | None, dict[str, Any], str]] = {
+    "sample": ("mbpo", "sample", {}, "MBPO, sample enhancement"),
+    "mbpo": ("mbpo", None, {}, "MBPO"),
+    # Without enhancement more of the model's transitions help: MBPO with the share that suits it best.
+    "mbpo, half real": ("mbpo", None, {"real_ratio": 0.5}, "MBPO, half of each batch real"),
+    # The same class without its model: SAC, with the faster update.
+    "sac": ("mbpo", None, {"model": False}, "SAC"),
+    "ppo": ("ppo", None, {}, "PPO"),
+}
+
+
+def run_config(method: str, seed: int, quick: bool) -> RunConfig:
+    algo, enhancement, changes, _ = METHODS[method]
+    settings = merged(load_preset(algo, ENV, enhancement), changes | {"checkpoint_freq": 10**9})
+    if quick:
+        settings |= QUICK | ({"n_steps": 100, "batch_size": 50} if algo == "ppo" else QUICK_OFF_POLICY)
+    return RunConfig.from_settings(settings, algo=algo, env=ENV, seed=seed, enhancement=enhancement)
+
+
+def run_name(method: str, seed: int) -> str:
+    """Of the run's folder."""
+    return f"{method.replace(', ', '-').replace(' ', '-')}-{seed}"
+
+
+def train(method: str, seed: int, quick: bool, work_dir: Path) -> Row:
+    """One training and its row."""
+    config = run_config(method, seed, quick)
+    run, measured = train_run(config, work_dir / run_name(method, seed))
+    curve = np.array(measured["curve"])
+    return {
+        "method": method,
+        "seed": seed,
+        "area": round(area(curve), 3),
+        "max_return": run.evaluation.best,
+        "final_return": float(curve[-1, 1]),
+        **measured,
+    }
+
+
+def area(curve: np.ndarray) -> float:
+    """Area under a curve of (step, return), divided by its steps: the mean return while learning."""
+    steps, returns = curve.T
+    return float(np.trapezoid(returns, steps) / (steps[-1] - steps[0]))
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown: mean and deviation over the seeds, and the areas as ratios to MBPO's."""
+    reference = np.mean([row["area"] for row in rows if row["method"] == "mbpo"])
+    names = ["", "seeds", "area under the curve / steps", "ratio to MBPO", "final return", "steps", "updates", "cpu s"]
+    lines = [table_line(names), "|---|" + "---|" * (len(names) - 1)]
+    for method in METHODS:
+        group = [row for row in rows if row["method"] == method]
+        if group:
+            areas = [row["area"] for row in group]
+            cells = [METHODS[method][-1], len(group), _spread(areas), f"{np.mean(areas) / reference:.2f}"]
+            cells += [_spread([row["final_return"] for row in group]), group[0]["env_steps"], group[0]["updates"]]
+            lines.append(table_line([*cells, f"{np.mean([row['cpu_seconds'] for row in group]):.0f}"]))
+    return "\n".join(lines)
+
+
+def _spread(values: list[float]) -> str:
+    return f"{np.mean(values):.0f} ± {np.std(values):.0f}"
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Return against environment steps: mean over the seeds, and their range."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7.5, 4.5))
+    for method in METHODS:
+        curves = [np.array(row["curve"]) for row in rows if row["method"] == method]
+        if curves:
+            steps, returns = curves[0][:, 0], np.array([curve[:, 1] for curve in curves])
+            (line,) = axis.plot(steps, returns.mean(0), label=METHODS[method][-1])
+            axis.fill_between(steps, returns.min(0), returns.max(0), color=line.get_color(), alpha=0.15, lw=0)
+    axis.set_xlabel("environment steps")
+    axis.set_ylabel("return")
+    axis.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+BENCHMARK = Benchmark("ant_figure5", ("method", "seed"), train, table, plot)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = BENCHMARK.parser(__doc__)
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    arguments = parser.parse_args(argv)
+    seeds = [0] if arguments.quick else SEEDS
+    return BENCHMARK.main(arguments, [(method, seed) for seed in seeds for method in arguments.methods])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Table 5 of Qiao et al. 2021: policies trained on our Ant, in MuJoCo and in Gymnasium's own Ant, without retraining.
+
+    python benchmarks/ant_table5.py              # runs what is missing, writes results/ant_table5.json
+    python benchmarks/ant_table5.py --table      # prints the stored results as markdown
+    python benchmarks/ant_table5.py --plot FILE  # draws the returns
+
+It goes on from what is stored (see `trainings.py`). Pretrained are the runs of `ant_figure5.py` with
+sample enhancement, taken from its folder or else made there; without pretraining the policy is that
+of the same seed before its first update. All see the same episodes, whose seeds no training saw.
+"""
+
+import sys
+from pathlib import Path
+
+import ant_figure5
+import gymnasium
+import numpy as np
+import torch
+from trainings import Benchmark, Row, table_line, train_run
+
+from gradgym.agents.evaluation import evaluate_returns
+from gradgym.agents.runs import Run, load_best
+
+EPISODES = 20
+PRETRAINED, UNTRAINED = "with pretraining", "without pretraining"
+PAPER = {UNTRAINED: "868 ± 77", PRETRAINED: "1735 ± 1066"}
+BACKENDS = {"sim": "ours", "mujoco": "ours, stepped by MuJoCo", "gymnasium": "Gymnasium's Ant-v5"}
+
+
+def evaluate(policy: str, seed: int, quick: bool, work_dir: Path) -> Row:
+    """Returns of one policy on every backend."""
+    torch.set_num_threads(1)
+    config = ant_figure5.run_config("sample", seed, quick)
+    run_dir = work_dir / ant_figure5.run_name("sample", seed)
+    if policy == UNTRAINED:
+        algorithm = Run(config, work_dir / f"untrained-{seed}").algorithm
+    else:
+        if not (run_dir / "final_model.zip").exists():
+            train_run(config, run_dir)
+        algorithm = load_best(run_dir)
+    envs = {
+        "sim": config.make_env(),
+        "mujoco": config.make_env(backend="mujoco"),
+        "gymnasium": gymnasium.make("Ant-v5", include_cfrc_ext_in_observation=False),
+    }
+    episodes = 1 if quick else EPISODES
+    returns = {name: evaluate_returns(algorithm, env, episodes, seed=0) for name, env in envs.items()}
+    means = {name: float(values.mean()) for name, values in returns.items()}
+    return {
+        "policy": policy,
+        "seed": seed,
+        "episodes": episodes,
+        "mean_return": means,
+        "std_return": {name: float(values.std()) for name, values in returns.items()},
+        "gap": means["gymnasium"] / means["sim"] - 1.0,
+    }
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown: mean and deviation of the policies' mean returns, and the largest gap."""
+    lines = [
+        table_line(["", *BACKENDS.values(), "largest gap of a policy", "paper, in MuJoCo"]),
+        "|---|" + "---|" * (len(BACKENDS) + 2),
+    ]
+    for policy in (UNTRAINED, PRETRAINED):
+        group = [row for row in rows if row["policy"] == policy]
+        means = [np.array([row["mean_return"][name] for row in group]) for name in BACKENDS]
+        gap = max((abs(row["gap"]) for row in group), default=np.nan)
+        cells = [f"{m.mean():.1f} ± {m.std():.1f}" for m in means]
+        lines.append(table_line([f"{policy} ({len(group)})", *cells, f"{100 * gap:.2f} %", PAPER[policy]]))
+    return "\n".join(lines)
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Mean return of every policy: Gymnasium's Ant against ours."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(4.5, 4.5))
+    for policy in (UNTRAINED, PRETRAINED):
+        pairs = [
+            (row["mean_return"]["sim"], row["mean_return"]["gymnasium"]) for row in rows if row["policy"] == policy
+        ]
+        axis.plot(*np.array(pairs).T, "o", label=policy)
+    axis.axline((0.0, 0.0), slope=1.0, color="k", lw=0.8, ls=":")
+    axis.set_xlabel("return in ours")
+    axis.set_ylabel("return in Gymnasium's Ant-v5")
+    axis.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+BENCHMARK = Benchmark("ant_table5", ("policy", "seed"), evaluate, table, plot)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = BENCHMARK.parser(__doc__)
+    parser.set_defaults(work_dir=Path("runs") / ant_figure5.BENCHMARK.name)
+    arguments = parser.parse_args(argv)
+    seeds = [0] if arguments.quick else ant_figure5.SEEDS
+    return BENCHMARK.main(arguments, [(policy, seed) for policy in (UNTRAINED, PRETRAINED) for seed in seeds])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

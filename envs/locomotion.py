@@ -1,0 +1,197 @@
+"""Robots that are paid for moving along x, as in Gymnasium's MuJoCo environments of version 5.
+
+Model file, observation, reward, health, start and keyword arguments are those of the environment
+that `counterpart_id` names (Gymnasium 1.4, gymnasium/envs/mujoco/*_v5.py), so that a policy runs
+unchanged in both. One thing differs by intent: rewards here are functions of (state, action, next
+state), while Gymnasium reads body positions and contact forces as `mj_step` leaves them. Those
+belong to the last evaluation inside the step: with Euler that is one time step earlier, with RK4
+the last Runge-Kutta stage, a prediction of the next state.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.envs.mujoco.mujoco_env import expand_model_path
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ..sim import Model
+from .rendering import RENDER_OPTIONS
+from .task import Task, TaskState
+
+
+@dataclass(frozen=True)
+class LocomotionConstants:
+    """Gymnasium's keyword arguments, which mean what they mean there."""
+
+    xml_file: str
+    frame_skip: int
+    ctrl_cost_weight: float
+    reset_noise_scale: float
+    forward_reward_weight: float = 1.0
+    exclude_current_positions_from_observation: bool = True
+
+
+class Locomotion(Task):
+    """Observation: qpos without the first `n_places`, then qvel. Reward: velocity along x minus the cost of control.
+
+    Args:
+        backend: as for every task.
+        keywords: fields of `constants_type`, and `RENDER_OPTIONS`.
+    """
+
+    counterpart_id: ClassVar[str]
+    constants_type: ClassVar[type[LocomotionConstants]]
+    n_places: ClassVar[int] = 1  # leading entries of qpos that say where on the ground the robot is
+    observed_speed: ClassVar[float] = np.inf  # velocities are clipped to it in observations
+    normal_velocities: ClassVar[bool] = False  # start velocities: normally or uniformly distributed
+    episode_steps = 1000
+    constants: Any
+
+    def __init__(self, backend: str = "sim", **keywords: Any) -> None:
+        constants = self.constants_type(**self._without_render_options(keywords))
+        if not isinstance(constants.frame_skip, int | np.integer) or constants.frame_skip < 1:
+            raise ValueError(f"frame_skip={constants.frame_skip!r}: must be a positive integer")
+        super().__init__(_load(constants.xml_file), constants, backend)
+        self.render_options = {name: keywords[name] for name in RENDER_OPTIONS if name in keywords}
+        self.n_substeps = int(constants.frame_skip)
+        self.n_hidden = self.n_places if constants.exclude_current_positions_from_observation else 0
+        n_obs = self.model.nq - self.n_hidden + self.model.nv
+        self.observation_space = spaces.Box(-np.inf, np.inf, (n_obs,), np.float32)
+        low, high = self.model.mj_model.actuator_ctrlrange.astype(np.float32).T
+        self.action_space = spaces.Box(low, high, dtype=np.float32)
+
+    @property
+    def counterpart(self) -> tuple[str, dict[str, Any]]:
+        return self.counterpart_id, asdict(self.constants)
+
+    def initial(self, rng: Any, params: None = None) -> TaskState:
+        """Gymnasium's start for the same generators, drawn in its order; quaternions get their noise raw."""
+        start, scale = self.state_at(self.model.initial_state(), len(rng)), self.constants.reset_noise_scale
+        for i, one in enumerate(rng):
+            start.qpos[i] += torch.from_numpy(one.uniform(-scale, scale, self.model.nq))
+            n = self.model.nv
+            noise = scale * one.standard_normal(n) if self.normal_velocities else one.uniform(-scale, scale, n)
+            start.qvel[i] += torch.from_numpy(noise)
+        return start
+
+    def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
+        """Shape (..., nq - n_hidden + nv)."""
+        qvel = state.qvel
+        if np.isfinite(self.observed_speed):
+            qvel = qvel.clamp(-self.observed_speed, self.observed_speed)
+        return torch.cat([state.qpos[..., self.n_hidden :], qvel], dim=-1)
+
+    def place(self, state: TaskState) -> Tensor:
+        """The position (..., n_places) [m] whose velocity is rewarded."""
+        return state.qpos[..., : self.n_places]
+
+    def velocity(self, state: TaskState, next_state: TaskState) -> Tensor:
+        """Mean velocity (..., n_places) [m/s] of a transition."""
+        return (self.place(next_state) - self.place(state)) / self.seconds_per_step
+
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
+        """Velocity along x and the cost of the action, as it was given and not clipped, each (...)."""
+        return {
+            "forward": self.constants.forward_reward_weight * self.velocity(state, next_state)[..., 0],
+            "ctrl": -self.constants.ctrl_cost_weight * action.square().sum(-1),
+        }
+
+    def state_info(self, state: TaskState, params: None = None) -> dict[str, Tensor]:
+        """Where the robot is, (...) [m]: `x_position`, in space also `y_position`."""
+        return {f"{axis}_position": state.qpos[..., i] for i, axis in zip(range(self.n_places), "xy", strict=False)}
+
+    def transition_info(
+        self, state: TaskState, action: Tensor, next_state: TaskState, params: None = None
+    ) -> dict[str, Tensor]:
+        """The reward's terms and the velocities."""
+        velocity = self.velocity(state, next_state)
+        named = {f"{axis}_velocity": velocity[..., i] for i, axis in zip(range(self.n_places), "xy", strict=False)}
+        return named | super().transition_info(state, action, next_state)
+
+    def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
+        """Whether a transition between observations (..., n_obs) ends the task, (...) bool."""
+        return torch.zeros(next_obs.shape[:-1], dtype=torch.bool)
+
+    def _without_render_options(self, keywords: dict[str, Any]) -> dict[str, Any]:
+        known = [field.name for field in fields(self.constants_type)]
+        for name in keywords:
+            if name not in (*known, *RENDER_OPTIONS):
+                raise TypeError(f"{type(self).__name__}: unknown argument {name!r}, it takes {', '.join(known)}")
+        return {name: value for name, value in keywords.items() if name in known}
+
+
+@dataclass(frozen=True)
+class BalanceConstants(LocomotionConstants):
+    """Further ones for robots that can fall."""
+
+    healthy_reward: float = 1.0
+    terminate_when_unhealthy: bool = True
+    healthy_z_range: tuple[float, float] = (0.0, np.inf)  # [m]
+
+
+class Balance(Locomotion):
+    """Locomotion that also pays for every step in health, and ends without it."""
+
+    def healthy(self, qpos: Tensor, qvel: Tensor) -> Tensor:
+        """Whether coordinates (..., nq), (..., nv) are those of a robot that has not fallen, (...) bool.
+
+        It does not look at the first `n_places` of qpos, so that observations tell it too.
+        """
+        raise NotImplementedError
+
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
+        """Those of all locomotion, and for survival, each (...)."""
+        healthy = self.healthy(next_state.qpos, next_state.qvel)
+        survive = self.constants.healthy_reward * healthy.double()
+        return super().reward_terms(state, action, next_state) | {"survive": survive}
+
+    def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
+        return self._ends(state.qpos, state.qvel)
+
+    def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
+        n_seen = self.model.nq - self.n_hidden
+        return self._ends(pad(next_obs[..., :n_seen], (self.n_hidden, 0)), next_obs[..., n_seen:])
+
+    def _ends(self, qpos: Tensor, qvel: Tensor) -> Tensor:
+        if not self.constants.terminate_when_unhealthy:
+            return torch.zeros(qpos.shape[:-1], dtype=torch.bool)
+        return ~self.healthy(qpos, qvel)
+
+
+@dataclass(frozen=True)
+class PlanarBalanceConstants(BalanceConstants):
+    """Those of the hopper and the walker."""
+
+    frame_skip: int = 4
+    ctrl_cost_weight: float = 1e-3
+    reset_noise_scale: float = 5e-3
+    healthy_angle_range: tuple[float, float] = (-np.inf, np.inf)  # [rad]
+
+
+class PlanarBalance(Balance):
+    """Balance in the plane of x and z: qpos begins with x, z and the pitch."""
+
+    observed_speed = 10.0
+
+    def healthy(self, qpos: Tensor, qvel: Tensor) -> Tensor:
+        (low_z, high_z), (low, high) = self.constants.healthy_z_range, self.constants.healthy_angle_range
+        z, angle = qpos[..., 1], qpos[..., 2]
+        return (low_z < z) & (z < high_z) & (low < angle) & (angle < high)
+
+    def state_info(self, state: TaskState, params: None = None) -> dict[str, Tensor]:
+        """Position along x, and height above the reference configuration, (...) [m]."""
+        height = state.qpos[..., 1] - self.model.qpos0[1]
+        return super().state_info(state) | {"z_distance_from_origin": height}
+
+
+def _load(xml_file: str) -> Model:
+    """A model by Gymnasium's rule: its own file, unless the name starts with ".", "/" or "~"."""
+    try:
+        path = expand_model_path(xml_file)
+    except OSError as error:
+        raise ValueError(f"xml_file={xml_file!r}: {error}") from None
+    return Model.from_xml_path(path)
