@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 PLANE, SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH = 0, 2, 3, 4, 5, 6, 7  # mjtGeom
-ROUND, CONVEX = 0, 1  # families of pairs: each has its file in `collision/`
+ROUND, BOXED, BOXES, RIMMED, CONVEX = 0, 1, 2, 3, 4  # families of pairs: each has its file in `collision/`
 
 
 class Collision(NamedTuple):
@@ -28,6 +28,10 @@ COLLISIONS = {
     (SPHERE, SPHERE): Collision(ROUND, 1),
     (SPHERE, CAPSULE): Collision(ROUND, 1),
     (CAPSULE, CAPSULE): Collision(ROUND, 2),
+    (PLANE, BOX): Collision(BOXED, 4),
+    (SPHERE, BOX): Collision(BOXED, 1),
+    (CAPSULE, BOX): Collision(BOXED, 2),
+    (BOX, BOX): Collision(BOXES, 8),
     (PLANE, MESH): Collision(CONVEX, 4),
     (SPHERE, MESH): Collision(CONVEX, 1),
     (CAPSULE, MESH): Collision(CONVEX, 2),

@@ -59,6 +59,12 @@ class Data(Struct):
     con_pos: Floats = floats("nconmax", 3)  # midway between the surfaces [m]
     con_frame: Floats = floats("nconmax", 9)  # rows: normal from geom 1 to geom 2, two tangents
     con_hint: Ints = ints("nconmax")  # 1: the first tangent follows geom 2's z axis, 0: a world axis
+    con_feature: Ints = ints("nconmax", 5)  # what touches: each family's own code
+    box_rot: Floats = floats(3, 3)  # of two boxes: see `collision/box_box.py`
+    box_offset: Floats = floats(2, 3)
+    box_poly: Floats = floats(2, 12, 3)  # two buffers: points of the clipped face
+    box_edge: Ints = ints(2, 12)  # faces that the edges after them lie in
+    box_over: Floats = floats(12)  # how far they are over the clipping plane
     con_efc: Ints = ints("nconmax")  # first constraint row, -1: none
     con_mu: Floats = floats("nconmax")  # friction of the regularised cone
     con_jac: Floats = floats(6, "nv")  # relative velocity in the contact frame, of one contact

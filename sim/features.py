@@ -4,8 +4,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ._jit import kernel
+from .collision.box_box import collide_box_box
+from .collision.box_box_motion import box_box_motion
+from .collision.box_geoms import collide_box
+from .collision.box_motion import box_motion
+from .collision.contacts import no_contacts, no_motion
 from .collision.convex import collide_convex
 from .collision.convex_motion import convex_motion
+from .contact_pairs import BOXED, BOXES, CONVEX
 from .data import Data, Lanes
 from .equality import equality, equality_bias
 from .equality_adj import equality_adj
@@ -31,20 +37,14 @@ def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
     """The adjoint of `_nothing`."""
 
 
-@kernel
-def _collides_nothing(m: Model, d: Data, pair: int) -> None:
-    """Stand-in for the collision of pairs that the model lacks."""
-
-
-@kernel
-def _moves_nothing(m: Model, d: Data, c: int) -> None:
-    """Stand-in for the motion of contacts that the model lacks."""
+def _geometry(family: int, collide: Any, motion: Any) -> Feature:
+    return Feature(lambda m: bool((m.con_family == family).any()), {collide: no_contacts, motion: no_motion})
 
 
 FEATURES: dict[str, Feature] = {
-    "convex": Feature(
-        lambda model: model.nconvex > 0, {collide_convex: _collides_nothing, convex_motion: _moves_nothing}
-    ),
+    "box": _geometry(BOXED, collide_box, box_motion),
+    "boxes": _geometry(BOXES, collide_box_box, box_box_motion),
+    "convex": _geometry(CONVEX, collide_convex, convex_motion),
     "equalities": Feature(
         lambda m: m.ne > 0,
         {equality: _nothing, equality_bias: _nothing, equality_adj: _nothing_adj},

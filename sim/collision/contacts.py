@@ -1,10 +1,14 @@
 """All contacts of a pose: broad phase by bounding spheres, then the pair's own geometry."""
 
 from .._jit import kernel
-from ..contact_pairs import CONVEX, PLANE, ROUND
+from ..contact_pairs import BOXED, BOXES, CONVEX, PLANE, ROUND
 from ..data import Data
 from ..model import Model
 from ..rotation import dot3, load3, sub3
+from .box_box import collide_box_box
+from .box_box_motion import box_box_motion
+from .box_geoms import collide_box
+from .box_motion import box_motion
 from .convex import collide_convex
 from .convex_motion import convex_motion
 from .frame import column3
@@ -14,23 +18,33 @@ from .round_motion import round_motion
 
 @kernel
 def collide(m: Model, d: Data) -> None:
-    """Fill ncon, con_pair, con_dist, con_pos, con_frame, con_hint."""
+    """Fill ncon, con_pair, con_dist, con_pos, con_frame, con_hint, con_feature."""
     d.ncon[0] = 0
     for pair in range(m.npair):
         if not within_reach(m, d, pair):
             continue
-        if m.con_family[pair] == ROUND:
+        family = m.con_family[pair]
+        if family == ROUND:
             collide_round(m, d, pair)
-        elif m.con_family[pair] == CONVEX:
+        elif family == BOXED:
+            collide_box(m, d, pair)
+        elif family == BOXES:
+            collide_box_box(m, d, pair)
+        elif family == CONVEX:
             collide_convex(m, d, pair)
 
 
 @kernel
 def contact_motion(m: Model, d: Data, c: int) -> None:
     """Fill con_motion: how contact `c` moves with its bodies."""
-    if m.con_family[d.con_pair[c]] == ROUND:
+    family = m.con_family[d.con_pair[c]]
+    if family == ROUND:
         round_motion(m, d, c)
-    elif m.con_family[d.con_pair[c]] == CONVEX:
+    elif family == BOXED:
+        box_motion(m, d, c)
+    elif family == BOXES:
+        box_box_motion(m, d, c)
+    elif family == CONVEX:
         convex_motion(m, d, c)
 
 
@@ -44,3 +58,13 @@ def within_reach(m: Model, d: Data, pair: int) -> bool:
         return dot3(offset, column3(d.geom_xmat, g1, 2)) <= reach
     reach += m.geom_rbound[g1]
     return dot3(offset, offset) <= reach * reach
+
+
+@kernel
+def no_contacts(m: Model, d: Data, pair: int) -> None:
+    """In place of a family of geometry that the model lacks."""
+
+
+@kernel
+def no_motion(m: Model, d: Data, c: int) -> None:
+    """In place of a family of geometry that the model lacks."""

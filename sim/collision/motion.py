@@ -8,7 +8,7 @@ body's point at the contact's position (3), world axes, the first body at rest.
 
 from .._jit import kernel
 from ..data import Data
-from ..rotation import Vec3, add3, cross3
+from ..rotation import Vec3, add3, cross3, dot3, scale3, sub3
 
 
 @kernel
@@ -33,3 +33,30 @@ def store_motion(d: Data, i: int, dist: float, pos: Vec3, normal: Vec3) -> None:
     for r in range(3):
         d.con_motion[1 + r, i] = pos[r]
         d.con_motion[4 + r, i] = normal[r]
+
+
+@kernel
+def store_seen_from_second(
+    d: Data, i: int, turn: Vec3, shift: Vec3, normal: Vec3, dist: float, pos: Vec3, tilt: Vec3
+) -> None:
+    """Column `i` from the rates of distance, position, normal that the second body sees, itself at rest."""
+    store_motion(d, i, dist, add3(shift, pos), add3(cross3(turn, normal), tilt))
+
+
+@kernel
+def plane_point_rates(normal: Vec3, rate: Vec3) -> tuple[float, Vec3, Vec3]:
+    """Rates of distance, position, normal of a contact of a resting plane and a point that moves by `rate`."""
+    by_dist = dot3(normal, rate)
+    return by_dist, sub3(rate, scale3(0.5 * by_dist, normal)), (0.0, 0.0, 0.0)
+
+
+@kernel
+def balls_rates(
+    normal: Vec3, rate1: Vec3, rate2: Vec3, length: float, radius1: float, dist: float
+) -> tuple[float, Vec3, Vec3]:
+    """The same of two balls whose centres, `length` apart, move by `rate1` and `rate2`; 0: the normal stays."""
+    apart = sub3(rate2, rate1)
+    by_dist = dot3(normal, apart)
+    tilt = scale3(1.0 / length if length > 1e-12 else 0.0, sub3(apart, scale3(by_dist, normal)))
+    moved = add3(rate1, add3(scale3(0.5 * by_dist, normal), scale3(radius1 + 0.5 * dist, tilt)))
+    return by_dist, moved, tilt

@@ -6,7 +6,7 @@ from ..data import Data
 from ..model import Model
 from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
 from .frame import column3, row3
-from .motion import point_rate, store_motion, unit_twist
+from .motion import balls_rates, plane_point_rates, point_rate, store_motion, unit_twist
 
 ZERO: Vec3 = (0.0, 0.0, 0.0)
 
@@ -22,19 +22,15 @@ def round_motion(m: Model, d: Data, c: int) -> None:
     if m.geom_type[g1] == PLANE:
         for i in range(6):
             turn, shift = unit_twist(i)
-            rate = point_rate(turn, shift, sub3(c2, pos))
-            by_dist = dot3(normal, rate)
-            store_motion(d, i, by_dist, sub3(rate, scale3(0.5 * by_dist, normal)), ZERO)
+            by_dist, moved, tilt = plane_point_rates(normal, point_rate(turn, shift, sub3(c2, pos)))
+            store_motion(d, i, by_dist, moved, tilt)
         return
     c1 = sub3(pos, scale3(r1 + 0.5 * dist, normal))
     length = dist + r1 + r2
     for i in range(6):
         turn, shift = unit_twist(i)
         rate1, rate2 = _core_rates(m, d, g1, g2, c1, c2, pos, turn, shift)
-        apart = sub3(rate2, rate1)
-        by_dist = dot3(normal, apart)
-        tilt = scale3(1.0 / length if length > 1e-12 else 0.0, sub3(apart, scale3(by_dist, normal)))
-        moved = add3(rate1, add3(scale3(0.5 * by_dist, normal), scale3(r1 + 0.5 * dist, tilt)))
+        by_dist, moved, tilt = balls_rates(normal, rate1, rate2, length, r1, dist)
         store_motion(d, i, by_dist, moved, tilt)
 
 
