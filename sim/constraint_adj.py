@@ -57,7 +57,13 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     for c in range(d.ncon[0]):
         if d.con_efc[c] >= 0:
             contact_adj(m, d, w, c)
+    remove_body_velocities(m, d, w)
     _gather(m, d, w)
+
+
+@kernel
+def remove_body_velocities(m: Model, d: Data, w: Lanes) -> None:
+    """Nothing here, as there is nothing to add: see `add_body_velocities`."""
 
 
 @kernel
@@ -169,7 +175,7 @@ def _gather(m: Model, d: Data, w: Lanes) -> None:
                 turned, moved = cross_force(axis, force), cross_motion(before, axis)
                 after = axpy6(d.qacc_warmstart[i], axis, after)
                 lanes_gain_dot(w.qpos_adj, i, axis, w.wcor, b)
-                lanes_gain_dot(w.qpos_adj, i, turned, w.wvel_joint, i)
+                lanes_gain_dot(w.qpos_adj, i, turned, w.wvel, m.dof_beforeid[i])
                 lanes_gain_dot(w.qpos_adj, i, moved, w.wmom, b)
                 lanes_gain_dot(w.qpos_adj, i, rate, w.wpush, b)
                 lanes_gain_dot(w.qvel_adj, i, axis, w.wpush, b)

@@ -109,7 +109,20 @@ def _add_body_velocities(m: Model, d: Data, w: Lanes) -> None:
                     w.wcor[b, 3 + i, k] += moved[i]
 
 
-_constraint_adj = instance(constraint_adj, "contact_force_constraint_adj", add_body_velocities=_add_body_velocities)
+@kernel
+def _remove_body_velocities(m: Model, d: Data, w: Lanes) -> None:
+    for b in range(1, m.nbody):
+        for i in range(6):
+            for k in range(w.nlane):
+                w.wvel[b, i, k] -= w.cfrc_ext_adj[b, i, k]
+
+
+_constraint_adj = instance(
+    constraint_adj,
+    "contact_force_constraint_adj",
+    add_body_velocities=_add_body_velocities,
+    remove_body_velocities=_remove_body_velocities,
+)
 _acceleration_adj = instance(forward_constrained_adj, "contact_force_acceleration_adj", constraint_adj=_constraint_adj)
 
 

@@ -170,8 +170,7 @@ class Lanes(Struct):
     actdot_adj: Floats = floats("na", "nlane")
     qfrc_adj: Floats = floats("nv", "nlane")  # multiplier of the equation of motion
 
-    wvel: Floats = floats("nbody", 6, "nlane")  # virtual velocity of the body under qfrc_adj
-    wvel_joint: Floats = floats("nv", 6, "nlane")  # the same, before the degree of freedom's joint
+    wvel: Floats = floats("nwvel", 6, "nlane")  # virtual velocity under qfrc_adj of the bodies; rows of dof_beforeid
     wmom: Floats = floats("nbody", 6, "nlane")  # subtree sum: inertia times virtual velocity
     wcor: Floats = floats("nbody", 6, "nlane")  # subtree sum: velocity product part
     wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: gravity compensation part

@@ -18,7 +18,7 @@ from .unsupported import check_supported, disabled
 
 # symbols in declared shapes
 _SIZES = (
-    *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne", "nmoment"),
+    *("nq", "nv", "nu", "na", "nbody", "nwvel", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne", "nmoment"),
     *("npair", "nconmax", "nefcmax"),
     *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),
     *("nconvex", "nccdvert", "nccdface", "nside", "nclip"),
@@ -45,6 +45,7 @@ class Model(Struct):
     nu: int = integer()
     na: int = integer()
     nbody: int = integer()
+    nwvel: int = integer()  # nbody, and one for each later joint of a body that has several
     njnt: int = integer()
     ngeom: int = integer()
     nsite: int = integer()
@@ -117,6 +118,7 @@ class Model(Struct):
     dof_bodyid: Ints = ints("nv")
     dof_jntid: Ints = ints("nv")
     dof_parentid: Ints = ints("nv")  # -1: none
+    dof_beforeid: Ints = ints("nv")  # what moves as the body did before this joint: its parent, or nbody + a number
     dof_armature: Floats = floats("nv")
     dof_damping: Floats = floats("nv")
     dof_frictionloss: Floats = floats("nv")
@@ -316,6 +318,7 @@ def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "ngravcomp": int(np.count_nonzero(gravcomp)),
         "body_gravcomp": gravcomp,
         "body_freesolo": _free_without_descendants(m),
+        **_before_joints(m),
         "jnt_stiffness": m.jnt_stiffness * spring,
         "dof_damping": damping,
         **moment_fields(m),
@@ -383,6 +386,21 @@ def _safe_reference(solref: np.ndarray, timestep: float, safe: bool) -> np.ndarr
         standard = out[:, 0] > 0
         out[standard, 0] = np.maximum(out[standard, 0], 2 * timestep)
     return out
+
+
+def _before_joints(m: mujoco.MjModel) -> dict[str, Any]:
+    """Degrees of freedom that turn together, as those of a ball, share what is before them."""
+    before, rows, group = np.zeros(m.nv, np.int32), m.nbody, -1
+    for v in range(m.nv):
+        body, joint = int(m.dof_bodyid[v]), int(m.dof_jntid[v])
+        kind, offset = int(m.jnt_type[joint]), v - int(m.jnt_dofadr[joint])
+        ball = kind == int(mujoco.mjtJoint.mjJNT_BALL) or (kind == int(mujoco.mjtJoint.mjJNT_FREE) and offset > 3)
+        if v == m.body_dofadr[body]:
+            group = int(m.body_parentid[body])
+        elif not ball or offset == 0:
+            group, rows = rows, rows + 1
+        before[v] = group
+    return {"nwvel": rows, "dof_beforeid": before}
 
 
 def _free_without_descendants(m: mujoco.MjModel) -> Ints:
