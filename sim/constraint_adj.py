@@ -140,6 +140,7 @@ def _tendon_limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
             w.qpos_adj[v, k] += d.efc_J[r, v] * by_pos
 
 
+@kernel
 def _lane6(a: Floats, b: int, k: int) -> Vec6:
     return a[b, 0, k], a[b, 1, k], a[b, 2, k], a[b, 3, k], a[b, 4, k], a[b, 5, k]
 
