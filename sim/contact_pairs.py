@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 PLANE, SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH = 0, 2, 3, 4, 5, 6, 7  # mjtGeom
-ROUND, BOXED, BOXES = 0, 1, 2  # families of pairs: each has its file in `collision/`
+ROUND, BOXED, BOXES, RIMMED = 0, 1, 2, 3  # families of pairs: each has its file in `collision/`
 
 
 class Collision(NamedTuple):
@@ -32,6 +32,9 @@ COLLISIONS = {
     (SPHERE, BOX): Collision(BOXED, 1),
     (CAPSULE, BOX): Collision(BOXED, 2),
     (BOX, BOX): Collision(BOXES, 8),
+    (PLANE, CYLINDER): Collision(RIMMED, 4),
+    (PLANE, ELLIPSOID): Collision(RIMMED, 1),
+    (SPHERE, CYLINDER): Collision(RIMMED, 1),
 }
 MIN_FRICTION = 1e-5
 

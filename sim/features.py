@@ -8,7 +8,9 @@ from .collision.box_box_motion import box_box_motion
 from .collision.box_geoms import collide_box
 from .collision.box_motion import box_motion
 from .collision.contacts import no_contacts, no_motion
-from .contact_pairs import BOXED, BOXES
+from .collision.rim_geoms import collide_rim
+from .collision.rim_motion import rim_motion
+from .contact_pairs import BOXED, BOXES, RIMMED
 from .model import Model
 
 
@@ -25,6 +27,7 @@ def _geometry(family: int, collide: Any, motion: Any) -> Feature:
 
 FEATURES: dict[str, Feature] = {
     "box": _geometry(BOXED, collide_box, box_motion),
+    "rims": _geometry(RIMMED, collide_rim, rim_motion),
     "boxes": _geometry(BOXES, collide_box_box, box_box_motion),
 }
 

@@ -1,7 +1,7 @@
 """All contacts of a pose: broad phase by bounding spheres, then the pair's own geometry."""
 
 from .._jit import kernel
-from ..contact_pairs import BOXED, BOXES, PLANE, ROUND
+from ..contact_pairs import BOXED, BOXES, PLANE, RIMMED, ROUND
 from ..data import Data
 from ..model import Model
 from ..rotation import dot3, load3, sub3
@@ -10,6 +10,8 @@ from .box_box_motion import box_box_motion
 from .box_geoms import collide_box
 from .box_motion import box_motion
 from .frame import column3
+from .rim_geoms import collide_rim
+from .rim_motion import rim_motion
 from .round_geoms import collide_round
 from .round_motion import round_motion
 
@@ -28,6 +30,8 @@ def collide(m: Model, d: Data) -> None:
             collide_box(m, d, pair)
         elif family == BOXES:
             collide_box_box(m, d, pair)
+        elif family == RIMMED:
+            collide_rim(m, d, pair)
 
 
 @kernel
@@ -40,6 +44,8 @@ def contact_motion(m: Model, d: Data, c: int) -> None:
         box_motion(m, d, c)
     elif family == BOXES:
         box_box_motion(m, d, c)
+    elif family == RIMMED:
+        rim_motion(m, d, c)
 
 
 @kernel
