@@ -1,15 +1,20 @@
-"""Actuators on joints: activation dynamics, force, joint force (mj_fwdActuation), and the adjoint.
+"""Actuators on joints and fixed tendons: activation dynamics, force, joint force (mj_fwdActuation), the adjoint.
 
 force = gain(length, velocity) * input + bias(length, velocity), input = activation or control.
+The moment arms of these transmissions are constants, listed in the model's table moment_*.
 """
 
 import math
 
 from ._jit import kernel
+from ._record import Floats
+from .couplings import TRN_TENDON
 from .data import Data, Lanes
 from .kinematics import BALL, FREE, HINGE, SLIDE
 from .model import Model
-from .rotation import quat_log, quat_normalize, right_jacobian_inv_t
+from .rotation import Vec3, quat_log, quat_normalize, right_jacobian_inv_t
+from .spatial import lanes_axpy
+from .tendon import moves_with
 
 DYN_INTEGRATOR, DYN_FILTEREXACT = 1, 3
 AFFINE = 1  # both mjGAIN_AFFINE and mjBIAS_AFFINE
@@ -17,10 +22,51 @@ MIN_TIME_CONSTANT = 1e-15
 
 
 @kernel
-def moment_size(m: Model, i: int) -> int:
-    """Number of degrees of freedom that actuator `i` acts on; its moment arms are the gears."""
-    kind = m.jnt_type[m.actuator_trnid[i, 0]]
-    return 6 if kind == FREE else (3 if kind == BALL else 1)
+def _last_entry(m: Model, i: int) -> int:
+    """One past the last entry of actuator `i` in the table of moment arms; the first is moment_rowadr[i]."""
+    return m.moment_rowadr[i] + m.moment_rownnz[i]
+
+
+@kernel
+def moment_arm(m: Model, i: int, k: int) -> float:
+    """Joint force per force of actuator `i` on the degree of freedom of its entry `k`."""
+    return m.actuator_gear[i, m.moment_gear[k]] * m.moment_coef[k]
+
+
+@kernel
+def joint_type(m: Model, i: int) -> int:
+    """Type of the joint that actuator `i` acts on; of any of the scalar joints of a tendon, HINGE."""
+    return HINGE if m.actuator_trntype[i] == TRN_TENDON else m.jnt_type[m.actuator_trnid[i, 0]]
+
+
+@kernel
+def ball_angles(d: Data, a: int) -> Vec3:
+    """Rotation vector of the ball joint whose quaternion starts at `a` in qpos."""
+    return quat_log(quat_normalize((d.qpos[a], d.qpos[a + 1], d.qpos[a + 2], d.qpos[a + 3])))
+
+
+@kernel
+def dof_position(m: Model, d: Data, v: int) -> float:
+    """What the moment arm of `v` multiplies in the length of an actuator; 0 for free joints."""
+    j = m.dof_jntid[v]
+    if m.jnt_type[j] == FREE:
+        return 0.0
+    if m.jnt_type[j] == BALL:
+        return ball_angles(d, m.jnt_qposadr[j])[v - m.jnt_dofadr[j]]
+    return d.qpos[m.jnt_qposadr[j]]
+
+
+@kernel
+def coupled_sum(m: Model, i: int, k: int, x: Floats) -> float:
+    """Sum of moment arm times x[dof, 0] over the entries of actuator `i` that the inertia matrix couples to entry `k`.
+
+    MuJoCo's implicitfast keeps this part of the product of moment arms.
+    """
+    total, v = 0.0, m.moment_colind[k]
+    for c in range(m.moment_rowadr[i], _last_entry(m, i)):
+        if moves_with(m, v, m.moment_colind[c]) or moves_with(m, m.moment_colind[c], v):
+            total += moment_arm(m, i, c) * x[m.moment_colind[c], 0]
+    return total
 
 
 @kernel
@@ -46,7 +92,7 @@ def turn_length(m: Model, i: int) -> float:
     MuJoCo reads setpoint and activation of a servo (fixed gain, bias with the opposite slope) on a
     purely rotational transmission, here a ball joint, on the circle.
     """
-    if m.jnt_type[m.actuator_trnid[i, 0]] != BALL or m.actuator_gaintype[i] == AFFINE:
+    if joint_type(m, i) != BALL or m.actuator_gaintype[i] == AFFINE:
         return 0.0
     if m.actuator_biastype[i] != AFFINE or m.actuator_biasprm[i, 1] != -m.actuator_gainprm[i, 0]:
         return 0.0
@@ -78,17 +124,11 @@ def setpoint(m: Model, d: Data, i: int) -> float:
 
 @kernel
 def _transmission(m: Model, d: Data, i: int) -> None:
-    j = m.actuator_trnid[i, 0]
-    a, v, kind = m.jnt_qposadr[j], m.jnt_dofadr[j], m.jnt_type[j]
     length, velocity = 0.0, 0.0
-    if kind == BALL:
-        phi = quat_log(quat_normalize((d.qpos[a], d.qpos[a + 1], d.qpos[a + 2], d.qpos[a + 3])))
-        for r in range(3):
-            length += m.actuator_gear[i, r] * phi[r]
-    elif kind != FREE:
-        length = m.actuator_gear[i, 0] * d.qpos[a]
-    for r in range(moment_size(m, i)):
-        velocity += m.actuator_gear[i, r] * d.qvel[v + r]
+    for k in range(m.moment_rowadr[i], _last_entry(m, i)):
+        arm, v = moment_arm(m, i, k), m.moment_colind[k]
+        length += arm * dof_position(m, d, v)
+        velocity += arm * d.qvel[v]
     d.actuator_length[i] = length
     d.actuator_velocity[i] = velocity
 
@@ -123,15 +163,35 @@ def force_slopes(m: Model, i: int, value: float) -> tuple[float, float]:
 
 
 @kernel
-def force_is_clamped(m: Model, d: Data, i: int) -> bool:
-    """Whether the force of actuator `i` sits on its own range or its joint's total does."""
-    force, j = d.actuator_force[i], m.actuator_trnid[i, 0]
-    if m.actuator_forcelimited[i] and (force <= m.actuator_forcerange[i, 0] or force >= m.actuator_forcerange[i, 1]):
-        return True
+def dof_is_clamped(m: Model, d: Data, v: int) -> bool:
+    """Whether the force of all actuators on `v` sits on the range that its joint allows."""
+    j = m.dof_jntid[v]
     if not m.jnt_actfrclimited[j] or not (m.jnt_type[j] == HINGE or m.jnt_type[j] == SLIDE):
         return False
-    total = d.qfrc_actuator[m.jnt_dofadr[j]]
-    return total <= m.jnt_actfrcrange[j, 0] or total >= m.jnt_actfrcrange[j, 1]
+    return d.qfrc_actuator[v] <= m.jnt_actfrcrange[j, 0] or d.qfrc_actuator[v] >= m.jnt_actfrcrange[j, 1]
+
+
+@kernel
+def force_is_clamped(m: Model, d: Data, i: int) -> bool:
+    """Whether the force of actuator `i` sits on its own range, its tendon's, or its joint's total does."""
+    force, t = d.actuator_force[i], m.actuator_trnid[i, 0]
+    if m.actuator_forcelimited[i] and (force <= m.actuator_forcerange[i, 0] or force >= m.actuator_forcerange[i, 1]):
+        return True
+    if m.actuator_trntype[i] != TRN_TENDON:
+        return dof_is_clamped(m, d, m.jnt_dofadr[t])
+    limits = m.tendon_actfrcrange
+    return m.tendon_actfrclimited[t] != 0 and (force <= limits[t, 0] or force >= limits[t, 1])
+
+
+@kernel
+def _limited(m: Model, i: int, force: float) -> float:
+    """`force` of actuator `i` inside the range of its tendon, then its own."""
+    t = m.actuator_trnid[i, 0]
+    if m.actuator_trntype[i] == TRN_TENDON and m.tendon_actfrclimited[t]:
+        force = min(max(force, m.tendon_actfrcrange[t, 0]), m.tendon_actfrcrange[t, 1])
+    if m.actuator_forcelimited[i]:
+        force = min(max(force, m.actuator_forcerange[i, 0]), m.actuator_forcerange[i, 1])
+    return force
 
 
 @kernel
@@ -146,12 +206,10 @@ def actuation(m: Model, d: Data) -> None:
         if m.actuator_enabled[i]:
             length, velocity = d.actuator_length[i], d.actuator_velocity[i]
             force = _gain(m, i, length, velocity) * setpoint(m, d, i) + _bias(m, i, length, velocity)
-            if m.actuator_forcelimited[i]:
-                force = min(max(force, m.actuator_forcerange[i, 0]), m.actuator_forcerange[i, 1])
+            force = _limited(m, i, force)
         d.actuator_force[i] = force
-        v = m.jnt_dofadr[m.actuator_trnid[i, 0]]
-        for r in range(moment_size(m, i)):
-            d.qfrc_actuator[v + r] += m.actuator_gear[i, r] * force
+        for k in range(m.moment_rowadr[i], _last_entry(m, i)):
+            d.qfrc_actuator[m.moment_colind[k]] += moment_arm(m, i, k) * force
     for j in range(m.njnt):
         if m.jnt_actfrclimited[j] and (m.jnt_type[j] == HINGE or m.jnt_type[j] == SLIDE):
             v = m.jnt_dofadr[j]
@@ -221,30 +279,38 @@ def _activation_rate_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
 
 
 @kernel
+def _length_slope(m: Model, d: Data, i: int, k: int) -> float:
+    """Derivative of the length of actuator `i` by the degree of freedom of its entry `k`."""
+    kind = joint_type(m, i)
+    if kind == FREE:
+        return 0.0
+    if kind != BALL:
+        return moment_arm(m, i, k)
+    gear = (m.actuator_gear[i, 0], m.actuator_gear[i, 1], m.actuator_gear[i, 2])
+    phi = ball_angles(d, m.jnt_qposadr[m.actuator_trnid[i, 0]])
+    return right_jacobian_inv_t(phi, gear)[m.moment_gear[k]]
+
+
+@kernel
 def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
-    j = m.actuator_trnid[i, 0]
-    a, v, size = m.jnt_qposadr[j], m.jnt_dofadr[j], moment_size(m, i)
-    shift = 0.0
-    for r in range(size):
-        shift += m.actuator_gear[i, r] * d.qacc[v + r]
-    by_input = _gain(m, i, d.actuator_length[i], d.actuator_velocity[i] + implicit_time * shift)
+    gain = _gain(m, i, d.actuator_length[i], d.actuator_velocity[i])
     by_length, by_velocity = force_slopes(m, i, actuator_input(m, d, i))
-    passes_ctrl = m.actuator_actadr[i] < 0 and not _ctrl_is_clamped(m, d, i)
-    for k in range(w.nlane):
-        force_adj = 0.0
-        for r in range(size):
-            force_adj += m.actuator_gear[i, r] * w.qfrc_adj[v + r, k]
-        if m.actuator_actadr[i] >= 0:
-            w.act_adj[m.actuator_actadr[i], k] += by_input * force_adj
+    ahead = implicit_time * m.actuator_gainprm[i, 2] if m.actuator_gaintype[i] == AFFINE else 0.0
+    act, first, end = m.actuator_actadr[i], m.moment_rowadr[i], _last_entry(m, i)
+    passes_ctrl = act < 0 and not _ctrl_is_clamped(m, d, i)
+    for k in range(first, end):
+        v, arm = m.moment_colind[k], moment_arm(m, i, k)
+        passes = not dof_is_clamped(m, d, v)
+        by_input = gain if passes else 0.0
+        if ahead != 0.0:
+            by_input += ahead * coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
+        if act >= 0:
+            lanes_axpy(w.act_adj, act, arm * by_input, w.qfrc_adj, v)
         elif passes_ctrl:
-            w.ctrl_adj[i, k] += by_input * force_adj
-        for r in range(size):
-            w.qvel_adj[v + r, k] += by_velocity * m.actuator_gear[i, r] * force_adj
-        if size == 1:
-            w.qpos_adj[v, k] += by_length * m.actuator_gear[i, 0] * force_adj
-        elif size == 3:
-            phi = quat_log(quat_normalize((d.qpos[a], d.qpos[a + 1], d.qpos[a + 2], d.qpos[a + 3])))
-            gear = (m.actuator_gear[i, 0], m.actuator_gear[i, 1], m.actuator_gear[i, 2])
-            slope = right_jacobian_inv_t(phi, gear)
-            for r in range(3):
-                w.qpos_adj[v + r, k] += by_length * force_adj * slope[r]
+            lanes_axpy(w.ctrl_adj, i, arm * by_input, w.qfrc_adj, v)
+        if passes:
+            for c in range(first, end):
+                u = m.moment_colind[c]
+                lanes_axpy(w.qvel_adj, u, arm * by_velocity * moment_arm(m, i, c), w.qfrc_adj, v)
+                if by_length != 0.0:
+                    lanes_axpy(w.qpos_adj, u, arm * by_length * _length_slope(m, d, i, c), w.qfrc_adj, v)

@@ -7,74 +7,39 @@ J, a regulariser R and a reference acceleration aref = -b J v - k d(r) r.
 import math
 
 from ._jit import kernel
+from .constraint_row import (
+    CONTACT_ELLIPTIC,
+    CONTACT_FRICTIONLESS,
+    CONTACT_PYRAMIDAL,
+    FRICTION_DOF,
+    LIMIT,
+    TINY,
+    last_dof,
+    new_row,
+    set_row,
+    stiffness_damping,
+)
 from .data import Data
+from .equality import equality, equality_bias
 from .kinematics import BALL, HINGE, SLIDE
 from .model import Model
 from .rotation import Vec3, add3, cross3, dot3, load3, quat_log, quat_normalize, sub3
 from .spatial import Vec6, load6
+from .tendon_rows import tendon_friction, tendon_limits
 
-FRICTION_DOF, LIMIT, CONTACT_FRICTIONLESS, CONTACT_PYRAMIDAL, CONTACT_ELLIPTIC = 0, 1, 2, 3, 4
 ELLIPTIC_CONE = 1
-TINY = 1e-15
-
-
-@kernel
-def impedance(p0: float, p1: float, width: float, mid: float, power: float, x: float) -> tuple[float, float]:
-    """d(x) of solimp (p0, p1, width, mid, power) and its derivative."""
-    low, high = min(max(p0, 1e-4), 0.9999), min(max(p1, 1e-4), 0.9999)
-    if width <= TINY or low == high:
-        return 0.5 * (low + high), 0.0
-    s = abs(x) / width
-    if s >= 1.0:
-        return high, 0.0
-    if s == 0.0:
-        return low, 0.0
-    mid, power = min(max(mid, 1e-4), 0.9999), max(power, 1.0)
-    if power == 1.0:
-        y, slope = s, 1.0
-    elif s <= mid:
-        a = 1.0 / mid ** (power - 1.0)
-        y, slope = a * s**power, power * a * s ** (power - 1.0)
-    else:
-        b = 1.0 / (1.0 - mid) ** (power - 1.0)
-        y, slope = 1.0 - b * (1.0 - s) ** power, power * b * (1.0 - s) ** (power - 1.0)
-    sign = 1.0 if x > 0.0 else -1.0
-    return low + y * (high - low), slope * sign * (high - low) / width
-
-
-@kernel
-def _stiffness_damping(ref0: float, ref1: float, p1: float) -> tuple[float, float]:
-    high = min(max(p1, 1e-4), 0.9999)
-    if ref0 > 0.0:
-        return 1.0 / max(TINY, (high * ref0 * ref1) ** 2), 2.0 / max(TINY, high * ref0)
-    return -ref0 / max(TINY, high * high), -ref1 / max(TINY, high)
-
-
-@kernel
-def _set_row(d: Data, r: int, ref0: float, ref1: float, solimp, i: int, pos: float, diag: float) -> None:  # type: ignore[no-untyped-def]
-    """Stiffness, damping, impedance and regulariser of row `r` with residual `pos`."""
-    k, b = _stiffness_damping(ref0, ref1, solimp[i, 1])
-    imp, slope = impedance(solimp[i, 0], solimp[i, 1], solimp[i, 2], solimp[i, 3], solimp[i, 4], pos)
-    d.efc_pos[r] = pos
-    d.efc_kbip[r, 0], d.efc_kbip[r, 1], d.efc_kbip[r, 2], d.efc_kbip[r, 3] = k, b, imp, slope
-    d.efc_R[r] = max(TINY, (1.0 - imp) / imp * diag)
-
-
-@kernel
-def last_dof(m: Model, b: int) -> int:
-    """The degree of freedom nearest above or in body `b`; -1 if it cannot move."""
-    while b > 0 and m.body_dofnum[b] == 0:
-        b = m.body_parentid[b]
-    return m.body_dofadr[b] + m.body_dofnum[b] - 1 if b > 0 else -1
 
 
 @kernel
 def make_constraints(m: Model, d: Data) -> None:
-    """Fill the efc_* rows for the contacts, limits and friction losses of the pose and velocity."""
+    """Fill the efc_* rows for the equalities, friction losses, limits and contacts of the pose and velocity."""
     d.nefc[0] = 0
+    equality(m, d)
     _friction_loss(m, d)
+    tendon_friction(m, d)
     if m.nlimit > 0:
         _limits(m, d)
+    tendon_limits(m, d)
     for c in range(d.ncon[0]):
         _contact(m, d, c)
     for r in range(d.nefc[0]):
@@ -85,26 +50,17 @@ def make_constraints(m: Model, d: Data) -> None:
         k, b, imp = d.efc_kbip[r, 0], d.efc_kbip[r, 1], d.efc_kbip[r, 2]
         d.efc_aref[r] = -b * velocity - k * imp * d.efc_pos[r]
         d.efc_D[r] = 1.0 / d.efc_R[r]
-
-
-@kernel
-def _new_row(m: Model, d: Data, kind: int, index: int) -> int:
-    r = d.nefc[0]
-    d.nefc[0] = r + 1
-    d.efc_type[r], d.efc_id[r] = kind, index
-    for v in range(m.nv):
-        d.efc_J[r, v] = 0.0
-    return r
+    equality_bias(m, d)
 
 
 @kernel
 def _friction_loss(m: Model, d: Data) -> None:
     for v in range(m.nv):
         if m.dof_frictionloss[v] > 0.0:
-            r = _new_row(m, d, FRICTION_DOF, v)
+            r = new_row(m, d, FRICTION_DOF, v)
             d.efc_J[r, v] = 1.0
             d.efc_floss[r] = m.dof_frictionloss[v]
-            _set_row(d, r, m.dof_solref[v, 0], m.dof_solref[v, 1], m.dof_solimp, v, 0.0, m.dof_invweight0[v])
+            set_row(d, r, m.dof_solref, m.dof_solimp, v, 0.0, m.dof_invweight0[v])
             d.efc_kbip[r, 0] = 0.0
 
 
@@ -119,28 +75,17 @@ def _limits(m: Model, d: Data) -> None:
                 sign = 1.0 - 2.0 * side
                 dist = sign * (d.qpos[a] - m.jnt_range[j, side])
                 if dist < margin:
-                    r = _new_row(m, d, LIMIT, j)
+                    r = new_row(m, d, LIMIT, j)
                     d.efc_J[r, v] = sign
-                    _set_row(
-                        d,
-                        r,
-                        m.jnt_solref[j, 0],
-                        m.jnt_solref[j, 1],
-                        m.jnt_solimp,
-                        j,
-                        dist - margin,
-                        m.dof_invweight0[v],
-                    )
+                    set_row(d, r, m.jnt_solref, m.jnt_solimp, j, dist - margin, m.dof_invweight0[v])
         elif kind == BALL:
             axis, angle = ball_limit(d, a)
             dist = max(m.jnt_range[j, 0], m.jnt_range[j, 1]) - angle
             if dist < margin:
-                r = _new_row(m, d, LIMIT, j)
+                r = new_row(m, d, LIMIT, j)
                 for i in range(3):
                     d.efc_J[r, v + i] = -axis[i]
-                _set_row(
-                    d, r, m.jnt_solref[j, 0], m.jnt_solref[j, 1], m.jnt_solimp, j, dist - margin, m.dof_invweight0[v]
-                )
+                set_row(d, r, m.jnt_solref, m.jnt_solimp, j, dist - margin, m.dof_invweight0[v])
 
 
 @kernel
@@ -199,8 +144,8 @@ def _contact(m: Model, d: Data, c: int) -> None:
 
 @kernel
 def _contact_row(m: Model, d: Data, c: int, kind: int, p: int, pos: float, diag: float) -> int:
-    r = _new_row(m, d, kind, c)
-    _set_row(d, r, m.con_solref[p, 0], m.con_solref[p, 1], m.con_solimp, p, pos, diag)
+    r = new_row(m, d, kind, c)
+    set_row(d, r, m.con_solref, m.con_solimp, p, pos, diag)
     return r
 
 
@@ -233,7 +178,7 @@ def _elliptic(m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: f
             d.efc_J[r, v] = d.con_jac[e, v]
         if e > 0:
             d.efc_kbip[r, 0] = 0.0
-            d.efc_kbip[r, 1] = _stiffness_damping(
+            d.efc_kbip[r, 1] = stiffness_damping(
                 m.con_solreffriction[p, 0], m.con_solreffriction[p, 1], m.con_solimp[p, 1]
             )[1]
     normal = d.efc_R[first]

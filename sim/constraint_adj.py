@@ -11,9 +11,11 @@ pose is that of `rnea.py`, to which come the motion of the contact's point, fram
 
 from ._jit import kernel
 from ._record import Floats
-from .constraint import CONTACT_FRICTIONLESS, LIMIT, ball_limit
+from .constraint import ball_limit
+from .constraint_row import CONTACT_FRICTIONLESS, LIMIT, LIMIT_TENDON
 from .contact_adj import contact_adj
 from .data import Data, Lanes
+from .equality_adj import equality_adj
 from .kinematics import BALL, FREE
 from .model import Model
 from .rotation import Vec3, add3, load_mat3, right_jacobian_inv_t, scale3, sub3
@@ -39,6 +41,7 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     Needs the multiplier's `virtual_velocities`.
     """
     _row_products(m, d, w)
+    equality_adj(m, d, w)  # needs the accelerations in cacc, which the next call overwrites
     _velocity_field(m, d)
     for b in range(m.nbody):
         store6(d.cfrc, b, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
@@ -49,6 +52,8 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     for r in range(d.nefc[0]):
         if d.efc_type[r] == LIMIT:
             _limit_adj(m, d, w, r)
+        elif d.efc_type[r] == LIMIT_TENDON:
+            _tendon_limit_adj(m, d, w, r)
     for c in range(d.ncon[0]):
         if d.con_efc[c] >= 0:
             contact_adj(m, d, w, c)
@@ -124,6 +129,15 @@ def _limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
         g = right_jacobian_inv_t(phi, phi_adj)
         for i in range(3):
             w.qpos_adj[v + i, k] += g[i]
+
+
+@kernel
+def _tendon_limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
+    """The Jacobian of a fixed tendon is constant: only the residual moves."""
+    for k in range(w.nlane):
+        by_pos = residual_adj(d, w, r, k)
+        for v in range(m.nv):
+            w.qpos_adj[v, k] += d.efc_J[r, v] * by_pos
 
 
 @kernel

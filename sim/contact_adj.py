@@ -16,7 +16,7 @@ from ._jit import kernel
 from ._record import Floats
 from .collision.contacts import contact_motion
 from .collision.frame import column3, row3, tangent_hint
-from .constraint import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL
+from .constraint_row import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL
 from .data import Data, Lanes
 from .model import Model
 from .rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3

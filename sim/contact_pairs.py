@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 PLANE, SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH = 0, 2, 3, 4, 5, 6, 7  # mjtGeom
-ROUND, BOXED, BOXES, RIMMED = 0, 1, 2, 3  # families of pairs: each has its file in `collision/`
+ROUND, BOXED, BOXES, RIMMED, CONVEX = 0, 1, 2, 3, 4  # families of pairs: each has its file in `collision/`
 
 
 class Collision(NamedTuple):
@@ -35,7 +35,24 @@ COLLISIONS = {
     (PLANE, CYLINDER): Collision(RIMMED, 4),
     (PLANE, ELLIPSOID): Collision(RIMMED, 1),
     (SPHERE, CYLINDER): Collision(RIMMED, 1),
+    (PLANE, MESH): Collision(CONVEX, 4),
+    (SPHERE, MESH): Collision(CONVEX, 1),
+    (CAPSULE, MESH): Collision(CONVEX, 2),
+    (BOX, MESH): Collision(CONVEX, 4),
+    (MESH, MESH): Collision(CONVEX, 4),
+    (SPHERE, ELLIPSOID): Collision(CONVEX, 1),
+    (CAPSULE, ELLIPSOID): Collision(CONVEX, 1),
+    (ELLIPSOID, ELLIPSOID): Collision(CONVEX, 1),
+    (ELLIPSOID, CYLINDER): Collision(CONVEX, 1),
+    (ELLIPSOID, BOX): Collision(CONVEX, 1),
+    (ELLIPSOID, MESH): Collision(CONVEX, 1),
+    (CAPSULE, CYLINDER): Collision(CONVEX, 2),
+    (CYLINDER, CYLINDER): Collision(CONVEX, 4),
+    (CYLINDER, BOX): Collision(CONVEX, 4),
+    (CYLINDER, MESH): Collision(CONVEX, 4),
 }
+CAP_SIDES = 16  # corners of the polygon that stands for the cap of a cylinder
+CCD_ITERATIONS = 100  # most of GJK and EPA, unless the model asks for more
 MIN_FRICTION = 1e-5
 
 
@@ -144,6 +161,7 @@ def contact_fields(m: mujoco.MjModel, enabled: bool) -> dict[str, Any]:
     return {
         "npair": n,
         "nconmax": sum(collision.max_contacts for collision in collisions),
+        **_convex_sizes(m, collisions),
         "con_geom": geom,
         "con_family": np.array([collision.family for collision in collisions], np.int32),
         "con_dim": np.array([row.dim for row in table], np.int32),
@@ -153,4 +171,19 @@ def contact_fields(m: mujoco.MjModel, enabled: bool) -> dict[str, Any]:
         "con_solimp": column("solimp", 5),
         "con_margin": column("margin", 0),
         "con_gap": column("gap", 0),
+    }
+
+
+def _convex_sizes(m: mujoco.MjModel, collisions: list[Collision]) -> dict[str, int]:
+    """Sizes of what the general convex routine works in: nothing where no pair needs it."""
+    if all(collision.family != CONVEX for collision in collisions):
+        return dict.fromkeys(("nconvex", "nccdvert", "nccdface", "nside", "nclip"), 0)
+    vertices = 5 + max(CCD_ITERATIONS, int(m.opt.ccd_iterations))
+    sides = max([CAP_SIDES, *(int(n) for n in m.mesh_polyvertnum), *(int(n) for n in m.mesh_polymapnum)])
+    return {
+        "nconvex": sum(collision.max_contacts for collision in collisions),
+        "nccdvert": vertices,
+        "nccdface": 2 * vertices,  # a polytope of n vertices has 2 n - 4
+        "nside": sides,
+        "nclip": 2 * sides + 8,
     }

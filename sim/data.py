@@ -42,6 +42,8 @@ class Data(Struct):
 
     qfrc_bias: Floats = floats("nv")  # Coriolis, centrifugal, gravity [N or N m]
     qfrc_gravcomp: Floats = floats("nv")
+    ten_length: Floats = floats("ntendon")  # 0 for spatial tendons
+    ten_velocity: Floats = floats("ntendon")
     qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation
     qfrc_actuator: Floats = floats("nv")
     qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias
@@ -70,10 +72,33 @@ class Data(Struct):
     con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
     con_apart: Floats = floats(2, 6)  # of one contact: pushes on its bodies by its distance
     cfrc_ext: Floats = floats("nbody", 6)  # force of the contacts on the body
+    con_kind: Ints = ints("nconvex", 5)  # convex contacts: see `collision/convex_motion.py`
+    con_shape: Floats = floats("nconvex", 8, 3)
+    con_apart_by: Floats = floats("nconvex")  # distance at the single point [m]
+    con_solve: Floats = floats(4, 14)  # see `collision/feature_system.py`
+
+    ccd_vert: Floats = floats("nccdvert", 3, 3)  # difference of two cores: point, and those of core 1, 2 [m]
+    ccd_id: Ints = ints("nccdvert", 2)  # numbers of these vertices on both cores
+    ccd_weight: Floats = floats(4)  # of the nearest simplex
+    ccd_gap: Floats = floats(1)  # distance of the cores, 0: they overlap [m]
+    ccd_face: Ints = ints("nccdface", 3)  # expanding polytope: vertices, -1: no face
+    ccd_plane: Floats = floats("nccdface", 4)  # its normal and distance
+    ccd_edge: Ints = ints("nccdface", 2)  # boundary of the faces that a new vertex sees
+    ccd_corner: Ints = ints(4)  # rows of ccd_vert that the contact lies between
+    ccd_point: Floats = floats(2, 3)  # nearest or deepest points of the geoms [m]
+    ccd_feature: Ints = ints(2, 4)  # what of a core the contact lies on: 1 vertex, 2 edge, 3 face, 4 curve; vertices
+    ccd_side: Floats = floats(2, 3)  # direction from the first of these to the second
+    face_normal: Floats = floats(2, "nside", 3)  # faces of both geoms that may carry several contacts
+    face_index: Ints = ints(2, "nside")
+    edge_start: Floats = floats("nside", 3)  # edges that may
+    edge_end: Floats = floats("nside", 3)
+    polygon: Floats = floats(5, "nclip", 3)  # see `collision/manifold.py`
+    polygon_side: Ints = ints(2, "nclip")
+    corner: Ints = ints("nclip", 4)
 
     nefc: Ints = ints(1)  # number of constraint rows
-    efc_type: Ints = ints("nefcmax")  # constraint.FRICTION_DOF, LIMIT, CONTACT_...
-    efc_id: Ints = ints("nefcmax")  # joint, dof or contact
+    efc_type: Ints = ints("nefcmax")  # mjtConstraint, see constraint_row.py
+    efc_id: Ints = ints("nefcmax")  # joint, dof, tendon, equality or contact
     efc_J: Floats = floats("nefcmax", "nv")
     efc_pos: Floats = floats("nefcmax")  # residual minus margin [m or rad]
     efc_kbip: Floats = floats("nefcmax", 4)  # stiffness, damping, impedance and its slope by efc_pos
@@ -88,6 +113,7 @@ class Data(Struct):
     efc_slope: Floats = floats("nefcmax")  # minus derivative of force by jar, rows that stand alone
     cone_hess: Floats = floats("nconmax", 6, 6)  # the same for a contact on its elliptic cone
     cone_on: Ints = ints("nconmax")  # 1: the contact slides on its elliptic cone
+    eq_share: Floats = floats(5, 6)  # coefficients of one coordinate in an equality's adjoint, see equality_adj.py
     qacc_smooth: Floats = floats("nv")
     qacc_warmstart: Floats = floats("nv")
     qfrc_constraint: Floats = floats("nv")
@@ -156,6 +182,8 @@ class Lanes(Struct):
     efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj
     efc_z: Floats = floats("nefcmax", "nlane")  # minus derivative of the force times efc_y
     cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
+
+    efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
 
     coriolis: Floats = floats("nbody", 3, 6)  # lane-independent coefficients of the sweep
     axis_force: Floats = floats("nv", 6)

@@ -31,7 +31,10 @@ class EntryPoints(NamedTuple):
 
 def entry_points(model: Model) -> EntryPoints:
     """The compiled functions for `model`; models that need the same parts share them."""
-    return _entry_points(model.integrator, model.nefcmax > 0, missing_features(model))
+    if "_entry_points" not in model.__dict__:
+        key = model.integrator, model.nefcmax > 0, missing_features(model)
+        model.__dict__["_entry_points"] = _entry_points(*key)
+    return model.__dict__["_entry_points"]
 
 
 @cache
@@ -48,7 +51,7 @@ def _entry_points(integrator: int, constrained: bool, missing: tuple[str, ...]) 
         cfrc_ext_adj_worlds,
         instance(step_jacobian_worlds, f"step_jacobian_{back.__name__}", steps_adj=steps_back),
     )
-    if constrained and missing:
+    if missing:
         replacements, tag = stand_ins(missing), "without_" + "_".join(missing)
         whole = EntryPoints(*(specialise(function, replacements, tag) for function in whole))
     return whole._replace(step_jacobian=None) if integrator == RK4 else whole

@@ -3,15 +3,23 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ._jit import kernel
 from .collision.box_box import collide_box_box
 from .collision.box_box_motion import box_box_motion
 from .collision.box_geoms import collide_box
 from .collision.box_motion import box_motion
 from .collision.contacts import no_contacts, no_motion
+from .collision.convex import collide_convex
+from .collision.convex_motion import convex_motion
 from .collision.rim_geoms import collide_rim
 from .collision.rim_motion import rim_motion
-from .contact_pairs import BOXED, BOXES, RIMMED
+from .contact_pairs import BOXED, BOXES, CONVEX, RIMMED
+from .data import Data, Lanes
+from .equality import equality, equality_bias
+from .equality_adj import equality_adj
 from .model import Model
+from .tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
+from .tendon_rows import tendon_friction, tendon_limits
 
 
 class Feature(NamedTuple):
@@ -19,6 +27,16 @@ class Feature(NamedTuple):
 
     needed: Callable[[Model], bool]
     stand_ins: dict[Any, Any]
+
+
+@kernel
+def _nothing(m: Model, d: Data) -> None:
+    """In place of a part that the model lacks."""
+
+
+@kernel
+def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
+    """The adjoint of `_nothing`."""
 
 
 def _geometry(family: int, collide: Any, motion: Any) -> Feature:
@@ -29,6 +47,18 @@ FEATURES: dict[str, Feature] = {
     "box": _geometry(BOXED, collide_box, box_motion),
     "rims": _geometry(RIMMED, collide_rim, rim_motion),
     "boxes": _geometry(BOXES, collide_box_box, box_box_motion),
+    "convex": _geometry(CONVEX, collide_convex, convex_motion),
+    "equalities": Feature(
+        lambda m: m.ne > 0,
+        {equality: _nothing, equality_bias: _nothing, equality_adj: _nothing_adj},
+    ),
+    "tendons": Feature(
+        lambda m: bool(m.tendon_num.any()),
+        {
+            **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
+            tendon_passive_adj: _nothing_adj,
+        },
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from .model import Model
 from .parameters import parameters_adj
 from .passive import passive, passive_adj
 from .rnea import rne, rne_adj, rne_bias
+from .tendon import tendon
 from .velocity import com_vel
 
 
@@ -24,6 +25,7 @@ def forward_smooth(m: Model, d: Data) -> None:
     kinematics(m, d)
     com_pos(m, d)
     com_vel(m, d)
+    tendon(m, d)
     passive(m, d)
     actuation(m, d)
     rne_bias(m, d)

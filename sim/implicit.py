@@ -7,12 +7,13 @@ not symmetric, so their 6 x 6 block is inverted apart from the rest.
 
 from ._jit import kernel
 from ._record import Floats
-from .actuation import actuator_input, force_is_clamped, force_slopes, moment_size
+from .actuation import actuator_input, force_is_clamped, force_slopes, moment_arm
 from .crba import factor_ltdl, solve_ltdl
 from .data import Data, Lanes
 from .model import Model
 from .rotation import Vec3, add3, cross3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
 from .spatial import load10
+from .tendon import moves_with, tendon_implicit
 
 
 @kernel
@@ -26,10 +27,9 @@ def implicit_factor(m: Model, d: Data) -> None:
     for i in range(m.nu):
         if m.actuator_enabled[i] and not force_is_clamped(m, d, i):
             slope = force_slopes(m, i, actuator_input(m, d, i))[1]
-            v = m.jnt_dofadr[m.actuator_trnid[i, 0]]
-            for r in range(moment_size(m, i)):
-                for c in range(r + 1):
-                    d.qLD[v + r, v + c] -= h * slope * m.actuator_gear[i, r] * m.actuator_gear[i, c]
+            if slope != 0.0:
+                _add_slope(m, d, i, h * slope)
+    tendon_implicit(m, d)
     for b in range(1, m.nbody):
         if m.body_freesolo[b]:
             _invert_block(m, d, b)
@@ -38,6 +38,17 @@ def implicit_factor(m: Model, d: Data) -> None:
                 for c in range(r + 1):
                     d.qLD[v + r, v + c] = 1.0 if r == c else 0.0
     factor_ltdl(m, d.qLD)
+
+
+@kernel
+def _add_slope(m: Model, d: Data, i: int, s: float) -> None:
+    """Take s times the product of actuator i's moment arms off the entries that the inertia matrix has."""
+    first, end = m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]
+    for k in range(first, end):
+        for c in range(first, end):
+            v, u = m.moment_colind[k], m.moment_colind[c]
+            if moves_with(m, v, u):
+                d.qLD[v, u] -= s * moment_arm(m, i, k) * moment_arm(m, i, c)
 
 
 @kernel

@@ -13,7 +13,16 @@ import numpy as np
 
 from ._record import Field, Floats, Ints, Struct, floats, integer, ints, real
 from .contact_pairs import collision_of, contact_fields
+from .couplings import ROWS, equality_fields, moment_fields, tendon_fields
 from .unsupported import check_supported, disabled
+
+# symbols in declared shapes
+_SIZES = (
+    *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne", "nmoment"),
+    *("npair", "nconmax", "nefcmax"),
+    *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),
+    *("nconvex", "nccdvert", "nccdface", "nside", "nclip"),
+)
 
 
 class State(NamedTuple):
@@ -39,10 +48,26 @@ class Model(Struct):
     njnt: int = integer()
     ngeom: int = integer()
     nsite: int = integer()
+    ntendon: int = integer()
+    nwrap: int = integer()
+    neq: int = integer()
+    ne: int = integer()  # constraint rows of active equalities
+    nmoment: int = integer()  # degrees of freedom that actuators act on, counted for each actuator
     ngravcomp: int = integer()
     npair: int = integer()  # pairs of geoms that may collide
     nconmax: int = integer()  # most contacts at once
     nefcmax: int = integer()  # most constraint rows at once
+    nmesh: int = integer()
+    nmeshvert: int = integer()
+    nmeshgraph: int = integer()
+    nmeshpoly: int = integer()
+    nmeshpolyvert: int = integer()
+    nmeshpolymap: int = integer()
+    nconvex: int = integer()  # nconmax, 0 if no pair needs the general convex routine
+    nccdvert: int = integer()  # most vertices of the difference of two convex geoms
+    nccdface: int = integer()
+    nside: int = integer()  # most sides of a face, or faces at a vertex
+    nclip: int = integer()  # most corners of a clipped face
     nlimit: int = integer()  # joints with an enabled limit
     cone: int = integer()  # mjtCone
     iterations: int = integer()  # solver
@@ -103,11 +128,27 @@ class Model(Struct):
     geom_type: Ints = ints("ngeom")  # mjtGeom
     geom_size: Floats = floats("ngeom", 3)
     geom_rbound: Floats = floats("ngeom")
+    geom_dataid: Ints = ints("ngeom")  # mesh, -1: none
     geom_pos: Floats = floats("ngeom", 3)
     geom_quat: Floats = floats("ngeom", 4)
     site_bodyid: Ints = ints("nsite")
     site_pos: Floats = floats("nsite", 3)
     site_quat: Floats = floats("nsite", 4)
+
+    mesh_vertadr: Ints = ints("nmesh")
+    mesh_vertnum: Ints = ints("nmesh")
+    mesh_vert: Floats = floats("nmeshvert", 3)  # [m], geom frame
+    mesh_graphadr: Ints = ints("nmesh")  # -1: no convex hull
+    mesh_graph: Ints = ints("nmeshgraph")  # edges of the convex hull
+    mesh_extrema: Ints = ints("nmesh", 27)  # hull vertices farthest in the directions (-1, -1, -1) ... (1, 1, 1)
+    mesh_polyadr: Ints = ints("nmesh")  # faces of the hull, flat polygons
+    mesh_polynormal: Floats = floats("nmeshpoly", 3)
+    mesh_polyvertadr: Ints = ints("nmeshpoly")
+    mesh_polyvertnum: Ints = ints("nmeshpoly")
+    mesh_polyvert: Ints = ints("nmeshpolyvert")
+    mesh_polymapadr: Ints = ints("nmeshvert")  # faces at a vertex
+    mesh_polymapnum: Ints = ints("nmeshvert")
+    mesh_polymap: Ints = ints("nmeshpolymap")
 
     con_geom: Ints = ints("npair", 2)  # the pairs, geom types ascending
     con_family: Ints = ints("npair")  # contact_pairs.ROUND, ...
@@ -119,7 +160,46 @@ class Model(Struct):
     con_margin: Floats = floats("npair")
     con_gap: Floats = floats("npair")
 
+    tendon_adr: Ints = ints("ntendon")
+    tendon_num: Ints = ints("ntendon")  # joints of a fixed tendon, 0 for spatial ones
+    tendon_limited: Ints = ints("ntendon")
+    tendon_range: Floats = floats("ntendon", 2)
+    tendon_margin: Floats = floats("ntendon")
+    tendon_stiffness: Floats = floats("ntendon")
+    tendon_lengthspring: Floats = floats("ntendon", 2)  # no spring force between these lengths
+    tendon_damping: Floats = floats("ntendon")
+    tendon_frictionloss: Floats = floats("ntendon")
+    tendon_length0: Floats = floats("ntendon")  # length at qpos0
+    tendon_invweight0: Floats = floats("ntendon")
+    tendon_solref_lim: Floats = floats("ntendon", 2)
+    tendon_solimp_lim: Floats = floats("ntendon", 5)
+    tendon_solref_fri: Floats = floats("ntendon", 2)
+    tendon_solimp_fri: Floats = floats("ntendon", 5)
+    tendon_actfrclimited: Ints = ints("ntendon")
+    tendon_actfrcrange: Floats = floats("ntendon", 2)
+    wrap_objid: Ints = ints("nwrap")  # joint
+    wrap_prm: Floats = floats("nwrap")  # its coefficient
+
+    eq_type: Ints = ints("neq")  # mjtEq
+    eq_obj1id: Ints = ints("neq")  # of joint and tendon equalities
+    eq_obj2id: Ints = ints("neq")  # -1: none
+    eq_active0: Ints = ints("neq")
+    eq_solref: Floats = floats("neq", 2)
+    eq_solimp: Floats = floats("neq", 5)
+    eq_data: Floats = floats("neq", mujoco.mjNEQDATA)  # polynomial, torquescale
+    eq_bodyid: Ints = ints("neq", 2)  # the bodies that a connect or weld holds together
+    eq_anchor1: Floats = floats("neq", 3)  # the point held, in the first body's frame [m]
+    eq_anchor2: Floats = floats("neq", 3)  # and in the second's
+    eq_quat1: Floats = floats("neq", 4)  # weld: the orientation held, in the first body's frame
+    eq_quat2: Floats = floats("neq", 4)
+
+    actuator_trntype: Ints = ints("nu")  # mjtTrn
     actuator_trnid: Ints = ints("nu", 2)
+    moment_rowadr: Ints = ints("nu")  # first entry of the actuator in the table of moment arms
+    moment_rownnz: Ints = ints("nu")  # number of its entries
+    moment_colind: Ints = ints("nmoment")  # degree of freedom
+    moment_gear: Ints = ints("nmoment")  # the moment arm is this gear
+    moment_coef: Floats = floats("nmoment")  # times this
     actuator_dyntype: Ints = ints("nu")
     actuator_gaintype: Ints = ints("nu")
     actuator_biastype: Ints = ints("nu")
@@ -191,10 +271,7 @@ class Model(Struct):
     @property
     def sizes(self) -> dict[str, int]:
         """Values of the symbols in declared shapes."""
-        return {
-            name: getattr(self, name)
-            for name in ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "npair", "nconmax", "nefcmax")
-        }
+        return {name: getattr(self, name) for name in _SIZES}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Model.from_mujoco, (self.mj_model,)
@@ -241,6 +318,7 @@ def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "body_freesolo": _free_without_descendants(m),
         "jnt_stiffness": m.jnt_stiffness * spring,
         "dof_damping": damping,
+        **moment_fields(m),
         "actuator_trnid": m.actuator_trnid.reshape(m.nu, 2),
         "actuator_enabled": group_on & actuation,
         # without actuation MuJoCo leaves activations alone, so no actuator owns one
@@ -249,11 +327,23 @@ def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
     }
 
 
+_SOLREFS = ("jnt_solref", "dof_solref", "tendon_solref_lim", "tendon_solref_fri", "eq_solref")
+
+
 def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
     bit = mujoco.mjtDisableBit
     on = not disabled(m, bit.mjDSBL_CONSTRAINT)
     limited = m.jnt_limited.astype(bool) & (on and not disabled(m, bit.mjDSBL_LIMIT))
-    frictionloss = m.dof_frictionloss * (on and not disabled(m, bit.mjDSBL_FRICTIONLOSS))
+    frictional = on and not disabled(m, bit.mjDSBL_FRICTIONLOSS)
+    frictionloss = m.dof_frictionloss * frictional
+    tendons = tendon_fields(
+        m,
+        spring=not disabled(m, bit.mjDSBL_SPRING),
+        damper=not disabled(m, bit.mjDSBL_DAMPER),
+        limit=on and not disabled(m, bit.mjDSBL_LIMIT),
+        frictionloss=frictional,
+    )
+    equalities = equality_fields(m, on and not disabled(m, bit.mjDSBL_EQUALITY))
     contacts = contact_fields(m, on and not disabled(m, bit.mjDSBL_CONTACT))
     pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
     rows = 0
@@ -261,11 +351,17 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         each = 1 if dim == 1 else (2 * (int(dim) - 1) if pyramidal else int(dim))
         rows += each * collision_of(m, (g1, g2)).max_contacts
     nlimit = int(np.count_nonzero(limited))
+    rows += 2 * nlimit + int(np.count_nonzero(frictionloss))
+    rows += 2 * int(np.count_nonzero(tendons["tendon_limited"])) + int(np.count_nonzero(tendons["tendon_frictionloss"]))
+    ne = sum(ROWS[int(kind)] for kind in m.eq_type[equalities["eq_active0"]])
     safe = not disabled(m, bit.mjDSBL_REFSAFE)
-    for name in ("con_solref", "con_solreffriction"):
-        contacts[name] = _safe_reference(contacts[name], m.opt.timestep, safe)
+    references = {"con_solref": contacts["con_solref"], "con_solreffriction": contacts["con_solreffriction"]}
+    references |= {name: getattr(m, name) for name in _SOLREFS}
     return {
         **contacts,
+        **tendons,
+        **equalities,
+        **{name: _safe_reference(value, m.opt.timestep, safe) for name, value in references.items()},
         "cone": int(m.opt.cone),
         "iterations": int(m.opt.iterations),
         "ls_iterations": int(m.opt.ls_iterations),
@@ -273,10 +369,9 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "impratio": float(m.opt.impratio),
         "meaninertia": float(m.stat.meaninertia),
         "nlimit": nlimit,
-        "nefcmax": rows + 2 * nlimit + int(np.count_nonzero(frictionloss)),
+        "ne": ne,
+        "nefcmax": rows + ne,
         "jnt_limited": limited,
-        "jnt_solref": _safe_reference(m.jnt_solref, m.opt.timestep, safe),
-        "dof_solref": _safe_reference(m.dof_solref, m.opt.timestep, safe),
         "dof_frictionloss": frictionloss,
     }
 

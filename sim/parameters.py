@@ -14,9 +14,12 @@ from .actuation import (
     MIN_TIME_CONSTANT,
     actuator_input,
     clamped_ctrl,
+    coupled_sum,
+    dof_is_clamped,
+    dof_position,
     force_is_clamped,
     force_slopes,
-    moment_size,
+    moment_arm,
     setpoint,
     turn_length_slope,
     whole_turns,
@@ -25,7 +28,7 @@ from .data import Data, Lanes
 from .kinematics import BALL, FREE
 from .model import Model
 from .passive import deflection
-from .rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, quat_log, quat_normalize, scale3, sub3
+from .rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, scale3, sub3
 from .spatial import Vec6, add6, cross_force, cross_motion, dot6, load6
 
 
@@ -121,55 +124,42 @@ def _stiffness_adj(m: Model, d: Data, w: Lanes, j: int) -> None:
 
 @kernel
 def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
-    j = m.actuator_trnid[i, 0]
-    a, v, size = m.jnt_qposadr[j], m.jnt_dofadr[j], moment_size(m, i)
-    clamped = force_is_clamped(m, d, i)
-    if m.jnt_actfrclimited[j] and clamped and d.qfrc_actuator[v] != _moment_sum(m, d, j):
-        return  # the joint's limit sets the force, whatever the actuators do
-    shift, force_adj = 0.0, 0.0
-    for r in range(size):
-        shift += m.actuator_gear[i, r] * d.qacc[v + r]
-        force_adj += m.actuator_gear[i, r] * w.qfrc_adj[v + r, 0]
-    value = setpoint(m, d, i)
+    first, end = m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]
+    value, length = setpoint(m, d, i), d.actuator_length[i]
     by_length, by_velocity = force_slopes(m, i, value)
-    force = d.actuator_force[i]
-    if clamped:
-        by_length, by_velocity, force_adj = 0.0, 0.0, 0.0
-    length, velocity = d.actuator_length[i], d.actuator_velocity[i] + implicit_time * shift
-    force += by_velocity * implicit_time * shift
-    powers = (1.0, length, velocity)
+    force_adj, ahead = 0.0, 0.0  # cotangent of the force; of its velocity slope, by how far it looks ahead
+    if force_is_clamped(m, d, i):
+        by_length, by_velocity = 0.0, 0.0
+    else:
+        for k in range(first, end):
+            v = m.moment_colind[k]
+            push = moment_arm(m, i, k) * w.qfrc_adj[v, 0]
+            ahead += push * implicit_time * coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
+            if not dof_is_clamped(m, d, v):
+                force_adj += push
+    by_powers = (force_adj, force_adj * length, force_adj * d.actuator_velocity[i] + ahead)
     for r in range(3):
         if r == 0 or m.actuator_gaintype[i] == 1:
-            w.actuator_gainprm_adj[i, r] += force_adj * value * powers[r]
+            w.actuator_gainprm_adj[i, r] += value * by_powers[r]
         if m.actuator_biastype[i] == 1:
-            w.actuator_biasprm_adj[i, r] += force_adj * powers[r]
-    angles: Vec3 = (0.0, 0.0, 0.0)
-    if size == 1:
-        angles = (d.qpos[a], 0.0, 0.0)
-    elif size == 3:
-        angles = quat_log(quat_normalize((d.qpos[a], d.qpos[a + 1], d.qpos[a + 2], d.qpos[a + 3])))
+            w.actuator_biasprm_adj[i, r] += by_powers[r]
     turns = whole_turns(m, i, actuator_input(m, d, i) - length)
     rate_turns, act = 0.0, m.actuator_actadr[i]
     if act >= 0 and m.actuator_dyntype[i] != DYN_INTEGRATOR:
         rate_turns = whole_turns(m, i, clamped_ctrl(m, d, i) - d.act[act])
         rate_turns *= w.actdot_adj[act, 0] / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
-    for r in range(size):
-        rate = d.qvel[v + r] + implicit_time * d.qacc[v + r]
-        angle = angles[r] if r < 3 else 0.0
-        w.actuator_gear_adj[i, r] += w.qfrc_adj[v + r, 0] * force
-        w.actuator_gear_adj[i, r] += force_adj * (by_length * angle + by_velocity * rate)
+    for k in range(first, end):
+        v, gear = m.moment_colind[k], m.moment_gear[k]
+        by_arm = force_adj * (by_length * dof_position(m, d, v) + by_velocity * d.qvel[v])
+        if not dof_is_clamped(m, d, v):
+            by_arm += w.qfrc_adj[v, 0] * d.actuator_force[i]
+        if implicit_time > 0.0:
+            rate = coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
+            push = coupled_sum(m, i, k, w.qfrc_adj)
+            by_arm += by_velocity * implicit_time * (w.qfrc_adj[v, 0] * rate + push * d.qacc[v])
+        w.actuator_gear_adj[i, gear] += m.moment_coef[k] * by_arm
         by_turn = force_adj * m.actuator_gainprm[i, 0] * turns + rate_turns
-        w.actuator_gear_adj[i, r] -= by_turn * turn_length_slope(m, i, r)
-
-
-@kernel
-def _moment_sum(m: Model, d: Data, j: int) -> float:
-    """Force of all actuators on the scalar joint `j`, before the joint's own limit."""
-    total = 0.0
-    for i in range(m.nu):
-        if m.actuator_trnid[i, 0] == j:
-            total += m.actuator_gear[i, 0] * d.actuator_force[i]
-    return total
+        w.actuator_gear_adj[i, gear] -= by_turn * turn_length_slope(m, i, gear)
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Springs, dampers and gravity compensation (mj_passive), and their adjoint."""
+"""Springs, dampers (those of tendons in `tendon.py`) and gravity compensation (mj_passive), and their adjoint."""
 
 from ._jit import kernel
 from .data import Data, Lanes
@@ -14,6 +14,7 @@ from .rotation import (
     right_jacobian_inv_t,
 )
 from .spatial import dot6, inert_mul, load6, load10, store6
+from .tendon import tendon_passive, tendon_passive_adj
 
 
 @kernel
@@ -26,7 +27,7 @@ def deflection(m: Model, d: Data, a: int) -> Vec3:
 
 @kernel
 def passive(m: Model, d: Data) -> None:
-    """Fill qfrc_passive, qfrc_gravcomp. Uses cfrc as scratch."""
+    """Fill qfrc_passive, qfrc_gravcomp; needs `tendon`. Uses cfrc as scratch."""
     for v in range(m.nv):
         d.qfrc_passive[v] = -m.dof_damping[v] * d.qvel[v]
         d.qfrc_gravcomp[v] = 0.0
@@ -44,6 +45,7 @@ def passive(m: Model, d: Data) -> None:
                 d.qfrc_passive[v + i] -= k * phi[i]
         else:
             d.qfrc_passive[v] -= k * (d.qpos[a] - m.qpos_spring[a])
+    tendon_passive(m, d)
     if m.ngravcomp > 0:
         _gravity_compensation(m, d)
 
@@ -76,6 +78,7 @@ def passive_adj(m: Model, d: Data, w: Lanes) -> None:
         if damping != 0.0:
             for k in range(n):
                 w.qvel_adj[v, k] -= damping * w.qfrc_adj[v, k]
+    tendon_passive_adj(m, d, w)
     for j in range(m.njnt):
         stiffness, a, v = m.jnt_stiffness[j], m.jnt_qposadr[j], m.jnt_dofadr[j]
         if stiffness == 0.0:

@@ -9,7 +9,7 @@ elliptic contacts. Exact Newton steps with an exact line search converge in a fe
 import math
 
 from ._jit import kernel
-from .constraint import CONTACT_ELLIPTIC, FRICTION_DOF, TINY
+from .constraint_row import CONTACT_ELLIPTIC, EQUALITY, FRICTION_DOF, FRICTION_TENDON, TINY
 from .data import Data
 from .model import Model
 
@@ -102,7 +102,8 @@ def _cost(m: Model, d: Data, alpha: float) -> tuple[float, float, float]:
             r += dim
             continue
         x, dx, weight = d.efc_jar[r] + alpha * d.efc_jv[r], d.efc_jv[r], d.efc_D[r]
-        if d.efc_type[r] == FRICTION_DOF:
+        kind = d.efc_type[r]
+        if kind == FRICTION_DOF or kind == FRICTION_TENDON:
             bound = d.efc_floss[r] * d.efc_R[r]
             if abs(x) >= bound:
                 sign = 1.0 if x > 0.0 else -1.0
@@ -110,7 +111,7 @@ def _cost(m: Model, d: Data, alpha: float) -> tuple[float, float, float]:
                 first += sign * d.efc_floss[r] * dx
                 r += 1
                 continue
-        elif x >= 0.0:
+        elif x >= 0.0 and kind != EQUALITY:
             r += 1
             continue
         cost += 0.5 * weight * x * x
@@ -157,12 +158,13 @@ def _forces(m: Model, d: Data) -> None:
         if kind == CONTACT_ELLIPTIC:
             r += _cone_force(m, d, r)
             continue
-        active = x < 0.0
-        if kind == FRICTION_DOF:
+        frictional = kind == FRICTION_DOF or kind == FRICTION_TENDON
+        active = x < 0.0 or kind == EQUALITY
+        if frictional:
             active = abs(x) < d.efc_floss[r] * d.efc_R[r]
         d.efc_slope[r] = d.efc_D[r] if active else 0.0
         d.efc_force[r] = -d.efc_D[r] * x if active else 0.0
-        if kind == FRICTION_DOF and not active:
+        if frictional and not active:
             d.efc_force[r] = -d.efc_floss[r] if x > 0.0 else d.efc_floss[r]
         r += 1
 

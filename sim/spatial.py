@@ -175,6 +175,14 @@ def lanes_add_axis(out: Floats, i: int, s: Vec6, x: Floats, j: int) -> None:
 
 
 @kernel
+def lanes_axpy(out: Floats, i: int, s: float, x: Floats, j: int) -> None:
+    """out[i, :] += s x[j, :], both (rows, nlane)."""
+    if s != 0.0:
+        for k in range(out.shape[1]):
+            out[i, k] += s * x[j, k]
+
+
+@kernel
 def lanes_copy(out: Floats, i: int, x: Floats, j: int) -> None:
     """out[i] = x[j], both (rows, nlane)."""
     for r in range(out.shape[1]):

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import mujoco
 import numpy as np
 
-from .contact_pairs import COLLISIONS, possible_contact_pairs
+from .contact_pairs import COLLISIONS, CONVEX, PLANE, possible_contact_pairs
+from .couplings import TRN_JOINTS, TRN_TENDON, is_fixed, is_simulated
 
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
     int(mujoco.mjtIntegrator.mjINT_RK4),
     int(mujoco.mjtIntegrator.mjINT_IMPLICITFAST),
 }
-_TRANSMISSIONS = {int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT)}
 _DYNAMICS = {
     int(mujoco.mjtDyn.mjDYN_NONE),
     int(mujoco.mjtDyn.mjDYN_INTEGRATOR),
@@ -103,11 +103,12 @@ def _actuators(m: mujoco.MjModel) -> Iterator[str]:
 
 
 def _actuator_complaints(m: mujoco.MjModel, i: int) -> Iterator[str]:
-    transmission = int(m.actuator_trntype[i])
-    if transmission not in _TRANSMISSIONS:
+    transmission, target = int(m.actuator_trntype[i]), int(m.actuator_trnid[i, 0])
+    on_fixed_tendon = transmission == TRN_TENDON and is_fixed(m, target)
+    if transmission not in TRN_JOINTS and not on_fixed_tendon:
         yield f"transmission {mujoco.mjtTrn(transmission).name.removeprefix('mjTRN_').lower()}"
     elif transmission == int(mujoco.mjtTrn.mjTRN_JOINTINPARENT):
-        if int(m.jnt_type[m.actuator_trnid[i, 0]]) in _ROTATIONAL:
+        if int(m.jnt_type[target]) in _ROTATIONAL:
             yield "jointinparent transmission on a ball or free joint"
     for field, kinds, prefix, enum in (
         ("actuator_dyntype", _DYNAMICS, "mjDYN_", mujoco.mjtDyn),
@@ -140,15 +141,16 @@ def _constraints(m: mujoco.MjModel) -> Iterator[str]:
     for flag in ("override", "diagexact", "ipc", "speculative"):
         if int(m.opt.enableflags) & int(getattr(mujoco.mjtEnableBit, f"mjENBL_{flag.upper()}")):
             yield f"option flag {flag}"
-    if not disabled(m, bit.mjDSBL_LIMIT):
-        for t in np.flatnonzero(m.tendon_limited):
-            yield f"tendon {_name(m, mujoco.mjtObj.mjOBJ_TENDON, int(t))}: limits"
-    if not disabled(m, bit.mjDSBL_FRICTIONLOSS):
-        for t in np.flatnonzero(m.tendon_frictionloss):
-            yield f"tendon {_name(m, mujoco.mjtObj.mjOBJ_TENDON, int(t))}: frictionloss"
+    for t in range(m.ntendon):
+        name = _name(m, mujoco.mjtObj.mjOBJ_TENDON, t)
+        if m.tendon_limited[t] and not is_fixed(m, t) and not disabled(m, bit.mjDSBL_LIMIT):
+            yield f"tendon {name}: limits (it is spatial)"
+        if m.tendon_frictionloss[t] and not is_fixed(m, t) and not disabled(m, bit.mjDSBL_FRICTIONLOSS):
+            yield f"tendon {name}: frictionloss (it is spatial)"
     if not disabled(m, bit.mjDSBL_EQUALITY):
-        for e in range(m.neq):
-            yield f"equality {_name(m, mujoco.mjtObj.mjOBJ_EQUALITY, e)}"
+        for e in np.flatnonzero(m.eq_active0):
+            if not is_simulated(m, int(e)):
+                yield f"equality {_name(m, mujoco.mjtObj.mjOBJ_EQUALITY, int(e))}"
     if not disabled(m, bit.mjDSBL_CONTACT):
         yield from _contacts(m)
 
@@ -158,26 +160,47 @@ def _contacts(m: mujoco.MjModel) -> Iterator[str]:
         yield "geom surfacevel"
     if m.flg_adhesion:
         yield "geom adhesion"
+    bit = mujoco.mjtDisableBit
+    flags = [flag for flag in ("nativeccd", "multiccd") if disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}"))]
     for pair in possible_contact_pairs(m):
         kinds = tuple(sorted(int(m.geom_type[g]) for g in pair))
-        if kinds not in COLLISIONS:
+        how = COLLISIONS.get((kinds[0], kinds[1]))
+        if how is None:
             first, second = (_name(m, mujoco.mjtObj.mjOBJ_GEOM, g) for g in pair)
             shapes = " and ".join(mujoco.mjtGeom(k).name.removeprefix("mjGEOM_").lower() for k in kinds)
             yield f"contact of geoms {first} and {second} ({shapes})"
+        elif how.family == CONVEX and PLANE not in kinds:
+            yield from (f"option flag {flag} disabled" for flag in flags)
+            flags = []
 
 
 def _other_elements(m: mujoco.MjModel) -> Iterator[str]:
     spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
     damper = not disabled(m, mujoco.mjtDisableBit.mjDSBL_DAMPER)
     for t in range(m.ntendon):
-        name = _name(m, mujoco.mjtObj.mjOBJ_TENDON, t)
-        if spring and (m.tendon_stiffness[t] != 0 or np.any(m.tendon_stiffnesspoly[t])):
-            yield f"tendon {name}: stiffness"
-        if damper and (m.tendon_damping[t] != 0 or np.any(m.tendon_dampingpoly[t])):
-            yield f"tendon {name}: damping"
-        if m.tendon_armature[t] != 0:
-            yield f"tendon {name}: armature"
+        for complaint in _tendon_complaints(m, t, spring, damper):
+            yield f"tendon {_name(m, mujoco.mjtObj.mjOBJ_TENDON, t)}: {complaint}"
     for index in range(m.nflex):
         yield f"flex {_name(m, mujoco.mjtObj.mjOBJ_FLEX, index)}"
     for b in np.flatnonzero(m.body_plugin >= 0):
         yield f"body {_name(m, mujoco.mjtObj.mjOBJ_BODY, int(b))}: plugin"
+
+
+def _tendon_complaints(m: mujoco.MjModel, t: int, spring: bool, damper: bool) -> Iterator[str]:
+    if is_fixed(m, t):
+        if spring and np.any(m.tendon_stiffnesspoly[t]):
+            yield "polynomial stiffness"
+        if damper and np.any(m.tendon_dampingpoly[t]):
+            yield "polynomial damping"
+    else:
+        if spring and (m.tendon_stiffness[t] != 0 or np.any(m.tendon_stiffnesspoly[t])):
+            yield "stiffness (it is spatial)"
+        if damper and (m.tendon_damping[t] != 0 or np.any(m.tendon_dampingpoly[t])):
+            yield "damping (it is spatial)"
+    if spring and m.tendon_springyield[t] != 0:
+        yield "springyield"
+    if m.tendon_armature[t] != 0:
+        yield "armature"
+    pulling = (m.actuator_trntype == TRN_TENDON) & (m.actuator_trnid.reshape(-1, 2)[:, 0] == t)
+    if m.tendon_actfrclimited[t] and np.count_nonzero(pulling) > 1:
+        yield "actuatorfrcrange shared by several actuators"

@@ -115,3 +115,48 @@ def step_map(model: sim.Model, n_steps: int = 1) -> Map:
         move,
         lambda a, b: tangent_between(model, a, b),
     )
+
+
+def assert_constrained_step(model: sim.Model, state: sim.State, ctrl: Floats, seed: int, directions: int = 3) -> int:
+    """Step Jacobian times random directions, and vector-Jacobian product; returns how many directions were smooth.
+
+    Constraints at solver tolerance 1e-16 leave 1e-5 of a difference over 1e-5.
+    """
+    rng, smooth = np.random.default_rng(seed), 0
+    jac = sim.step_jacobian(model, state, ctrl)
+    whole = np.hstack([jac.A, jac.B])
+    for _ in range(directions):
+        direction = rng.normal(size=whole.shape[1])
+        found = differentiate(step_map(model), (state, ctrl), direction, h=1e-5)
+        if is_smooth(found, 1e-5):  # no row or clamp switches between the points
+            assert_derivative(whole @ direction, found, 1e-5)
+            smooth += 1
+    cotangent = rng.normal(size=len(jac.A))
+    vjp = sim.step_vjp(model, state, ctrl, cotangent)
+    scale = max(1.0, np.abs(whole).max())
+    np.testing.assert_allclose(vjp.state, cotangent @ jac.A, rtol=0, atol=1e-10 * scale)
+    np.testing.assert_allclose(vjp.ctrl, cotangent @ jac.B, rtol=0, atol=1e-10 * scale)
+    return smooth
+
+
+def smooth_parameters(model: sim.Model, state: sim.State, ctrl: Floats, names: tuple[str, ...], seed: int) -> set[str]:
+    """Check gradients of parameters along random directions; returns those where no row switches on the way."""
+    rng, smooth = np.random.default_rng(seed), set()
+    cotangent = rng.normal(size=2 * model.nv + model.na)
+    params = sim.step_vjp(model, state, ctrl, cotangent, params=True).params
+    assert params is not None
+    for name in names:
+        value = getattr(model.mj_model, name).copy()
+        direction = rng.normal(size=value.shape) * (np.abs(value) + 0.1 * np.abs(value).mean())
+
+        def end(x: Floats, name: str = name) -> sim.State:
+            return sim.step(model.replace(**{name: x}), state, ctrl)
+
+        by_value = Map(end, lambda x, t: x + t, lambda a, b: tangent_between(model, a, b))
+        found = differentiate(by_value, value, direction, h=1e-5)
+        if is_smooth(found, 1e-5):
+            error = abs(np.sum(params[name] * direction) - cotangent @ found.value)
+            bound = 1e-5 * np.abs(cotangent) @ np.abs(found.value) + np.abs(cotangent).sum() * found.rounding
+            assert error <= bound, f"gradient of {name} is off by {error:.2e}, more than {bound:.2e}"
+            smooth.add(name)
+    return smooth

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradgym import sim
-from gradgym.sim.batch import adjoint_workspace, forward_world, workspace
+from gradgym.sim.batch import adjoint_workspace, entry_points, forward_world, workspace
 from gradgym.sim.crba import crb
 from gradgym.sim.data import Data, Lanes
 
@@ -170,3 +170,51 @@ def assert_same_step(model: sim.Model, state: sim.State, ctrl: Floats, tolerance
         if not error <= tolerance * change + rounding:
             wrong[name] = error
     assert not wrong, f"step differs from mj_step: {wrong}"
+
+
+# MuJoCo's Newton at a tolerance near rounding, and Jacobians as a full matrix.
+TIGHT = (
+    '<option solver="Newton" tolerance="1e-16" iterations="100" ls_iterations="100" ls_tolerance="1e-9" '
+    'jacobian="dense" cone="elliptic"/>'
+)
+
+
+def assert_same_rows(model: sim.Model, state: sim.State, ctrl: Floats) -> list[int]:
+    """Constraint rows, acceleration and constraint force equal MuJoCo's; returns the rows' types.
+
+    Both solve the same strictly convex problem to rounding; stiff rows amplify that.
+    """
+    theirs = mujoco_data(model, state, ctrl)
+    mujoco.mj_forward(model.mj_model, theirs)
+    n = theirs.nefc
+    spoil_workspaces(model)
+    with workspace(model) as ours:
+        ours.qpos[:], ours.qvel[:], ours.act[:], ours.ctrl[:] = *state, ctrl
+        ours.qacc_warmstart[:] = 0.0
+        entry_points(model).forward(model, ours)
+        assert list(ours.efc_type[: ours.nefc[0]]) == list(theirs.efc_type[:n])
+        assert list(ours.efc_id[: ours.nefc[0]]) == list(theirs.efc_id[:n])
+        compared = [
+            ("efc_J", theirs.efc_J[: n * model.nv].reshape(n, model.nv), 1e-11),
+            ("efc_pos", theirs.efc_pos - theirs.efc_margin, 1e-11),
+            ("efc_R", theirs.efc_R, 1e-11),
+            ("efc_D", theirs.efc_D, 1e-11),
+            ("efc_vel", theirs.efc_vel, 1e-11),
+            ("efc_aref", theirs.efc_aref, 1e-10),
+        ]
+        wrong = {}
+        for name, expected, tolerance in compared:
+            error = stage_error(expected, getattr(ours, name)[:n])
+            if not error <= tolerance:
+                wrong[name] = error
+        for name in ("ten_length", "ten_velocity", "qfrc_passive", "actuator_length", "actuator_velocity"):
+            if model.tendon_num.any() or not name.startswith("ten_"):
+                error = stage_error(getattr(theirs, name), getattr(ours, name))
+                if not error <= VELOCITIES:
+                    wrong[name] = error
+        for name in ("actuator_force", "qfrc_actuator", "qacc", "qfrc_constraint"):
+            error = stage_error(getattr(theirs, name), getattr(ours, name))
+            if not error <= 1e-6:
+                wrong[name] = error
+    assert not wrong, f"differs from MuJoCo: {wrong}"
+    return [int(kind) for kind in theirs.efc_type[:n]]

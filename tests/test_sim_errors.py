@@ -30,6 +30,7 @@ TWO = (
 )
 BOXES = TWO.replace('size="1"', 'type="box" size="1 1 1"')
 TENDON = '<tendon><fixed name="cord" {}><joint joint="j" coef="1"/></fixed></tendon>'
+SPATIAL = '<tendon><spatial name="cord" {}><site site="s"/><site site="t"/></spatial></tendon>'
 MUSCLE = "0.75 1.05 -1 200 0.5 1.6 1.5 1.3 1.2"
 
 
@@ -56,7 +57,7 @@ UNSUPPORTED = {
     "joint 'j': actuatorgravcomp": with_joint('actuatorgravcomp="true"'),
     "joint 'j': springyield": with_joint('stiffness="1" springyield="0.3"'),
     "actuator 'a': transmission tendon": document(
-        LIMB, TENDON.format("") + '<actuator><motor name="a" tendon="cord"/></actuator>'
+        TWO, SPATIAL.format("") + '<actuator><motor name="a" tendon="cord"/></actuator>'
     ),
     "actuator 'a': transmission site": with_actuator('<motor name="a" site="s"/>'),
     "actuator 'a': transmission body": with_actuator('<adhesion name="a" body="p" ctrlrange="0 1"/>', TWO),
@@ -76,13 +77,20 @@ UNSUPPORTED = {
     "actuator 'a': delay": with_actuator('<motor name="a" joint="j" delay="0.01" nsample="8"/>'),
     "actuator 'a': damping": with_actuator('<motor name="a" joint="j" damping="0.5"/>'),
     "actuator 'a': armature": with_actuator('<motor name="a" joint="j" armature="0.5"/>'),
-    "tendon 'cord': limits": document(LIMB, TENDON.format('range="-1 1" limited="true"')),
-    "tendon 'cord': frictionloss": document(LIMB, TENDON.format('frictionloss="0.1"')),
-    "tendon 'cord': stiffness": document(LIMB, TENDON.format('stiffness="2"')),
-    "tendon 'cord': damping": document(LIMB, TENDON.format('damping="2"')),
+    "tendon 'cord': limits (it is spatial)": document(TWO, SPATIAL.format('range="0 1" limited="true"')),
+    "tendon 'cord': frictionloss (it is spatial)": document(TWO, SPATIAL.format('frictionloss="0.1"')),
+    "tendon 'cord': stiffness (it is spatial)": document(TWO, SPATIAL.format('stiffness="2"')),
+    "tendon 'cord': damping (it is spatial)": document(TWO, SPATIAL.format('damping="2"')),
+    "tendon 'cord': polynomial stiffness": document(LIMB, TENDON.format('stiffness="2 1"')),
+    "tendon 'cord': polynomial damping": document(LIMB, TENDON.format('damping="2 1"')),
+    "tendon 'cord': springyield": document(LIMB, TENDON.format('stiffness="2" springyield="0.3"')),
+    "tendon 'cord': actuatorfrcrange shared by several actuators": document(
+        LIMB,
+        TENDON.format('actuatorfrclimited="true" actuatorfrcrange="-1 1"')
+        + '<actuator><motor tendon="cord"/><motor tendon="cord"/></actuator>',
+    ),
     "tendon 'cord': armature": document(LIMB, TENDON.format('armature="2"')),
-    "equality 'tie'": document(TWO, '<equality><joint name="tie" joint1="j" joint2="k"/></equality>'),
-    "equality 'weld'": document(TWO, '<equality><weld name="weld" body1="p" body2="q"/></equality>'),
+    "equality 'tie'": document(TWO, SPATIAL.format("") + '<equality><tendon name="tie" tendon1="cord"/></equality>'),
     "contact of geoms 'g' and 'h' (box and box)": document(BOXES),
     "option noslip_iterations": document(LIMB, option='noslip_iterations="3"'),
     "option flag override": document(LIMB, "<option><flag override='enable'/></option>"),
@@ -130,7 +138,7 @@ def test_elements_without_name_are_numbered():
         sim.Model.from_xml_string(text)
 
 
-@pytest.mark.parametrize("element", [name for name in UNSUPPORTED if name.endswith(("limits", "frictionloss"))])
+@pytest.mark.parametrize("element", [name for name in UNSUPPORTED if "limits" in name or "frictionloss" in name])
 def test_disabled_constraints_are_no_obstacle(element: str):
     option = "<option><flag constraint='disable'/></option>"
     sim.Model.from_xml_string(UNSUPPORTED[element].replace("<worldbody>", option + "<worldbody>", 1))

@@ -1,7 +1,7 @@
 """All contacts of a pose: broad phase by bounding spheres, then the pair's own geometry."""
 
 from .._jit import kernel
-from ..contact_pairs import BOXED, BOXES, PLANE, RIMMED, ROUND
+from ..contact_pairs import BOXED, BOXES, CONVEX, PLANE, RIMMED, ROUND
 from ..data import Data
 from ..model import Model
 from ..rotation import dot3, load3, sub3
@@ -9,6 +9,8 @@ from .box_box import collide_box_box
 from .box_box_motion import box_box_motion
 from .box_geoms import collide_box
 from .box_motion import box_motion
+from .convex import collide_convex
+from .convex_motion import convex_motion
 from .frame import column3
 from .rim_geoms import collide_rim
 from .rim_motion import rim_motion
@@ -32,6 +34,8 @@ def collide(m: Model, d: Data) -> None:
             collide_box_box(m, d, pair)
         elif family == RIMMED:
             collide_rim(m, d, pair)
+        elif family == CONVEX:
+            collide_convex(m, d, pair)
 
 
 @kernel
@@ -46,6 +50,8 @@ def contact_motion(m: Model, d: Data, c: int) -> None:
         box_box_motion(m, d, c)
     elif family == RIMMED:
         rim_motion(m, d, c)
+    elif family == CONVEX:
+        convex_motion(m, d, c)
 
 
 @kernel
