@@ -11,7 +11,9 @@ from .collision.box_motion import box_motion
 from .collision.contacts import no_contacts, no_motion
 from .collision.convex import collide_convex
 from .collision.convex_motion import convex_motion
-from .contact_pairs import BOXED, BOXES, CONVEX
+from .collision.rim_geoms import collide_rim
+from .collision.rim_motion import rim_motion
+from .contact_pairs import BOXED, BOXES, CONVEX, RIMMED
 from .data import Data, Lanes
 from .equality import equality, equality_bias
 from .equality_adj import equality_adj
@@ -43,6 +45,7 @@ def _geometry(family: int, collide: Any, motion: Any) -> Feature:
 
 FEATURES: dict[str, Feature] = {
     "box": _geometry(BOXED, collide_box, box_motion),
+    "rims": _geometry(RIMMED, collide_rim, rim_motion),
     "boxes": _geometry(BOXES, collide_box_box, box_box_motion),
     "convex": _geometry(CONVEX, collide_convex, convex_motion),
     "equalities": Feature(

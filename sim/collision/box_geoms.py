@@ -114,13 +114,10 @@ def _capsule_box(m: Model, d: Data, pair: int, g1: int, g2: int) -> None:
     axis, length = column3(d.geom_xmat, g1, 2), m.geom_size[g1, 1]
     half = scale3(length, axis)
     p, h = mat_t_vec3(mat, sub3(centre, load3(d.geom_xpos, g2))), scale3(length, mat_t_vec3(mat, axis))
-    margin = m.con_margin[pair] + m.con_gap[pair]
-    # lengths are compared with squares: MuJoCo does, and finds no contact of much larger capsules
-    farthest = margin + 2.0 * (m.geom_size[g1, 0] + length + size[0] + size[1] + size[2])
-    at_face, best, face = _nearest_end(p, h, size, farthest)
+    at_face, best, face = _nearest_end(p, h, size)
     first, middle, found = _nearest_on_edges(p, h, size, length, best)
     if not found:
-        if face == -2:
+        if best == math.inf:  # so short that it counts as parallel to every edge
             return
         first = at_face
     _ball_box(m, d, pair, g1, g2, add3(centre, scale3(first[0], half)), first)
@@ -137,12 +134,12 @@ def _capsule_box(m: Model, d: Data, pair: int, g1: int, g2: int) -> None:
 
 
 @kernel
-def _nearest_end(p: Vec3, h: Vec3, size: Vec3, farthest: float) -> tuple[Place, float, int]:
+def _nearest_end(p: Vec3, h: Vec3, size: Vec3) -> tuple[Place, float, int]:
     """The end of the segment p - h, p + h nearest to a face, its squared distance, the face's axis.
 
-    Axis -1: the end lies in the box; -2: neither end lies in it or over a face.
+    Axis -1: the end lies in the box; the distance is infinite if neither end lies in it or over a face.
     """
-    place, best, face = (0.0, LOWER, 0, 0, 0), farthest, -2
+    place, best, face = (0.0, LOWER, 0, 0, 0), math.inf, -1
     for end in range(2):
         sign = 2.0 * end - 1.0
         outside, axis, square = 0, -1, 0.0

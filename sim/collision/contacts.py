@@ -1,7 +1,7 @@
 """All contacts of a pose: broad phase by bounding spheres, then the pair's own geometry."""
 
 from .._jit import kernel
-from ..contact_pairs import BOXED, BOXES, CONVEX, PLANE, ROUND
+from ..contact_pairs import BOXED, BOXES, CONVEX, PLANE, RIMMED, ROUND
 from ..data import Data
 from ..model import Model
 from ..rotation import dot3, load3, sub3
@@ -12,6 +12,8 @@ from .box_motion import box_motion
 from .convex import collide_convex
 from .convex_motion import convex_motion
 from .frame import column3
+from .rim_geoms import collide_rim
+from .rim_motion import rim_motion
 from .round_geoms import collide_round
 from .round_motion import round_motion
 
@@ -30,6 +32,8 @@ def collide(m: Model, d: Data) -> None:
             collide_box(m, d, pair)
         elif family == BOXES:
             collide_box_box(m, d, pair)
+        elif family == RIMMED:
+            collide_rim(m, d, pair)
         elif family == CONVEX:
             collide_convex(m, d, pair)
 
@@ -44,6 +48,8 @@ def contact_motion(m: Model, d: Data, c: int) -> None:
         box_motion(m, d, c)
     elif family == BOXES:
         box_box_motion(m, d, c)
+    elif family == RIMMED:
+        rim_motion(m, d, c)
     elif family == CONVEX:
         convex_motion(m, d, c)
 
