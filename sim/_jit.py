@@ -11,6 +11,7 @@ place decides the floating-point rules and the cache.
   cache differ in the last digit, and gained no time.
 """
 
+import dis
 import hashlib
 import os
 import shutil
@@ -134,7 +135,8 @@ def specialise(function: F, replacements: Mapping[Any, Any], tag: str) -> F:
     def visit(caller: Any) -> Any:
         if caller not in made:
             source = getattr(caller, "py_func", caller)
-            called = {name: source.__globals__.get(name) for name in source.__code__.co_names}
+            loads = (x.argval for x in dis.get_instructions(source) if x.opname == "LOAD_GLOBAL")
+            called = {name: source.__globals__.get(name) for name in loads}
             ours = {name: value for name, value in called.items() if _is_kernel(value)}
             changed = {name: visit(value) for name, value in ours.items()}
             changed = {name: value for name, value in changed.items() if value is not ours[name]}

@@ -35,7 +35,9 @@ from .velocity import dofs_moving_together
 def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     """Add to qpos_adj, qvel_adj, for the multiplier qfrc_adj; the acceleration is d.qacc_warmstart."""
     virtual_velocities(m, d, w)
-    _row_products(m, d, w)
+    _row_velocities(m, d, w)
+    force_changes(m, d, w)
+    _damping_forces(m, d, w)
     _velocity_field(m, d)
     for b in range(m.nbody):
         store6(d.cfrc, b, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
@@ -52,8 +54,8 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
-def _row_products(m: Model, d: Data, w: Lanes) -> None:
-    """efc_y = J w, efc_z = C y; velocity's share of aref."""
+def _row_velocities(m: Model, d: Data, w: Lanes) -> None:
+    """efc_y = J w."""
     n, lanes = d.nefc[0], w.nlane
     for r in range(n):
         for k in range(lanes):
@@ -63,6 +65,12 @@ def _row_products(m: Model, d: Data, w: Lanes) -> None:
             if s != 0.0:
                 for k in range(lanes):
                     w.efc_y[r, k] += s * w.qfrc_adj[v, k]
+
+
+@kernel
+def force_changes(m: Model, d: Data, w: Lanes) -> None:
+    """efc_z = C y."""
+    n, lanes = d.nefc[0], w.nlane
     for r in range(n):
         s = d.efc_slope[r]
         for k in range(lanes):
@@ -76,6 +84,12 @@ def _row_products(m: Model, d: Data, w: Lanes) -> None:
                     s = d.cone_hess[c, i, j]
                     for k in range(lanes):
                         w.efc_z[first + i, k] += s * w.efc_y[first + j, k]
+
+
+@kernel
+def _damping_forces(m: Model, d: Data, w: Lanes) -> None:
+    """Velocity's share of aref."""
+    n, lanes = d.nefc[0], w.nlane
     for r in range(n):
         for v in range(m.nv):
             s = d.efc_J[r, v] * d.efc_kbip[r, 1]

@@ -50,6 +50,8 @@ class Forward(NamedTuple):
     qacc: Floats  # (..., nv)
     qfrc_constraint: Floats  # (..., nv)
     efc_force: Floats  # (..., nefcmax), zero beyond the active rows
+    solver_niter: NDArray[np.int32]  # (...) iterations of the constraint solver
+    solver_residual: Floats  # (...) |M qacc - qfrc_smooth - J' force(J qacc - aref)| / (meaninertia nv)
     contact: Contact
 
 
@@ -62,7 +64,7 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     flat = [value.reshape(worlds, value.shape[-1]) for value in start]
     with workspace(model) as data:
         names = [name for name in Forward._fields if name != "contact"]
-        found = {name: np.zeros((worlds, *getattr(data, name).shape)) for name in names}
+        found = {name: places_for(name, worlds, getattr(data, name)) for name in names}
     contact = no_contacts(model, worlds)
 
     run = entry_points(model).forward
@@ -74,7 +76,7 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
                 data.ctrl[:] = controls[b]
                 run(model, data)
                 for name, value in found.items():
-                    value[b] = getattr(data, name)
+                    value[b] = getattr(data, name).reshape(value.shape[1:])
                 if model.nefcmax > 0:
                     found["efc_force"][b, data.nefc[0] :] = 0.0
                     _store_contacts(model, data, contact, b)
@@ -83,7 +85,12 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     return assemble(batch, found, contact)
 
 
-def assemble(batch: tuple[int, ...], found: dict[str, Floats], contact: Contact) -> Forward:
+def places_for(name: str, worlds: int, example: NDArray[Any]) -> NDArray[Any]:
+    """Zeros for the field `name` of some worlds, of the shape and type that one world has."""
+    return np.zeros((worlds, *(() if name.startswith("solver_") else example.shape)), example.dtype)
+
+
+def assemble(batch: tuple[int, ...], found: dict[str, NDArray[Any]], contact: Contact) -> Forward:
     """The result from arrays with one axis of worlds; without batch axes, contacts lose the unused places."""
     shaped: dict[str, Any] = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
     if batch:

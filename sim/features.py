@@ -3,7 +3,17 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import mujoco
+
+from ._jit import kernel
+from .constraint_adj import force_changes
+from .data import Data, Lanes
 from .model import Model
+from .solver_newton import solve_newton, solve_newton_adj
+from .solver_pgs import solve_pgs
+from .solver_pgs_adj import solve_pgs_adj
+
+PGS = int(mujoco.mjtSolver.mjSOL_PGS)
 
 
 class Feature(NamedTuple):
@@ -13,7 +23,17 @@ class Feature(NamedTuple):
     stand_ins: dict[Any, Any]
 
 
-FEATURES: dict[str, Feature] = {}
+@kernel
+def _known_changes(m: Model, d: Data, w: Lanes) -> None:
+    """In place of `force_changes`: the reverse sweeps of projected Gauss-Seidel leave them in efc_z."""
+
+
+FEATURES: dict[str, Feature] = {
+    "newton": Feature(
+        lambda model: model.solver != PGS,
+        {solve_newton: solve_pgs, solve_newton_adj: solve_pgs_adj, force_changes: _known_changes},
+    ),
+}
 
 
 def missing_features(model: Model) -> tuple[str, ...]:

@@ -16,6 +16,10 @@ from .contact_pairs import collision_of, contact_fields
 from .unsupported import check_supported, disabled
 
 
+_OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
+_SIZES = ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "npair", "nconmax", "nefcmax", "npgs", "nconpgs")
+
+
 class State(NamedTuple):
     """What changes in time. A leading axis, the same in all three, is a batch."""
 
@@ -43,8 +47,11 @@ class Model(Struct):
     npair: int = integer()  # pairs of geoms that may collide
     nconmax: int = integer()  # most contacts at once
     nefcmax: int = integer()  # most constraint rows at once
+    npgs: int = integer()  # nefcmax if the solver is projected Gauss-Seidel, else 0
+    nconpgs: int = integer()  # the same of nconmax
     nlimit: int = integer()  # joints with an enabled limit
     cone: int = integer()  # mjtCone
+    solver: int = integer()  # mjtSolver: PGS, else Newton
     iterations: int = integer()  # solver
     ls_iterations: int = integer()
     tolerance: float = real()
@@ -169,12 +176,12 @@ class Model(Struct):
         for name, value in fields.items():
             if not np.all(np.isfinite(value)):
                 raise ValueError(f"Model.replace: {name} is not finite")
-            owner = mj_model.opt if name in ("timestep", "gravity", "integrator") else mj_model
-            is_size = self._fields.get(name) == Field((), int) and name != "integrator"
+            owner = mj_model.opt if name in _OPTIONS else mj_model
+            is_size = self._fields.get(name) == Field((), int) and name not in _OPTIONS
             if name not in self._fields or not hasattr(owner, name) or is_size:
                 raise TypeError(f"Model.replace: {name!r} is not a field of MuJoCo's model that the simulator uses")
             old = getattr(owner, name)
-            if name in ("timestep", "integrator"):
+            if name in _OPTIONS and name != "gravity":
                 if name == "timestep" and value <= 0:
                     raise ValueError(f"Model.replace: timestep is {value}, need more than 0")
                 setattr(owner, name, value)
@@ -191,10 +198,7 @@ class Model(Struct):
     @property
     def sizes(self) -> dict[str, int]:
         """Values of the symbols in declared shapes."""
-        return {
-            name: getattr(self, name)
-            for name in ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "npair", "nconmax", "nefcmax")
-        }
+        return {name: getattr(self, name) for name in _SIZES}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Model.from_mujoco, (self.mj_model,)
@@ -257,10 +261,12 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
     contacts = contact_fields(m, on and not disabled(m, bit.mjDSBL_CONTACT))
     pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
     rows = 0
+    pgs = int(m.opt.solver) == int(mujoco.mjtSolver.mjSOL_PGS)
     for (g1, g2), dim in zip(contacts["con_geom"], contacts["con_dim"], strict=True):
         each = 1 if dim == 1 else (2 * (int(dim) - 1) if pyramidal else int(dim))
         rows += each * collision_of(m, (g1, g2)).max_contacts
     nlimit = int(np.count_nonzero(limited))
+    nefcmax = rows + 2 * nlimit + int(np.count_nonzero(frictionloss))
     safe = not disabled(m, bit.mjDSBL_REFSAFE)
     for name in ("con_solref", "con_solreffriction"):
         contacts[name] = _safe_reference(contacts[name], m.opt.timestep, safe)
@@ -273,7 +279,10 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "impratio": float(m.opt.impratio),
         "meaninertia": float(m.stat.meaninertia),
         "nlimit": nlimit,
-        "nefcmax": rows + 2 * nlimit + int(np.count_nonzero(frictionloss)),
+        "nefcmax": nefcmax,
+        "npgs": nefcmax * pgs,
+        "nconpgs": contacts["nconmax"] * (pgs and not pyramidal),
+        "solver": int(m.opt.solver),
         "jnt_limited": limited,
         "jnt_solref": _safe_reference(m.jnt_solref, m.opt.timestep, safe),
         "dof_solref": _safe_reference(m.dof_solref, m.opt.timestep, safe),
