@@ -11,13 +11,13 @@ pose is that of `rnea.py`, to which come the motion of the contact's point, fram
 
 from ._jit import kernel
 from ._record import Floats
-from .collision.contacts import collide_adj
-from .constraint import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, LIMIT, ball_limit
+from .constraint import CONTACT_ELLIPTIC, LIMIT, ball_limit
+from .contact_adj import contact_adj
 from .data import Data, Lanes
 from .kinematics import BALL, FREE
 from .model import Model
 from .rnea import virtual_velocities
-from .rotation import Vec3, add3, cross3, load3, load_mat3, right_jacobian_inv_t, scale3, sub3
+from .rotation import Vec3, add3, load_mat3, right_jacobian_inv_t, scale3, sub3
 from .spatial import (
     Vec6,
     add6,
@@ -49,7 +49,7 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
             _limit_adj(m, d, w, r)
     for c in range(d.ncon[0]):
         if d.con_efc[c] >= 0:
-            _contact_adj(m, d, w, c)
+            contact_adj(m, d, w, c)
     _gather(m, d, w)
 
 
@@ -99,15 +99,11 @@ def _damping_forces(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
-def _residual_adj(d: Data, w: Lanes, first: int, count: int, k: int) -> float:
-    """Cotangent of the residual shared by `count` rows: through aref and through the regulariser."""
-    total = 0.0
-    imp, slope = d.efc_kbip[first, 2], d.efc_kbip[first, 3]
-    softening = slope / (imp * (1.0 - imp))
-    for r in range(first, first + count):
-        total -= w.efc_z[r, k] * d.efc_kbip[r, 0] * (d.efc_kbip[r, 2] + d.efc_kbip[r, 3] * d.efc_pos[r])
-        total += w.efc_y[r, k] * d.efc_force[r] * softening
-    return total
+def residual_adj(d: Data, w: Lanes, r: int, k: int) -> float:
+    """Cotangent of the residual of row `r`: through aref and through the regulariser."""
+    imp, slope = d.efc_kbip[r, 2], d.efc_kbip[r, 3]
+    softening = d.efc_force[r] * slope / (imp * (1.0 - imp))
+    return w.efc_y[r, k] * softening - w.efc_z[r, k] * d.efc_kbip[r, 0] * (imp + slope * d.efc_pos[r])
 
 
 @kernel
@@ -126,7 +122,7 @@ def _limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
     j = d.efc_id[r]
     v, a = m.jnt_dofadr[j], m.jnt_qposadr[j]
     for k in range(w.nlane):
-        by_pos = _residual_adj(d, w, r, 1, k)
+        by_pos = residual_adj(d, w, r, k)
         if m.jnt_type[j] != BALL:
             w.qpos_adj[v, k] += d.efc_J[r, v] * by_pos
             continue
@@ -146,110 +142,8 @@ def _limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
 
 
 @kernel
-def _frame_force(m: Model, d: Data, c: int, coefficients: Floats, k: int, scale_by_damping: bool) -> Vec6:
-    """Contact-frame force and torque sum_r coefficient_r E_r of the contact's rows."""
-    first, p = d.con_efc[c], d.con_pair[c]
-    dim = m.con_dim[p]
-    g0, g1, g2, g3, g4, g5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    count = 2 * (dim - 1) if d.efc_type[first] == CONTACT_PYRAMIDAL else dim
-    for e in range(count):
-        s = coefficients[first + e, k]
-        if scale_by_damping:
-            s *= d.efc_kbip[first + e, 1]
-        axis = e
-        if d.efc_type[first] == CONTACT_PYRAMIDAL:
-            g0 += s
-            axis = 1 + e // 2
-            s *= m.con_friction[p, axis - 1] * (1.0 - 2.0 * (e % 2))
-        if axis == 0:
-            g0 += s
-        elif axis == 1:
-            g1 += s
-        elif axis == 2:
-            g2 += s
-        elif axis == 3:
-            g3 += s
-        elif axis == 4:
-            g4 += s
-        else:
-            g5 += s
-    return g0, g1, g2, g3, g4, g5
-
-
-@kernel
-def _to_world(d: Data, c: int, x: float, y: float, z: float) -> Vec3:
-    f = d.con_frame
-    return (
-        f[c, 0] * x + f[c, 3] * y + f[c, 6] * z,
-        f[c, 1] * x + f[c, 4] * y + f[c, 7] * z,
-        f[c, 2] * x + f[c, 5] * y + f[c, 8] * z,
-    )
-
-
-@kernel
-def _wrench(m: Model, d: Data, c: int, b: int, force: Vec3, torque: Vec3) -> Vec6:
-    arm = sub3(load3(d.con_pos, c), load3(d.subtree_com, m.body_rootid[b]))
-    moment = add3(torque, cross3(arm, force))
-    return moment[0], moment[1], moment[2], force[0], force[1], force[2]
-
-
-@kernel
-def _at_contact(m: Model, d: Data, c: int, b: int, v: Vec6) -> Vec3:
-    arm = sub3(load3(d.con_pos, c), load3(d.subtree_com, m.body_rootid[b]))
-    return add3((v[3], v[4], v[5]), cross3((v[0], v[1], v[2]), arm))
-
-
-@kernel
 def _lane6(a: Floats, b: int, k: int) -> Vec6:
     return a[b, 0, k], a[b, 1, k], a[b, 2, k], a[b, 3, k], a[b, 4, k], a[b, 5, k]
-
-
-@kernel
-def _add_lane6(a: Floats, b: int, k: int, s: float, x: Vec6) -> None:
-    for i in range(6):
-        a[b, i, k] += s * x[i]
-
-
-@kernel
-def _contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
-    p, first = d.con_pair[c], d.con_efc[c]
-    b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
-    dim = m.con_dim[p]
-    count = 2 * (dim - 1) if d.efc_type[first] == CONTACT_PYRAMIDAL else dim
-    g = _frame_force(m, d, c, d.efc_force.reshape((d.efc_force.shape[0], 1)), 0, False)
-    force, torque = _to_world(d, c, g[0], g[1], g[2]), _to_world(d, c, g[3], g[4], g[5])
-    store6(d.cfrc, b1, axpy6(-1.0, _wrench(m, d, c, b1, force, torque), load6(d.cfrc, b1)))
-    store6(d.cfrc, b2, axpy6(1.0, _wrench(m, d, c, b2, force, torque), load6(d.cfrc, b2)))
-    for k in range(w.nlane):
-        x_adj: Vec3 = (0.0, 0.0, 0.0)
-        y_adj, z_adj, pos_adj = x_adj, x_adj, x_adj
-        for field in range(3):
-            if field == 0:
-                h, f, t = g, force, torque
-                v1, v2 = _lane6(w.wvel, b1, k), _lane6(w.wvel, b2, k)
-            else:
-                h = _frame_force(m, d, c, w.efc_z, k, field == 2)
-                h = (-h[0], -h[1], -h[2], -h[3], -h[4], -h[5])
-                f, t = _to_world(d, c, h[0], h[1], h[2]), _to_world(d, c, h[3], h[4], h[5])
-                v1 = load6(d.cacc, b1) if field == 1 else load6(d.cvel, b1)
-                v2 = load6(d.cacc, b2) if field == 1 else load6(d.cvel, b2)
-            f1, f2 = _wrench(m, d, c, b1, f, t), _wrench(m, d, c, b2, f, t)
-            _add_lane6(w.wcor, b1, k, -1.0, cross_force(v1, f1))
-            _add_lane6(w.wcor, b2, k, 1.0, cross_force(v2, f2))
-            if field == 1:
-                _add_lane6(w.wmom, b1, k, -1.0, f1)
-                _add_lane6(w.wmom, b2, k, 1.0, f2)
-            elif field == 2:
-                _add_lane6(w.wpush, b1, k, -1.0, f1)
-                _add_lane6(w.wpush, b2, k, 1.0, f2)
-            linear = sub3(_at_contact(m, d, c, b2, v2), _at_contact(m, d, c, b1, v1))
-            angular = (v2[0] - v1[0], v2[1] - v1[1], v2[2] - v1[2])
-            pos_adj = add3(pos_adj, cross3(f, angular))
-            x_adj = add3(x_adj, add3(scale3(h[0], linear), scale3(h[3], angular)))
-            y_adj = add3(y_adj, add3(scale3(h[1], linear), scale3(h[4], angular)))
-            z_adj = add3(z_adj, add3(scale3(h[2], linear), scale3(h[5], angular)))
-        dist_adj = _residual_adj(d, w, first, count, k)
-        collide_adj(m, d, w, c, k, dist_adj, pos_adj, x_adj, y_adj, z_adj)
 
 
 @kernel

@@ -56,9 +56,13 @@ class Data(Struct):
     con_dist: Floats = floats("nconmax")  # distance of the surfaces, negative inside [m]
     con_pos: Floats = floats("nconmax", 3)  # midway between the surfaces [m]
     con_frame: Floats = floats("nconmax", 9)  # rows: normal from geom 1 to geom 2, two tangents
+    con_hint: Ints = ints("nconmax")  # 1: the first tangent follows geom 2's z axis, 0: a world axis
     con_efc: Ints = ints("nconmax")  # first constraint row, -1: none
     con_mu: Floats = floats("nconmax")  # friction of the regularised cone
     con_jac: Floats = floats(6, "nv")  # relative velocity in the contact frame, of one contact
+    con_motion: Floats = floats(7, 6)  # of one contact: see `collision/motion.py`
+    con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
+    con_apart: Floats = floats(2, 6)  # of one contact: pushes on its bodies by its distance
 
     nefc: Ints = ints(1)  # number of constraint rows
     efc_type: Ints = ints("nefcmax")  # constraint.FRICTION_DOF, LIMIT, CONTACT_...
@@ -146,6 +150,8 @@ class Lanes(Struct):
     wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: gravity compensation part
 
     wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel
+    con_lanes: Floats = floats(3, 6, "nlane")  # of one contact: see `contact_adj.py`
+    con_dist_adj: Floats = floats("nlane")  # of one contact: cotangent of its distance
     efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj
     efc_z: Floats = floats("nefcmax", "nlane")  # minus derivative of the force times efc_y
 

@@ -34,6 +34,11 @@ def add6(a: Vec6, b: Vec6) -> Vec6:
 
 
 @kernel
+def scale6(s: float, a: Vec6) -> Vec6:
+    return s * a[0], s * a[1], s * a[2], s * a[3], s * a[4], s * a[5]
+
+
+@kernel
 def axpy6(s: float, x: Vec6, y: Vec6) -> Vec6:
     """s x + y."""
     return (
@@ -108,6 +113,20 @@ def lanes_set_dot(out: Floats, i: int, r: int, c: Vec6, x: Floats, j: int) -> No
     """out[i, r, :] = c . x[j, :, :]."""
     for k in range(out.shape[2]):
         out[i, r, k] = (
+            c[0] * x[j, 0, k]
+            + c[1] * x[j, 1, k]
+            + c[2] * x[j, 2, k]
+            + c[3] * x[j, 3, k]
+            + c[4] * x[j, 4, k]
+            + c[5] * x[j, 5, k]
+        )
+
+
+@kernel
+def lanes_add_dot(out: Floats, i: int, r: int, c: Vec6, x: Floats, j: int) -> None:
+    """out[i, r, :] += c . x[j, :, :]."""
+    for k in range(out.shape[2]):
+        out[i, r, k] += (
             c[0] * x[j, 0, k]
             + c[1] * x[j, 1, k]
             + c[2] * x[j, 2, k]

@@ -2,17 +2,17 @@
 
 from .._jit import kernel
 from ..contact_pairs import PLANE, ROUND
-from ..data import Data, Lanes
+from ..data import Data
 from ..model import Model
-from ..rotation import Vec3, dot3, load3, sub3
+from ..rotation import dot3, load3, sub3
 from .frame import column3
 from .round_geoms import collide_round
-from .round_geoms_adj import collide_round_adj
+from .round_motion import round_motion
 
 
 @kernel
 def collide(m: Model, d: Data) -> None:
-    """Fill ncon, con_pair, con_dist, con_pos, con_frame."""
+    """Fill ncon, con_pair, con_dist, con_pos, con_frame, con_hint."""
     d.ncon[0] = 0
     for pair in range(m.npair):
         if within_reach(m, d, pair) and m.con_family[pair] == ROUND:
@@ -20,12 +20,10 @@ def collide(m: Model, d: Data) -> None:
 
 
 @kernel
-def collide_adj(
-    m: Model, d: Data, w: Lanes, c: int, k: int, dist_adj: float, pos_adj: Vec3, x_adj: Vec3, y_adj: Vec3, z_adj: Vec3
-) -> None:
-    """Push the bodies of contact `c` in lane `k` with the cotangents of dist, pos and the frame's rows."""
+def contact_motion(m: Model, d: Data, c: int) -> None:
+    """Fill con_motion: how contact `c` moves with its bodies."""
     if m.con_family[d.con_pair[c]] == ROUND:
-        collide_round_adj(m, d, w, c, k, dist_adj, pos_adj, x_adj, y_adj, z_adj)
+        round_motion(m, d, c)
 
 
 @kernel

@@ -1,10 +1,11 @@
-"""The frame of a contact: its normal, and two tangents completed from a hint (mju_makeFrame)."""
+"""A contact and its frame: the normal, and two tangents completed from a hint (mju_makeFrame)."""
 
 import math
 
 from .._jit import kernel
 from .._record import Floats
-from ..rotation import Vec3, add3, cross3, dot3, scale3, sub3
+from ..data import Data
+from ..rotation import Vec3, cross3, dot3, scale3, sub3
 
 
 @kernel
@@ -16,30 +17,23 @@ def tangent_hint(normal: Vec3) -> Vec3:
 
 
 @kernel
-def store_frame(frame: Floats, c: int, normal: Vec3, hint: Vec3) -> None:
-    """Rows normal, tangent, tangent of frame[c]; the first tangent is `hint` made orthogonal."""
+def add_contact(d: Data, pair: int, dist: float, pos: Vec3, normal: Vec3) -> None:
+    """Append a contact whose tangents start from a world axis."""
+    add_contact_along(d, pair, dist, pos, normal, tangent_hint(normal), 0)
+
+
+@kernel
+def add_contact_along(d: Data, pair: int, dist: float, pos: Vec3, normal: Vec3, hint: Vec3, attached: int) -> None:
+    """Append a contact; its first tangent is `hint` made orthogonal, which is geom 2's z axis if `attached`."""
+    c = d.ncon[0]
+    d.ncon[0] = c + 1
+    d.con_pair[c], d.con_dist[c], d.con_hint[c] = pair, dist, attached
     y = sub3(hint, scale3(dot3(normal, hint), normal))
     y = scale3(1.0 / math.sqrt(dot3(y, y)), y)
     z = cross3(normal, y)
     for i in range(3):
-        frame[c, i] = normal[i]
-        frame[c, 3 + i] = y[i]
-        frame[c, 6 + i] = z[i]
-
-
-@kernel
-def frame_adj(normal: Vec3, hint: Vec3, x_adj: Vec3, y_adj: Vec3, z_adj: Vec3) -> tuple[Vec3, Vec3]:
-    """Cotangents of the three rows to those of normal and hint."""
-    raw = sub3(hint, scale3(dot3(normal, hint), normal))
-    length = math.sqrt(dot3(raw, raw))
-    y = scale3(1.0 / length, raw)
-    normal_adj = add3(x_adj, cross3(y, z_adj))  # z = normal x y
-    y_adj = add3(y_adj, cross3(z_adj, normal))
-    raw_adj = scale3(1.0 / length, sub3(y_adj, scale3(dot3(y, y_adj), y)))
-    along = dot3(normal, hint)
-    across = dot3(normal, raw_adj)
-    normal_adj = sub3(normal_adj, add3(scale3(along, raw_adj), scale3(across, hint)))
-    return normal_adj, sub3(raw_adj, scale3(across, normal))
+        d.con_pos[c, i] = pos[i]
+        d.con_frame[c, i], d.con_frame[c, 3 + i], d.con_frame[c, 6 + i] = normal[i], y[i], z[i]
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 Conventions of mjc_PlaneSphere ... mjc_CapsuleCapsule: the normal points from the first geom to the
 second, the position lies midway between the surfaces. Every contact here is that of two balls, or
-of a plane and a ball, whose centres are points of the geoms' cores; `round_geoms_adj.py` follows
+of a plane and a ball, whose centres are points of the geoms' cores; `round_motion.py` follows
 those points, along the capsules' axes too.
 """
 
@@ -11,25 +11,16 @@ from ..contact_pairs import CAPSULE, PLANE, SPHERE
 from ..data import Data
 from ..model import Model
 from ..rotation import Vec3, add3, dot3, load3, scale3, sub3
-from .frame import column3, store_frame, tangent_hint, unit_or_x
+from .frame import add_contact, add_contact_along, column3, tangent_hint, unit_or_x
 
 
 @kernel
-def _add_contact(d: Data, pair: int, dist: float, pos: Vec3, normal: Vec3, hint: Vec3) -> None:
-    c = d.ncon[0]
-    d.con_pair[c] = pair
-    d.con_dist[c] = dist
-    for i in range(3):
-        d.con_pos[c, i] = pos[i]
-    store_frame(d.con_frame, c, normal, hint)
-    d.ncon[0] = c + 1
-
-
-@kernel
-def _plane_ball(d: Data, pair: int, reach: float, point: Vec3, normal: Vec3, c: Vec3, r: float, hint: Vec3) -> None:
+def _plane_ball(
+    d: Data, pair: int, reach: float, point: Vec3, normal: Vec3, c: Vec3, r: float, axis: Vec3, attached: int
+) -> None:
     dist = dot3(sub3(c, point), normal) - r
     if dist <= reach:
-        _add_contact(d, pair, dist, sub3(c, scale3(r + 0.5 * dist, normal)), normal, hint)
+        add_contact_along(d, pair, dist, sub3(c, scale3(r + 0.5 * dist, normal)), normal, axis, attached)
 
 
 @kernel
@@ -38,7 +29,7 @@ def _ball_ball(d: Data, pair: int, reach: float, c1: Vec3, r1: float, c2: Vec3, 
     dist = length - r1 - r2
     if dist > reach:
         return False
-    _add_contact(d, pair, dist, add3(c1, scale3(r1 + 0.5 * dist, normal)), normal, tangent_hint(normal))
+    add_contact(d, pair, dist, add3(c1, scale3(r1 + 0.5 * dist, normal)), normal)
     return True
 
 
@@ -58,13 +49,14 @@ def collide_round(m: Model, d: Data, pair: int) -> None:
     if kind1 == PLANE:
         normal = column3(d.geom_xmat, g1, 2)
         if kind2 == SPHERE:
-            _plane_ball(d, pair, reach, p1, normal, p2, r2, tangent_hint(normal))
+            _plane_ball(d, pair, reach, p1, normal, p2, r2, tangent_hint(normal), 0)
         else:
             axis = column3(d.geom_xmat, g2, 2)
             half = scale3(m.geom_size[g2, 1], axis)
-            hint = axis if 1.0 - dot3(axis, normal) ** 2 > 1e-10 else tangent_hint(normal)
-            _plane_ball(d, pair, reach, p1, normal, add3(p2, half), r2, hint)
-            _plane_ball(d, pair, reach, p1, normal, sub3(p2, half), r2, hint)
+            attached = 1 if 1.0 - dot3(axis, normal) ** 2 > 1e-10 else 0
+            hint = axis if attached else tangent_hint(normal)
+            _plane_ball(d, pair, reach, p1, normal, add3(p2, half), r2, hint, attached)
+            _plane_ball(d, pair, reach, p1, normal, sub3(p2, half), r2, hint, attached)
     elif kind1 == SPHERE:
         if kind2 == CAPSULE:
             axis, length = column3(d.geom_xmat, g2, 2), m.geom_size[g2, 1]
