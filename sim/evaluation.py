@@ -92,7 +92,7 @@ def places_for(name: str, worlds: int, example: NDArray[Any]) -> NDArray[Any]:
 
 def assemble(batch: tuple[int, ...], found: dict[str, NDArray[Any]], contact: Contact) -> Forward:
     """The result from arrays with one axis of worlds; without batch axes, contacts lose the unused places."""
-    shaped: dict[str, Any] = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
+    shaped: dict[str, Any] = {name: value.reshape((*batch, *value.shape[1:])) for name, value in found.items()}
     if batch:
         return Forward(**shaped, contact=_map(contact, lambda x: x.reshape(*batch, *x.shape[1:])))
     used = contact.geom[0, :, 0] >= 0

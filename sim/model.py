@@ -15,7 +15,6 @@ from ._record import Field, Floats, Ints, Struct, floats, integer, ints, real
 from .contact_pairs import collision_of, contact_fields
 from .unsupported import check_supported, disabled
 
-
 _OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
 _SIZES = ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "npair", "nconmax", "nefcmax", "npgs", "nconpgs")
 
