@@ -12,6 +12,7 @@ pose is that of `rnea.py`, to which come the motion of the contact's point, fram
 from ._jit import kernel
 from ._record import Floats
 from .constraint import CONTACT_ELLIPTIC, LIMIT, ball_limit
+from .constraint_parameters import constraint_parameters_adj
 from .contact_adj import contact_adj
 from .data import Data, Lanes
 from .kinematics import BALL, FREE
@@ -38,6 +39,8 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     _row_velocities(m, d, w)
     force_changes(m, d, w)
     _damping_forces(m, d, w)
+    if w.with_params:
+        constraint_parameters_adj(m, d, w)
     _velocity_field(m, d)
     for b in range(m.nbody):
         store6(d.cfrc, b, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from ._record import Field, Floats, Ints, Struct, floats, integer, ints, real
-from .contact_pairs import collision_of, contact_fields
+from .contact_pairs import CONTACT_SOURCES, collision_of, contact_fields
 from .unsupported import check_supported, disabled
 
 _OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
@@ -177,7 +177,8 @@ class Model(Struct):
                 raise ValueError(f"Model.replace: {name} is not finite")
             owner = mj_model.opt if name in _OPTIONS else mj_model
             is_size = self._fields.get(name) == Field((), int) and name not in _OPTIONS
-            if name not in self._fields or not hasattr(owner, name) or is_size:
+            known = name in self._fields or name in CONTACT_SOURCES
+            if not known or not hasattr(owner, name) or is_size:
                 raise TypeError(f"Model.replace: {name!r} is not a field of MuJoCo's model that the simulator uses")
             old = getattr(owner, name)
             if name in _OPTIONS and name != "gravity":

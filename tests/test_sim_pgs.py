@@ -8,6 +8,7 @@ from test_sim_contact import ASSETS, CONES, MIXED, MODELS, tight, visited_states
 from gradgym import sim
 
 PGS = int(mujoco.mjtSolver.mjSOL_PGS)
+ADJOINTS = [("ant", 0), ("ant", 1), ("mixed4", 0), pytest.param("walker2d", 3, marks=pytest.mark.slow)]
 STACK = """
 <mujoco>
   <option solver="PGS" timestep="0.002"/>
@@ -57,7 +58,7 @@ def test_acceleration_and_force_equal_mujoco(name: str, cone: str) -> None:
 
 
 @pytest.mark.parametrize("cone", CONES)
-@pytest.mark.parametrize(("name", "integrator"), [("ant", 0), ("ant", 1), ("walker2d", 3), ("mixed4", 0)])
+@pytest.mark.parametrize(("name", "integrator"), ADJOINTS)
 def test_both_adjoints_agree(name: str, integrator: int, cone: str) -> None:
     mj_model = tight(spec_of(name), CONES[cone], integrator)
     newton, pgs = sim.Model.from_mujoco(mj_model), with_pgs(mj_model, 1e-22)
