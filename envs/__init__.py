@@ -3,7 +3,11 @@
 Entry points are strings, so that ``import gradgym`` loads neither torch nor the simulator.
 """
 
+from pathlib import Path
+
 import gymnasium
+
+ASSETS = Path(__file__).parent / "assets"  # MJCF of our own
 
 _ADAPTER = "gradgym.envs.single:TaskEnv"
 _VECTOR_ADAPTER = "gradgym.envs.vector:TaskVectorEnv"

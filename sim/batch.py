@@ -1,4 +1,4 @@
-"""Worlds in parallel: the compiled entry points and the threads that run them.
+"""Worlds in parallel: the loops over worlds and the threads that run them.
 
 Each world is computed alone, in order, by one thread with its own workspace, so results do not
 depend on the number of threads. Threads are plain Python threads that release the interpreter
@@ -10,18 +10,14 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, NamedTuple
 
-from ._jit import instance, kernel, specialise
+from ._jit import kernel
 from ._record import Floats
-from .constrained import CONSTRAINED_STEPS, forward_constrained
 from .data import Data, Lanes
-from .features import missing_features, stand_ins
 from .forward import forward
 from .kinematics import geom_site_poses
 from .model import Model
-from .step import STEPS, euler, euler_adj
+from .step import euler, euler_adj
 
 _num_threads = max(1, int(os.environ.get("GRADGYM_NUM_THREADS", os.cpu_count() or 1)))
 _pool: ThreadPoolExecutor | None = None
@@ -112,7 +108,7 @@ def store_world(m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats) -> N
         act[i] = d.act[i]
 
 
-step, step_adj = euler, euler_adj  # stand-ins: `_entry_points` binds the integrator's own
+step, step_adj = euler, euler_adj  # stand-ins: `entry_points.py` binds the integrator's own
 
 
 @kernel
@@ -123,7 +119,7 @@ def forward_world(m: Model, d: Data) -> None:
 
 
 @kernel
-def _rollout_worlds(
+def rollout_worlds(
     begin: int, end: int, m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, n_steps: int
 ) -> None:
     """From qpos[b, 0] etc. fill qpos[b, t + 1] by `n_steps` steps under ctrl[b, t], for b in [begin, end)."""
@@ -149,14 +145,28 @@ def _add_cotangent(m: Model, w: Lanes, cotangent: Floats) -> None:
 
 
 @kernel
-def _clear_cotangent(w: Lanes) -> None:
+def clear_cotangent(w: Lanes) -> None:
     w.qpos_adj[:] = 0.0
     w.qvel_adj[:] = 0.0
     w.act_adj[:] = 0.0
 
 
 @kernel
-def _rollout_adj_worlds(
+def steps_adj(m: Model, d: Data, w: Lanes, scratch_qpos: Floats, scratch_qvel: Floats, scratch_act: Floats) -> None:
+    """Adjoint of scratch_qpos.shape[0] steps under one control, from the state in `d`; sets ctrl_adj."""
+    n_steps = scratch_qpos.shape[0]
+    w.ctrl_adj[:] = 0.0
+    for s in range(n_steps - 1):
+        store_world(m, d, scratch_qpos[s], scratch_qvel[s], scratch_act[s])
+        step(m, d)
+    for s in range(n_steps - 1, -1, -1):
+        if s < n_steps - 1:
+            load_world(m, d, scratch_qpos[s], scratch_qvel[s], scratch_act[s])
+        step_adj(m, d, w)
+
+
+@kernel
+def rollout_adj_worlds(
     begin: int,
     end: int,
     m: Model,
@@ -173,27 +183,20 @@ def _rollout_adj_worlds(
     state_adj: Floats,
     ctrl_adj: Floats,
 ) -> None:
-    """Reverse of `_rollout_worlds`, one lane per cotangent column.
+    """Reverse of `rollout_worlds`, one lane per cotangent column.
 
     From `cotangent` (worlds, steps + 1, nx, nlane) of the states fill state_adj (worlds, nx, nlane)
     of the first state and ctrl_adj (worlds, steps, nu, nlane). The number of steps per control is
     scratch_qpos.shape[0].
     """
     for b in range(begin, end):
-        _clear_cotangent(w)
+        clear_cotangent(w)
         for t in range(ctrl.shape[1] - 1, -1, -1):
             _add_cotangent(m, w, cotangent[b, t + 1])
             load_world(m, d, qpos[b, t], qvel[b, t], act[b, t])
             for i in range(m.nu):
                 d.ctrl[i] = ctrl[b, t, i]
-            w.ctrl_adj[:] = 0.0
-            for s in range(scratch_qpos.shape[0]):
-                store_world(m, d, scratch_qpos[s], scratch_qvel[s], scratch_act[s])
-                if s < scratch_qpos.shape[0] - 1:
-                    step(m, d)
-            for s in range(scratch_qpos.shape[0] - 1, -1, -1):
-                load_world(m, d, scratch_qpos[s], scratch_qvel[s], scratch_act[s])
-                step_adj(m, d, w)
+            steps_adj(m, d, w, scratch_qpos, scratch_qvel, scratch_act)
             for i in range(m.nu):
                 for k in range(w.nlane):
                     ctrl_adj[b, t, i, k] = w.ctrl_adj[i, k]
@@ -205,32 +208,3 @@ def _rollout_adj_worlds(
         for i in range(m.na):
             for k in range(w.nlane):
                 state_adj[b, 2 * m.nv + i, k] = w.act_adj[i, k]
-
-
-class EntryPoints(NamedTuple):
-    """What a model runs, made of the parts that it needs."""
-
-    forward: Any
-    rollout: Any
-    rollout_adj: Any
-
-
-def entry_points(model: Model) -> EntryPoints:
-    """The compiled functions for `model`; models that need the same parts share them."""
-    return _entry_points(model.integrator, model.nefcmax > 0, missing_features(model))
-
-
-@cache
-def _entry_points(integrator: int, constrained: bool, missing: tuple[str, ...]) -> EntryPoints:
-    forth, back = (CONSTRAINED_STEPS if constrained else STEPS)[integrator]
-    whole = EntryPoints(
-        instance(forward_world, "forward_constrained_world", forward=forward_constrained)
-        if constrained
-        else forward_world,
-        instance(_rollout_worlds, f"rollout_{forth.__name__}", step=forth),
-        instance(_rollout_adj_worlds, f"rollout_{back.__name__}", step=forth, step_adj=back),
-    )
-    if not (constrained and missing):
-        return whole
-    replacements, tag = stand_ins(missing), "without_" + "_".join(missing)
-    return EntryPoints(*(specialise(function, replacements, tag) for function in whole))

@@ -10,12 +10,11 @@ import mujoco
 
 from . import runge_kutta
 from ._jit import instance, kernel
-from .aba import aba_factor, aba_solve, aba_solve_lanes
 from .actuation import actuation_adj
 from .collision.contacts import collide
 from .constraint import make_constraints
 from .constraint_adj import constraint_adj
-from .crba import crb, mul_m_lanes
+from .crba import crb, factor_m, mul_m_lanes, solve_ltdl, solve_m
 from .damping_adj import implicit_damping_adj
 from .data import Data, Lanes
 from .forward import forward_smooth
@@ -24,7 +23,7 @@ from .kinematics import geom_site_poses
 from .model import Model
 from .parameters import parameters_adj
 from .passive import passive_adj
-from .rnea import rne, rne_adj
+from .rnea import rne, rne_adj, virtual_velocities
 from .solver_newton import solve_newton, solve_newton_adj
 from .step import euler, euler_adj, implicitfast, implicitfast_adj
 
@@ -35,9 +34,9 @@ def forward_constrained(m: Model, d: Data) -> None:
     forward_smooth(m, d)
     geom_site_poses(m, d)
     collide(m, d)
-    aba_factor(m, d, 0.0)
-    aba_solve(m, d)
     crb(m, d)
+    factor_m(m, d, 0.0)
+    solve_m(m, d, d.qacc)
     make_constraints(m, d)
     for v in range(m.nv):
         d.qacc_smooth[v] = d.qacc[v]
@@ -54,12 +53,11 @@ def forward_constrained_adj(m: Model, d: Data, w: Lanes, damping_time: float) ->
     Needs `qacc` and the factor of M + damping_time * diag(dof_damping) that gave it.
     """
     active = d.nefc[0] > 0
-    if active and damping_time == 0.0:
-        for v in range(m.nv):
-            for k in range(w.nlane):
-                w.qfrc_adj[v, k] = w.qacc_adj[v, k]
-    else:
-        aba_solve_lanes(m, d, w)
+    for v in range(m.nv):
+        for k in range(w.nlane):
+            w.qfrc_adj[v, k] = w.qacc_adj[v, k]
+    if not active or damping_time > 0.0:
+        solve_ltdl(m, d.qLD, w.qfrc_adj)
     if active:
         if damping_time > 0.0:
             implicit_damping_adj(m, d, w, damping_time)
@@ -82,8 +80,8 @@ def _euler_acceleration(m: Model, d: Data) -> None:
     if m.eulerdamp:
         for v in range(m.nv):
             d.qacc[v] = d.qfrc_smooth[v] + d.qfrc_constraint[v]
-        aba_factor(m, d, m.timestep)
-        aba_solve(m, d)
+        factor_m(m, d, m.timestep)
+        solve_m(m, d, d.qacc)
 
 
 @kernel
@@ -128,6 +126,7 @@ def _constraint_force_adj(m: Model, d: Data, w: Lanes) -> None:
     for v in range(m.nv):
         for k in range(w.nlane):
             w.qfrc_adj[v, k] = w.qacc_adj[v, k]
+    virtual_velocities(m, d, w)
     constraint_adj(m, d, w)
 
 

@@ -11,13 +11,12 @@ pose is that of `rnea.py`, to which come the motion of the contact's point, fram
 
 from ._jit import kernel
 from ._record import Floats
-from .constraint import CONTACT_ELLIPTIC, LIMIT, ball_limit
+from .constraint import CONTACT_FRICTIONLESS, LIMIT, ball_limit
 from .constraint_parameters import constraint_parameters_adj
-from .contact_adj import contact_adj
+from .contact_adj import contact_adj, row_change
 from .data import Data, Lanes
 from .kinematics import BALL, FREE
 from .model import Model
-from .rnea import virtual_velocities
 from .rotation import Vec3, add3, load_mat3, right_jacobian_inv_t, scale3, sub3
 from .spatial import (
     Vec6,
@@ -26,6 +25,8 @@ from .spatial import (
     cross_force,
     cross_motion,
     dot6,
+    lanes_accumulate,
+    lanes_gain_dot,
     load6,
     store6,
 )
@@ -34,13 +35,11 @@ from .velocity import dofs_moving_together
 
 @kernel
 def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Add to qpos_adj, qvel_adj, for the multiplier qfrc_adj; the acceleration is d.qacc_warmstart."""
-    virtual_velocities(m, d, w)
-    _row_velocities(m, d, w)
-    force_changes(m, d, w)
-    _damping_forces(m, d, w)
-    if w.with_params:
-        constraint_parameters_adj(m, d, w)
+    """Add to qpos_adj, qvel_adj, for the multiplier qfrc_adj; the acceleration is d.qacc_warmstart.
+
+    Needs the multiplier's `virtual_velocities`.
+    """
+    _row_products(m, d, w)
     _velocity_field(m, d)
     for b in range(m.nbody):
         store6(d.cfrc, b, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
@@ -53,14 +52,18 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     for c in range(d.ncon[0]):
         if d.con_efc[c] >= 0:
             contact_adj(m, d, w, c)
+    if w.with_params:
+        constraint_parameters_adj(m, d, w)
     _gather(m, d, w)
 
 
 @kernel
-def _row_velocities(m: Model, d: Data, w: Lanes) -> None:
-    """efc_y = J w."""
-    n, lanes = d.nefc[0], w.nlane
-    for r in range(n):
+def _row_products(m: Model, d: Data, w: Lanes) -> None:
+    """efc_y = J w, efc_z = C y, velocity's share of aref; `contact_adj` does this for its rows."""
+    lanes = w.nlane
+    for r in range(d.nefc[0]):
+        if d.efc_type[r] >= CONTACT_FRICTIONLESS:
+            break  # contacts are last
         for k in range(lanes):
             w.efc_y[r, k] = 0.0
         for v in range(m.nv):
@@ -68,32 +71,7 @@ def _row_velocities(m: Model, d: Data, w: Lanes) -> None:
             if s != 0.0:
                 for k in range(lanes):
                     w.efc_y[r, k] += s * w.qfrc_adj[v, k]
-
-
-@kernel
-def force_changes(m: Model, d: Data, w: Lanes) -> None:
-    """efc_z = C y."""
-    n, lanes = d.nefc[0], w.nlane
-    for r in range(n):
-        s = d.efc_slope[r]
-        for k in range(lanes):
-            w.efc_z[r, k] = s * w.efc_y[r, k]
-    for c in range(d.ncon[0]):
-        first = d.con_efc[c]
-        if first >= 0 and d.efc_type[first] == CONTACT_ELLIPTIC and d.cone_on[c]:
-            dim = m.con_dim[d.con_pair[c]]
-            for i in range(dim):
-                for j in range(dim):
-                    s = d.cone_hess[c, i, j]
-                    for k in range(lanes):
-                        w.efc_z[first + i, k] += s * w.efc_y[first + j, k]
-
-
-@kernel
-def _damping_forces(m: Model, d: Data, w: Lanes) -> None:
-    """Velocity's share of aref."""
-    n, lanes = d.nefc[0], w.nlane
-    for r in range(n):
+        row_change(d, w, r)
         for v in range(m.nv):
             s = d.efc_J[r, v] * d.efc_kbip[r, 1]
             if s != 0.0:
@@ -152,16 +130,13 @@ def _lane6(a: Floats, b: int, k: int) -> Vec6:
 @kernel
 def _gather(m: Model, d: Data, w: Lanes) -> None:
     """Carry the pushes up the trees and give every degree of freedom its share."""
-    n = w.nlane
     for b in range(m.nbody - 1, 0, -1):
         p = m.body_parentid[b]
         if p > 0:
             store6(d.cfrc, p, add6(load6(d.cfrc, p), load6(d.cfrc, b)))
-            for r in range(6):
-                for k in range(n):
-                    w.wcor[p, r, k] += w.wcor[b, r, k]
-                    w.wmom[p, r, k] += w.wmom[b, r, k]
-                    w.wpush[p, r, k] += w.wpush[b, r, k]
+            lanes_accumulate(w.wcor, p, w.wcor, b)
+            lanes_accumulate(w.wmom, p, w.wmom, b)
+            lanes_accumulate(w.wpush, p, w.wpush, b)
     for b in range(1, m.nbody):
         if w.with_params:
             _body_pos_adj(m, d, w, b)
@@ -175,10 +150,11 @@ def _gather(m: Model, d: Data, w: Lanes) -> None:
                 axis, rate = load6(d.cdof, i), load6(d.cdof_dot, i)
                 turned, moved = cross_force(axis, force), cross_motion(before, axis)
                 after = axpy6(d.qacc_warmstart[i], axis, after)
-                for r in range(6):
-                    for k in range(n):
-                        w.qpos_adj[i, k] += axis[r] * w.wcor[b, r, k] + turned[r] * w.wvel_joint[i, r, k]
-                        w.qpos_adj[i, k] += moved[r] * w.wmom[b, r, k] + rate[r] * w.wpush[b, r, k]
+                lanes_gain_dot(w.qpos_adj, i, axis, w.wcor, b)
+                lanes_gain_dot(w.qpos_adj, i, turned, w.wvel_joint, i)
+                lanes_gain_dot(w.qpos_adj, i, moved, w.wmom, b)
+                lanes_gain_dot(w.qpos_adj, i, rate, w.wpush, b)
+                lanes_gain_dot(w.qvel_adj, i, axis, w.wpush, b)
             before = after
             v += size
 

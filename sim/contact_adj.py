@@ -16,11 +16,11 @@ from ._jit import kernel
 from ._record import Floats
 from .collision.contacts import contact_motion
 from .collision.frame import column3, row3, tangent_hint
-from .constraint import CONTACT_PYRAMIDAL
+from .constraint import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL
 from .data import Data, Lanes
 from .model import Model
 from .rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
-from .spatial import Vec6, add6, axpy6, cross_force, lanes_add_dot, lanes_set_dot, load6, scale6, store6
+from .spatial import Vec6, add6, axpy6, cross_force, lanes_add_dot, lanes_gain_dot, lanes_set_dot, load6, scale6, store6
 
 # Rows of `con_maps`: output by input; 1 and 2 are the contact's bodies.
 TURN_BY_W1, TURN_BY_W2, TURN_BY_Z, TURN_BY_Y = 0, 1, 2, 3
@@ -32,7 +32,7 @@ TURN, Z, Y = 0, 1, 2
 
 @kernel
 def contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
-    """Add the pushes of contact `c` to cfrc, wcor, wmom, wpush of its bodies. Needs efc_y, efc_z."""
+    """Fill efc_y, efc_z of contact `c`'s rows; add its pushes to cfrc, wcor, wmom, wpush of its bodies."""
     p, first = d.con_pair[c], d.con_efc[c]
     b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
     dim = m.con_dim[p]
@@ -48,6 +48,7 @@ def contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
     _geometry_maps(m, d, c, b1, b2)
     _body_maps(m, d, c, b1, -1.0, force, d.efc_kbip[first, 1], 0)
     _body_maps(m, d, c, b2, 1.0, force, d.efc_kbip[first, 1], 1)
+    _row_products(m, d, w, c, first, count)
     _rows(m, d, w, c, first, count, unequal)
     _lanes_turn(d, w, b1, b2, unequal)
     _lanes_push(d, w, b1, 0, d.efc_kbip[first, 1], unequal)
@@ -137,10 +138,12 @@ def _turn_maps(m: Model, d: Data, c: int, b1: int, b2: int, force: Vec6, damping
     turn_v, point_v = _relative(m, d, c, b1, b2, d.cvel)
     for i in range(6):
         unit = _unit6(i)
-        turn, point = _at_contact(m, d, c, b1, unit)
-        _set_column(d.con_maps, TURN_BY_W1, i, _pairing(force, scale3(-1.0, turn), scale3(-1.0, point)))
-        turn, point = _at_contact(m, d, c, b2, unit)
-        _set_column(d.con_maps, TURN_BY_W2, i, _pairing(force, turn, point))
+        if b1 > 0:
+            turn, point = _at_contact(m, d, c, b1, unit)
+            _set_column(d.con_maps, TURN_BY_W1, i, _pairing(force, scale3(-1.0, turn), scale3(-1.0, point)))
+        if b2 > 0:
+            turn, point = _at_contact(m, d, c, b2, unit)
+            _set_column(d.con_maps, TURN_BY_W2, i, _pairing(force, turn, point))
         by_v = _pairing(unit, turn_v, point_v)
         _set_column(d.con_maps, TURN_BY_Z, i, axpy6(damping, by_v, _pairing(unit, turn_a, point_a)))
         _set_column(d.con_maps, TURN_BY_Y, i, by_v)
@@ -149,6 +152,8 @@ def _turn_maps(m: Model, d: Data, c: int, b1: int, b2: int, force: Vec6, damping
 @kernel
 def _body_maps(m: Model, d: Data, c: int, b: int, sign: float, force: Vec6, damping: float, side: int) -> None:
     """How the wrenches on body `b` turn with it."""
+    if b == 0:
+        return
     a, v, f = load6(d.cacc, b), load6(d.cvel, b), _carried(m, d, c, b, force)
     for i in range(6):
         unit = _unit6(i)
@@ -200,6 +205,42 @@ def _motion_t(d: Data, dist: float, pos: Vec3, normal: Vec3) -> Vec6:
     for r in range(3):
         x = axpy6(pos[r], load6(a, 1 + r), axpy6(normal[r], load6(a, 4 + r), x))
     return x
+
+
+@kernel
+def _row_products(m: Model, d: Data, w: Lanes, c: int, first: int, count: int) -> None:
+    """efc_y = J w by the bodies' virtual velocities, efc_z = C y."""
+    p, n = d.con_pair[c], w.nlane
+    b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
+    for e in range(count):
+        r = first + e
+        wrench = _row_wrench(m, d, c, first, e)
+        for k in range(n):
+            w.efc_y[r, k] = 0.0
+        if b1 > 0:
+            lanes_gain_dot(w.efc_y, r, scale6(-1.0, _carried(m, d, c, b1, wrench)), w.wvel, b1)
+        if b2 > 0:
+            lanes_gain_dot(w.efc_y, r, _carried(m, d, c, b2, wrench), w.wvel, b2)
+        row_change(d, w, r)
+    if d.efc_type[first] == CONTACT_ELLIPTIC and d.cone_on[c]:
+        cone_change(d, w, c, first, count)
+
+
+@kernel
+def row_change(d: Data, w: Lanes, r: int) -> None:
+    """efc_z = C y of a row that stands alone."""
+    for k in range(w.nlane):
+        w.efc_z[r, k] = d.efc_slope[r] * w.efc_y[r, k]
+
+
+@kernel
+def cone_change(d: Data, w: Lanes, c: int, first: int, dim: int) -> None:
+    """efc_z = C y of a contact on its elliptic cone."""
+    for i in range(dim):
+        for j in range(dim):
+            s = d.cone_hess[c, i, j]
+            for k in range(w.nlane):
+                w.efc_z[first + i, k] += s * w.efc_y[first + j, k]
 
 
 @kernel

@@ -4,7 +4,7 @@ The reverse of `contact_pairs.py`. Of two equal friction coefficients either cou
 each gets half, so that a change of both is told right.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ def model_gradients(model: Model, found: dict[str, Floats]) -> dict[str, Floats]
         result[name] = np.zeros((len(friction), *getattr(m, name).shape))
     by_geom = np.stack([friction[..., _SPREAD == i].sum(-1) for i in range(3)], axis=-1)
     for side in range(2):
-        at = (slice(None), model.con_geom[:, side])
+        at: Any = (slice(None), model.con_geom[:, side])
         np.add.at(result["geom_friction"], at, by_geom * shares.friction[:, side])
         np.add.at(result["geom_solref"], at, (solref + reffriction) * shares.solref[:, side])
     for p in np.flatnonzero(shares.listed >= 0):

@@ -35,6 +35,28 @@ def crb(m: Model, d: Data) -> None:
 
 
 @kernel
+def factor_m(m: Model, d: Data, damping_time: float) -> None:
+    """qLD = factor of the inertia matrix plus damping_time * diag(dof_damping)."""
+    for v in range(m.nv):
+        c = v
+        while c >= 0:
+            d.qLD[v, c] = d.qM[v, c]
+            c = m.dof_parentid[c]
+        d.qLD[v, v] += damping_time * m.dof_damping[v]
+    factor_ltdl(m, d.qLD)
+
+
+@kernel
+def solve_m(m: Model, d: Data, x: Floats) -> None:
+    """x <- (the matrix factored in qLD)^-1 x for a vector (nv,)."""
+    for v in range(m.nv):
+        d.column[v, 0] = x[v]
+    solve_ltdl(m, d.qLD, d.column)
+    for v in range(m.nv):
+        x[v] = d.column[v, 0]
+
+
+@kernel
 def factor_ltdl(m: Model, a: Floats) -> None:
     """Replace the lower triangle of `a` by its factors: L below the diagonal, D on it."""
     for v in range(m.nv - 1, -1, -1):

@@ -119,6 +119,8 @@ class Data(Struct):
     rk_actdot: Floats = floats(4, "na")
     rk_shift: Floats = floats(4, "nv")  # position shift of the stage, tangent at the start
     shift_sum: Floats = floats("nv")
+    pos_by_start: Floats = floats("nv", "nv")  # transposed derivatives of `integrate_pos`
+    pos_by_shift: Floats = floats("nv", "nv")
     column: Floats = floats("nv", 1)
 
     @classmethod
@@ -159,7 +161,7 @@ class Lanes(Struct):
     sweep_gain: Floats = floats("nlane")  # energy gained by one reverse Gauss-Seidel sweep
     sweep_total: Floats = floats("nlane")  # the same, of all sweeps
 
-    coriolis: Floats = floats("nbody", 6, 6)  # lane-independent coefficients of the sweep
+    coriolis: Floats = floats("nbody", 3, 6)  # lane-independent coefficients of the sweep
     axis_force: Floats = floats("nv", 6)
     axis_ddot: Floats = floats("nv", 6)
     axis_rate: Floats = floats("nv", 6)

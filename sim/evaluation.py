@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import entry_points, for_worlds, workspace
+from .batch import for_worlds, workspace
 from .check import checked_state, floats_of
 from .data import Data
+from .entry_points import entry_points
 from .model import Model, State
 
 Floats = NDArray[np.float64]

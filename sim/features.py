@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import mujoco
 
 from ._jit import kernel
-from .constraint_adj import force_changes
+from .contact_adj import cone_change, row_change
 from .data import Data, Lanes
 from .model import Model
 from .solver_newton import solve_newton, solve_newton_adj
@@ -24,14 +24,24 @@ class Feature(NamedTuple):
 
 
 @kernel
-def _known_changes(m: Model, d: Data, w: Lanes) -> None:
-    """In place of `force_changes`: the reverse sweeps of projected Gauss-Seidel leave them in efc_z."""
+def _known_row_change(d: Data, w: Lanes, r: int) -> None:
+    """Nothing: the reverse sweeps of projected Gauss-Seidel left it in efc_z."""
+
+
+@kernel
+def _known_cone_change(d: Data, w: Lanes, c: int, first: int, dim: int) -> None:
+    """As `_known_row_change`."""
 
 
 FEATURES: dict[str, Feature] = {
     "newton": Feature(
         lambda model: model.solver != PGS,
-        {solve_newton: solve_pgs, solve_newton_adj: solve_pgs_adj, force_changes: _known_changes},
+        {
+            solve_newton: solve_pgs,
+            solve_newton_adj: solve_pgs_adj,
+            row_change: _known_row_change,
+            cone_change: _known_cone_change,
+        },
     ),
 }
 

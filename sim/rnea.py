@@ -23,6 +23,7 @@ one w; F and all coefficients are shared by the lanes.
 from ._jit import kernel
 from .data import Data, Lanes
 from .model import Model
+from .rotation import cross3, dot3
 from .spatial import (
     Vec6,
     add6,
@@ -145,23 +146,29 @@ def _sweep_coefficients(m: Model, d: Data, w: Lanes) -> None:
 
 @kernel
 def _coriolis(d: Data, w: Lanes, b: int) -> None:
-    """Matrix of W -> v x* I W - W x* I v - I (v x W) for body `b`."""
+    """Matrix of W -> v x* I W - W x* I v - I (v x W) for body `b`: torques, the forces cancel.
+
+    With v = (o, u), first moment c and momentum (n, p): turning part X + X' + [n] - c u' - u c' + 2 (u . c),
+    X = [o] Io; linear part 2 [p].
+    """
     inert, v = load10(d.cinert, b), load6(d.cvel, b)
-    momentum = inert_mul(inert, v)
-    for c in range(6):
-        unit = (
-            1.0 if c == 0 else 0.0,
-            1.0 if c == 1 else 0.0,
-            1.0 if c == 2 else 0.0,
-            1.0 if c == 3 else 0.0,
-            1.0 if c == 4 else 0.0,
-            1.0 if c == 5 else 0.0,
-        )
-        first = cross_force(v, inert_mul(inert, unit))
-        second = cross_force(unit, momentum)
-        third = inert_mul(inert, cross_motion(v, unit))
-        for r in range(6):
-            w.coriolis[b, r, c] = first[r] - second[r] - third[r]
+    n0, n1, n2, p0, p1, p2 = inert_mul(inert, v)
+    turn, u, c = (v[0], v[1], v[2]), (v[3], v[4], v[5]), (inert[6], inert[7], inert[8])
+    x = cross3(turn, (inert[0], inert[3], inert[4]))
+    y = cross3(turn, (inert[3], inert[1], inert[5]))
+    z = cross3(turn, (inert[4], inert[5], inert[2]))
+    a, along = w.coriolis, 2.0 * dot3(u, c)
+    a[b, 0, 0] = 2.0 * (x[0] - u[0] * c[0]) + along
+    a[b, 1, 1] = 2.0 * (y[1] - u[1] * c[1]) + along
+    a[b, 2, 2] = 2.0 * (z[2] - u[2] * c[2]) + along
+    xy, xz = y[0] + x[1] - u[0] * c[1] - u[1] * c[0], z[0] + x[2] - u[0] * c[2] - u[2] * c[0]
+    yz = z[1] + y[2] - u[1] * c[2] - u[2] * c[1]
+    a[b, 0, 1], a[b, 1, 0] = xy - n2, xy + n2
+    a[b, 0, 2], a[b, 2, 0] = xz + n1, xz - n1
+    a[b, 1, 2], a[b, 2, 1] = yz - n0, yz + n0
+    a[b, 0, 3], a[b, 0, 4], a[b, 0, 5] = 0.0, -2.0 * p2, 2.0 * p1
+    a[b, 1, 3], a[b, 1, 4], a[b, 1, 5] = 2.0 * p2, 0.0, -2.0 * p0
+    a[b, 2, 3], a[b, 2, 4], a[b, 2, 5] = -2.0 * p1, 2.0 * p0, 0.0
 
 
 @kernel
@@ -184,12 +191,14 @@ def virtual_velocities(m: Model, d: Data, w: Lanes) -> None:
 
 @kernel
 def _virtual_momentum(m: Model, d: Data, w: Lanes, b: int) -> None:
-    rows = inert_rows(load10(d.cinert, b))
+    rows, c = inert_rows(load10(d.cinert, b)), w.coriolis
     for r in range(6):
         lanes_set_dot(w.wmom, b, r, rows[r], w.wvel, b)
-        c = w.coriolis
+    for r in range(3):
         row: Vec6 = (c[b, r, 0], c[b, r, 1], c[b, r, 2], c[b, r, 3], c[b, r, 4], c[b, r, 5])
         lanes_set_dot(w.wcor, b, r, row, w.wvel, b)
+        for k in range(w.nlane):
+            w.wcor[b, 3 + r, k] = 0.0
     if m.ngravcomp > 0:
         s = -m.body_gravcomp[b]
         gx, gy, gz = s * m.gravity[0], s * m.gravity[1], s * m.gravity[2]

@@ -5,15 +5,17 @@ hundred bytes; everything else is computed again, one step at a time (Qiao et al
 section 4.2: one checkpoint per step).
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import adjoint_workspace, entry_points, for_worlds, workspace
+from .batch import adjoint_workspace, for_worlds, workspace
 from .check import checked_state, floats_of, for_kernel
 from .contact_parameters import CONTACT_PARAMETERS, PAIR_FIELDS, model_gradients
 from .data import Lanes
+from .entry_points import entry_points
 from .model import Model, State
 
 Floats = NDArray[np.float64]
@@ -86,11 +88,11 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Traject
     batch, steps = controls.shape[:-2], controls.shape[-2]
     if start.qpos.shape[:-1] not in (batch, ()):
         raise ValueError(f"state has batch axes {start.qpos.shape[:-1]}, ctrls has {batch}")
-    worlds = int(np.prod(batch))
+    worlds = math.prod(batch)
     arrays = []
     for value in start:
         path = np.empty((worlds, steps + 1, value.shape[-1]))
-        path[:, 0] = value.reshape(int(np.prod(value.shape[:-1])), value.shape[-1])
+        path[:, 0] = value.reshape(math.prod(value.shape[:-1]), value.shape[-1])
         arrays.append(path)
     qpos, qvel, act = arrays
     flat = for_kernel(controls.reshape(worlds, steps, model.nu))
@@ -125,7 +127,7 @@ def _rollout_adj(
     rollout_adj_worlds = entry_points(model).rollout_adj
 
     def work(begin: int, end: int) -> None:
-        scratch = [np.empty((trajectory.n_steps, n)) for n in (model.nq, model.nv, model.na)]
+        scratch = _scratch(model, trajectory.n_steps)
         with workspace(model) as data, adjoint_workspace(model, lanes, with_params) as adjoint:
             arguments = (model, data, adjoint, *scratch, *paths, ctrl, cotangent, state_adj, ctrl_adj)
             if params is None:
@@ -151,7 +153,7 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
     batch, steps = trajectory.ctrl.shape[:-2], trajectory.ctrl.shape[-2]
     nx = tangent_size(model)
     flat = floats_of("cotangents", cotangents, nx, (*batch, steps + 1))
-    worlds = int(np.prod(batch))
+    worlds = math.prod(batch)
     flat = flat.reshape(worlds, steps + 1, nx, 1)
     state_adj, ctrl_adj, found = _rollout_adj(model, trajectory, flat, params)
     if found is not None:
@@ -192,13 +194,25 @@ def step_vjp(
 
 def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> StepJacobian:
     """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep."""
-    trajectory = _one_step(model, state, ctrl, n_steps)
-    batch, nx = trajectory.ctrl.shape[:-2], tangent_size(model)
-    worlds = int(np.prod(batch))
-    seed = np.zeros((worlds, 2, nx, nx))
-    seed[:, 1] = np.eye(nx)
-    state_adj, ctrl_adj, _ = _rollout_adj(model, trajectory, seed, False)
-    a, b = state_adj.swapaxes(1, 2), ctrl_adj[:, 0].swapaxes(1, 2)
-    return StepJacobian(
-        np.ascontiguousarray(a).reshape(*batch, nx, nx), np.ascontiguousarray(b).reshape(*batch, nx, model.nu)
-    )
+    start = checked_state(model, state)
+    batch, nx, repeat = start.qpos.shape[:-1], tangent_size(model), _n_steps(n_steps)
+    controls = floats_of("ctrl", ctrl, model.nu, batch)
+    worlds = math.prod(batch)
+    flat = [for_kernel(x.reshape(worlds, x.shape[-1])) for x in (*start, controls)]
+    a, b = np.empty((worlds, nx, nx)), np.empty((worlds, nx, model.nu))
+    entry = entry_points(model)
+    jacobian_worlds, lanes = entry.jacobian, nx
+    if repeat == 1 and entry.step_jacobian is not None:
+        jacobian_worlds, lanes = entry.step_jacobian, model.nv + model.na
+
+    def work(begin: int, end: int) -> None:
+        with workspace(model) as data, adjoint_workspace(model, lanes) as adjoint:
+            jacobian_worlds(begin, end, model, data, adjoint, *_scratch(model, repeat), *flat, a, b)
+
+    for_worlds(worlds, work)
+    return StepJacobian(a.reshape(*batch, nx, nx), b.reshape(*batch, nx, model.nu))
+
+
+def _scratch(model: Model, n_steps: int) -> list[Floats]:
+    """Room for the states between the steps under one control."""
+    return [np.empty((n_steps, n)) for n in (model.nq, model.nv, model.na)]

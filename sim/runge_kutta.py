@@ -144,7 +144,8 @@ def rk4_adj(m: Model, d: Data, w: Lanes) -> None:
     _combine(m, d)
     _final_adj(m, d, w)
     for s in range(3, -1, -1):
-        _load_stage(m, d, s)
+        if s < 3:
+            _load_stage(m, d, s)
         _stage_adj(m, d, w, s)
     _load_stage(m, d, 0)
     for v in range(m.nv):
@@ -183,7 +184,12 @@ def _final_adj(m: Model, d: Data, w: Lanes) -> None:
 def _stage_adj(m: Model, d: Data, w: Lanes, s: int) -> None:
     """Adjoint of stage `s`, whose state is in `d`: adds to stage s - 1 and to the accumulators."""
     n = w.nlane
-    forward(m, d)
+    for v in range(m.nv):
+        d.qacc[v], d.qacc_warmstart[v] = d.rk_qacc[s, v], d.rk_qacc[s, v]
+    for a in range(m.na):
+        d.act_dot[a] = d.rk_actdot[s, a]
+    if s < 3:  # everything else in `d` is still the last stage's
+        forward(m, d)
     for v in range(m.nv):
         for k in range(n):
             w.qacc_adj[v, k] = w.rk_qacc_adj[s, v, k]

@@ -11,7 +11,7 @@ import math
 
 from ._jit import kernel
 from .constraint import CONTACT_ELLIPTIC, FRICTION_DOF, TINY
-from .crba import factor_ltdl, solve_ltdl
+from .crba import solve_ltdl
 from .data import Data
 from .model import Model
 from .solver_newton import (
@@ -28,7 +28,9 @@ QCQP_ITERATIONS = 30
 
 @kernel
 def solve_pgs(m: Model, d: Data) -> None:
-    """Fill qacc, efc_force, qfrc_constraint, efc_slope, cone_on and cone_hess; needs what Newton's method needs.
+    """Fill qacc, efc_force, qfrc_constraint, efc_slope, cone_on and cone_hess.
+
+    Needs qacc_smooth, qM, efc_*, and in qLD the factor of qM.
 
     Starts from the forces that the force law gives at qacc_warmstart, or from none if those cost
     more; stops when a sweep lowers the cost by less than the tolerance. `solver_residual` is
@@ -55,11 +57,10 @@ def force_bounds(d: Data, r: int) -> tuple[float, float]:
 
 @kernel
 def _prepare(m: Model, d: Data) -> None:
-    """qH (factor of M), efc_MinvJ, efc_ARdiag, cone_A."""
+    """qH (the factor of M, kept for the adjoint), efc_MinvJ, efc_ARdiag, cone_A."""
     for v in range(m.nv):
         for c in range(v + 1):
-            d.qH[v, c] = d.qM[v, c]
-    factor_ltdl(m, d.qH)
+            d.qH[v, c] = d.qLD[v, c]
     r, n = 0, d.nefc[0]
     while r < n:
         for v in range(m.nv):

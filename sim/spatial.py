@@ -137,6 +137,20 @@ def lanes_add_dot(out: Floats, i: int, r: int, c: Vec6, x: Floats, j: int) -> No
 
 
 @kernel
+def lanes_gain_dot(out: Floats, i: int, c: Vec6, x: Floats, j: int) -> None:
+    """out[i, :] += c . x[j, :, :]."""
+    for k in range(out.shape[1]):
+        out[i, k] += (
+            c[0] * x[j, 0, k]
+            + c[1] * x[j, 1, k]
+            + c[2] * x[j, 2, k]
+            + c[3] * x[j, 3, k]
+            + c[4] * x[j, 4, k]
+            + c[5] * x[j, 5, k]
+        )
+
+
+@kernel
 def lanes_sub_dot(out: Floats, i: int, c: Vec6, x: Floats, j: int) -> None:
     """out[i, :] -= c . x[j, :, :]."""
     for k in range(out.shape[1]):
