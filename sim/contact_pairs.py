@@ -30,7 +30,7 @@ COLLISIONS = {
     (CAPSULE, CAPSULE): Collision(ROUND, 2),
 }
 MIN_FRICTION = 1e-5
-_PARAMETERS = ("friction", "solref", "solimp", "margin", "gap")
+_PARAMETERS = ("friction", "solref", "solimp")
 # fields of MuJoCo's model that the parameters of pairs are made of
 CONTACT_SOURCES = (*(f"{owner}_{name}" for owner in ("geom", "pair") for name in _PARAMETERS), "pair_solreffriction")
 

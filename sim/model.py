@@ -13,6 +13,7 @@ import numpy as np
 
 from ._record import Field, Floats, Ints, Struct, floats, integer, ints, real
 from .contact_pairs import CONTACT_SOURCES, collision_of, contact_fields
+from .contact_softness import softened
 from .unsupported import check_supported, disabled
 
 _OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
@@ -31,7 +32,8 @@ class Model(Struct):
     """A mechanism that can be simulated; made by `from_xml_path`, `from_xml_string`, `from_mujoco`.
 
     Attributes are MuJoCo's `mjModel` fields, those the simulator uses; they must not be written
-    to: `replace` makes a changed copy. `mj_model` is the MuJoCo model it was made from.
+    to: `replace` makes a changed copy. `mj_model` is the MuJoCo model that means the same.
+    `contact_softness` [m] lets contacts push before they touch (`contact_softness.py`).
     """
 
     nq: int = integer()
@@ -143,9 +145,11 @@ class Model(Struct):
     actuator_biasprm: Floats = floats("nu", mujoco.mjNBIAS)
 
     mj_model: mujoco.MjModel
+    contact_softness: float
+    _source: mujoco.MjModel  # without softness
 
     @classmethod
-    def from_xml_path(cls, path: str | os.PathLike[str]) -> "Model":
+    def from_xml_path(cls, path: str | os.PathLike[str], contact_softness: float = 0.0) -> "Model":
         """Read an MJCF or URDF file; ValueError with the compiler's message if it is malformed."""
         if not os.path.isfile(path):
             raise FileNotFoundError(f"no model file at {os.fspath(path)!r}")
@@ -153,25 +157,29 @@ class Model(Struct):
             mj_model = mujoco.MjModel.from_xml_path(os.fspath(path))
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
-        return cls.from_mujoco(mj_model)
+        return cls.from_mujoco(mj_model, contact_softness)
 
     @classmethod
-    def from_xml_string(cls, xml: str) -> "Model":
+    def from_xml_string(cls, xml: str, contact_softness: float = 0.0) -> "Model":
         """Read MJCF or URDF text; ValueError with the compiler's message if it is malformed."""
-        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml))
+        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness)
 
     @classmethod
-    def from_mujoco(cls, source: "mujoco.MjModel | mujoco.MjSpec") -> "Model":
+    def from_mujoco(cls, source: "mujoco.MjModel | mujoco.MjSpec", contact_softness: float = 0.0) -> "Model":
         """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
-        mj_model = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
+        own = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
+        mj_model = softened(own, contact_softness)
         check_supported(mj_model)
         model = cls(**_fields_of(mj_model))
-        model.mj_model = mj_model
+        model.mj_model, model.contact_softness, model._source = mj_model, float(contact_softness), own
         return model
 
-    def replace(self, **fields: Any) -> "Model":
-        """A copy with some `mjModel` fields changed, e.g. `model.replace(body_mass=masses)`."""
-        mj_model = copy.copy(self.mj_model)
+    def replace(self, contact_softness: float | None = None, **fields: Any) -> "Model":
+        """A copy with some `mjModel` fields changed, e.g. `model.replace(body_mass=masses)`.
+
+        Fields that softness changes (solimp) are given as they are without it.
+        """
+        mj_model = copy.copy(self._source)
         for name, value in fields.items():
             if not np.all(np.isfinite(value)):
                 raise ValueError(f"Model.replace: {name} is not finite")
@@ -189,7 +197,8 @@ class Model(Struct):
             if np.shape(value) != old.shape:
                 raise ValueError(f"Model.replace: {name} has shape {np.shape(value)}, expected {old.shape}")
             old[...] = value
-        return type(self).from_mujoco(mj_model)
+        softness = self.contact_softness if contact_softness is None else contact_softness
+        return type(self).from_mujoco(mj_model, softness)
 
     def initial_state(self) -> State:
         """The model's reference configuration `qpos0` at rest, shapes (nq,), (nv,), (na,)."""
@@ -201,7 +210,7 @@ class Model(Struct):
         return {name: getattr(self, name) for name in _SIZES}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Model.from_mujoco, (self.mj_model,)
+        return Model.from_mujoco, (self._source, self.contact_softness)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
         return self  # immutable
