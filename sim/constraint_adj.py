@@ -12,8 +12,9 @@ pose is that of `rnea.py`, to which come the motion of the contact's point, fram
 from ._jit import kernel
 from ._record import Floats
 from .constraint import ball_limit
+from .constraint_parameters import constraint_parameters_adj
 from .constraint_row import CONTACT_FRICTIONLESS, LIMIT, LIMIT_TENDON
-from .contact_adj import contact_adj
+from .contact_adj import contact_adj, row_change
 from .data import Data, Lanes
 from .equality_adj import equality_adj
 from .kinematics import BALL, FREE
@@ -57,6 +58,8 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     for c in range(d.ncon[0]):
         if d.con_efc[c] >= 0:
             contact_adj(m, d, w, c)
+    if w.with_params:
+        constraint_parameters_adj(m, d, w)
     remove_body_velocities(m, d, w)
     _gather(m, d, w)
 
@@ -85,8 +88,7 @@ def _row_products(m: Model, d: Data, w: Lanes) -> None:
             if s != 0.0:
                 for k in range(lanes):
                     w.efc_y[r, k] += s * w.qfrc_adj[v, k]
-        for k in range(lanes):
-            w.efc_z[r, k] = d.efc_slope[r] * w.efc_y[r, k]
+        row_change(d, w, r)
         for v in range(m.nv):
             s = d.efc_J[r, v] * d.efc_kbip[r, 1]
             if s != 0.0:
