@@ -11,9 +11,8 @@ stands (or a hand that holds its block) and is pushed a little; the Jacobian is 
 
 import argparse
 import json
-import resource
+import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -210,22 +209,32 @@ def measure(name: str, blocks: int) -> dict[str, Any]:
     }
 
 
-def peak_memory() -> float:
-    """Growth of the peak resident memory by a rollout of Laikago and its gradient [MB], in this process."""
+def _resident_peak() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])  # kB
+
+
+def peak_memory() -> float | None:
+    """How much a rollout of Laikago and its gradient raise the peak of resident memory [MB]; None off Linux."""
+    if not os.access("/proc/self/clear_refs", os.W_OK):
+        return None
     case = CASES["Laikago, pyramidal"]()
     model, at = sim.Model.from_mujoco(case.model), starts(case)
 
-    def forward_and_back(steps: int) -> None:
-        ctrls = np.repeat(at.ctrls[0][None], steps, axis=0)
-        path = sim.rollout(model, at.states[0], ctrls)
+    def forward_and_back(ctrls: np.ndarray, cotangents: np.ndarray) -> None:
+        sim.rollout_vjp(model, sim.rollout(model, at.states[0], ctrls), cotangents)
+
+    def inputs(steps: int) -> tuple[np.ndarray, np.ndarray]:
         cotangents = np.zeros((steps + 1, 2 * model.nv))
         cotangents[-1, : model.nv] = 1.0
-        sim.rollout_vjp(model, path, cotangents)
+        return np.repeat(at.ctrls[0][None], steps, axis=0), cotangents
 
-    forward_and_back(2)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    forward_and_back(MEMORY_STEPS)
-    return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 2)
+    forward_and_back(*inputs(2))
+    long = inputs(MEMORY_STEPS)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of import and compilation
+    before = _resident_peak()
+    forward_and_back(*long)
+    return round((_resident_peak() - before) / 1024, 2)
 
 
 def table(content: dict[str, Any]) -> str:
@@ -282,13 +291,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", action="store_true", help="print the stored results as markdown")
     parser.add_argument("--profile", action="store_true", help="time the stages of a forward step")
-    parser.add_argument("--memory", action="store_true", help="print the peak memory of a long rollout [MB]")
     arguments = parser.parse_args(argv)
     if arguments.table:
         print(table(json.loads(arguments.results.read_text())))
-        return 0
-    if arguments.memory:
-        print(peak_memory())
         return 0
     if arguments.profile:
         for name in arguments.cases:
@@ -300,14 +305,12 @@ def main(argv: list[str] | None = None) -> int:
     for name in names:
         rows.append(measure(name, 2 if arguments.quick else 25))
         print(json.dumps(rows[-1]), flush=True)
-    # The peak of a process never falls, so it is measured in a fresh one.
-    memory = subprocess.run([sys.executable, __file__, "--memory"], capture_output=True, text=True, check=True)
     content = {
         "command": "python benchmarks/contact_speed.py",
         "versions": versions(),
         "machine": machine(),
         "rows": rows,
-        "peak_memory_mb": float(memory.stdout),
+        "peak_memory_mb": peak_memory(),
     }
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     arguments.results.write_text(json.dumps(content, indent=1) + "\n")
