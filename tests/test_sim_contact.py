@@ -180,7 +180,7 @@ def test_wild_states_stay_finite() -> None:
 
 
 def test_unsupported_pair_is_named() -> None:
-    box = '<body><freejoint/><geom name="b" type="box" size="1 1 1"/></body>'
-    xml = f'<mujoco><worldbody><geom name="a" type="plane" size="1 1 1"/>{box}</worldbody></mujoco>'
-    with pytest.raises(sim.UnsupportedModelError, match=r"contact of geoms 'a' and 'b' \(plane and box\)"):
-        sim.Model.from_xml_string(xml)
+    ground = '<geom name="a" type="hfield" hfield="h"/><body><freejoint/><geom name="b" size="1"/></body>'
+    field = '<asset><hfield name="h" nrow="2" ncol="2" size="1 1 1 1"/></asset>'
+    with pytest.raises(sim.UnsupportedModelError, match=r"contact of geoms 'a' and 'b' \(hfield and sphere\)"):
+        sim.Model.from_xml_string(f"<mujoco>{field}<worldbody>{ground}</worldbody></mujoco>")
