@@ -83,7 +83,8 @@ class TransitionBuffer(ReplayBuffer):
     def draw_starts(self, count: int) -> tuple[Tensor, Tensor]:
         """Observations (count, n_obs) for a model to branch from, and their times in their episodes [steps]."""
         rows = self._draw_rows(1, count)[0]
-        return self._flat("observations").index_select(0, rows), self._flat("steps_before").index_select(0, rows)
+        obs, time = (self._flat(name).index_select(0, rows) for name in ("observations", "steps_before"))
+        return obs.float(), time
 
     def everything(self) -> Batch:
         """All transitions held."""
@@ -99,7 +100,7 @@ class TransitionBuffer(ReplayBuffer):
 
     def _gather(self, rows: Tensor) -> Batch:
         obs, actions, next_obs, rewards, dones, timeouts = (
-            self._flat(name).index_select(0, rows)
+            self._flat(name).index_select(0, rows).float()  # some environments observe in float64
             for name in ("observations", "actions", "next_observations", "rewards", "dones", "timeouts")
         )
         return Batch(obs, actions, next_obs, rewards, dones * (1.0 - timeouts))

@@ -27,7 +27,9 @@ QUICK_OFF_POLICY = {"learning_starts": 100, "gradient_steps": 2, "rollout_batch_
 METHODS: dict[str, tuple[str, str | None, dict[str, Any], str]] = {
     "sample": ("mbpo", "sample", {}, "MBPO, sample enhancement"),
     "mbpo": ("mbpo", None, {}, "MBPO"),
-    # Without enhancement more of the model's transitions help: MBPO with the share that suits it best.
+    # The paper's size of perturbation, a twentieth of the preset's.
+    "sample, 0.01": ("mbpo", "sample", {"action_perturbation": 0.01}, "MBPO, sample enhancement with ±0.01"),
+    # Without enhancement more of the model's transitions may help.
     "mbpo, half real": ("mbpo", None, {"real_ratio": 0.5}, "MBPO, half of each batch real"),
     # The same class without its model: SAC, with the faster update.
     "sac": ("mbpo", None, {"model": False}, "SAC"),

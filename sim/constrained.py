@@ -2,7 +2,8 @@
 
 The acceleration a solves M a + c - tau - J' f(J a - aref) = 0. With H the derivative of this by a,
 which Newton's method has factorised, the multiplier of the equation is H^-1 times the cotangent of
-a; the rest is the reverse sweep of `forward.py`, and that of the constraint force.
+a; the rest is the reverse sweep of `forward.py`, and that of the constraint force. For models
+that ask for projected Gauss-Seidel, `features.py` puts that solver and its adjoint in Newton's place.
 """
 
 import mujoco
@@ -23,7 +24,7 @@ from .model import Model
 from .parameters import parameters_adj
 from .passive import passive_adj
 from .rnea import rne, rne_adj, virtual_velocities
-from .solver_newton import cholesky_solve_lanes, solve_newton
+from .solver_newton import solve_newton, solve_newton_adj
 from .step import euler, euler_adj, implicitfast, implicitfast_adj
 
 
@@ -60,7 +61,7 @@ def forward_constrained_adj(m: Model, d: Data, w: Lanes, damping_time: float) ->
     if active:
         if damping_time > 0.0:
             implicit_damping_adj(m, d, w, damping_time)
-        cholesky_solve_lanes(m.nv, d.qH, w.qfrc_adj)
+        solve_newton_adj(m, d, w)
         for v in range(m.nv):
             d.qacc[v] = d.qacc_warmstart[v]
     rne(m, d)
@@ -108,7 +109,7 @@ def _constraint_force_adj(m: Model, d: Data, w: Lanes) -> None:
         for k in range(w.nlane):
             w.qacc_adj[v, k] = w.qfrc_adj[v, k]
     mul_m_lanes(m, d, w.qfrc_adj, w.qacc_adj)
-    cholesky_solve_lanes(m.nv, d.qH, w.qfrc_adj)
+    solve_newton_adj(m, d, w)
     for v in range(m.nv):
         for k in range(w.nlane):
             w.qfrc_adj[v, k] -= w.qacc_adj[v, k]

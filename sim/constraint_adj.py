@@ -12,8 +12,9 @@ pose is that of `rnea.py`, to which come the motion of the contact's point, fram
 from ._jit import kernel
 from ._record import Floats
 from .constraint import ball_limit
+from .constraint_parameters import constraint_parameters_adj
 from .constraint_row import CONTACT_FRICTIONLESS, LIMIT, LIMIT_TENDON
-from .contact_adj import contact_adj
+from .contact_adj import contact_adj, row_change
 from .data import Data, Lanes
 from .equality_adj import equality_adj
 from .kinematics import BALL, FREE
@@ -57,7 +58,15 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     for c in range(d.ncon[0]):
         if d.con_efc[c] >= 0:
             contact_adj(m, d, w, c)
+    if w.with_params:
+        constraint_parameters_adj(m, d, w)
+    remove_body_velocities(m, d, w)
     _gather(m, d, w)
+
+
+@kernel
+def remove_body_velocities(m: Model, d: Data, w: Lanes) -> None:
+    """Nothing here, as there is nothing to add: see `add_body_velocities`."""
 
 
 @kernel
@@ -79,8 +88,7 @@ def _row_products(m: Model, d: Data, w: Lanes) -> None:
             if s != 0.0:
                 for k in range(lanes):
                     w.efc_y[r, k] += s * w.qfrc_adj[v, k]
-        for k in range(lanes):
-            w.efc_z[r, k] = d.efc_slope[r] * w.efc_y[r, k]
+        row_change(d, w, r)
         for v in range(m.nv):
             s = d.efc_J[r, v] * d.efc_kbip[r, 1]
             if s != 0.0:
@@ -169,7 +177,7 @@ def _gather(m: Model, d: Data, w: Lanes) -> None:
                 turned, moved = cross_force(axis, force), cross_motion(before, axis)
                 after = axpy6(d.qacc_warmstart[i], axis, after)
                 lanes_gain_dot(w.qpos_adj, i, axis, w.wcor, b)
-                lanes_gain_dot(w.qpos_adj, i, turned, w.wvel_joint, i)
+                lanes_gain_dot(w.qpos_adj, i, turned, w.wvel, m.dof_beforeid[i])
                 lanes_gain_dot(w.qpos_adj, i, moved, w.wmom, b)
                 lanes_gain_dot(w.qpos_adj, i, rate, w.wpush, b)
                 lanes_gain_dot(w.qvel_adj, i, axis, w.wpush, b)

@@ -229,14 +229,26 @@ def contact_row_products(m: Model, d: Data, w: Lanes, c: int) -> None:
             lanes_gain_dot(w.efc_y, r, scale6(-1.0, carried(m, d, c, b1, wrench)), w.wvel, b1)
         if b2 > 0:
             lanes_gain_dot(w.efc_y, r, carried(m, d, c, b2, wrench), w.wvel, b2)
-        for k in range(n):
-            w.efc_z[r, k] = d.efc_slope[r] * w.efc_y[r, k]
+        row_change(d, w, r)
     if d.efc_type[first] == CONTACT_ELLIPTIC and d.cone_on[c]:
-        for i in range(count):
-            for j in range(count):
-                s = d.cone_hess[c, i, j]
-                for k in range(n):
-                    w.efc_z[first + i, k] += s * w.efc_y[first + j, k]
+        cone_change(d, w, c, first, count)
+
+
+@kernel
+def row_change(d: Data, w: Lanes, r: int) -> None:
+    """efc_z = C y of a row that stands alone."""
+    for k in range(w.nlane):
+        w.efc_z[r, k] = d.efc_slope[r] * w.efc_y[r, k]
+
+
+@kernel
+def cone_change(d: Data, w: Lanes, c: int, first: int, dim: int) -> None:
+    """efc_z = C y of a contact on its elliptic cone."""
+    for i in range(dim):
+        for j in range(dim):
+            s = d.cone_hess[c, i, j]
+            for k in range(w.nlane):
+                w.efc_z[first + i, k] += s * w.efc_y[first + j, k]
 
 
 @kernel

@@ -54,6 +54,9 @@ COLLISIONS = {
 CAP_SIDES = 16  # corners of the polygon that stands for the cap of a cylinder
 CCD_ITERATIONS = 100  # most of GJK and EPA, unless the model asks for more
 MIN_FRICTION = 1e-5
+_PARAMETERS = ("friction", "solref", "solimp")
+# fields of MuJoCo's model that the parameters of pairs are made of
+CONTACT_SOURCES = (*(f"{owner}_{name}" for owner in ("geom", "pair") for name in _PARAMETERS), "pair_solreffriction")
 
 
 class ContactParameters(NamedTuple):
@@ -71,7 +74,6 @@ class ContactParameters(NamedTuple):
 
 def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[int, int]]:
     """All pairs (geom1, geom2), geom1 < geom2, that the filters let through."""
-    listed = {tuple(sorted((int(a), int(b)))) for a, b in zip(m.pair_geom1, m.pair_geom2, strict=True)}
     first, second = np.triu_indices(m.ngeom, k=1)
     mask = (m.geom_contype[first] & m.geom_conaffinity[second]) | (m.geom_contype[second] & m.geom_conaffinity[first])
     body1, body2 = m.geom_bodyid[first], m.geom_bodyid[second]
@@ -87,14 +89,18 @@ def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[int, int]]:
     signature = (np.minimum(body1, body2).astype(np.int64) << 16) + np.maximum(body1, body2)
     allowed &= ~np.isin(signature, list(excluded)) if excluded else True
     found = {(int(a), int(b)) for a, b in zip(first[allowed], second[allowed], strict=True)}
-    return sorted(found | {(a, b) for a, b in listed})
+    return sorted(found | set(explicit_pairs(m)))
+
+
+def explicit_pairs(m: mujoco.MjModel) -> dict[tuple[int, int], int]:
+    """Index of every listed pair, by its geoms in ascending order."""
+    geoms = enumerate(zip(m.pair_geom1, m.pair_geom2, strict=True))
+    return {(min(int(a), int(b)), max(int(a), int(b))): i for i, (a, b) in geoms}
 
 
 def contact_table(m: mujoco.MjModel) -> list[ContactParameters]:
     """Parameters of every possible pair."""
-    explicit = {
-        tuple(sorted((int(a), int(b)))): i for i, (a, b) in enumerate(zip(m.pair_geom1, m.pair_geom2, strict=True))
-    }
+    explicit = explicit_pairs(m)
     return [
         _explicit(m, explicit[pair], pair) if pair in explicit else _combined(m, pair)
         for pair in possible_contact_pairs(m)
@@ -126,16 +132,17 @@ def _combined(m: mujoco.MjModel, pair: tuple[int, int]) -> ContactParameters:
     else:
         dim = max(int(m.geom_condim[a]), int(m.geom_condim[b]))
         friction = np.maximum(m.geom_friction[a], m.geom_friction[b])
-        mix = _mix(float(m.geom_solmix[a]), float(m.geom_solmix[b]))
+        blend = mix(float(m.geom_solmix[a]), float(m.geom_solmix[b]))
         standard = m.geom_solref[a, 0] > 0 and m.geom_solref[b, 0] > 0
-        blended = mix * m.geom_solref[a] + (1 - mix) * m.geom_solref[b]
+        blended = blend * m.geom_solref[a] + (1 - blend) * m.geom_solref[b]
         solref = blended if standard else np.minimum(m.geom_solref[a], m.geom_solref[b])
-        solimp = mix * m.geom_solimp[a] + (1 - mix) * m.geom_solimp[b]
+        solimp = blend * m.geom_solimp[a] + (1 - blend) * m.geom_solimp[b]
     spread = np.maximum(friction[[0, 0, 1, 2, 2]], MIN_FRICTION)
     return ContactParameters(_ordered(m, pair), dim, spread, solref, solref, solimp, margin, gap)
 
 
-def _mix(a: float, b: float) -> float:
+def mix(a: float, b: float) -> float:
+    """Weight of the first geom's solver parameters, from both solmix."""
     if a >= 1e-15 and b >= 1e-15:
         return a / (a + b)
     if a < 1e-15 and b < 1e-15:

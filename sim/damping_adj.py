@@ -60,7 +60,7 @@ def implicit_damping_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> No
             for i in range(v, v + size):
                 axis = load6(d.cdof, i)
                 after = axpy6(d.qacc[i] - d.qacc_warmstart[i], axis, after)
-                lanes_sub_dot(w.qpos_adj, i, cross_force(axis, force), w.wvel_joint, i)
+                lanes_sub_dot(w.qpos_adj, i, cross_force(axis, force), w.wvel, m.dof_beforeid[i])
                 lanes_sub_dot(w.qpos_adj, i, cross_motion(before, axis), w.wmom, b)
                 for k in range(w.nlane):
                     w.qfrc_adj[i, k] *= m.dof_armature[i]

@@ -117,12 +117,20 @@ class Data(Struct):
     qacc_smooth: Floats = floats("nv")
     qacc_warmstart: Floats = floats("nv")
     qfrc_constraint: Floats = floats("nv")
-    qH: Floats = floats("nv", "nv")  # Hessian of the solver, then its Cholesky factor
+    qH: Floats = floats("nv", "nv")  # Newton: Hessian, then its Cholesky factor; Gauss-Seidel: L' D L of M
     grad: Floats = floats("nv")
     search: Floats = floats("nv")
     Ma: Floats = floats("nv")
     Mv: Floats = floats("nv")
-    niter: Ints = ints(1)
+    solver_niter: Ints = ints(1)  # iterations of the solver
+    solver_residual: Floats = floats(1)  # |M qacc - qfrc_smooth - J' force(J qacc - aref)| / (meaninertia nv)
+
+    efc_MinvJ: Floats = floats("npgs", "nv")  # projected Gauss-Seidel: rows of J M^-1
+    efc_ARdiag: Floats = floats("npgs")  # diagonal of A + R, A = J M^-1 J'
+    cone_A: Floats = floats("nconpgs", 6, 6)  # block of A of a contact with an elliptic cone
+    cone_inv: Floats = floats("nconpgs", 6, 6)  # (A + C^-1)^-1 of the block, C = cone_hess
+    cone_work: Floats = floats(3, 6, 6)  # matrices of one block, while it is solved
+    cone_vec: Floats = floats(3, 6)  # vectors of the same
 
     abi: Floats = floats("nbody", 6, 6)  # articulated-body inertia
     abi_u: Floats = floats("nv", 6)  # abi times motion axis
@@ -170,8 +178,7 @@ class Lanes(Struct):
     actdot_adj: Floats = floats("na", "nlane")
     qfrc_adj: Floats = floats("nv", "nlane")  # multiplier of the equation of motion
 
-    wvel: Floats = floats("nbody", 6, "nlane")  # virtual velocity of the body under qfrc_adj
-    wvel_joint: Floats = floats("nv", 6, "nlane")  # the same, before the degree of freedom's joint
+    wvel: Floats = floats("nwvel", 6, "nlane")  # virtual velocity under qfrc_adj of the bodies; rows of dof_beforeid
     wmom: Floats = floats("nbody", 6, "nlane")  # subtree sum: inertia times virtual velocity
     wcor: Floats = floats("nbody", 6, "nlane")  # subtree sum: velocity product part
     wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: gravity compensation part
@@ -184,6 +191,10 @@ class Lanes(Struct):
     cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
 
     efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
+
+    sweep_change: Floats = floats("nlane")  # of one row, in a reverse Gauss-Seidel sweep
+    sweep_gain: Floats = floats("nlane")  # energy gained by one reverse Gauss-Seidel sweep
+    sweep_total: Floats = floats("nlane")  # the same, of all sweeps
 
     coriolis: Floats = floats("nbody", 3, 6)  # lane-independent coefficients of the sweep
     axis_force: Floats = floats("nv", 6)
@@ -205,6 +216,12 @@ class Lanes(Struct):
     dof_armature_adj: Floats = floats("nv")
     dof_damping_adj: Floats = floats("nv")
     jnt_stiffness_adj: Floats = floats("njnt")
+    dof_frictionloss_adj: Floats = floats("nv")
+    dof_solref_adj: Floats = floats("nv", 2)
+    jnt_solref_adj: Floats = floats("njnt", 2)
+    con_friction_adj: Floats = floats("npair", 5)
+    con_solref_adj: Floats = floats("npair", 2)
+    con_solreffriction_adj: Floats = floats("npair", 2)
     actuator_gainprm_adj: Floats = floats("nu", mujoco.mjNGAIN)
     actuator_biasprm_adj: Floats = floats("nu", mujoco.mjNBIAS)
     actuator_gear_adj: Floats = floats("nu", 6)

@@ -124,7 +124,7 @@ def _side_adj(m: Model, d: Data, w: Lanes, e: int, first: int, side: int) -> Non
         for i in range(count):
             lanes_axpy(w.qpos_adj, v, -shares[BY_POSE, i], w.efc_z, first + i)
             lanes_axpy(w.qvel_adj, v, -shares[BY_VELOCITY, i], w.efc_z, first + i)
-        lanes_sub_dot(w.qpos_adj, v, load6(shares, BEFORE), w.wvel_joint, v)
+        lanes_sub_dot(w.qpos_adj, v, load6(shares, BEFORE), w.wvel, m.dof_beforeid[v])
         lanes_sub_dot(w.qpos_adj, v, load6(shares, FIRST), w.wvel, m.eq_bodyid[e, 0])
         lanes_sub_dot(w.qpos_adj, v, load6(shares, SECOND), w.wvel, m.eq_bodyid[e, 1])
         v = m.dof_parentid[v]

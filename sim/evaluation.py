@@ -52,6 +52,8 @@ class Forward(NamedTuple):
     qfrc_constraint: Floats  # (..., nv)
     efc_force: Floats  # (..., nefcmax), zero beyond the active rows
     cfrc_ext: Floats  # (..., nbody, 6), force of the contacts on the body
+    solver_niter: NDArray[np.int32]  # (...) iterations of the constraint solver
+    solver_residual: Floats  # (...) |M qacc - qfrc_smooth - J' force(J qacc - aref)| / (meaninertia nv)
     contact: Contact
 
 
@@ -64,7 +66,7 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     flat = [value.reshape(worlds, value.shape[-1]) for value in start]
     with workspace(model) as data:
         names = [name for name in Forward._fields if name not in ("contact", "cfrc_ext")]
-        found: dict[str, Any] = {name: np.zeros((worlds, *getattr(data, name).shape)) for name in names}
+        found = {name: places_for(name, worlds, getattr(data, name)) for name in names}
     found["cfrc_ext"] = np.zeros((worlds, model.nbody, 6))
     contact = no_contacts(model, worlds)
 
@@ -78,7 +80,8 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
                 data.qacc_warmstart[:] = 0.0  # so that results do not depend on what ran before
                 run(model, data)
                 for name in names:
-                    found[name][b] = getattr(data, name)
+                    value = found[name]
+                    value[b] = getattr(data, name).reshape(value.shape[1:])
                 if model.nefcmax > 0:
                     found["cfrc_ext"][b] = data.cfrc_ext
                     found["efc_force"][b, data.nefc[0] :] = 0.0
@@ -88,9 +91,14 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     return assemble(batch, found, contact)
 
 
-def assemble(batch: tuple[int, ...], found: dict[str, Floats], contact: Contact) -> Forward:
+def places_for(name: str, worlds: int, example: NDArray[Any]) -> NDArray[Any]:
+    """Zeros for the field `name` of some worlds, of the shape and type that one world has."""
+    return np.zeros((worlds, *(() if name.startswith("solver_") else example.shape)), example.dtype)
+
+
+def assemble(batch: tuple[int, ...], found: dict[str, NDArray[Any]], contact: Contact) -> Forward:
     """The result from arrays with one axis of worlds; without batch axes, contacts lose the unused places."""
-    shaped: dict[str, Any] = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
+    shaped: dict[str, Any] = {name: value.reshape((*batch, *value.shape[1:])) for name, value in found.items()}
     if batch:
         return Forward(**shaped, contact=_map(contact, lambda x: x.reshape(*batch, *x.shape[1:])))
     used = contact.geom[0, :, 0] >= 0

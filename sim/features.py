@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import mujoco
+
 from ._jit import kernel
 from .collision.box_box import collide_box_box
 from .collision.box_box_motion import box_box_motion
@@ -13,13 +15,19 @@ from .collision.convex import collide_convex
 from .collision.convex_motion import convex_motion
 from .collision.rim_geoms import collide_rim
 from .collision.rim_motion import rim_motion
+from .contact_adj import cone_change, row_change
 from .contact_pairs import BOXED, BOXES, CONVEX, RIMMED
 from .data import Data, Lanes
 from .equality import equality, equality_bias
 from .equality_adj import equality_adj
 from .model import Model
+from .solver_newton import solve_newton, solve_newton_adj
+from .solver_pgs import solve_pgs
+from .solver_pgs_adj import solve_pgs_adj
 from .tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
 from .tendon_rows import tendon_friction, tendon_limits
+
+PGS = int(mujoco.mjtSolver.mjSOL_PGS)
 
 
 class Feature(NamedTuple):
@@ -43,6 +51,16 @@ def _geometry(family: int, collide: Any, motion: Any) -> Feature:
     return Feature(lambda m: bool((m.con_family == family).any()), {collide: no_contacts, motion: no_motion})
 
 
+@kernel
+def _known_row_change(d: Data, w: Lanes, r: int) -> None:
+    """Nothing: the reverse sweeps of projected Gauss-Seidel left it in efc_z."""
+
+
+@kernel
+def _known_cone_change(d: Data, w: Lanes, c: int, first: int, dim: int) -> None:
+    """As `_known_row_change`."""
+
+
 FEATURES: dict[str, Feature] = {
     "box": _geometry(BOXED, collide_box, box_motion),
     "rims": _geometry(RIMMED, collide_rim, rim_motion),
@@ -57,6 +75,15 @@ FEATURES: dict[str, Feature] = {
         {
             **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
             tendon_passive_adj: _nothing_adj,
+        },
+    ),
+    "newton": Feature(
+        lambda model: model.solver != PGS,
+        {
+            solve_newton: solve_pgs,
+            solve_newton_adj: solve_pgs_adj,
+            row_change: _known_row_change,
+            cone_change: _known_cone_change,
         },
     ),
 }

@@ -33,6 +33,8 @@ def forward_smooth(m: Model, d: Data) -> None:
         d.qfrc_smooth[v] = d.qfrc_passive[v] + d.qfrc_actuator[v] - d.qfrc_bias[v]
         d.qacc[v] = d.qfrc_smooth[v]
         d.qfrc_constraint[v] = 0.0
+    d.solver_niter[0] = 0
+    d.solver_residual[0] = 0.0
 
 
 @kernel

@@ -12,14 +12,16 @@ import mujoco
 import numpy as np
 
 from ._record import Field, Floats, Ints, Struct, floats, integer, ints, real
-from .contact_pairs import collision_of, contact_fields
+from .contact_pairs import CONTACT_SOURCES, collision_of, contact_fields
+from .contact_softness import softened
 from .couplings import ROWS, equality_fields, moment_fields, tendon_fields
 from .unsupported import check_supported, disabled
 
+_OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
 # symbols in declared shapes
 _SIZES = (
-    *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne", "nmoment"),
-    *("npair", "nconmax", "nefcmax"),
+    *("nq", "nv", "nu", "na", "nbody", "nwvel", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne", "nmoment"),
+    *("npair", "nconmax", "nefcmax", "npgs", "nconpgs"),
     *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),
     *("nconvex", "nccdvert", "nccdface", "nside", "nclip"),
 )
@@ -37,7 +39,8 @@ class Model(Struct):
     """A mechanism that can be simulated; made by `from_xml_path`, `from_xml_string`, `from_mujoco`.
 
     Attributes are MuJoCo's `mjModel` fields, those the simulator uses; they must not be written
-    to: `replace` makes a changed copy. `mj_model` is the MuJoCo model it was made from.
+    to: `replace` makes a changed copy. `mj_model` is the MuJoCo model that means the same.
+    `contact_softness` [m] lets contacts push before they touch (`contact_softness.py`).
     """
 
     nq: int = integer()
@@ -45,6 +48,7 @@ class Model(Struct):
     nu: int = integer()
     na: int = integer()
     nbody: int = integer()
+    nwvel: int = integer()  # nbody, and one for each later joint of a body that has several
     njnt: int = integer()
     ngeom: int = integer()
     nsite: int = integer()
@@ -57,6 +61,8 @@ class Model(Struct):
     npair: int = integer()  # pairs of geoms that may collide
     nconmax: int = integer()  # most contacts at once
     nefcmax: int = integer()  # most constraint rows at once
+    npgs: int = integer()  # nefcmax if the solver is projected Gauss-Seidel, else 0
+    nconpgs: int = integer()  # the same of nconmax
     nmesh: int = integer()
     nmeshvert: int = integer()
     nmeshgraph: int = integer()
@@ -70,6 +76,7 @@ class Model(Struct):
     nclip: int = integer()  # most corners of a clipped face
     nlimit: int = integer()  # joints with an enabled limit
     cone: int = integer()  # mjtCone
+    solver: int = integer()  # mjtSolver: PGS, else Newton
     iterations: int = integer()  # solver
     ls_iterations: int = integer()
     tolerance: float = real()
@@ -117,6 +124,7 @@ class Model(Struct):
     dof_bodyid: Ints = ints("nv")
     dof_jntid: Ints = ints("nv")
     dof_parentid: Ints = ints("nv")  # -1: none
+    dof_beforeid: Ints = ints("nv")  # what moves as the body did before this joint: its parent, or nbody + a number
     dof_armature: Floats = floats("nv")
     dof_damping: Floats = floats("nv")
     dof_frictionloss: Floats = floats("nv")
@@ -217,9 +225,11 @@ class Model(Struct):
     actuator_biasprm: Floats = floats("nu", mujoco.mjNBIAS)
 
     mj_model: mujoco.MjModel
+    contact_softness: float
+    _source: mujoco.MjModel  # without softness
 
     @classmethod
-    def from_xml_path(cls, path: str | os.PathLike[str]) -> "Model":
+    def from_xml_path(cls, path: str | os.PathLike[str], contact_softness: float = 0.0) -> "Model":
         """Read an MJCF or URDF file; ValueError with the compiler's message if it is malformed."""
         if not os.path.isfile(path):
             raise FileNotFoundError(f"no model file at {os.fspath(path)!r}")
@@ -227,34 +237,39 @@ class Model(Struct):
             mj_model = mujoco.MjModel.from_xml_path(os.fspath(path))
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
-        return cls.from_mujoco(mj_model)
+        return cls.from_mujoco(mj_model, contact_softness)
 
     @classmethod
-    def from_xml_string(cls, xml: str) -> "Model":
+    def from_xml_string(cls, xml: str, contact_softness: float = 0.0) -> "Model":
         """Read MJCF or URDF text; ValueError with the compiler's message if it is malformed."""
-        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml))
+        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness)
 
     @classmethod
-    def from_mujoco(cls, source: "mujoco.MjModel | mujoco.MjSpec") -> "Model":
+    def from_mujoco(cls, source: "mujoco.MjModel | mujoco.MjSpec", contact_softness: float = 0.0) -> "Model":
         """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
-        mj_model = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
+        own = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
+        mj_model = softened(own, contact_softness)
         check_supported(mj_model)
         model = cls(**_fields_of(mj_model))
-        model.mj_model = mj_model
+        model.mj_model, model.contact_softness, model._source = mj_model, float(contact_softness), own
         return model
 
-    def replace(self, **fields: Any) -> "Model":
-        """A copy with some `mjModel` fields changed, e.g. `model.replace(body_mass=masses)`."""
-        mj_model = copy.copy(self.mj_model)
+    def replace(self, contact_softness: float | None = None, **fields: Any) -> "Model":
+        """A copy with some `mjModel` fields changed, e.g. `model.replace(body_mass=masses)`.
+
+        Fields that softness changes (solimp) are given as they are without it.
+        """
+        mj_model = copy.copy(self._source)
         for name, value in fields.items():
             if not np.all(np.isfinite(value)):
                 raise ValueError(f"Model.replace: {name} is not finite")
-            owner = mj_model.opt if name in ("timestep", "gravity", "integrator") else mj_model
-            is_size = self._fields.get(name) == Field((), int) and name != "integrator"
-            if name not in self._fields or not hasattr(owner, name) or is_size:
+            owner = mj_model.opt if name in _OPTIONS else mj_model
+            is_size = self._fields.get(name) == Field((), int) and name not in _OPTIONS
+            known = name in self._fields or name in CONTACT_SOURCES
+            if not known or not hasattr(owner, name) or is_size:
                 raise TypeError(f"Model.replace: {name!r} is not a field of MuJoCo's model that the simulator uses")
             old = getattr(owner, name)
-            if name in ("timestep", "integrator"):
+            if name in _OPTIONS and name != "gravity":
                 if name == "timestep" and value <= 0:
                     raise ValueError(f"Model.replace: timestep is {value}, need more than 0")
                 setattr(owner, name, value)
@@ -262,7 +277,8 @@ class Model(Struct):
             if np.shape(value) != old.shape:
                 raise ValueError(f"Model.replace: {name} has shape {np.shape(value)}, expected {old.shape}")
             old[...] = value
-        return type(self).from_mujoco(mj_model)
+        softness = self.contact_softness if contact_softness is None else contact_softness
+        return type(self).from_mujoco(mj_model, softness)
 
     def initial_state(self) -> State:
         """The model's reference configuration `qpos0` at rest, shapes (nq,), (nv,), (na,)."""
@@ -274,7 +290,7 @@ class Model(Struct):
         return {name: getattr(self, name) for name in _SIZES}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Model.from_mujoco, (self.mj_model,)
+        return Model.from_mujoco, (self._source, self.contact_softness)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
         return self  # immutable
@@ -316,6 +332,7 @@ def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "ngravcomp": int(np.count_nonzero(gravcomp)),
         "body_gravcomp": gravcomp,
         "body_freesolo": _free_without_descendants(m),
+        **_before_joints(m),
         "jnt_stiffness": m.jnt_stiffness * spring,
         "dof_damping": damping,
         **moment_fields(m),
@@ -347,6 +364,7 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
     contacts = contact_fields(m, on and not disabled(m, bit.mjDSBL_CONTACT))
     pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
     rows = 0
+    pgs = int(m.opt.solver) == int(mujoco.mjtSolver.mjSOL_PGS)
     for (g1, g2), dim in zip(contacts["con_geom"], contacts["con_dim"], strict=True):
         each = 1 if dim == 1 else (2 * (int(dim) - 1) if pyramidal else int(dim))
         rows += each * collision_of(m, (g1, g2)).max_contacts
@@ -371,6 +389,9 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "nlimit": nlimit,
         "ne": ne,
         "nefcmax": rows + ne,
+        "npgs": (rows + ne) * pgs,
+        "nconpgs": contacts["nconmax"] * (pgs and not pyramidal),
+        "solver": int(m.opt.solver),
         "jnt_limited": limited,
         "dof_frictionloss": frictionloss,
     }
@@ -383,6 +404,21 @@ def _safe_reference(solref: np.ndarray, timestep: float, safe: bool) -> np.ndarr
         standard = out[:, 0] > 0
         out[standard, 0] = np.maximum(out[standard, 0], 2 * timestep)
     return out
+
+
+def _before_joints(m: mujoco.MjModel) -> dict[str, Any]:
+    """Degrees of freedom that turn together, as those of a ball, share what is before them."""
+    before, rows, group = np.zeros(m.nv, np.int32), m.nbody, -1
+    for v in range(m.nv):
+        body, joint = int(m.dof_bodyid[v]), int(m.dof_jntid[v])
+        kind, offset = int(m.jnt_type[joint]), v - int(m.jnt_dofadr[joint])
+        ball = kind == int(mujoco.mjtJoint.mjJNT_BALL) or (kind == int(mujoco.mjtJoint.mjJNT_FREE) and offset > 3)
+        if v == m.body_dofadr[body]:
+            group = int(m.body_parentid[body])
+        elif not ball or offset == 0:
+            group, rows = rows, rows + 1
+        before[v] = group
+    return {"nwvel": rows, "dof_beforeid": before}
 
 
 def _free_without_descendants(m: mujoco.MjModel) -> Ints:

@@ -77,9 +77,12 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     """Poses, velocities, forces and acceleration of `state` under `ctrl` (..., nu), by `mj_forward`."""
     m, d = _workspace(model)
     batch = _Batch(model, state, ctrl)
-    names = [name for name in Forward._fields if name not in ("contact", "efc_force")]
+    ours = ("contact", "efc_force", "solver_niter", "solver_residual")
+    names = [name for name in Forward._fields if name not in ours]
     found: dict[str, Any] = {name: np.empty((batch.worlds, *getattr(d, name).shape)) for name in names}
     found["efc_force"] = np.zeros((batch.worlds, model.nefcmax))
+    found["solver_niter"] = np.zeros(batch.worlds, np.int32)
+    found["solver_residual"] = np.zeros(batch.worlds)
     contact = no_contacts(model, batch.worlds)
     for world in batch.load_each(d):
         _external_force(m, d)
@@ -88,6 +91,8 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
         found["efc_force"][world, : d.nefc] = d.efc_force
         for name, values in zip(contact._fields, contact, strict=True):
             values[world, : d.ncon] = getattr(d.contact, name)
+        found["solver_niter"][world] = d.solver_niter.max()
+        found["solver_residual"][world] = _solver_residual(m, d)
     return assemble(batch.shape, found, contact)
 
 
@@ -119,6 +124,18 @@ def cfrc_ext_vjp(model: Model, state: State, ctrl: Any, cotangent: Any) -> StepG
         by_state[world] = [point.state_column(d, i) for i in range(nx)]
         by_ctrl[world] = [point.ctrl_column(d, i) for i in range(model.nu)]
     return StepGradient(batch.unflatten(by_state), batch.unflatten(by_ctrl), None)
+
+
+def _solver_residual(m: mujoco.MjModel, d: mujoco.MjData) -> float:
+    """Scaled norm of what the equation of motion lacks with the forces of the law; replaces the solver's forces."""
+    if not d.nefc:
+        return 0.0
+    acceleration, lack = np.zeros(d.nefc), np.zeros(m.nv)
+    mujoco.mj_mulJacVec(m, d, acceleration, d.qacc)
+    mujoco.mj_constraintUpdate(m, d, acceleration - d.efc_aref, None, 0)
+    mujoco.mj_mulM(m, d, lack, d.qacc)
+    lack -= d.qfrc_smooth + d.qfrc_constraint
+    return float(np.linalg.norm(lack) / (m.stat.meaninertia * max(1, m.nv)))
 
 
 def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> StepJacobian:

@@ -110,7 +110,7 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
     for v in range(m.nv):
         b = m.dof_bodyid[v]
         axis = load6(d.cdof, v)
-        lanes_sub_dot(w.qpos_adj, v, load6(w.axis_force, v), w.wvel_joint, v)
+        lanes_sub_dot(w.qpos_adj, v, load6(w.axis_force, v), w.wvel, m.dof_beforeid[v])
         lanes_sub_dot(w.qpos_adj, v, load6(w.axis_ddot, v), w.wmom, b)
         lanes_sub_dot(w.qpos_adj, v, load6(d.cdof_dot, v), w.wcor, b)
         lanes_sub_dot(w.qvel_adj, v, load6(w.axis_rate, v), w.wmom, b)
@@ -173,7 +173,7 @@ def _coriolis(d: Data, w: Lanes, b: int) -> None:
 
 @kernel
 def virtual_velocities(m: Model, d: Data, w: Lanes) -> None:
-    """wvel of every body, wvel_joint of every dof, from the multiplier qfrc_adj."""
+    """wvel of every body, and before every degree of freedom, from the multiplier qfrc_adj."""
     for r in range(6):
         for k in range(w.nlane):
             w.wvel[0, r, k] = 0.0
@@ -183,7 +183,8 @@ def virtual_velocities(m: Model, d: Data, w: Lanes) -> None:
         while v < end:
             size = dofs_moving_together(m, v)
             for i in range(v, v + size):
-                lanes_copy(w.wvel_joint, i, w.wvel, b)
+                if m.dof_beforeid[i] >= m.nbody:
+                    lanes_copy(w.wvel, m.dof_beforeid[i], w.wvel, b)
             for i in range(v, v + size):
                 lanes_add_axis(w.wvel, b, load6(d.cdof, i), w.qfrc_adj, i)
             v += size

@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 
 from .batch import adjoint_workspace, for_worlds, workspace
 from .check import checked_state, floats_of, for_kernel
+from .contact_parameters import CONTACT_PARAMETERS, PAIR_FIELDS, model_gradients
 from .data import Lanes
 from .entry_points import entry_points
 from .model import Model, State
 
 Floats = NDArray[np.float64]
 
-PARAMETERS = tuple(
+_COLLECTED = tuple(
     name.removesuffix("_adj")
     for name in Lanes._fields
     if name.endswith("_adj") and name.removesuffix("_adj") in Model._fields and name != "act_adj"
 )
+PARAMETERS = (*(name for name in _COLLECTED if name not in PAIR_FIELDS), *CONTACT_PARAMETERS)
 
 
 class Trajectory(NamedTuple):
@@ -120,7 +122,7 @@ def _rollout_adj(
     ctrl_adj = np.empty((worlds, steps, model.nu, lanes))
     params: dict[str, Floats] | None = None
     if with_params:
-        params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in PARAMETERS}
+        params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in _COLLECTED}
 
     rollout_adj_worlds = entry_points(model).rollout_adj
 
@@ -132,14 +134,14 @@ def _rollout_adj(
                 rollout_adj_worlds(begin, end, *arguments)
                 return
             for b in range(begin, end):
-                for name in PARAMETERS:
+                for name in _COLLECTED:
                     getattr(adjoint, name + "_adj")[...] = 0.0
                 rollout_adj_worlds(b, b + 1, *arguments)
                 for name, value in params.items():
                     value[b] = getattr(adjoint, name + "_adj")
 
     for_worlds(worlds, work)
-    return state_adj, ctrl_adj, params
+    return state_adj, ctrl_adj, None if params is None else model_gradients(model, params)
 
 
 def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:

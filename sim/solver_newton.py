@@ -10,7 +10,7 @@ import math
 
 from ._jit import kernel
 from .constraint_row import CONTACT_ELLIPTIC, EQUALITY, FRICTION_DOF, FRICTION_TENDON, TINY
-from .data import Data
+from .data import Data, Lanes
 from .model import Model
 
 
@@ -21,16 +21,10 @@ def solve_newton(m: Model, d: Data) -> None:
     Needs qacc_smooth, qM, efc_*; starts from the cheaper of qacc_warmstart and qacc_smooth.
     """
     _start(m, d)
-    scale = 1.0 / (m.meaninertia * max(1, m.nv))
-    d.niter[0] = 0
     for iteration in range(m.iterations + 1):
-        _forces(m, d)
-        _gradient(m, d)
+        d.solver_residual[0] = force_law_residual(m, d)
         _hessian(m, d)
-        norm = 0.0
-        for v in range(m.nv):
-            norm += d.grad[v] * d.grad[v]
-        if scale * math.sqrt(norm) < m.tolerance or iteration == m.iterations:
+        if d.solver_residual[0] < m.tolerance or iteration == m.iterations:
             break
         for v in range(m.nv):
             d.search[v] = -d.grad[v]
@@ -43,7 +37,24 @@ def solve_newton(m: Model, d: Data) -> None:
             d.Ma[v] += alpha * d.Mv[v]
         for r in range(d.nefc[0]):
             d.efc_jar[r] += alpha * d.efc_jv[r]
-        d.niter[0] += 1
+        d.solver_niter[0] += 1
+
+
+@kernel
+def solve_newton_adj(m: Model, d: Data, w: Lanes) -> None:
+    """qfrc_adj <- H^-1 qfrc_adj: from the cotangent of M qacc to the multiplier of the equation of motion."""
+    cholesky_solve_lanes(m.nv, d.qH, w.qfrc_adj)
+
+
+@kernel
+def force_law_residual(m: Model, d: Data) -> float:
+    """Forces that the law gives at `qacc` (with Ma and efc_jar); returns the scaled norm of `grad`."""
+    constraint_forces(m, d)
+    _gradient(m, d)
+    norm = 0.0
+    for v in range(m.nv):
+        norm += d.grad[v] * d.grad[v]
+    return math.sqrt(norm) / (m.meaninertia * max(1, m.nv))
 
 
 @kernel
@@ -61,7 +72,8 @@ def _mul_m(m: Model, d: Data, out, x) -> None:  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _set_point(m: Model, d: Data) -> None:
+def set_point(m: Model, d: Data) -> None:
+    """Ma and efc_jar at `qacc`."""
     _mul_m(m, d, d.Ma, d.qacc)
     for r in range(d.nefc[0]):
         total = -d.efc_aref[r]
@@ -75,16 +87,16 @@ def _set_point(m: Model, d: Data) -> None:
 def _start(m: Model, d: Data) -> None:
     for v in range(m.nv):
         d.qacc[v] = d.qacc_warmstart[v]
-    _set_point(m, d)
+    set_point(m, d)
     warm = _cost(m, d, 0.0)[0]
     for v in range(m.nv):
         warm += 0.5 * (d.Ma[v] - d.qfrc_smooth[v]) * (d.qacc[v] - d.qacc_smooth[v])
         d.qacc[v] = d.qacc_smooth[v]
-    _set_point(m, d)
+    set_point(m, d)
     if warm < _cost(m, d, 0.0)[0]:
         for v in range(m.nv):
             d.qacc[v] = d.qacc_warmstart[v]
-        _set_point(m, d)
+        set_point(m, d)
 
 
 @kernel
@@ -150,7 +162,7 @@ def _cone_cost(m: Model, d: Data, r: int, c: int, p: int, dim: int, alpha: float
 
 
 @kernel
-def _forces(m: Model, d: Data) -> None:
+def constraint_forces(m: Model, d: Data) -> None:
     """efc_force, efc_slope, cone_on, cone_hess at jar."""
     r, n = 0, d.nefc[0]
     while r < n:
@@ -199,19 +211,28 @@ def _cone_surface(m: Model, d: Data, r: int, c: int, p: int, dim: int, normal: f
     gap = normal - mu * t
     d.cone_on[c] = 1
     d.efc_force[r], d.efc_slope[r] = -weight * gap * mu, 0.0
-    h = d.cone_hess
-    h[c, 0, 0] = weight * mu * mu
     for i in range(1, dim):
         fi = m.con_friction[p, i - 1]
-        ui = d.efc_jar[r + i] * fi / t
-        d.efc_force[r + i], d.efc_slope[r + i] = weight * gap * mu * ui * fi, 0.0
-        h[c, 0, i] = -weight * mu * ui * fi * mu
+        d.efc_force[r + i], d.efc_slope[r + i] = weight * gap * mu * d.efc_jar[r + i] * fi * fi / t, 0.0
+    cone_curvature(m, d, r, c, p, dim, t)
+
+
+@kernel
+def cone_curvature(m: Model, d: Data, r: int, c: int, p: int, dim: int, t: float) -> None:
+    """cone_hess of a contact whose force lies on the cone, where it slides at the scaled acceleration t."""
+    mu, normal, h = d.con_mu[c], max(d.efc_force[r], TINY), d.cone_hess
+    weight = d.efc_D[r] / (1.0 + mu * mu)
+    h[c, 0, 0] = weight
+    for i in range(1, dim):
+        fi = m.con_friction[p, i - 1]
+        ui = -d.efc_force[r + i] / (fi * normal)
+        h[c, 0, i] = -weight * ui * fi
         h[c, i, 0] = h[c, 0, i]
         for j in range(1, dim):
             fj = m.con_friction[p, j - 1]
-            uj = d.efc_jar[r + j] * fj / t
+            uj = -d.efc_force[r + j] / (fj * normal)
             same = 1.0 if i == j else 0.0
-            h[c, i, j] = weight * (mu * mu * ui * uj - mu * gap / t * (same - ui * uj)) * fi * fj
+            h[c, i, j] = (weight * ui * uj + normal / t * (same - ui * uj)) * fi * fj
 
 
 @kernel
@@ -247,7 +268,7 @@ def _hessian(m: Model, d: Data) -> None:
         if d.efc_slope[r] != 0.0:
             _add_outer(m, d, r, r, d.efc_slope[r])
         r += 1
-    _cholesky(m.nv, d.qH)
+    cholesky(m.nv, d.qH)
 
 
 @kernel
@@ -260,7 +281,7 @@ def _add_outer(m: Model, d: Data, i: int, j: int, s: float) -> None:
 
 
 @kernel
-def _cholesky(n: int, a) -> None:  # type: ignore[no-untyped-def]
+def cholesky(n: int, a) -> None:  # type: ignore[no-untyped-def]
     for i in range(n):
         for j in range(i + 1):
             total = a[i, j]

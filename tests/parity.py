@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradgym import sim
-from gradgym.sim.batch import adjoint_workspace, entry_points, forward_world, workspace
+from gradgym.sim.batch import adjoint_workspace, forward_world, workspace
 from gradgym.sim.crba import crb
 from gradgym.sim.data import Data, Lanes
+from gradgym.sim.entry_points import entry_points
 
 Floats = NDArray[np.float64]
 

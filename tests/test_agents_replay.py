@@ -56,6 +56,12 @@ def test_time_limits_end_the_task_only_where_asked():
         assert everything.dones[2] == expected and everything.dones[1] == 0.0
 
 
+def test_batches_are_float32_whatever_is_observed():
+    buffer = TransitionBuffer(9, spaces.Box(-np.inf, np.inf, (2,), np.float64), ACT)
+    fill(buffer, 9)
+    assert {field.dtype for field in (*buffer.draw(1, 4)[0], buffer.draw_starts(4)[0])} == {torch.float32}
+
+
 def test_starts_know_their_time():
     buffer = TransitionBuffer(9, OBS, ACT)
     fill(buffer, 7)

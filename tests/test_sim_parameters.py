@@ -62,6 +62,7 @@ def assert_parameter_gradients(
 def test_the_parameters_are_those_promised():
     expected = {"body_mass", "body_inertia", "body_ipos", "body_pos", "dof_armature", "dof_damping", "jnt_stiffness"}
     expected |= {"actuator_gainprm", "actuator_biasprm", "actuator_gear", "gravity"}
+    expected |= {"geom_friction", "geom_solref", "pair_friction", "dof_frictionloss", "jnt_solref"}
     assert set(sim.PARAMETERS) >= expected
 
 
