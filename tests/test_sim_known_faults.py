@@ -1,0 +1,134 @@
+"""Faults that users reported of other differentiable engines, each as a test of what is right."""
+
+import mujoco
+import numpy as np
+import pytest
+from derivatives import assert_derivative, differentiate, is_smooth, step_map, tangent_between
+from test_sim_contact import ASSETS, CONES, tight
+
+from gradgym import sim
+
+SOLVERS = {"newton": mujoco.mjtSolver.mjSOL_NEWTON, "pgs": mujoco.mjtSolver.mjSOL_PGS}
+COLLISION = """
+<mujoco>
+  <option timestep="2e-4" gravity="0 0 0" integrator="RK4" tolerance="1e-15"/>
+  <default>
+    <geom type="sphere" size="0.1" mass="1" condim="1" solref="-{stiffness} 0" solimp="0.9 0.9 0.001"/>
+    <joint type="slide" axis="1 0 0"/>
+  </default>
+  <worldbody><body><joint/><geom/></body><body><joint/><geom/></body></worldbody>
+</mujoco>"""
+RESTING = """
+<mujoco>
+  <option timestep="0.002"/>
+  <worldbody>
+    <geom type="plane" size="5 5 .1"/>
+    <body pos="0 0 0.1"><freejoint/><geom type="sphere" size="0.1"/></body>
+    <body pos="1 0 0.05" euler="0 90 0"><freejoint/><geom type="capsule" size="0.05 0.2"/></body>
+    <body pos="1 0 0.15" euler="0 90 0"><freejoint/><geom type="capsule" size="0.05 0.2"/></body>
+    <body pos="-1 0 0.3"><freejoint/><geom type="capsule" size="0.1 0.2"/></body>
+  </worldbody>
+</mujoco>"""
+
+
+def ant(cone: str = "pyramidal") -> sim.Model:
+    return sim.Model.from_mujoco(tight(mujoco.MjSpec.from_file(str(ASSETS / "ant.xml")), CONES[cone]))
+
+
+def assert_jacobian(m: sim.Model, s: sim.State, ctrl: np.ndarray, seed: int) -> bool:
+    """Finite, and along a random direction equal to the difference; whether no row switched in between."""
+    jac = sim.step_jacobian(m, s, ctrl)
+    assert np.isfinite(jac.A).all() and np.isfinite(jac.B).all()
+    direction = np.random.default_rng(seed).normal(size=2 * m.nv + m.nu)
+    found = differentiate(step_map(m), (s, ctrl), direction, h=1e-6)
+    if not is_smooth(found, 1e-5):
+        return False
+    assert_derivative(np.hstack([jac.A, jac.B]) @ direction, found, 1e-5)
+    return True
+
+
+def test_elastic_collision() -> None:
+    """nimblephysics 97: two equal balls on a line, the left one at x1 hits the resting right one at x2.
+
+    After the collision the right ball carries on the left one's motion, so its last place
+    x1 + 2 r + v1 T has the derivative (1, 0, 1, 0) by (x1, x2, v1, v2). Reported there: (0.75, 0.25,
+    0.91, 0.08), since the time of impact was taken for fixed. Here the contact is a spring that
+    lasts half a period tau, and the exact derivative is (1, 0, T - tau / 2, tau / 2).
+    """
+    tau, total = 0.01, 1.0
+    m = sim.Model.from_xml_string(COLLISION.format(stiffness=(np.pi / tau) ** 2))
+    start = sim.State(np.array([0.0, 0.52]), np.array([1.0, 0.0]), np.zeros(0))
+    path = sim.rollout(m, start, np.zeros((1, 0)), n_steps=round(total / 2e-4))
+    assert path.qpos[-1, 1] == pytest.approx(0.2 + total - tau / 2, abs=1e-4)
+    cotangents = np.zeros((2, 4))
+    cotangents[-1, 1] = 1.0
+    found = sim.rollout_vjp(m, path, cotangents).state0
+    np.testing.assert_allclose(found, [1.0, 0.0, total - tau / 2, tau / 2], rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("cone", CONES)
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_no_nan_at_rest_and_when_leaving_the_ground(solver: str, cone: str) -> None:
+    """mujoco 1517, 2237: Jacobians of mjx.step in contact are NaN, at geoms that rest or leave the ground.
+
+    Square roots and norms of zero have no derivative for an autodiff; here no friction force, no sliding, and
+    two capsules in line are in the states, and the Jacobian is finite and equals differences.
+    """
+    spec = mujoco.MjSpec.from_string(RESTING)
+    mj_model = tight(spec, CONES[cone])
+    mj_model.opt.solver, mj_model.opt.iterations = SOLVERS[solver], 5000
+    m, ctrl = sim.Model.from_mujoco(mj_model), np.zeros(0)
+    touching = m.initial_state()
+    jac = sim.step_jacobian(m, touching, ctrl)
+    assert np.isfinite(jac.A).all()
+    rest = sim.step(m, touching, ctrl, n_steps=500)
+    smooth = assert_jacobian(m, rest, ctrl, 0)
+    thrown = sim.State(rest.qpos, rest.qvel + np.tile([0.1, 0, 1.0, 0, 0, 0], 4), rest.act)
+    for t in range(10):
+        smooth += assert_jacobian(m, thrown, ctrl, t)
+        thrown = sim.step(m, thrown, ctrl)
+    assert len(sim.forward(m, rest, ctrl).contact.dist) == 5
+    assert len(sim.forward(m, thrown, ctrl).contact.dist) < 5  # they left
+    assert smooth >= 6
+
+
+def test_controls_move_a_free_root() -> None:
+    """Genesis 2069, 2537: no gradient by control forces, a backward pass that hangs below a free root.
+
+    In the air the legs' motors turn the trunk against the legs; where the trunk is after 20 steps
+    answers to every control, as differences say.
+    """
+    m = ant()
+    start = m.initial_state()
+    start.qpos[2] = 2.0
+    ctrls = np.random.default_rng(0).uniform(-0.5, 0.5, size=(20, m.nu))
+    assert len(sim.forward(m, start, ctrls[0]).contact.dist) == 0
+    assert assert_jacobian(m, start, ctrls[0], 0)
+    path = sim.rollout(m, start, ctrls)
+    cotangents = np.zeros((21, 2 * m.nv))
+    cotangents[-1, :6] = np.random.default_rng(1).normal(size=6)
+    exact, h = sim.rollout_vjp(m, path, cotangents).ctrls, 1e-5
+    for i in range(m.nu):
+        change = np.zeros_like(ctrls)
+        change[0, i] = h
+        ends = [sim.rollout(m, start, ctrls + sign * change).state(20) for sign in (-1, 1)]
+        numeric = cotangents[-1] @ tangent_between(m, *ends) / (2 * h)
+        assert exact[0, i] == pytest.approx(numeric, rel=1e-5, abs=1e-10) and abs(numeric) > 1e-6
+
+
+@pytest.mark.parametrize("cone", CONES)
+def test_contacts_of_a_free_quadruped_have_gradients(cone: str) -> None:
+    """newton 2133: with gradients required, collisions are skipped, so those of a quadruped on its feet are lost.
+
+    On its feet the ant's next velocity answers to its height, and to its controls through the ground.
+    """
+    m, ctrl = ant(cone), np.full(8, 0.1)
+    standing = sim.step(m, m.initial_state(), np.zeros(8), n_steps=100)
+    assert len(sim.forward(m, standing, ctrl).contact.dist) >= 3
+    assert any([assert_jacobian(m, standing, ctrl, seed) for seed in range(3)])
+    grounded, lifted = sim.step_jacobian(m, standing, ctrl), standing.qpos.copy()
+    lifted[2] += 1.0
+    air = sim.step_jacobian(m, sim.State(lifted, standing.qvel, standing.act), ctrl)
+    nv = m.nv
+    assert np.abs(air.A[nv : nv + 6, 2]).max() == 0.0 and np.abs(grounded.A[nv : nv + 6, 2]).max() > 1.0
+    assert np.abs(grounded.B[nv : nv + 6] - air.B[nv : nv + 6]).max() > 1e-2
