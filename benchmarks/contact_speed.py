@@ -281,7 +281,7 @@ def profile(name: str) -> None:
         for _ in range(300):
             run()
         print(f"{label:24s} {1e6 * (time.thread_time() - begin) / 300:8.2f}")
-    print(f"{d.nefc[0]} rows, {d.ncon[0]} contacts, {d.niter[0]} iterations")
+    print(f"{d.nefc[0]} rows, {d.ncon[0]} contacts, {d.solver_niter[0]} iterations")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -72,8 +72,11 @@ class ContactParameters(NamedTuple):
     gap: float
 
 
-def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[int, int]]:
-    """All pairs (geom1, geom2), geom1 < geom2, that the filters let through."""
+def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[tuple[int, int], int]]:
+    """All pairs (geom1, geom2), geom1 < geom2, that the filters let through, and their index in the list of pairs.
+
+    The index is -1 for pairs that are not listed; one that is listed twice collides twice, as in MuJoCo.
+    """
     first, second = np.triu_indices(m.ngeom, k=1)
     mask = (m.geom_contype[first] & m.geom_conaffinity[second]) | (m.geom_contype[second] & m.geom_conaffinity[first])
     body1, body2 = m.geom_bodyid[first], m.geom_bodyid[second]
@@ -89,22 +92,14 @@ def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[int, int]]:
     signature = (np.minimum(body1, body2).astype(np.int64) << 16) + np.maximum(body1, body2)
     allowed &= ~np.isin(signature, list(excluded)) if excluded else True
     found = {(int(a), int(b)) for a, b in zip(first[allowed], second[allowed], strict=True)}
-    return sorted(found | set(explicit_pairs(m)))
-
-
-def explicit_pairs(m: mujoco.MjModel) -> dict[tuple[int, int], int]:
-    """Index of every listed pair, by its geoms in ascending order."""
     geoms = enumerate(zip(m.pair_geom1, m.pair_geom2, strict=True))
-    return {(min(int(a), int(b)), max(int(a), int(b))): i for i, (a, b) in geoms}
+    listed = [((min(int(a), int(b)), max(int(a), int(b))), i) for i, (a, b) in geoms]
+    return sorted([(pair, -1) for pair in found - {pair for pair, _ in listed}] + listed)
 
 
 def contact_table(m: mujoco.MjModel) -> list[ContactParameters]:
     """Parameters of every possible pair."""
-    explicit = explicit_pairs(m)
-    return [
-        _explicit(m, explicit[pair], pair) if pair in explicit else _combined(m, pair)
-        for pair in possible_contact_pairs(m)
-    ]
+    return [_explicit(m, i, pair) if i >= 0 else _combined(m, pair) for pair, i in possible_contact_pairs(m)]
 
 
 def _ordered(m: mujoco.MjModel, pair: tuple[int, int]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .contact_pairs import MIN_FRICTION, explicit_pairs, mix
+from .contact_pairs import MIN_FRICTION, mix, possible_contact_pairs
 from .model import Model
 
 Floats = NDArray[np.float64]
@@ -64,8 +64,7 @@ def _shares(model: Model) -> _Shares:
 def _make_shares(model: Model) -> _Shares:
     m, n = model.mj_model, model.npair
     a, b = model.con_geom[:, 0], model.con_geom[:, 1]
-    explicit = explicit_pairs(m)
-    listed = np.array([explicit.get((min(pair), max(pair)), -1) for pair in model.con_geom.tolist()], np.int64)
+    listed = np.array([index for _, index in possible_contact_pairs(m)][:n], np.int64)
     combined = (listed < 0)[:, None]
     rank = np.sign(m.geom_priority[a] - m.geom_priority[b])[:, None]
 

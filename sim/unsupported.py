@@ -162,7 +162,7 @@ def _contacts(m: mujoco.MjModel) -> Iterator[str]:
         yield "geom adhesion"
     bit = mujoco.mjtDisableBit
     flags = [flag for flag in ("nativeccd", "multiccd") if disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}"))]
-    for pair in possible_contact_pairs(m):
+    for pair, _ in possible_contact_pairs(m):
         kinds = tuple(sorted(int(m.geom_type[g]) for g in pair))
         how = COLLISIONS.get((kinds[0], kinds[1]))
         if how is None:

@@ -150,7 +150,8 @@ def smooth_parameters(model: sim.Model, state: sim.State, ctrl: Floats, names: t
         direction = rng.normal(size=value.shape) * (np.abs(value) + 0.1 * np.abs(value).mean())
 
         def end(x: Floats, name: str = name) -> sim.State:
-            return sim.step(model.replace(**{name: x}), state, ctrl)
+            changed: dict[str, Any] = {name: x}
+            return sim.step(model.replace(**changed), state, ctrl)
 
         by_value = Map(end, lambda x, t: x + t, lambda a, b: tangent_between(model, a, b))
         found = differentiate(by_value, value, direction, h=1e-5)

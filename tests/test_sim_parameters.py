@@ -1,5 +1,7 @@
 """Gradients of model parameters against differences of models made by `Model.replace`."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from derivatives import Difference, Map, differentiate, is_smooth, tangent_between
@@ -37,7 +39,8 @@ def differences(
         direction = rng.normal(size=value.shape) * (np.abs(value) + 0.1 * typical)
 
         def end(x: np.ndarray, name: str = name) -> sim.State:
-            return sim.step(model.replace(**{name: x}), state, ctrl, n_steps)
+            changed: dict[str, Any] = {name: x}
+            return sim.step(model.replace(**changed), state, ctrl, n_steps)
 
         by_value = Map(end, lambda x, t: x + t, lambda a, b: tangent_between(model, a, b))
         found[name] = direction, differentiate(by_value, value, direction, h=1e-3)
