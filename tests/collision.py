@@ -1,6 +1,7 @@
 """Contacts of two geoms in given poses: ours, MuJoCo's, and how ours move when the second geom moves."""
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -8,8 +9,10 @@ from derivatives import Map, assert_derivative, differentiate, is_smooth
 from numpy.typing import NDArray
 
 from gradgym import sim
+from gradgym.sim._jit import specialise
 from gradgym.sim.collision.contacts import collide, contact_motion
 from gradgym.sim.data import Data
+from gradgym.sim.features import missing_features, stand_ins
 
 Floats = NDArray[np.float64]
 NAMES = {
@@ -35,6 +38,13 @@ class Contacts(NamedTuple):
         return Contacts(*(x[order] for x in self))
 
 
+@cache
+def _kernels(missing: tuple[str, ...]) -> tuple[Any, Any]:
+    """`collide` and `contact_motion` without the geometry that is missing: less to compile."""
+    tag = "without_" + "_".join(missing)
+    return specialise(collide, stand_ins(missing), tag), specialise(contact_motion, stand_ins(missing), tag)
+
+
 class Pair:
     """Two geoms, types ascending, whose poses are set directly."""
 
@@ -49,6 +59,7 @@ class Pair:
         self.model = sim.Model.from_mujoco(self.mj_model)
         self.theirs, self.ours = mujoco.MjData(self.mj_model), Data.for_model(self.model)
         mujoco.mj_forward(self.mj_model, self.theirs)
+        self._collide, self._contact_motion = _kernels(missing_features(self.model))
 
     def move(self, xpos: Floats, xmat: Floats) -> None:
         """Put both geoms into poses (2, 3), (2, 3, 3)."""
@@ -62,14 +73,14 @@ class Pair:
 
     def contacts(self) -> Contacts:
         self.ours.con_pos[:] = self.ours.con_frame[:] = self.ours.con_dist[:] = np.nan
-        collide(self.model, self.ours)
+        self._collide(self.model, self.ours)
         n, d = int(self.ours.ncon[0]), self.ours
         return Contacts(d.con_dist[:n].copy(), d.con_pos[:n].copy(), d.con_frame[:n].copy())
 
     def motion(self, c: int) -> Floats:
         """Rates (7, 6) of contact `c` of the last `contacts`."""
         self.ours.con_motion[:] = np.nan
-        contact_motion(self.model, self.ours, c)
+        self._contact_motion(self.model, self.ours, c)
         return self.ours.con_motion.copy()
 
 
