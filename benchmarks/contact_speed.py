@@ -255,27 +255,28 @@ def table(content: dict[str, Any]) -> str:
 
 def profile(name: str) -> None:
     """Time of the stages of a forward step, one kernel after the other [us]."""
-    from gradgym.sim import aba, constraint, crba, forward, kinematics, solver_newton
+    from gradgym.sim import constraint, crba, kinematics, solver_newton
     from gradgym.sim.collision import contacts
     from gradgym.sim.data import Data
+    from gradgym.sim.forward import forward_smooth
 
     case = CASES[name]()
     model, at = sim.Model.from_mujoco(case.model), starts(case)
     d = Data.for_model(model)
     d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *at.states[0], at.ctrls[0]
     stages: dict[str, Callable[[], Any]] = {
-        "smooth forces": lambda: forward.forward_smooth(model, d),
+        "smooth forces": lambda: forward_smooth(model, d),
         "geom poses": lambda: kinematics.geom_site_poses(model, d),
         "collision": lambda: contacts.collide(model, d),
-        "articulated body factor": lambda: aba.aba_factor(model, d, 0.0),
-        "articulated body solve": lambda: aba.aba_solve(model, d),
         "inertia matrix": lambda: crba.crb(model, d),
+        "its factor": lambda: crba.factor_m(model, d, 0.0),
+        "smooth acceleration": lambda: crba.solve_m(model, d, d.qacc),
         "constraint rows": lambda: constraint.make_constraints(model, d),
         "Newton, from rest": lambda: solver_newton.solve_newton(model, d),
     }
     for label, run in stages.items():
         run()
-        if label == "articulated body solve":
+        if label == "smooth acceleration":
             d.qacc_smooth[:] = d.qacc
         begin = time.thread_time()
         for _ in range(300):
