@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FunctionType
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numba
 from numba.core import config, event
@@ -121,7 +121,7 @@ def instance(function: F, name: str, **bindings: Any) -> F:
     source: Any = getattr(function, "py_func", function)
     copied = FunctionType(source.__code__, {**source.__globals__, **bindings}, name)
     copied.__module__, copied.__qualname__ = source.__module__, name
-    return kernel(cast(F, copied))
+    return _compiled(cast(F, copied), getattr(function, "targetoptions", {}).get("inline", "never"))
 
 
 def specialise(function: F, replacements: Mapping[Any, Any], tag: str) -> F:
@@ -155,10 +155,23 @@ def kernel(function: F) -> F:
 
     Released GIL, so that threads can run kernels at once (`batch.py`).
     """
+    return _compiled(function, "never")
+
+
+def sequence(function: F) -> F:
+    """A kernel that calls others in order: it becomes part of its callers and is not compiled by itself.
+
+    Numba compiles all that a function calls once more with the function, so that each level of the
+    calls that lead from Python to the physics would cost as much as all below it.
+    """
+    return _compiled(function, "always")
+
+
+def _compiled(function: F, inline: Literal["never", "always"]) -> F:
     settings: Any = config
     before, settings.CACHE_DIR = settings.CACHE_DIR, CACHE_DIR
     try:
-        compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)(function)
+        compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline=inline)(function)
     finally:
         settings.CACHE_DIR = before
     return cast(F, compiled)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from ._jit import kernel
+from ._jit import kernel, sequence
 from ._record import Floats
 from .data import Data, Lanes
 from .forward import forward
@@ -151,7 +151,7 @@ def clear_cotangent(w: Lanes) -> None:
     w.act_adj[:] = 0.0
 
 
-@kernel
+@sequence
 def steps_adj(m: Model, d: Data, w: Lanes, scratch_qpos: Floats, scratch_qvel: Floats, scratch_act: Floats) -> None:
     """Adjoint of scratch_qpos.shape[0] steps under one control, from the state in `d`; sets ctrl_adj."""
     n_steps = scratch_qpos.shape[0]

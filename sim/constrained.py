@@ -9,7 +9,7 @@ that ask for projected Gauss-Seidel, `features.py` puts that solver and its adjo
 import mujoco
 
 from . import runge_kutta
-from ._jit import instance, kernel
+from ._jit import instance, sequence
 from .actuation import actuation_adj
 from .collision.contacts import collide
 from .constraint import make_constraints
@@ -28,7 +28,7 @@ from .solver_newton import solve_newton, solve_newton_adj
 from .step import euler, euler_adj, implicitfast, implicitfast_adj
 
 
-@kernel
+@sequence
 def forward_constrained(m: Model, d: Data) -> None:
     """Acceleration `qacc`, also kept in qacc_warmstart, and constraint forces."""
     forward_smooth(m, d)
@@ -46,7 +46,7 @@ def forward_constrained(m: Model, d: Data) -> None:
         d.qacc_warmstart[v] = d.qacc[v]
 
 
-@kernel
+@sequence
 def forward_constrained_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     """From qacc_adj, actdot_adj: add to qpos_adj, qvel_adj, act_adj, ctrl_adj.
 
@@ -74,7 +74,7 @@ def forward_constrained_adj(m: Model, d: Data, w: Lanes, damping_time: float) ->
         constraint_adj(m, d, w)
 
 
-@kernel
+@sequence
 def _euler_acceleration(m: Model, d: Data) -> None:
     forward_constrained(m, d)
     if m.eulerdamp:
@@ -84,7 +84,7 @@ def _euler_acceleration(m: Model, d: Data) -> None:
         solve_m(m, d, d.qacc)
 
 
-@kernel
+@sequence
 def _implicit_acceleration(m: Model, d: Data) -> None:
     forward_constrained(m, d)
     implicit_factor(m, d)
@@ -95,7 +95,7 @@ def _implicit_acceleration(m: Model, d: Data) -> None:
         d.qacc[v] = d.column[v, 0]
 
 
-@kernel
+@sequence
 def _constraint_force_adj(m: Model, d: Data, w: Lanes) -> None:
     """Of qfrc_adj . qfrc_constraint as a function of the state: add the derivative.
 

@@ -9,7 +9,7 @@ point, and through its residual. Each is a force between two bodies, and how it 
 pose is that of `rnea.py`, to which come the motion of the contact's point, frame and distance.
 """
 
-from ._jit import kernel
+from ._jit import kernel, sequence
 from ._record import Floats
 from .constraint import ball_limit
 from .constraint_parameters import constraint_parameters_adj
@@ -35,7 +35,7 @@ from .spatial import (
 from .velocity import dofs_moving_together
 
 
-@kernel
+@sequence
 def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     """Add to qpos_adj, qvel_adj, for the multiplier qfrc_adj; the acceleration is d.qacc_warmstart.
 

@@ -15,7 +15,7 @@ and the acceleration has the cotangent -J' z. What g does not share with velocit
 it does not turn with the bodies, and `subtree_com`, which it refers to, moves.
 """
 
-from ._jit import instance, kernel
+from ._jit import instance, kernel, sequence
 from ._record import Floats
 from .batch import clear_cotangent, load_world
 from .constrained import forward_constrained, forward_constrained_adj
@@ -42,7 +42,7 @@ def contact_force(m: Model, d: Data) -> None:
                     store6(d.cfrc_ext, b, share)
 
 
-@kernel
+@sequence
 def forward_contact_force(m: Model, d: Data) -> None:
     """Constrained acceleration and the contacts' forces on the bodies."""
     forward_constrained(m, d)

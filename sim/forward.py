@@ -5,7 +5,7 @@ of a becomes the multiplier w = M^-1 cotangent, and every input x gets -d(w . F)
 fixed (Qiao et al. 2021, section 4.1, equation 2).
 """
 
-from ._jit import kernel
+from ._jit import sequence
 from .aba import aba_factor, aba_solve, aba_solve_lanes
 from .actuation import actuation, actuation_adj
 from .data import Data, Lanes
@@ -19,7 +19,7 @@ from .tendon import tendon
 from .velocity import com_vel
 
 
-@kernel
+@sequence
 def forward_smooth(m: Model, d: Data) -> None:
     """Everything up to the smooth forces."""
     kinematics(m, d)
@@ -37,7 +37,7 @@ def forward_smooth(m: Model, d: Data) -> None:
     d.solver_residual[0] = 0.0
 
 
-@kernel
+@sequence
 def forward(m: Model, d: Data) -> None:
     """Acceleration `qacc` of the state and control in `d`."""
     forward_smooth(m, d)
@@ -45,7 +45,7 @@ def forward(m: Model, d: Data) -> None:
     aba_solve(m, d)
 
 
-@kernel
+@sequence
 def forward_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     """From qacc_adj, actdot_adj: add to qpos_adj, qvel_adj, act_adj, ctrl_adj.
 

@@ -8,7 +8,7 @@ it keeps the state and control in `d`.
 
 import mujoco
 
-from ._jit import kernel
+from ._jit import kernel, sequence
 from .aba import aba_factor, aba_solve
 from .actuation import actuation_adj
 from .crba import crb
@@ -28,14 +28,14 @@ from .rnea import rne, rne_adj
 from .runge_kutta import rk4, rk4_adj
 
 
-@kernel
+@sequence
 def euler(m: Model, d: Data) -> None:
     """Semi-implicit Euler; joint damping implicit unless the model says otherwise."""
     _euler_acceleration(m, d)
     _advance(m, d)
 
 
-@kernel
+@sequence
 def euler_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `euler`."""
     _euler_acceleration(m, d)
@@ -43,14 +43,14 @@ def euler_adj(m: Model, d: Data, w: Lanes) -> None:
     forward_adj(m, d, w, m.timestep if m.eulerdamp else 0.0)
 
 
-@kernel
+@sequence
 def implicitfast(m: Model, d: Data) -> None:
     """Euler with the velocity slope of dampers and actuators taken implicitly."""
     _implicit_acceleration(m, d)
     _advance(m, d)
 
 
-@kernel
+@sequence
 def implicitfast_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `implicitfast`."""
     _implicit_acceleration(m, d)
@@ -75,14 +75,14 @@ def constraint_force_adj(m: Model, d: Data, w: Lanes) -> None:
     """Nothing here: `constrained.py` binds its own."""
 
 
-@kernel
+@sequence
 def _euler_acceleration(m: Model, d: Data) -> None:
     forward_smooth(m, d)
     aba_factor(m, d, m.timestep if m.eulerdamp else 0.0)
     aba_solve(m, d)
 
 
-@kernel
+@sequence
 def _implicit_acceleration(m: Model, d: Data) -> None:
     forward_smooth(m, d)
     crb(m, d)
@@ -94,7 +94,7 @@ def _implicit_acceleration(m: Model, d: Data) -> None:
         d.qacc[v] = d.column[v, 0]
 
 
-@kernel
+@sequence
 def _advance(m: Model, d: Data) -> None:
     """Move the state in `d` by the acceleration `qacc`: new velocity first, position with it."""
     for v in range(m.nv):
@@ -103,7 +103,7 @@ def _advance(m: Model, d: Data) -> None:
     advance_activations(m, d)
 
 
-@kernel
+@sequence
 def _advance_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `_advance`, `d` before it: sets qacc_adj, actdot_adj, pulls the rest back."""
     for v in range(m.nv):
