@@ -2,7 +2,6 @@
 
     python benchmarks/ant_table5.py              # runs what is missing, writes results/ant_table5.json
     python benchmarks/ant_table5.py --table      # prints the stored results as markdown
-    python benchmarks/ant_table5.py --plot FILE  # draws the returns
 
 It goes on from what is stored (see `trainings.py`). Pretrained are the last policies of
 `ant_figure5.py` with sample enhancement, taken from its folder or else made there; without
@@ -92,30 +91,11 @@ def table(rows: list[Row]) -> str:
         means = [np.array([row["mean_return"][name] for row in group]) for name in BACKENDS]
         gap = max((abs(row["gap"]) for row in group), default=np.nan)
         cells = [f"{m.mean():.1f} ± {m.std():.1f}" for m in means]
-        lines.append(table_line([f"{policy} ({len(group)})", *cells, f"{100 * gap:.2f} %", PAPER[policy]]))
+        lines.append(table_line([f"{policy} ({len(group)})", *cells, f"{100 * gap:.1g} %", PAPER[policy]]))
     return "\n".join(lines)
 
 
-def plot(rows: list[Row], path: Path) -> None:
-    """Mean return of every policy: Gymnasium's Ant against ours."""
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(4.5, 4.5))
-    for policy in (UNTRAINED, PRETRAINED):
-        pairs = [
-            (row["mean_return"]["sim"], row["mean_return"]["gymnasium"]) for row in rows if row["policy"] == policy
-        ]
-        axis.plot(*np.array(pairs).T, "o", label=policy)
-    axis.axline((0.0, 0.0), slope=1.0, color="k", lw=0.8, ls=":")
-    axis.set_xlabel("return in ours")
-    axis.set_ylabel("return in Gymnasium's Ant-v5")
-    axis.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-BENCHMARK = Benchmark("ant_table5", ("policy", "seed"), evaluate, table, plot)
+BENCHMARK = Benchmark("ant_table5", ("policy", "seed"), evaluate, table)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         return int(updated(text) != text)
     README.write_text(updated(text))
     for benchmark in BENCHMARKS.values():
-        benchmark.plot(benchmark.rows(), ROOT / "docs" / f"{benchmark.name}.png")
+        if benchmark.plot is not None:
+            benchmark.plot(benchmark.rows(), ROOT / "docs" / f"{benchmark.name}.png")
     return 0
 
 

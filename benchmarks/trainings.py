@@ -35,14 +35,14 @@ class Benchmark:
         key: entries that tell its rows apart; the arguments of `train` in the same order.
         train: makes the row of one run; further arguments `quick` and `work_dir`.
         table: the rows as markdown.
-        plot: draws the rows into a file.
+        plot: draws the rows into a file, where a table does not say it all.
     """
 
     name: str
     key: tuple[str, ...]
     train: Callable[..., Row]
     table: Callable[[list[Row]], str]
-    plot: Callable[[list[Row], Path], None]
+    plot: Callable[[list[Row], Path], None] | None = None
 
     @property
     def results(self) -> Path:
@@ -63,16 +63,18 @@ class Benchmark:
         parser.add_argument("--work-dir", type=Path, default=Path("runs") / self.name)
         parser.add_argument("--results", type=Path, default=self.results)
         parser.add_argument("--table", action="store_true", help="print the stored results as markdown")
-        parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the stored results")
+        if self.plot is not None:
+            parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the stored results")
         return parser
 
     def main(self, arguments: argparse.Namespace, jobs: Sequence[tuple[Any, ...]]) -> int:
         """Shows what is stored, or runs the jobs that are not."""
+        file = None if self.plot is None else arguments.plot
         if arguments.table:
             print(self.table(self.rows(arguments.results)))
-        if arguments.plot:
-            self.plot(self.rows(arguments.results), arguments.plot)
-        if not (arguments.table or arguments.plot):
+        if self.plot is not None and file is not None:
+            self.plot(self.rows(arguments.results), file)
+        if not arguments.table and file is None:
             self._run(arguments, jobs)
         return 0
 

@@ -173,7 +173,9 @@ def test_benchmarks_of_the_ant_run(tmp_path: Path):
         results = ["--results", str(tmp_path / f"{name}.json")]
         benchmark(name, *work, *results)
         assert len(json.loads((tmp_path / f"{name}.json").read_text())["rows"]) == count
-        shown = benchmark(name, *results, "--table", "--plot", str(tmp_path / f"{name}.png"))
-        assert len(shown.splitlines()) == 2 + count and (tmp_path / f"{name}.png").stat().st_size > 5_000
+        assert len(benchmark(name, *results, "--table").splitlines()) == 2 + count
+    figure = tmp_path / "figure.png"
+    benchmark("ant_figure5", "--results", str(tmp_path / "ant_figure5.json"), "--plot", str(figure))
+    assert figure.stat().st_size > 10_000
     # The policies of the figure are those of the table: nothing was trained twice.
     assert len(list((tmp_path / "work" / "sample-0").glob("events*"))) == 1
