@@ -287,7 +287,8 @@ def cholesky(n: int, a) -> None:  # type: ignore[no-untyped-def]
             total = a[i, j]
             for k in range(j):
                 total -= a[i, k] * a[j, k]
-            a[i, j] = math.sqrt(max(total, TINY)) if i == j else total / a[j, j]
+            # a pivot below the rounding of its entry is noise: the rounding itself stands in
+            a[i, j] = math.sqrt(max(total, TINY, 1e-15 * a[i, i])) if i == j else total / a[j, j]
 
 
 @kernel
@@ -324,7 +325,10 @@ def cholesky_solve_lanes(n: int, a, x) -> None:  # type: ignore[no-untyped-def]
 
 @kernel
 def _line_search(m: Model, d: Data) -> float:
-    """The step along `search` that minimises the cost: Newton in one variable, kept in a bracket."""
+    """The step along `search` that minimises the cost: Newton in one variable, kept in a bracket.
+
+    0 where numbers are too large for it: the solver stops at the last finite point.
+    """
     _mul_m(m, d, d.Mv, d.search)
     for r in range(d.nefc[0]):
         total = 0.0
@@ -337,6 +341,8 @@ def _line_search(m: Model, d: Data) -> float:
         quadratic += d.search[v] * d.Mv[v]
     low, high, alpha = 0.0, math.inf, 1.0
     start = abs(linear + _cost(m, d, 0.0)[1])
+    if not start < math.inf:
+        return 0.0
     for _ in range(m.ls_iterations):
         _, first, second = _cost(m, d, alpha)
         first += linear + alpha * quadratic
@@ -353,4 +359,4 @@ def _line_search(m: Model, d: Data) -> float:
         if step == alpha:
             break
         alpha = step
-    return alpha
+    return alpha if alpha < math.inf else 0.0

@@ -264,7 +264,6 @@ def _finish(m: Model, d: Data) -> None:
     for v in range(m.nv):
         d.search[v] = 0.0
     for r in range(d.nefc[0]):
-        d.efc_jv[r] = d.efc_force[r]
         for v in range(m.nv):
             d.search[v] += d.efc_J[r, v] * d.efc_force[r]
     for v in range(m.nv):
@@ -273,6 +272,8 @@ def _finish(m: Model, d: Data) -> None:
     for v in range(m.nv):
         d.qacc[v] += d.qacc_smooth[v]
     set_point(m, d)
+    for r in range(d.nefc[0]):
+        d.efc_jv[r] = d.efc_force[r]
     d.solver_residual[0] = force_law_residual(m, d)
     for v in range(m.nv):
         d.qfrc_constraint[v] = d.search[v]

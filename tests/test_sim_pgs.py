@@ -3,7 +3,9 @@
 import mujoco
 import numpy as np
 import pytest
+from parity import random_state
 from test_sim_contact import ASSETS, CONES, MIXED, MODELS, tight, visited_states
+from test_sim_equality import mixed
 
 from gradgym import sim
 
@@ -74,6 +76,20 @@ def test_both_adjoints_agree(name: str, integrator: int, cone: str) -> None:
         for field, expected in vjps[0].params.items():
             scale = max(1.0, np.abs(expected).max(initial=0.0))
             np.testing.assert_allclose(vjps[1].params[field], expected, rtol=0, atol=1e-6 * scale)
+
+
+def test_equalities_push_both_ways() -> None:
+    """Equality rows, limits and contacts at once: forward and adjoint as Newton's."""
+    for seed in range(4):
+        newton = mixed(seed, contact=True)
+        pgs = newton.replace(solver=PGS, iterations=100_000, tolerance=1e-24)
+        state, ctrl = random_state(newton, seed, speed=0.3)
+        one, other = (sim.forward(model, state, ctrl) for model in (newton, pgs))
+        np.testing.assert_allclose(other.qacc, one.qacc, rtol=0, atol=1e-6 * np.abs(one.qacc).max())
+        assert one.efc_force.min() < 0 < one.efc_force.max()
+        a, b = (sim.step_jacobian(model, state, ctrl) for model in (newton, pgs))
+        np.testing.assert_allclose(b.A, a.A, rtol=0, atol=1e-6 * np.abs(a.A).max())
+        np.testing.assert_allclose(b.B, a.B, rtol=0, atol=1e-6 * np.abs(a.B).max())
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 5])
