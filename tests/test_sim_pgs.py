@@ -78,6 +78,7 @@ def test_both_adjoints_agree(name: str, integrator: int, cone: str) -> None:
             np.testing.assert_allclose(vjps[1].params[field], expected, rtol=0, atol=1e-6 * scale)
 
 
+@pytest.mark.slow
 def test_equalities_push_both_ways() -> None:
     """Equality rows, limits and contacts at once: forward and adjoint as Newton's."""
     for seed in range(4):
