@@ -10,7 +10,7 @@ format:
 	ruff format .
 
 test:  ## the default tests, under ten minutes on two cores
-	pytest
+	pytest -n 2 --dist loadfile
 
 test-slow:  ## trainings and long sweeps
-	pytest -m slow
+	pytest -n 2 --dist loadfile -m slow

@@ -7,9 +7,9 @@ lock inside kernels: nothing to compile for parallelism, and safe to fork.
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from ._jit import kernel, sequence
 from ._record import Floats
@@ -18,6 +18,8 @@ from .forward import forward
 from .kinematics import geom_site_poses
 from .model import Model
 from .step import euler, euler_adj
+
+Kept = TypeVar("Kept")
 
 _num_threads = max(1, int(os.environ.get("GRADGYM_NUM_THREADS", os.cpu_count() or 1)))
 _pool: ThreadPoolExecutor | None = None
@@ -63,26 +65,30 @@ def for_worlds(count: int, work: Callable[[int, int], None]) -> None:
         future.result()
 
 
-@contextmanager
-def workspace(model: Model) -> Iterator[Data]:
+class _Borrowed(Generic[Kept]):
+    """One of the objects kept in `free`, or a new one, for the time of a `with` block."""
+
+    def __init__(self, free: list[Kept], make: Callable[[], Kept]) -> None:
+        self._free = free
+        self._kept = free.pop() if free else make()
+
+    def __enter__(self) -> Kept:
+        return self._kept
+
+    def __exit__(self, *exception: object) -> None:
+        self._free.append(self._kept)
+
+
+def workspace(model: Model) -> _Borrowed[Data]:
     """A `Data` of the model for the current thread, kept for later calls."""
     free = model.__dict__.setdefault("_free_data", [])
-    data = free.pop() if free else Data.for_model(model)
-    try:
-        yield data
-    finally:
-        free.append(data)
+    return _Borrowed(free, lambda: Data.for_model(model))
 
 
-@contextmanager
-def adjoint_workspace(model: Model, nlane: int, with_params: bool = False) -> Iterator[Lanes]:
+def adjoint_workspace(model: Model, nlane: int, with_params: bool = False) -> _Borrowed[Lanes]:
     """A `Lanes` of the model for the current thread, kept for later calls."""
     free = model.__dict__.setdefault("_free_lanes", {}).setdefault((nlane, with_params), [])
-    lanes = free.pop() if free else Lanes.for_model(model, nlane, with_params)
-    try:
-        yield lanes
-    finally:
-        free.append(lanes)
+    return _Borrowed(free, lambda: Lanes.for_model(model, nlane, with_params))
 
 
 @kernel

@@ -77,7 +77,7 @@ def forward_constrained_adj(m: Model, d: Data, w: Lanes, damping_time: float) ->
 @sequence
 def _euler_acceleration(m: Model, d: Data) -> None:
     forward_constrained(m, d)
-    if m.eulerdamp:
+    if m.eulerdamp and m.damped:
         for v in range(m.nv):
             d.qacc[v] = d.qfrc_smooth[v] + d.qfrc_constraint[v]
         factor_m(m, d, m.timestep)

@@ -44,11 +44,10 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     _row_products(m, d, w)
     equality_adj(m, d, w)  # needs the accelerations in cacc, which the next call overwrites
     _velocity_field(m, d)
-    for b in range(m.nbody):
-        store6(d.cfrc, b, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
-        for r in range(6):
-            for k in range(w.nlane):
-                w.wcor[b, r, k], w.wmom[b, r, k], w.wpush[b, r, k] = 0.0, 0.0, 0.0
+    d.cfrc[:] = 0.0
+    w.wcor[:] = 0.0
+    w.wmom[:] = 0.0
+    w.wpush[:] = 0.0
     add_body_velocities(m, d, w)
     for r in range(d.nefc[0]):
         if d.efc_type[r] == LIMIT:

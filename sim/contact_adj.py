@@ -257,7 +257,10 @@ def _rows(m: Model, d: Data, w: Lanes, c: int, first: int, count: int, unequal: 
     n, z = w.nlane, w.con_lanes
     for i in range(6):
         for k in range(n):
-            z[Z, i, k], z[Y, i, k] = 0.0, 0.0
+            z[Z, i, k] = 0.0
+        if unequal:
+            for k in range(n):
+                z[Y, i, k] = 0.0
     for k in range(n):
         w.con_dist_adj[k] = 0.0
     base = d.efc_kbip[first, 1]

@@ -111,6 +111,7 @@ class Data(Struct):
     efc_jar: Floats = floats("nefcmax")  # J qacc - aref
     efc_jv: Floats = floats("nefcmax")  # J times search direction
     efc_slope: Floats = floats("nefcmax")  # minus derivative of force by jar, rows that stand alone
+    efc_slope_qH: Floats = floats("nefcmax")  # the slopes in qH
     cone_hess: Floats = floats("nconmax", 6, 6)  # the same for a contact on its elliptic cone
     cone_on: Ints = ints("nconmax")  # 1: the contact slides on its elliptic cone
     eq_share: Floats = floats(5, 6)  # coefficients of one coordinate in an equality's adjoint, see equality_adj.py

@@ -84,6 +84,7 @@ class Model(Struct):
     meaninertia: float = real()
     integrator: int = integer()  # mjtIntegrator
     eulerdamp: int = integer()  # 1: Euler treats joint damping implicitly
+    damped: int = integer()  # 1: a joint has damping
     timestep: float = real()  # [s]
     gravity: Floats = floats(3)  # [m/s^2]
 
@@ -327,6 +328,7 @@ def _derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "integrator": int(m.opt.integrator),
         **_constraint_fields(m),
         "eulerdamp": int(damper and not disabled(m, bit.mjDSBL_EULERDAMP)),
+        "damped": int(np.any(damping)),
         "timestep": float(m.opt.timestep),
         "gravity": gravity,
         "ngravcomp": int(np.count_nonzero(gravcomp)),

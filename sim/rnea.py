@@ -36,6 +36,7 @@ from .spatial import (
     lanes_accumulate,
     lanes_add_axis,
     lanes_copy,
+    lanes_move,
     lanes_set_dot,
     lanes_sub_dot,
     load6,
@@ -178,8 +179,12 @@ def virtual_velocities(m: Model, d: Data, w: Lanes) -> None:
         for k in range(w.nlane):
             w.wvel[0, r, k] = 0.0
     for b in range(1, m.nbody):
-        lanes_copy(w.wvel, b, w.wvel, m.body_parentid[b])
         v, end = m.body_dofadr[b], m.body_dofadr[b] + m.body_dofnum[b]
+        if end > v and dofs_moving_together(m, v) == 1:
+            lanes_move(w.wvel, b, m.body_parentid[b], load6(d.cdof, v), w.qfrc_adj, v)
+            v += 1
+        else:
+            lanes_copy(w.wvel, b, w.wvel, m.body_parentid[b])
         while v < end:
             size = dofs_moving_together(m, v)
             for i in range(v, v + size):

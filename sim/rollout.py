@@ -127,8 +127,8 @@ def _rollout_adj(
     rollout_adj_worlds = entry_points(model).rollout_adj
 
     def work(begin: int, end: int) -> None:
-        scratch = _scratch(model, trajectory.n_steps)
         with workspace(model) as data, adjoint_workspace(model, lanes, with_params) as adjoint:
+            scratch = _scratch(model, adjoint, trajectory.n_steps)
             arguments = (model, data, adjoint, *scratch, *paths, ctrl, cotangent, state_adj, ctrl_adj)
             if params is None:
                 rollout_adj_worlds(begin, end, *arguments)
@@ -207,12 +207,15 @@ def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> St
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, lanes) as adjoint:
-            jacobian_worlds(begin, end, model, data, adjoint, *_scratch(model, repeat), *flat, a, b)
+            jacobian_worlds(begin, end, model, data, adjoint, *_scratch(model, adjoint, repeat), *flat, a, b)
 
     for_worlds(worlds, work)
     return StepJacobian(a.reshape(*batch, nx, nx), b.reshape(*batch, nx, model.nu))
 
 
-def _scratch(model: Model, n_steps: int) -> list[Floats]:
-    """Room for the states between the steps under one control."""
-    return [np.empty((n_steps, n)) for n in (model.nq, model.nv, model.na)]
+def _scratch(model: Model, lanes: Lanes, n_steps: int) -> list[Floats]:
+    """Room for the states between the steps under one control, kept with `lanes`."""
+    kept: dict[int, list[Floats]] = lanes.__dict__.setdefault("_scratch", {})
+    if n_steps not in kept:
+        kept[n_steps] = [np.empty((n_steps, n)) for n in (model.nq, model.nv, model.na)]
+    return kept[n_steps]

@@ -23,7 +23,8 @@ def solve_newton(m: Model, d: Data) -> None:
     _start(m, d)
     for iteration in range(m.iterations + 1):
         d.solver_residual[0] = force_law_residual(m, d)
-        _hessian(m, d)
+        if iteration == 0 or _curvature_changed(d):
+            _hessian(m, d)
         if d.solver_residual[0] < m.tolerance or iteration == m.iterations:
             break
         for v in range(m.nv):
@@ -249,8 +250,19 @@ def _gradient(m: Model, d: Data) -> None:
 
 
 @kernel
+def _curvature_changed(d: Data) -> bool:
+    """Whether rows have switched since `_hessian`, or a contact was on its cone, which is curved."""
+    for r in range(d.nefc[0]):
+        if d.efc_slope[r] != d.efc_slope_qH[r]:
+            return True
+    return False
+
+
+@kernel
 def _hessian(m: Model, d: Data) -> None:
     """Cholesky factor of M + J' C J in the lower triangle of qH."""
+    for r in range(d.nefc[0]):
+        d.efc_slope_qH[r] = d.efc_slope[r]
     for v in range(m.nv):
         for c in range(v + 1):
             d.qH[v, c] = d.qM[v, c]
@@ -261,6 +273,7 @@ def _hessian(m: Model, d: Data) -> None:
             dim = m.con_dim[d.con_pair[c]]
             if d.cone_on[c]:
                 for i in range(dim):
+                    d.efc_slope_qH[r + i] = -1.0  # no row's slope
                     for j in range(dim):
                         _add_outer(m, d, r + i, r + j, d.cone_hess[c, i, j])
                 r += dim

@@ -183,6 +183,15 @@ def lanes_axpy(out: Floats, i: int, s: float, x: Floats, j: int) -> None:
 
 
 @kernel
+def lanes_move(out: Floats, i: int, j: int, s: Vec6, x: Floats, v: int) -> None:
+    """out[i, :, :] = out[j, :, :] + s (outer) x[v, :]."""
+    for r in range(6):
+        c = s[r]
+        for k in range(out.shape[2]):
+            out[i, r, k] = out[j, r, k] + c * x[v, k]
+
+
+@kernel
 def lanes_copy(out: Floats, i: int, x: Floats, j: int) -> None:
     """out[i] = x[j], both (rows, nlane)."""
     for r in range(out.shape[1]):

@@ -40,7 +40,8 @@ def euler_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `euler`."""
     _euler_acceleration(m, d)
     _advance_adj(m, d, w)
-    forward_adj(m, d, w, m.timestep if m.eulerdamp else 0.0)
+    # without dampers the implicit part is no change, but the damping still has its derivative
+    forward_adj(m, d, w, m.timestep if m.eulerdamp and (m.damped or w.with_params) else 0.0)
 
 
 @sequence

@@ -177,10 +177,3 @@ def test_wild_states_stay_finite() -> None:
     qvel = rng.normal(size=(500, m.nv)) * rng.choice([1.0, 100.0, 1e4], size=(500, 1))
     found = sim.forward(m, sim.State(qpos, qvel, np.zeros((500, 0))), rng.normal(size=(500, m.nu)))
     assert np.isfinite(found.qacc).all()
-
-
-def test_unsupported_pair_is_named() -> None:
-    ground = '<geom name="a" type="hfield" hfield="h"/><body><freejoint/><geom name="b" size="1"/></body>'
-    field = '<asset><hfield name="h" nrow="2" ncol="2" size="1 1 1 1"/></asset>'
-    with pytest.raises(sim.UnsupportedModelError, match=r"contact of geoms 'a' and 'b' \(hfield and sphere\)"):
-        sim.Model.from_xml_string(f"<mujoco>{field}<worldbody>{ground}</worldbody></mujoco>")

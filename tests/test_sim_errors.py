@@ -91,7 +91,10 @@ UNSUPPORTED = {
     ),
     "tendon 'cord': armature": document(LIMB, TENDON.format('armature="2"')),
     "equality 'tie'": document(TWO, SPATIAL.format("") + '<equality><tendon name="tie" tendon1="cord"/></equality>'),
-    "contact of geoms 'g' and 'h' (box and box)": document(BOXES),
+    "contact of geoms 'g' and 'h' (hfield and sphere)": document(
+        '<geom name="g" type="hfield" hfield="f"/><body><freejoint/><geom name="h" size="1"/></body>',
+        '<asset><hfield name="f" nrow="2" ncol="2" size="1 1 1 1"/></asset>',
+    ),
     "option noslip_iterations": document(LIMB, option='noslip_iterations="3"'),
     "option flag override": document(LIMB, "<option><flag override='enable'/></option>"),
     "option flag diagexact": document(LIMB, "<option><flag diagexact='enable'/></option>"),
@@ -147,14 +150,13 @@ def test_disabled_constraints_are_no_obstacle(element: str):
 def test_contact_filters_are_mujocos():
     # neither parent and child, nor welded, nor excluded, nor masked geoms can collide
     chain = LIMB.replace("</body>", '<body><joint/><geom size="1"/><body><geom size="2"/></body></body></body>')
-    chain = chain.replace('size="', 'type="box" size="1 1 ')
-    sim.Model.from_xml_string(document(chain))
     excluded = '<contact><exclude body1="p" body2="q"/></contact>'
-    sim.Model.from_xml_string(document(BOXES, excluded))
-    sim.Model.from_xml_string(document(BOXES.replace('name="h"', 'name="h" contype="2" conaffinity="4"')))
-    pair = '<contact><exclude body1="p" body2="q"/><pair geom1="g" geom2="h"/></contact>'
-    with pytest.raises(sim.UnsupportedModelError, match="contact of geoms 'g' and 'h'"):
-        sim.Model.from_xml_string(document(BOXES, pair))
+    masked = BOXES.replace('name="h"', 'name="h" contype="2" conaffinity="4"')
+    for apart in (document(chain), document(BOXES, excluded), document(masked)):
+        assert sim.Model.from_xml_string(apart).npair == 0
+    pair = '<contact><exclude body1="p" body2="q"/><pair geom1="g" geom2="h"/><pair geom1="h" geom2="g"/></contact>'
+    assert sim.Model.from_xml_string(document(BOXES, pair)).npair == 2  # a pair listed twice collides twice
+    assert sim.Model.from_xml_string(document(BOXES)).npair == 1
 
 
 # --- files ----------------------------------------------------------------------------------------
