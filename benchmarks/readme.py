@@ -5,12 +5,14 @@ python benchmarks/readme.py --check    # says whether README.md holds what the r
 """
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
 
 import ant_figure5
 import ant_table5
+import contact_speed
 import pendulum_table4
 from trainings import Benchmark
 
@@ -26,8 +28,9 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 def updated(text: str) -> str:
     """README's text with every generated part made again."""
-    for name, benchmark in BENCHMARKS.items():
-        content = benchmark.table(benchmark.rows())
+    tables = {name: benchmark.table(benchmark.rows()) for name, benchmark in BENCHMARKS.items()}
+    tables["contact"] = contact_speed.table(json.loads(contact_speed.RESULTS.read_text()))
+    for name, content in tables.items():
         pattern = rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)"
         text, count = re.subn(pattern, lambda found, body=content: found[1] + body + "\n" + found[2], text, flags=re.S)
         if count != 1:

@@ -30,6 +30,7 @@ from .spatial import (
     lanes_accumulate,
     lanes_gain_dot,
     load6,
+    scale6,
     store6,
 )
 from .velocity import dofs_moving_together
@@ -47,13 +48,16 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     d.cfrc[:] = 0.0
     w.wcor[:] = 0.0
     w.wmom[:] = 0.0
-    w.wpush[:] = 0.0
     add_body_velocities(m, d, w)
     for r in range(d.nefc[0]):
         if d.efc_type[r] == LIMIT:
             _limit_adj(m, d, w, r)
         elif d.efc_type[r] == LIMIT_TENDON:
             _tendon_limit_adj(m, d, w, r)
+    d.con_uneven[0], d.con_damping[0] = 0, 0.0
+    for c in range(d.ncon[0] - 1, -1, -1):
+        if d.con_efc[c] >= 0:
+            d.con_damping[0] = d.efc_kbip[d.con_efc[c], 1]
     for c in range(d.ncon[0]):
         if d.con_efc[c] >= 0:
             contact_adj(m, d, w, c)
@@ -161,7 +165,8 @@ def _gather(m: Model, d: Data, w: Lanes) -> None:
             store6(d.cfrc, p, add6(load6(d.cfrc, p), load6(d.cfrc, b)))
             lanes_accumulate(w.wcor, p, w.wcor, b)
             lanes_accumulate(w.wmom, p, w.wmom, b)
-            lanes_accumulate(w.wpush, p, w.wpush, b)
+            if d.con_uneven[0]:
+                lanes_accumulate(w.wpush, p, w.wpush, b)
     for b in range(1, m.nbody):
         if w.with_params:
             _body_pos_adj(m, d, w, b)
@@ -177,9 +182,11 @@ def _gather(m: Model, d: Data, w: Lanes) -> None:
                 after = axpy6(d.qacc_warmstart[i], axis, after)
                 lanes_gain_dot(w.qpos_adj, i, axis, w.wcor, b)
                 lanes_gain_dot(w.qpos_adj, i, turned, w.wvel, m.dof_beforeid[i])
-                lanes_gain_dot(w.qpos_adj, i, moved, w.wmom, b)
-                lanes_gain_dot(w.qpos_adj, i, rate, w.wpush, b)
-                lanes_gain_dot(w.qvel_adj, i, axis, w.wpush, b)
+                lanes_gain_dot(w.qpos_adj, i, axpy6(d.con_damping[0], rate, moved), w.wmom, b)
+                lanes_gain_dot(w.qvel_adj, i, scale6(d.con_damping[0], axis), w.wmom, b)
+                if d.con_uneven[0]:
+                    lanes_gain_dot(w.qpos_adj, i, rate, w.wpush, b)
+                    lanes_gain_dot(w.qvel_adj, i, axis, w.wpush, b)
             before = after
             v += size
 
@@ -194,5 +201,7 @@ def _body_pos_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
     for i in range(3):
         axis: Vec6 = (0.0, 0.0, 0.0, r[i], r[3 + i], r[6 + i])
         w.body_pos_adj[b, i] += dot6(axis, _lane6(w.wcor, b, 0)) + dot6(cross_force(axis, load6(d.cfrc, b)), virtual)
-        w.body_pos_adj[b, i] += dot6(cross_motion(load6(d.cacc, p), axis), _lane6(w.wmom, b, 0))
-        w.body_pos_adj[b, i] += dot6(cross_motion(load6(d.cvel, p), axis), _lane6(w.wpush, b, 0))
+        carried, moved = cross_motion(load6(d.cvel, p), axis), cross_motion(load6(d.cacc, p), axis)
+        w.body_pos_adj[b, i] += dot6(axpy6(d.con_damping[0], carried, moved), _lane6(w.wmom, b, 0))
+        if d.con_uneven[0]:
+            w.body_pos_adj[b, i] += dot6(carried, _lane6(w.wpush, b, 0))

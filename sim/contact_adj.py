@@ -37,6 +37,9 @@ def contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
     b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
     count = row_count(m, d, c)
     unequal = d.efc_kbip[first, 1] != d.efc_kbip[first + count - 1, 1]
+    if not d.con_uneven[0] and (unequal or d.efc_kbip[first, 1] != d.con_damping[0]):
+        d.con_uneven[0] = 1
+        w.wpush[:] = 0.0
     contact_motion(m, d, c)
     force = contact_wrench(m, d, c)
     if b1 > 0:
@@ -313,7 +316,8 @@ def _lanes_push(d: Data, w: Lanes, b: int, side: int, damping: float, unequal: b
         lanes_add_dot(w.wcor, b, r, _map_row(maps, PUSH1_BY_Z + side, r), z, Z)
         carry = _map_row(maps, CARRY1 + side, r)
         lanes_add_dot(w.wmom, b, r, carry, z, Z)
-        lanes_add_dot(w.wpush, b, r, scale6(damping, carry), z, Z)
+        if damping != d.con_damping[0]:
+            lanes_add_dot(w.wpush, b, r, scale6(damping - d.con_damping[0], carry), z, Z)
         if unequal:
             lanes_add_dot(w.wcor, b, r, _map_row(maps, PUSH1_BY_Y + side, r), z, Y)
             lanes_add_dot(w.wpush, b, r, carry, z, Y)

@@ -70,6 +70,8 @@ class Data(Struct):
     con_jac: Floats = floats(6, "nv")  # relative velocity in the contact frame, of one contact
     con_motion: Floats = floats(7, 6)  # of one contact: see `collision/motion.py`
     con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
+    con_damping: Floats = floats(1)  # of the first contact's rows, most often that of all
+    con_uneven: Ints = ints(1)  # 1: some contact has another damping
     con_apart: Floats = floats(2, 6)  # of one contact: pushes on its bodies by its distance
     cfrc_ext: Floats = floats("nbody", 6)  # force of the contacts on the body
     con_kind: Ints = ints("nconvex", 5)  # convex contacts: see `collision/convex_motion.py`
@@ -184,7 +186,7 @@ class Lanes(Struct):
     wcor: Floats = floats("nbody", 6, "nlane")  # subtree sum: velocity product part
     wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: gravity compensation part
 
-    wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel
+    wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel beyond con_damping wmom
     con_lanes: Floats = floats(3, 6, "nlane")  # of one contact: see `contact_adj.py`
     con_dist_adj: Floats = floats("nlane")  # of one contact: cotangent of its distance
     efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj

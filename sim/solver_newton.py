@@ -251,9 +251,11 @@ def _gradient(m: Model, d: Data) -> None:
 
 @kernel
 def _curvature_changed(d: Data) -> bool:
-    """Whether rows have switched since `_hessian`, or a contact was on its cone, which is curved."""
+    """Whether rows have switched since `_hessian`, or a contact is or was on its cone, which is curved."""
     for r in range(d.nefc[0]):
         if d.efc_slope[r] != d.efc_slope_qH[r]:
+            return True
+        if d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]]:
             return True
     return False
 

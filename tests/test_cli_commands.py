@@ -167,6 +167,14 @@ def test_benchmark_runs_and_goes_on(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_benchmark_of_contact_runs(tmp_path: Path):
+    results = ["--results", str(tmp_path / "results.json")]
+    benchmark("contact_speed", *results, "--quick")
+    assert "Ant, Euler" in benchmark("contact_speed", *results, "--table")
+    assert "constraint rows" in benchmark("contact_speed", "--profile", "--cases", "Ant, Euler")
+
+
+@pytest.mark.slow
 def test_benchmarks_of_the_ant_run(tmp_path: Path):
     work = ["--work-dir", str(tmp_path / "work"), "--quick", "--jobs", "1"]
     for name, count in (("ant_figure5", 6), ("ant_table5", 2)):
