@@ -8,6 +8,7 @@ belong to the last evaluation inside the step: with Euler that is one time step 
 the last Runge-Kutta stage, a prediction of the next state.
 """
 
+from abc import abstractmethod
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -136,12 +137,12 @@ class BalanceConstants(LocomotionConstants):
 class Balance(Locomotion):
     """Locomotion that also pays for every step in health, and ends without it."""
 
+    @abstractmethod
     def healthy(self, qpos: Tensor, qvel: Tensor) -> Tensor:
         """Whether coordinates (..., nq), (..., nv) are those of a robot that has not fallen, (...) bool.
 
         It does not look at the first `n_places` of qpos, so that observations tell it too.
         """
-        raise NotImplementedError
 
     def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
         """Those of all locomotion, and for survival, each (...)."""
