@@ -35,7 +35,7 @@ def constraint_parameters_adj(m: Model, d: Data, w: Lanes) -> None:
 
 @kernel
 def _solref_adj(d: Data, w: Lanes, r: int, ref0: float, ref1: float, p1: float) -> tuple[float, float]:
-    """Of row `r`, through its stiffness and damping (`constraint._stiffness_damping`)."""
+    """Of row `r`, through its stiffness and damping (`constraint_row.stiffness_damping`)."""
     high = min(max(p1, 1e-4), 0.9999)
     k, b, imp = d.efc_kbip[r, 0], d.efc_kbip[r, 1], d.efc_kbip[r, 2]
     b_adj, k_adj = -w.efc_z[r, 0] * d.efc_vel[r], -w.efc_z[r, 0] * imp * d.efc_pos[r]
