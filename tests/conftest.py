@@ -1,4 +1,4 @@
-"""Settings of every test: one import name for the package, and one torch thread."""
+"""Settings of every test: one import name for the package, one torch thread, the same random numbers."""
 
 import os
 from pathlib import Path
@@ -21,6 +21,12 @@ class RootIsNoTestPackage:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """A test that draws from torch's global generator draws the same each time, whatever ran before it."""
+    torch.manual_seed(0)
 
 
 def pytest_configure(config: pytest.Config) -> None:
