@@ -12,6 +12,7 @@ from abc import abstractmethod
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
+import mujoco
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -41,6 +42,8 @@ class Locomotion(Task):
 
     Args:
         backend: as for every task.
+        integrator: "Euler", "RK4" or "implicitfast" in place of the model file's.
+        contact_softness: distance [m] at which contacts begin to push, see `sim.Model`; 0 is the file's meaning.
         keywords: fields of `constants_type`, and `RENDER_OPTIONS`.
     """
 
@@ -52,11 +55,13 @@ class Locomotion(Task):
     episode_steps = 1000
     constants: Any
 
-    def __init__(self, backend: str = "sim", **keywords: Any) -> None:
+    def __init__(
+        self, backend: str = "sim", integrator: str | None = None, contact_softness: float = 0.0, **keywords: Any
+    ) -> None:
         constants = self.constants_type(**self._without_render_options(keywords))
         if not isinstance(constants.frame_skip, int | np.integer) or constants.frame_skip < 1:
             raise ValueError(f"frame_skip={constants.frame_skip!r}: must be a positive integer")
-        super().__init__(_load(constants.xml_file), constants, backend)
+        super().__init__(_load(constants.xml_file, integrator, contact_softness), constants, backend)
         self.render_options = {name: keywords[name] for name in RENDER_OPTIONS if name in keywords}
         self.n_substeps = int(constants.frame_skip)
         self.n_hidden = self.n_places if constants.exclude_current_positions_from_observation else 0
@@ -189,10 +194,17 @@ class PlanarBalance(Balance):
         return super().state_info(state) | {"z_distance_from_origin": height}
 
 
-def _load(xml_file: str) -> Model:
+def _load(xml_file: str, integrator: str | None, contact_softness: float) -> Model:
     """A model by Gymnasium's rule: its own file, unless the name starts with ".", "/" or "~"."""
     try:
         path = expand_model_path(xml_file)
     except OSError as error:
         raise ValueError(f"xml_file={xml_file!r}: {error}") from None
-    return Model.from_xml_path(path)
+    if integrator is None:
+        return Model.from_xml_path(path, contact_softness=contact_softness)
+    name = f"mjINT_{integrator.upper()}"
+    if not hasattr(mujoco.mjtIntegrator, name):
+        raise ValueError(f"integrator={integrator!r}: choose 'Euler', 'RK4' or 'implicitfast'")
+    spec = mujoco.MjSpec.from_file(path)
+    spec.option.integrator = getattr(mujoco.mjtIntegrator, name)
+    return Model.from_mujoco(spec, contact_softness=contact_softness)

@@ -38,6 +38,7 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         check_gradients(gradients)
         check_render_mode(render_mode)
         self.task = load_task(task, backend, **task_kwargs)
+        self.task_arguments = {"task": task, "backend": backend, **task_kwargs}  # those of a `TaskVectorEnv` of it
         self.gradients: Gradients | None = gradients
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": round(1.0 / self.task.seconds_per_step)}

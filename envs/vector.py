@@ -75,11 +75,20 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         return self.task.max_return
 
     @property
+    def episode_steps(self) -> int:
+        """Steps after which an episode is cut, if nothing ends it before."""
+        return min(self.task.episode_steps, self.max_episode_steps or self.task.episode_steps)
+
+    @property
     def state(self) -> TaskState:
         """The current states, with the batch axis `num_envs`."""
         if self._state is None:
             raise ResetNeeded("call envs.reset() before using the environments")
         return self._state
+
+    @state.setter
+    def state(self, state: TaskState) -> None:
+        self._state = state
 
     def reset(  # pyright: ignore[reportIncompatibleMethodOverride] (SyncVectorEnv takes lists of seeds too)
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -140,14 +149,17 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             info |= _masked({"gradients": done.gradients}, np.ones(self.num_envs, bool))
         return done.obs, done.reward, done.terminated, done.truncated, info
 
+    def start_states(self, rows: Rows) -> TaskState:
+        """First states of new episodes in the environments `rows` (num_envs,); the other rows mean nothing."""
+        indices = np.flatnonzero(rows)
+        initial = self.task.initial([self._rngs[i] for i in indices])
+        return _spread(initial, indices, self.num_envs)
+
     def _restart(self, rows: Rows, obs: Observations, info: dict[str, Any]) -> None:
         """Begins new episodes in some environments; writes their observation and info in place."""
         indices = np.flatnonzero(rows)
         initial, obs[indices], initial_info = begin(self.task, [self._rngs[i] for i in indices])
-        spread = np.zeros(self.num_envs, np.int64)
-        spread[indices] = np.arange(len(indices))
-        scattered = initial.map(lambda x: x[torch.from_numpy(spread)])
-        self._state = self.state.where(torch.from_numpy(~rows), scattered)
+        self._state = self.state.where(torch.from_numpy(~rows), _spread(initial, indices, self.num_envs))
         for name, values in initial_info.items():
             info.setdefault(name, np.zeros((self.num_envs, *values.shape[1:]), values.dtype))[indices] = values
             info.setdefault(f"_{name}", np.zeros(self.num_envs, bool))[indices] = True
@@ -176,6 +188,13 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_renderer": None}
+
+
+def _spread(states: TaskState, indices: NDArray[np.int64], count: int) -> TaskState:
+    """`count` states of which those at `indices` are the given ones; the others repeat the first."""
+    rows = np.zeros(count, np.int64)
+    rows[indices] = np.arange(len(indices))
+    return states.map(lambda x: x[torch.from_numpy(rows)])
 
 
 def _all_info(done: Transition) -> dict[str, Any]:

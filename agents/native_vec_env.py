@@ -1,0 +1,105 @@
+"""`NativeVecEnv`: our native vector environments for Stable-Baselines3.
+
+SB3's own `DummyVecEnv` steps environments one by one; here one call of the simulator steps all.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+
+from ..envs.single import TaskEnv
+from ..envs.vector import TaskVectorEnv
+
+
+class NativeVecEnv(VecEnv):
+    """A `TaskVectorEnv` in SB3's interface.
+
+    As SB3 wants it, episodes restart in the step that ends them. Infos are made for those steps only
+    (`terminal_observation`, `TimeLimit.truncated`, and `episode` with return "r" and length "l", as
+    SB3's `Monitor` writes them); the infos of all other steps are empty.
+    """
+
+    def __init__(self, envs: TaskVectorEnv) -> None:
+        if envs.autoreset_mode is not AutoresetMode.SAME_STEP:
+            raise ValueError("SB3 restarts episodes in the step that ends them: pass autoreset_mode='SameStep'")
+        self.envs = envs
+        self.render_mode = envs.render_mode
+        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+        self.returns = np.zeros(self.num_envs)
+        self.lengths = np.zeros(self.num_envs, np.int64)
+
+    def reset(self) -> NDArray[np.float32]:
+        """Starts an episode everywhere; observations (num_envs, n_obs)."""
+        obs, _ = self.envs.reset(seed=self._seeds)
+        self._reset_seeds()
+        self.returns[:], self.lengths[:] = 0.0, 0
+        return obs
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], list[dict[str, Any]]]:
+        obs, reward, terminated, truncated, info = self.envs.step(self._actions)
+        done = terminated | truncated
+        infos = self.count(reward, terminated, truncated)
+        for i in np.flatnonzero(done):
+            infos[i]["terminal_observation"] = info["final_obs"][i]
+        return obs, reward, done, infos
+
+    def count(self, reward: NDArray[Any], terminated: NDArray[Any], truncated: NDArray[Any]) -> list[dict[str, Any]]:
+        """Adds a step to the running episodes; the infos of the step, without terminal observations."""
+        self.returns += reward
+        self.lengths += 1
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for i in np.flatnonzero(terminated | truncated):
+            infos[i]["episode"] = {"r": float(self.returns[i]), "l": int(self.lengths[i])}
+            infos[i]["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i])
+            self.returns[i], self.lengths[i] = 0.0, 0
+        return infos
+
+    def close(self) -> None:
+        self.envs.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        value = getattr(self.envs, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise NotImplementedError("the environments share their attributes: set them when making the environment")
+
+    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+        raise NotImplementedError("the environments are one object, .envs: call its methods")
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return [False for _ in self._get_indices(indices)]
+
+    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
+        return self.envs.render() or [None] * self.num_envs
+
+
+def native(env: Any, num_envs: int) -> NativeVecEnv:
+    """Native environments for an id, an `Env`, or a `VectorEnv` of ours, or what it already made.
+
+    An id or an `Env` gives `num_envs` environments of its task, a `VectorEnv` those that it has.
+    """
+    if isinstance(env, NativeVecEnv):
+        return env
+    if isinstance(env, str):
+        env = gymnasium.make_vec(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+    if isinstance(env, VectorEnv) and isinstance(env.unwrapped, TaskVectorEnv):
+        return NativeVecEnv(env.unwrapped)
+    if isinstance(env, gymnasium.Env) and isinstance(env.unwrapped, TaskEnv):
+        limit = None if env.spec is None else env.spec.max_episode_steps
+        same = TaskVectorEnv(
+            num_envs=num_envs,
+            max_episode_steps=limit,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+            **env.unwrapped.task_arguments,
+        )
+        return NativeVecEnv(same)
+    raise TypeError(f"env={env!r}: pass the id of an environment of gradgym's, an Env or a VectorEnv made from one")
