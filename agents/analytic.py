@@ -202,7 +202,7 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         self.logger.record("train/limited_adjoints", limited / max(1, rows))
         self.logger.record("train/skipped_updates", self.skipped_updates)
         self.logger.record("train/diverged_envs", window.diverged.any(0).double().mean().item())
-        self.logger.record("train/std", self.policy.log_std.detach().exp().mean().item())
+        self.logger.record("train/std", self.policy.std.mean().item())
 
     def _write_logs(self) -> None:
         seconds = max(1e-9, 1e-9 * (time_ns() - self.start_time))
