@@ -89,6 +89,7 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         self.horizon, self.gamma = horizon, gamma
         self.max_grad_norm, self.adjoint_limit = max_grad_norm, adjoint_limit
         self.skipped_updates = 0
+        self.actor_gradient_norm = 0.0  # of the last update, before it was cut
         if _init_setup_model:
             self._setup_model()
 
@@ -190,14 +191,15 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         self.policy.optimizer.zero_grad()
         (-objective).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.policy.actor_parameters, self.max_grad_norm)
+        self.actor_gradient_norm = norm.item()
         if norm.isfinite():
             self.policy.optimizer.step()
         else:
             self.skipped_updates += 1
         rows, dropped, limited = record.rows - before[0], record.dropped - before[1], record.limited - before[2]
         self.logger.record("train/actor_objective", objective.item())
-        self.logger.record("train/actor_gradient_norm", norm.item())
-        self.logger.record("train/actor_gradient_norm_clipped", min(norm.item(), self.max_grad_norm))
+        self.logger.record("train/actor_gradient_norm", self.actor_gradient_norm)
+        self.logger.record("train/actor_gradient_norm_clipped", min(self.actor_gradient_norm, self.max_grad_norm))
         self.logger.record("train/dropped_adjoints", dropped)
         self.logger.record("train/limited_adjoints", limited / max(1, rows))
         self.logger.record("train/skipped_updates", self.skipped_updates)
