@@ -90,6 +90,8 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         self.max_grad_norm, self.adjoint_limit = max_grad_norm, adjoint_limit
         self.skipped_updates = 0
         self.actor_gradient_norm = 0.0  # of the last update, before it was cut
+        if self.env is not None:
+            DifferentiableEnvs(self.env.envs, adjoint_limit)  # refuses now what it would refuse in `learn`
         if _init_setup_model:
             self._setup_model()
 

@@ -2,13 +2,13 @@
 
 Unlike SB3's `save`, which keeps what `predict` and a new `learn` need, a checkpoint holds the whole
 algorithm: replay memory, optimizers, the environment in the middle of its episode, and the state of
-all random generators. It is a pickle: load only those you wrote.
+all random generators; and how long it has trained. It is a pickle: load only those you wrote.
 """
 
 import os
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 import numpy as np
@@ -16,14 +16,24 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
+from .clock import TrainingClock
 
-def save_checkpoint(algorithm: BaseAlgorithm, path: Path) -> None:
+
+class Checkpoint(NamedTuple):
+    """What `load_checkpoint` finds."""
+
+    algorithm: BaseAlgorithm  # as it was saved, without a logger
+    seconds: float  # spent in training
+
+
+def save_checkpoint(algorithm: BaseAlgorithm, path: Path, seconds: float) -> None:
     """Writes beside `path` and then renames, so that a complete checkpoint exists at any time."""
     # The logger holds open files.
     attributes = {name: value for name, value in vars(algorithm).items() if name != "_logger"}
     content = {
         "class": type(algorithm),
         "attributes": attributes,
+        "seconds": seconds,
         "random": random.getstate(),
         "numpy": np.random.get_state(),  # noqa: NPY002 (SB3 draws from the global generator)
         "torch": torch.get_rng_state(),
@@ -36,8 +46,8 @@ def save_checkpoint(algorithm: BaseAlgorithm, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def load_checkpoint(path: Path) -> BaseAlgorithm:
-    """The algorithm as it was saved, without a logger; sets the global random generators too."""
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The algorithm and its time; sets the global random generators too."""
     with path.open("rb") as file:
         content: dict[str, Any] = cloudpickle.load(file)
     algorithm: BaseAlgorithm = content["class"].__new__(content["class"])
@@ -45,15 +55,15 @@ def load_checkpoint(path: Path) -> BaseAlgorithm:
     random.setstate(content["random"])
     np.random.set_state(content["numpy"])  # noqa: NPY002
     torch.set_rng_state(content["torch"])
-    return algorithm
+    return Checkpoint(algorithm, content["seconds"])
 
 
 class CheckpointCallback(BaseCallback):
     """Saves a checkpoint every `freq` environment steps, and at the end."""
 
-    def __init__(self, path: Path, freq: int) -> None:
+    def __init__(self, path: Path, freq: int, clock: TrainingClock) -> None:
         super().__init__()
-        self.path, self.freq = path, freq
+        self.path, self.freq, self.clock = path, freq, clock
 
     def _init_callback(self) -> None:
         self._last = self.model.num_timesteps
@@ -62,10 +72,10 @@ class CheckpointCallback(BaseCallback):
         """Between two rollouts nothing is pending: all updates for the steps taken have been made."""
         if self.num_timesteps - self._last >= self.freq:
             self._last = self.num_timesteps
-            save_checkpoint(self.model, self.path)
+            save_checkpoint(self.model, self.path, self.clock.seconds)
 
     def _on_training_end(self) -> None:
-        save_checkpoint(self.model, self.path)
+        save_checkpoint(self.model, self.path, self.clock.seconds)
 
     def _on_step(self) -> bool:
         return True

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
+from .clock import TrainingClock
+
 
 def evaluate_returns(
     algorithm: BaseAlgorithm,
@@ -40,29 +42,42 @@ def evaluate_returns(
 
 
 def read_evaluations(run_dir: Path) -> list[dict[str, float]]:
-    """The evaluations of a run: timesteps, mean and std of the return; oldest first."""
+    """The evaluations of a run: timesteps, seconds of training, mean and std of the return; oldest first."""
     path = run_dir / "evaluations.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 class EvaluationCallback(BaseCallback):
-    """Evaluates every `freq` steps, logs and stores the returns, and keeps the best model.
+    """Evaluates regularly, logs and stores the returns, and keeps the best model.
 
     Args:
         env: not the one that is trained on.
         run_dir: gets evaluations.jsonl and best_model.zip.
+        clock: of the training; it stands during an evaluation.
         freq: environment steps between evaluations.
+        period: seconds of training between them, in place of steps.
         episodes: for each evaluation.
         seed: of the first episode of each evaluation.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], run_dir: Path, freq: int, episodes: int, seed: int) -> None:
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        run_dir: Path,
+        clock: TrainingClock,
+        freq: int,
+        episodes: int,
+        seed: int,
+        period: float | None = None,
+    ) -> None:
         super().__init__()
-        self.env, self.run_dir, self.freq, self.episodes, self.seed = env, run_dir, freq, episodes, seed
+        self.env, self.run_dir, self.clock, self.episodes, self.seed = env, run_dir, clock, episodes, seed
+        self.freq, self.period = freq, period
+        self.evaluations = read_evaluations(run_dir)
 
     def _init_callback(self) -> None:
         """Forgets what came after the checkpoint that is resumed, which will be done again."""
-        self.evaluations = [e for e in read_evaluations(self.run_dir) if e["timesteps"] <= self.model.num_timesteps]
+        self.evaluations = [e for e in self.evaluations if e["timesteps"] <= self.model.num_timesteps]
         lines = "".join(json.dumps(e) + "\n" for e in self.evaluations)
         (self.run_dir / "evaluations.jsonl").write_text(lines)
 
@@ -73,8 +88,11 @@ class EvaluationCallback(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         """Before a rollout, because then the updates for all earlier steps have been made."""
-        last = self.evaluations[-1]["timesteps"] if self.evaluations else 0
-        if self.num_timesteps - last >= self.freq:
+        last = self.evaluations[-1] if self.evaluations else {"timesteps": 0, "seconds": 0.0}
+        due = self.num_timesteps - last["timesteps"] >= self.freq
+        if self.period is not None:
+            due = self.clock.seconds - last["seconds"] >= self.period
+        if due:
             self._evaluate()
 
     def _on_training_end(self) -> None:
@@ -85,14 +103,20 @@ class EvaluationCallback(BaseCallback):
         return True
 
     def _evaluate(self) -> None:
+        with self.clock.paused():
+            self._evaluate_now()
+
+    def _evaluate_now(self) -> None:
         returns = evaluate_returns(self.model, self.env, self.episodes, self.seed)
         mean, std = float(returns.mean()), float(returns.std())
         if mean > self.best:
             self.model.save(self.run_dir / "best_model.zip")
-        self.evaluations.append({"timesteps": self.num_timesteps, "mean": mean, "std": std})
+        seconds = round(self.clock.seconds, 3)
+        self.evaluations.append({"timesteps": self.num_timesteps, "seconds": seconds, "mean": mean, "std": std})
         with (self.run_dir / "evaluations.jsonl").open("a") as file:
             file.write(json.dumps(self.evaluations[-1]) + "\n")
         self.logger.record("eval/mean_return", mean)
         self.logger.record("eval/best_return", self.best)
+        self.logger.record("time/seconds_training", seconds)
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
         self.logger.dump(self.num_timesteps)

@@ -4,25 +4,34 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 import torch
 import yaml
 
 from gradgym import evaluate, train
+from gradgym.agents import evaluation
 from gradgym.agents.checkpoint import load_checkpoint
 from gradgym.agents.evaluation import read_evaluations
+from gradgym.agents.native_vec_env import NativeVecEnv
+from gradgym.agents.runs import Run, RunConfig
 
 TRAIN = ["--env", "gradgym/NLinkPendulum-v0", "--env-kwargs", "n_links:1", "--seed", "1"]
 ENHANCED = [*TRAIN, "--algo", "mbpo", "--enhancement", "policy"]
 SAMPLED = [*TRAIN, "--algo", "mbpo", "--enhancement", "sample"]
-FEW_UPDATES = ["gradient_steps:10", "rollout_batch_size:500", "model_fit_kwargs.max_epochs:2"]
+FEW_UPDATES = ["gradient_steps:10", "rollout_batch_size:500", "model_fit_kwargs.max_epochs:2", "checkpoint_freq:300"]
+# Windows of 20 steps of 8 environments: checkpoints fall into the middle of episodes, which have 100.
+ANALYTIC = [*TRAIN, "--hyperparams", "n_envs:8", "horizon:20", "eval_freq:800", "checkpoint_freq:480"]
 
 
 def weights(run_dir: Path) -> torch.Tensor:
-    return torch.nn.utils.parameters_to_vector(load_checkpoint(run_dir / "checkpoint.pkl").policy.parameters())
+    policy = load_checkpoint(run_dir / "checkpoint.pkl").algorithm.policy
+    return torch.nn.utils.parameters_to_vector(policy.parameters())
 
 
 def test_a_run_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -47,9 +56,23 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFix
     assert video.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("command", [ENHANCED, SAMPLED], ids=["policy", "sample"])
+def evaluations(run_dir: Path) -> list[dict[str, float]]:
+    """Without what no two runs have in common."""
+    return [{k: v for k, v in e.items() if k != "seconds"} for e in read_evaluations(run_dir)]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [*ENHANCED, "--hyperparams", *FEW_UPDATES],
+        [*SAMPLED, "--hyperparams", *FEW_UPDATES],
+        [*ANALYTIC, "--algo", "shac"],
+        [*ANALYTIC, "--algo", "bptt"],
+    ],
+    ids=["policy", "sample", "shac", "bptt"],
+)
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(command: list[str], tmp_path: Path):
-    command = [*command, "--total-timesteps", "3000", "--hyperparams", "checkpoint_freq:300", *FEW_UPDATES]
+    command = [*command, "--total-timesteps", "3000"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train.main([*command, "--run-dir", str(whole)]) == 0
     child = subprocess.Popen(
@@ -65,15 +88,17 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(command: list[str], tmp
     assert not (killed / "final_model.zip").exists(), "killed too late to show anything"
     assert train.main(["--resume", str(killed)]) == 0
     assert torch.equal(weights(whole), weights(killed))
-    assert read_evaluations(whole) == read_evaluations(killed)
+    assert evaluations(whole) == evaluations(killed)
+    seconds = [e["seconds"] for e in read_evaluations(killed)]
+    assert seconds == sorted(seconds) and seconds[0] > 0.0
 
 
-@pytest.mark.parametrize("algorithm", ["mbpo", "sac", "ppo"])
+@pytest.mark.parametrize("algorithm", ["mbpo", "sac", "ppo", "shac", "bptt"])
 def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path):
     for name in ("a", "b"):
         command = [*TRAIN, "--algo", algorithm, "--total-timesteps", "1000", "--run-dir", str(tmp_path / name)]
-        settings = ["--hyperparams", "eval_freq:500"] + ([] if algorithm == "ppo" else ["gradient_steps:10"])
-        assert train.main([*command, *settings]) == 0
+        few = {"ppo": [], "shac": ["n_envs:4"], "bptt": ["n_envs:4"]}.get(algorithm, ["gradient_steps:10"])
+        assert train.main([*command, "--hyperparams", "eval_freq:500", *few]) == 0
     assert torch.equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
     returns = [[e["mean"] for e in read_evaluations(tmp_path / name)] for name in ("a", "b")]
     assert returns[0] == returns[1] and np.all(np.isfinite(returns))
@@ -89,6 +114,14 @@ def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path):
         (["--algo", "sac", "--enhancement", "policy"], "use mbpo"),
         (["--env", "CartPole-v1", "--enhancement", "policy"], "gradients"),
         (["--total-timesteps", "-5"], "total_timesteps=-5"),
+        (["--hyperparams", "max_minutes:0"], "max_minutes=0"),
+        (["--hyperparams", "eval_seconds:often"], "eval_seconds='often'"),
+        (["--hyperparams", "train_env_kwargs:1"], "train_env_kwargs=1"),
+        (["--env", "gradgym/Hopper-v0", "--hyperparams", "train_env_kwargs.softness:1"], "'softness'"),
+        (["--algo", "shac", "--env", "CartPole-v1"], "an environment of gradgym's"),
+        (["--algo", "bptt", "--env-kwargs", "backend:mujoco"], "backend='mujoco'"),
+        (["--algo", "sac", "--hyperparams", "n_envs:4"], "n_envs"),
+        (["--algo", "ppo", "--hyperparams", "n_envs:0"], "num_envs=0"),
         (["--resume", "nowhere"], "config.yaml is missing"),
     ],
 )
@@ -142,6 +175,56 @@ def test_a_task_of_our_own_has_no_counterpart(tmp_path: Path, capsys: pytest.Cap
     assert evaluate.main([str(tmp_path), "--backend", "sim", "gymnasium"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.endswith("error: --backend gymnasium: Gymnasium has no environment that is gradgym/NLinkPendulum-v0")
+
+
+@pytest.mark.parametrize("algorithm", ["shac", "ppo"])
+def test_arguments_for_the_training_alone(algorithm: str, tmp_path: Path):
+    """Merged into the preset's, kept in the configuration, and unknown to evaluations."""
+    command = ["--algo", algorithm, "--env", "gradgym/Hopper-v0", "--env-kwargs", "max_episode_steps:10"]
+    changes = ["train_env_kwargs.contact_softness:0.02", "train_env_kwargs.integrator:Euler", "n_envs:4"]
+    length = ["horizon:8" if algorithm == "shac" else "n_steps:8", "batch_size:16"][: 1 + (algorithm == "ppo")]
+    arguments = [*command, "--total-timesteps", "64", "--hyperparams", *changes, *length, "--run-dir", str(tmp_path)]
+    assert train.main(arguments) == 0
+    config = RunConfig.read(tmp_path)
+    assert config.train_env_kwargs == {"contact_softness": 0.02, "integrator": "Euler"}
+    algo = load_checkpoint(tmp_path / "checkpoint.pkl").algorithm
+    assert isinstance(algo.env, NativeVecEnv) and algo.env.num_envs == 4
+    trained, evaluated = algo.env.envs.task.model, Run(config, tmp_path).eval_env.unwrapped.task.model  # pyright: ignore[reportAttributeAccessIssue]
+    integrators = [int(model.mj_model.opt.integrator) for model in (trained, evaluated)]
+    assert integrators == [mujoco.mjtIntegrator.mjINT_EULER, mujoco.mjtIntegrator.mjINT_RK4]
+    assert (trained.contact_softness, evaluated.contact_softness) == (0.02, 0.0)
+    assert algo.env.envs.episode_steps == 10
+
+
+class SlowEvaluation:
+    """Takes 0.3 s longer than an evaluation does."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        time.sleep(0.3)
+        return self.function(*arguments)
+
+
+def test_minutes_end_a_training_and_evaluations_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(evaluation, "evaluate_returns", SlowEvaluation(evaluation.evaluate_returns))
+    changes = ["max_minutes:0.05", "eval_seconds:0.5", "n_envs:2", "horizon:10"]
+    command = [*TRAIN, "--algo", "bptt", "--total-timesteps", "1000000", "--hyperparams", *changes]
+    start = time.monotonic()
+    assert train.main([*command, "--run-dir", str(tmp_path)]) == 0
+    wall = time.monotonic() - start
+    seconds = np.array([e["seconds"] for e in read_evaluations(tmp_path)])
+    # A step or an update may be slow where others use the machine.
+    assert 3.0 <= seconds[-1] < 4.0
+    assert wall > seconds[-1] + 0.3 * len(seconds)
+    assert len(seconds) >= 4 and np.diff(seconds)[:-1].min() >= 0.5
+    found = load_checkpoint(tmp_path / "checkpoint.pkl")
+    assert found.seconds == pytest.approx(seconds[-1], abs=0.05)
+    # What was spent counts: nothing is left to do.
+    assert train.main(["--resume", str(tmp_path)]) == 0
+    assert load_checkpoint(tmp_path / "checkpoint.pkl").algorithm.num_timesteps == found.algorithm.num_timesteps
+    assert len(read_evaluations(tmp_path)) == len(seconds)
 
 
 @pytest.mark.slow
