@@ -89,6 +89,7 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         self.horizon, self.gamma = horizon, gamma
         self.max_grad_norm, self.adjoint_limit = max_grad_norm, adjoint_limit
         self.skipped_updates = 0
+        self.actor_gradient_norm = 0.0  # of the last update, before it was cut
         if self.env is not None:
             DifferentiableEnvs(self.env.envs, adjoint_limit)  # refuses now what it would refuse in `learn`
         if _init_setup_model:
@@ -192,19 +193,20 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         self.policy.optimizer.zero_grad()
         (-objective).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.policy.actor_parameters, self.max_grad_norm)
+        self.actor_gradient_norm = norm.item()
         if norm.isfinite():
             self.policy.optimizer.step()
         else:
             self.skipped_updates += 1
         rows, dropped, limited = record.rows - before[0], record.dropped - before[1], record.limited - before[2]
         self.logger.record("train/actor_objective", objective.item())
-        self.logger.record("train/actor_gradient_norm", norm.item())
-        self.logger.record("train/actor_gradient_norm_clipped", min(norm.item(), self.max_grad_norm))
+        self.logger.record("train/actor_gradient_norm", self.actor_gradient_norm)
+        self.logger.record("train/actor_gradient_norm_clipped", min(self.actor_gradient_norm, self.max_grad_norm))
         self.logger.record("train/dropped_adjoints", dropped)
         self.logger.record("train/limited_adjoints", limited / max(1, rows))
         self.logger.record("train/skipped_updates", self.skipped_updates)
         self.logger.record("train/diverged_envs", window.diverged.any(0).double().mean().item())
-        self.logger.record("train/std", self.policy.log_std.detach().exp().mean().item())
+        self.logger.record("train/std", self.policy.std.mean().item())
 
     def _write_logs(self) -> None:
         seconds = max(1e-9, 1e-9 * (time_ns() - self.start_time))

@@ -50,6 +50,7 @@ class ShortHorizonPolicy(BasePolicy):
         critic_arch: those of the critic.
         activation_fn: smooth.
         log_std_init: first log standard deviation of the actions before tanh; learned, equal in all states.
+        log_std_min: which it does not fall below. Noise smooths what the gradient sees of contacts.
         normalize: whether observations are normalised by what was seen so far.
         layer_norm: whether each hidden layer is normalised before its activation.
         betas: of both Adams.
@@ -64,6 +65,7 @@ class ShortHorizonPolicy(BasePolicy):
         critic_arch: list[int] | None = None,
         activation_fn: type[nn.Module] = nn.ELU,
         log_std_init: float = -1.0,
+        log_std_min: float = -5.0,
         normalize: bool = True,
         layer_norm: bool = False,
         betas: tuple[float, float] = (0.7, 0.95),
@@ -72,7 +74,8 @@ class ShortHorizonPolicy(BasePolicy):
         assert isinstance(observation_space, spaces.Box) and isinstance(action_space, spaces.Box)
         (n_obs,), (n_act,) = observation_space.shape, action_space.shape
         self.net_arch, self.critic_arch = net_arch or [128, 64, 32], critic_arch or [64, 64]
-        self.activation_fn, self.log_std_init, self.layer_norm = activation_fn, log_std_init, layer_norm
+        self.activation_fn, self.layer_norm = activation_fn, layer_norm
+        self.log_std_init, self.log_std_min = log_std_init, log_std_min
         self.betas = betas
         self.normalize = RunningNormalization(n_obs) if normalize else nn.Identity()
         self.actor = self._mlp([n_obs, *self.net_arch, n_act])
@@ -99,6 +102,11 @@ class ShortHorizonPolicy(BasePolicy):
     def actor_parameters(self) -> list[nn.Parameter]:
         return [*self.actor.parameters(), self.log_std]
 
+    @property
+    def std(self) -> Tensor:
+        """Standard deviations (n_act,) of the actions before tanh."""
+        return self.log_std.clamp(min=self.log_std_min).exp()
+
     def observe(self, obs: Tensor) -> None:
         """Takes observations (..., n_obs) into account for later normalisation."""
         if isinstance(self.normalize, RunningNormalization):
@@ -106,7 +114,7 @@ class ShortHorizonPolicy(BasePolicy):
 
     def act(self, obs: Tensor, noise: Tensor) -> Tensor:
         """Actions in [-1, 1] (N, n_act) for observations (N, n_obs) and standard normal noise (N, n_act)."""
-        return torch.tanh(self.actor(self.normalize(obs)) + self.log_std.exp() * noise)
+        return torch.tanh(self.actor(self.normalize(obs)) + self.std * noise)
 
     def unscale(self, action: Tensor) -> Tensor:
         """From [-1, 1] to the action space; differentiable, unlike SB3's `unscale_action`."""
@@ -126,7 +134,7 @@ class ShortHorizonPolicy(BasePolicy):
         self, observation: Tensor, deterministic: bool = False
     ) -> Tensor:
         mean = self.actor(self.normalize(observation.float()))
-        return torch.tanh(mean if deterministic else mean + self.log_std.exp() * torch.randn_like(mean))
+        return torch.tanh(mean if deterministic else mean + self.std * torch.randn_like(mean))
 
     def forward(self, obs: Tensor, deterministic: bool = False) -> Tensor:
         return self._predict(obs, deterministic)
@@ -139,6 +147,7 @@ class ShortHorizonPolicy(BasePolicy):
             "critic_arch": self.critic_arch,
             "activation_fn": self.activation_fn,
             "log_std_init": self.log_std_init,
+            "log_std_min": self.log_std_min,
             "normalize": isinstance(self.normalize, RunningNormalization),
             "layer_norm": self.layer_norm,
             "betas": self.betas,

@@ -14,6 +14,7 @@ import ant_figure5
 import ant_table5
 import contact_speed
 import pendulum_table4
+import vector_throughput
 from trainings import Benchmark
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,7 @@ def updated(text: str) -> str:
     """README's text with every generated part made again."""
     tables = {name: benchmark.table(benchmark.rows()) for name, benchmark in BENCHMARKS.items()}
     tables["contact"] = contact_speed.table(json.loads(contact_speed.RESULTS.read_text()))
+    tables["throughput"] = vector_throughput.table(json.loads(vector_throughput.RESULTS.read_text()))
     for name, content in tables.items():
         pattern = rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)"
         text, count = re.subn(pattern, lambda found, body=content: found[1] + body + "\n" + found[2], text, flags=re.S)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
 from gradgym.agents.runs import Run, RunConfig, machine, versions
@@ -111,14 +112,14 @@ class Benchmark:
         os.replace(temporary, path)
 
 
-def train_run(config: RunConfig, run_dir: Path) -> tuple[Run, Row]:
+def train_run(config: RunConfig, run_dir: Path, *callbacks: BaseCallback) -> tuple[Run, Row]:
     """One training from its start, and what every row says of it."""
     torch.set_num_threads(1)
     shutil.rmtree(run_dir, ignore_errors=True)
     wall, cpu = time.perf_counter(), time.process_time()
     run = Run(config, run_dir)
     config.write(run_dir)
-    run.train()
+    run.train(*callbacks)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     row = {
         "env_steps": run.algorithm.num_timesteps,

@@ -1,6 +1,7 @@
 """`TaskVectorEnv`: any task as a native `gymnasium.vector.VectorEnv`; one simulator call steps all."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,8 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             for i in np.flatnonzero(ended):
                 final_obs[i] = done.obs[i].copy()
             info |= {"final_obs": final_obs, "_final_obs": ended.copy()}
-            info |= {"final_info": _masked(_all_info(done), ended), "_final_info": ended.copy()}
+            # Copied, because `info` may get the same gradients.
+            info |= {"final_info": deepcopy(_masked(_all_info(done), ended)), "_final_info": ended.copy()}
             self._restart(ended, done.obs, info)
         if done.gradients is not None:
             info |= _masked({"gradients": done.gradients}, np.ones(self.num_envs, bool))
@@ -203,16 +205,19 @@ def _all_info(done: Transition) -> dict[str, Any]:
 
 
 def _masked(info: dict[str, Any], rows: Rows) -> dict[str, Any]:
-    """Gymnasium's form of vector infos: fresh arrays that are zero off `rows`, and `_name` masks.
+    """Gymnasium's form of vector infos: arrays that are zero off `rows`, and `_name` masks.
 
-    Nothing where no row has an entry.
+    Nothing where no row has an entry. Arrays are fresh, unless every row has one: then they are those of `info`.
     """
     masked: dict[str, Any] = {}
     if not rows.any():
         return masked
+    everywhere = rows.all()
     for name, value in info.items():
         if isinstance(value, dict):
             masked[name] = _masked(value, rows)
+        elif everywhere:
+            masked[name] = value
         else:
             masked[name] = np.where(rows.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros((), value.dtype))
         masked[f"_{name}"] = rows.copy()

@@ -1,12 +1,14 @@
 """Worlds in parallel: the loops over worlds and the threads that run them.
 
-Each world is computed alone, in order, by one thread with its own workspace, so results do not
-depend on the number of threads. Threads are plain Python threads that release the interpreter
-lock inside kernels: nothing to compile for parallelism, and safe to fork.
+Each world is computed alone, by whichever thread is free, with a workspace of that thread's own,
+so results do not depend on the number of threads. Threads are plain Python threads that release
+the interpreter lock inside kernels: nothing to compile for parallelism, and safe to fork.
 """
 
-import itertools
+import math
 import os
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
@@ -20,6 +22,10 @@ from .model import Model
 from .step import euler, euler_adj
 
 Kept = TypeVar("Kept")
+
+# Waking a thread costs about half of it [s]; what takes less time is done sooner by the caller alone.
+_SHORT = 2e-4
+_MANY = 8  # with so many worlds for each thread one of them may be done first, to see how long it takes
 
 _num_threads = max(1, int(os.environ.get("GRADGYM_NUM_THREADS", os.cpu_count() or 1)))
 _pool: ThreadPoolExecutor | None = None
@@ -50,19 +56,50 @@ if hasattr(os, "register_at_fork"):
 
 
 def for_worlds(count: int, work: Callable[[int, int], None]) -> None:
-    """Run work(begin, end) over a partition of range(count), on all threads if there is enough."""
+    """Run work(begin, end) over a partition of range(count), on all threads if that is quicker."""
     global _pool
-    parts = min(_num_threads, count)
-    if parts <= 1:
+    threads = min(_num_threads, count)
+    if threads <= 1:
         work(0, count)
         return
+    begin = 0
+    if count >= _MANY * threads:
+        started = time.perf_counter()
+        work(0, 1)
+        begin = 1
+        if (time.perf_counter() - started) * count < _SHORT:
+            work(1, count)
+            return
     if _pool is None:
         _pool = ThreadPoolExecutor(_num_threads, thread_name_prefix="gradgym")
-    bounds = [count * i // parts for i in range(parts + 1)]
-    futures = [_pool.submit(work, a, b) for a, b in itertools.pairwise(bounds[1:])]
-    work(bounds[0], bounds[1])
+    shares = _Shares(begin, count, threads)
+    futures = [_pool.submit(shares.run, work) for _ in range(threads - 1)]
+    shares.run(work)
     for future in futures:
-        future.result()
+        if not future.cancel():  # a thread that did not wake up in time has nothing left to do
+            future.result()
+
+
+class _Shares:
+    """The worlds of range(begin, end) that no thread has taken yet.
+
+    Worlds differ in cost, by the contacts they have, so each thread takes a share of the rest when
+    it is ready: large ones first, to save calls, single worlds last, so that all end together.
+    """
+
+    def __init__(self, begin: int, end: int, threads: int) -> None:
+        self._next, self._end, self._threads = begin, end, threads
+        self._lock = threading.Lock()
+
+    def run(self, work: Callable[[int, int], None]) -> None:
+        """Take shares and work on them until none is left."""
+        while True:
+            with self._lock:
+                begin = self._next
+                end = self._next = begin + math.ceil((self._end - begin) / (2 * self._threads))
+            if begin == end:
+                return
+            work(begin, end)
 
 
 class _Borrowed(Generic[Kept]):

@@ -1,5 +1,6 @@
 """Forces of the contacts on the bodies for batches of states: the numpy side of `contact_force.py`."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ def _worlds(model: Model, state: State, ctrl: Any) -> tuple[tuple[int, ...], Flo
     """Batch axes; qpos, qvel, act, ctrl with one axis of worlds."""
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
+    worlds = math.prod(batch)
     arrays = [*start, floats_of("ctrl", ctrl, model.nu, batch)]
-    flat = [for_kernel(array.reshape(int(np.prod(batch)), array.shape[-1])) for array in arrays]
+    flat = [for_kernel(array.reshape(worlds, array.shape[-1])) for array in arrays]
     return batch, flat[0], flat[1], flat[2], flat[3]
 
 

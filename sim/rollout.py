@@ -85,9 +85,14 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Traject
     controls = floats_of("ctrls", ctrls, model.nu)
     if controls.ndim < 2:
         raise ValueError(f"ctrls has shape {controls.shape}, expected (..., T, {model.nu})")
+    if start.qpos.shape[:-1] not in (controls.shape[:-2], ()):
+        raise ValueError(f"state has batch axes {start.qpos.shape[:-1]}, ctrls has {controls.shape[:-2]}")
+    return _simulate(model, start, controls, n_steps)
+
+
+def _simulate(model: Model, start: State, controls: Floats, n_steps: int) -> Trajectory:
+    """`rollout` of arguments that have been checked."""
     batch, steps = controls.shape[:-2], controls.shape[-2]
-    if start.qpos.shape[:-1] not in (batch, ()):
-        raise ValueError(f"state has batch axes {start.qpos.shape[:-1]}, ctrls has {batch}")
     worlds = math.prod(batch)
     arrays = []
     for value in start:
@@ -174,7 +179,7 @@ def step(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> State:
     """The state after `n_steps` time steps under constant `ctrl` (..., nu). Batched over leading axes."""
     start = checked_state(model, state)
     controls = floats_of("ctrl", ctrl, model.nu, start.qpos.shape[:-1])
-    return rollout(model, start, controls[..., None, :], n_steps).state(1)
+    return _simulate(model, start, controls[..., None, :], n_steps).state(1)
 
 
 def step_vjp(

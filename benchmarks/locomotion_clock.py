@@ -1,0 +1,163 @@
+"""Return against wall-clock and environment steps: SHAC, PPO and SAC on the Ant and the half cheetah.
+
+    python benchmarks/locomotion_clock.py              # runs what is missing, writes results/locomotion_clock.json
+    python benchmarks/locomotion_clock.py --table      # prints the stored results as markdown
+    python benchmarks/locomotion_clock.py --plot FILE  # draws the learning curves
+
+It goes on from what is stored (see `trainings.py`). Each run has one core and the same minutes, in
+which evaluations do not count. All evaluations are in the environment as Gymnasium defines it; on
+the Ant all three train on Euler in place of RK4, so that each has more steps for its minutes.
+At the end the best policy is judged in Gymnasium's own environment, for 20 episodes. Presets were
+chosen on seeds from 100; the seeds of the runs are below 100.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from trainings import Benchmark, Row, table_line, train_run
+
+from gradgym.agents.configuration import load_preset, merged
+from gradgym.agents.evaluation import evaluate_returns
+from gradgym.agents.runs import RunConfig, load_best
+
+ENVS = {"Ant": "gradgym/Ant-v0", "HalfCheetah": "gradgym/HalfCheetah-v0"}
+SEEDS = range(3)
+MINUTES = 5.0
+TIMES = (1.0, 2.0, 3.0, 5.0)  # [min], of the table
+EPISODES = 20
+# By method: label, and what it changes in the preset.
+_EULER = {"train_env_kwargs": {"integrator": "Euler"}}
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "shac": ("SHAC", {}),
+    "ppo": (
+        "PPO",
+        {
+            "n_envs": 64,
+            "n_steps": 64,
+            "batch_size": 1024,
+            "n_epochs": 5,
+            "gamma": 0.99,
+            "gae_lambda": 0.95,
+            "learning_rate": 3.0e-4,
+            "policy_kwargs": {"net_arch": [128, 128], "log_std_init": -1.0},
+        },
+    ),
+    "sac": (
+        "SAC",
+        {
+            "policy": "BatchedSACPolicy",
+            "gamma": 0.99,
+            "learning_starts": 1000,
+            "train_freq": 1,
+            "gradient_steps": 1,
+            "batch_size": 256,
+            "learning_rate": 1.0e-3,
+            "ent_coef": "auto_0.1",
+            "policy_kwargs": {"net_arch": [128, 128], "log_std_init": -1.0},
+        },
+    ),
+}
+QUICK = {"max_minutes": 0.1, "eval_seconds": 2.0, "eval_episodes": 1}
+
+
+def run_config(env: str, method: str, seed: int, quick: bool) -> RunConfig:
+    changes = merged(METHODS[method][1], {"max_minutes": MINUTES, "eval_seconds": 20.0, "checkpoint_freq": 10**9})
+    if method != "shac":
+        changes |= {"total_timesteps": 10**9}
+        changes |= _EULER if env == "Ant" else {}
+    settings = merged(load_preset(method, ENVS[env]), changes | (QUICK if quick else {}))
+    return RunConfig.from_settings(settings, algo=method, env=ENVS[env], seed=seed)
+
+
+def train(env: str, method: str, seed: int, quick: bool, work_dir: Path) -> Row:
+    """One training, and its best policy in Gymnasium's own environment."""
+    run_dir = work_dir / f"{env}-{method}-{seed}"
+    run, measured = train_run(run_config(env, method, seed, quick), run_dir)
+    counterpart = run.eval_env.get_wrapper_attr("counterpart")
+    judge = gymnasium.make(counterpart[0], **counterpart[1])
+    judged = evaluate_returns(load_best(run_dir), judge, 1 if quick else EPISODES, seed=20_000)
+    curve = [[e["timesteps"], round(e["seconds"], 1), round(e["mean"], 2)] for e in run.evaluation.evaluations]
+    return {
+        "env": env,
+        "method": method,
+        "seed": seed,
+        "max_return": run.evaluation.best,
+        "gymnasium_mean": round(float(judged.mean()), 2),
+        "gymnasium_std": round(float(judged.std()), 2),
+        **measured,
+        "curve": curve,
+    }
+
+
+def at_minutes(row: Row, minutes: float) -> float:
+    """The return after so much training, between evaluations linearly; a run that ended keeps its last."""
+    _, seconds, returns = np.array(row["curve"]).T
+    return float(np.interp(60.0 * minutes, seconds, returns))
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown: mean over the seeds at some times, and SHAC's multiples of the better of the others."""
+    names = ["", "seeds", *(f"{t:g} min" for t in TIMES), "best policy in Gymnasium's own", "steps"]
+    lines = [table_line(names), "|---|" + "---|" * (len(names) - 1)]
+    for env in ENVS:
+        means: dict[str, list[float]] = {}
+        for method, (label, _) in METHODS.items():
+            group = [row for row in rows if (row["env"], row["method"]) == (env, method)]
+            if not group:
+                continue
+            means[method] = [float(np.mean([at_minutes(row, t) for row in group])) for t in TIMES]
+            judged = ", ".join(f"{row['gymnasium_mean']:.0f} ± {row['gymnasium_std']:.0f}" for row in group)
+            steps = f"{np.mean([row['env_steps'] for row in group]):.2g}".replace("e+0", "e")
+            lines.append(
+                table_line([f"{env}, {label}", len(group), *(f"{x:.0f}" for x in means[method]), judged, steps])
+            )
+        if len(means) == len(METHODS):
+            ratios = [means["shac"][i] / max(means["ppo"][i], means["sac"][i], 1e-9) for i in range(len(TIMES))]
+            cells = [f"{r:.1f}" for r in ratios]
+            lines.append(table_line(["SHAC / the better of PPO and SAC", "", *cells, "", ""]))
+    return "\n".join(lines)
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Return against minutes and steps: mean over the seeds, and each seed."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(len(ENVS), 2, figsize=(10, 7), sharey="row")
+    for (env, pair), column in ((x, c) for x in zip(ENVS, axes, strict=True) for c in (0, 1)):
+        axis = pair[column]
+        for method, (label, _) in METHODS.items():
+            curves = [np.array(row["curve"]) for row in rows if (row["env"], row["method"]) == (env, method)]
+            color = f"C{list(METHODS).index(method)}"
+            for i, curve in enumerate(curves):
+                x = curve[:, 0] if column else curve[:, 1] / 60.0
+                axis.plot(x, curve[:, 2], color=color, alpha=0.8, lw=1.2, label=label if i == 0 else None)
+        axis.set_xlabel("environment steps" if column else "minutes of training on one core")
+        axis.set_title(env)
+        if column:
+            axis.set_xscale("symlog", linthresh=1e4)
+        else:
+            axis.set_ylabel("return")
+    axes[0][0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+BENCHMARK = Benchmark("locomotion_clock", ("env", "method", "seed"), train, table, plot)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = BENCHMARK.parser(__doc__)
+    parser.add_argument("--envs", nargs="+", choices=list(ENVS), default=list(ENVS))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    arguments = parser.parse_args(argv)
+    seeds = [0] if arguments.quick else SEEDS
+    jobs = [(env, method, seed) for seed in seeds for env in arguments.envs for method in arguments.methods]
+    return BENCHMARK.main(arguments, jobs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
