@@ -11,14 +11,14 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from gradgym.agents.native_vec_env import NativeVecEnv, native
+from gradgym.agents.native_vec_env import native
 
 HOPPER, LIMIT = "gradgym/Hopper-v0", 25
 
 
-def pair(num_envs: int) -> tuple[NativeVecEnv, DummyVecEnv]:
-    """The same hoppers twice; episodes end by time or by a fall."""
-    single: Any = gymnasium.make(HOPPER, max_episode_steps=LIMIT)
+def pair(num_envs: int) -> Any:
+    """The same hoppers twice, native and as SB3 does it; episodes end by time or by a fall."""
+    single = gymnasium.make(HOPPER, max_episode_steps=LIMIT)
     dummy = DummyVecEnv([lambda: Monitor(gymnasium.make(HOPPER, max_episode_steps=LIMIT)) for _ in range(num_envs)])
     return native(single, num_envs), dummy
 

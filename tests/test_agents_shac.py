@@ -35,7 +35,8 @@ def make(cls: type[AnalyticPolicyGradient], env: Any = "Slide-v0", seed: int = 0
 
 
 def weights(algorithm: Any) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in algorithm.policy.parameters()])
+    """All that the policy has learned, its normalisation included."""
+    return torch.cat([x.detach().flatten() for x in algorithm.policy.state_dict().values()])
 
 
 class Recorder(KVWriter):
@@ -77,7 +78,7 @@ def test_equal_seeds_give_equal_policies(cls: type[AnalyticPolicyGradient]):
 @BOTH
 def test_ids_envs_and_vector_envs_are_the_same(cls: type[AnalyticPolicyGradient]):
     vector = gymnasium.make_vec("Slide-v0", 4, autoreset_mode=AutoresetMode.SAME_STEP)
-    envs = ["Slide-v0", gymnasium.make("Slide-v0"), Monitor(gymnasium.make("Slide-v0")), vector]
+    envs: list[Any] = ["Slide-v0", gymnasium.make("Slide-v0"), Monitor(gymnasium.make("Slide-v0")), vector]
     found = []
     for env in envs:
         algorithm = make(cls, env, n_envs=4).learn(160)
@@ -179,7 +180,8 @@ def test_a_loaded_model_learns_as_the_saved_one_would(cls: type[AnalyticPolicyGr
     """Optimizers and normalisation are saved: one update from equal starts and noise."""
     algorithm = make(cls, n_envs=4).learn(160)
     algorithm.save(tmp_path / "model.zip")
-    loaded = cls.load(tmp_path / "model.zip", env=gymnasium.make_vec("Slide-v0", 4, autoreset_mode="SameStep"))
+    envs: Any = gymnasium.make_vec("Slide-v0", 4, autoreset_mode=AutoresetMode.SAME_STEP)
+    loaded = cls.load(tmp_path / "model.zip", env=envs)
     found = []
     for one in (algorithm, loaded):
         one.set_random_seed(5)

@@ -135,6 +135,16 @@ def test_steps_are_those_of_the_adapter(task: str):
     assert (ends["terminated"] > 0) == (task == HOPPER)
 
 
+def test_an_end_of_the_task_is_no_truncation():
+    """The last step that time allows; the second hopper has fallen as well."""
+    envs = make(HOPPER, max_episode_steps=10)
+    fallen = envs.state.qpos.clone()
+    fallen[1, 2] = 1.0
+    envs.state = replace(envs.state, qpos=fallen, time=torch.tensor([9, 9]))
+    step = DifferentiableEnvs(envs).step(torch.zeros(2, 3))
+    assert (step.terminated.tolist(), step.truncated.tolist()) == ([False, True], [True, False])
+
+
 def test_no_gradient_crosses_the_start_of_an_episode():
     """Environment 1 begins anew after the third of five steps, environment 0 does not."""
     envs = make(PENDULUM, max_episode_steps=10)
@@ -179,7 +189,14 @@ def test_a_world_that_diverges_ends_and_leaves_the_others_alone(task: str):
             envs.state = replace(envs.state, qvel=qvel)
         steps += [worlds.step(a) for a in leaf[1:]]
         objective = total_reward(steps) + torch.stack([s.next_obs for s in steps]).sum()
-        return steps, torch.autograd.grad(objective, leaf)[0], worlds
+        gradient = torch.autograd.grad(objective, leaf, retain_graph=True)[0]
+        if poisoned:
+            # No way leads back from what stands in for the state that the action led to.
+            by_last = torch.autograd.grad(steps[1].next_obs[1].sum(), leaf, retain_graph=True)[0]
+            assert (by_last == 0).all()
+            worlds.record.rows = worlds.record.dropped = 0
+            torch.autograd.grad(objective, leaf)
+        return steps, gradient, worlds
 
     steps, gradient, worlds = episode(poisoned=True)
     expected_steps, expected, _ = episode(poisoned=False)
