@@ -88,7 +88,7 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         )
         self.horizon, self.gamma = horizon, gamma
         self.max_grad_norm, self.adjoint_limit = max_grad_norm, adjoint_limit
-        self.skipped_updates = 0
+        self.skipped_updates = 0  # because a gradient was not finite
         self.actor_gradient_norm = 0.0  # of the last update, before it was cut
         if self.env is not None:
             DifferentiableEnvs(self.env.envs, adjoint_limit)  # refuses now what it would refuse in `learn`
@@ -204,7 +204,6 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         self.logger.record("train/actor_gradient_norm_clipped", min(self.actor_gradient_norm, self.max_grad_norm))
         self.logger.record("train/dropped_adjoints", dropped)
         self.logger.record("train/limited_adjoints", limited / max(1, rows))
-        self.logger.record("train/skipped_updates", self.skipped_updates)
         self.logger.record("train/diverged_envs", window.diverged.any(0).double().mean().item())
         self.logger.record("train/std", self.policy.std.mean().item())
 
@@ -213,6 +212,7 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         self.logger.record("time/fps", int((self.num_timesteps - self._num_timesteps_at_start) / seconds))
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/skipped_updates", self.skipped_updates)
         self.logger.record("train/learning_rate", self.policy.optimizer.param_groups[0]["lr"])
         if self.ep_info_buffer:
             self.logger.record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))

@@ -8,12 +8,16 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
 from ..envs.single import TaskEnv
 from ..envs.vector import TaskVectorEnv
+
+_COUNTED = (OrderEnforcing, PassiveEnvChecker, TimeLimit, Monitor)
 
 
 class NativeVecEnv(VecEnv):
@@ -37,6 +41,7 @@ class NativeVecEnv(VecEnv):
         """Starts an episode everywhere; observations (num_envs, n_obs)."""
         obs, _ = self.envs.reset(seed=self._seeds)
         self._reset_seeds()
+        self._reset_options()
         self.returns[:], self.lengths[:] = 0.0, 0
         return obs
 
@@ -91,9 +96,10 @@ def native(env: Any, num_envs: int) -> NativeVecEnv:
         return env
     if isinstance(env, str):
         env = gymnasium.make_vec(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
-    if isinstance(env, VectorEnv) and isinstance(env.unwrapped, TaskVectorEnv):
-        return NativeVecEnv(env.unwrapped)
+    if isinstance(env, TaskVectorEnv):
+        return NativeVecEnv(env)
     if isinstance(env, gymnasium.Env) and isinstance(env.unwrapped, TaskEnv):
+        _refuse_wrappers(env)
         limit = None if env.spec is None else env.spec.max_episode_steps
         same = TaskVectorEnv(
             num_envs=num_envs,
@@ -103,3 +109,13 @@ def native(env: Any, num_envs: int) -> NativeVecEnv:
         )
         return NativeVecEnv(same)
     raise TypeError(f"env={env!r}: pass the id of an environment of gradgym's, an Env or a VectorEnv made from one")
+
+
+def _refuse_wrappers(env: gymnasium.Env[Any, Any]) -> None:
+    """Those that `gymnasium.make` adds, and SB3's `Monitor`, have their counterpart here; others would be lost."""
+    while isinstance(env, gymnasium.Wrapper):
+        if not isinstance(env, _COUNTED):
+            raise TypeError(
+                f"env is wrapped in {type(env).__name__}, which native environments cannot be: pass it bare"
+            )
+        env = env.env

@@ -81,6 +81,8 @@ class SHAC(AnalyticPolicyGradient):
                 norm = torch.nn.utils.clip_grad_norm_(critic.parameters(), self.max_grad_norm)
                 if norm.isfinite():
                     optimizer.step()
+                else:
+                    self.skipped_updates += 1
                 losses.append(loss.item())
         with torch.no_grad():
             targets: list[Tensor] = list(self.policy.critic_target.parameters())
