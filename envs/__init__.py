@@ -4,8 +4,12 @@ Entry points are strings, so that ``import gradgym`` loads neither torch nor the
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gymnasium
+
+if TYPE_CHECKING:
+    from .task import Task
 
 ASSETS = Path(__file__).parent / "assets"  # MJCF of our own
 
@@ -22,13 +26,27 @@ _TASKS = {
 }
 
 
+def register(env_id: str, task: "str | type[Task]", max_episode_steps: int | None = None) -> None:
+    """Registers a task with Gymnasium, in both forms (``make`` and ``make_vec``).
+
+    Args:
+        env_id: its name, such as "Dribble-v0".
+        task: the class, or "module:Class", which is imported when first made.
+        max_episode_steps: equal to the task's `episode_steps`; not needed where the class holds it.
+    """
+    if not isinstance(task, str):
+        max_episode_steps = max_episode_steps or getattr(task, "episode_steps", None)
+        task = f"{task.__module__}:{task.__qualname__}"
+    gymnasium.register(
+        id=env_id,
+        entry_point=_ADAPTER,
+        vector_entry_point=_VECTOR_ADAPTER,
+        max_episode_steps=max_episode_steps,
+        kwargs={"task": task},
+    )
+
+
 def register_environments() -> None:
-    """Registers every task with Gymnasium, in both forms (``make`` and ``make_vec``)."""
+    """Registers the tasks of this package."""
     for name, (module, max_episode_steps) in _TASKS.items():
-        gymnasium.register(
-            id=f"gradgym/{name}-v0",
-            entry_point=_ADAPTER,
-            vector_entry_point=_VECTOR_ADAPTER,
-            max_episode_steps=max_episode_steps,
-            kwargs={"task": f"gradgym.envs.{module}:{name}"},
-        )
+        register(f"gradgym/{name}-v0", f"gradgym.envs.{module}:{name}", max_episode_steps)

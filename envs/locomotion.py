@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import mujoco
 import numpy as np
 import torch
-from gymnasium import spaces
 from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 from torch import Tensor
 from torch.nn.functional import pad
@@ -65,10 +64,6 @@ class Locomotion(Task):
         self.render_options = {name: keywords[name] for name in RENDER_OPTIONS if name in keywords}
         self.n_substeps = int(constants.frame_skip)
         self.n_hidden = self.n_places if constants.exclude_current_positions_from_observation else 0
-        n_obs = self.model.nq - self.n_hidden + self.model.nv
-        self.observation_space = spaces.Box(-np.inf, np.inf, (n_obs,), np.float32)
-        low, high = self.model.mj_model.actuator_ctrlrange.astype(np.float32).T
-        self.action_space = spaces.Box(low, high, dtype=np.float32)
 
     @property
     def counterpart(self) -> tuple[str, dict[str, Any]]:

@@ -103,20 +103,32 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     `params` arguments stay None, and `rng` is used by `initial` only.
     """
 
-    observation_space: spaces.Box  # pyright: ignore[reportIncompatibleVariableOverride] (always a vector)
-    action_space: spaces.Box  # pyright: ignore[reportIncompatibleVariableOverride]
     episode_steps: int
     n_substeps: int = 1
     max_return: float | None = None
     render_options: Mapping[str, Any] = MappingProxyType({})  # those of `StateRenderer`
 
-    def __init__(self, model: Model, constants: Any, backend: str = "sim") -> None:
+    def __init__(self, model: Model, constants: Any = None, backend: str = "sim") -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend={backend!r}: choose one of {', '.join(map(repr, BACKENDS))}")
         super().__init__()
         self.model = model
         self.constants = constants
         self.backend_name = backend
+
+    @cached_property
+    def observation_space(self) -> spaces.Box:  # pyright: ignore[reportIncompatibleVariableOverride] (always a vector)
+        """Of the observation's size and without bounds, unless a task sets another."""
+        start = self.observation(self.state_at(self.model.initial_state(), 1))
+        return spaces.Box(-np.inf, np.inf, start.shape[1:], np.float32)
+
+    @cached_property
+    def action_space(self) -> spaces.Box:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The actuators' control ranges, unless a task sets another."""
+        m = self.model.mj_model
+        limited = m.actuator_ctrllimited.astype(bool)[:, None]
+        low, high = np.where(limited, m.actuator_ctrlrange, [-np.inf, np.inf]).astype(np.float32).T
+        return spaces.Box(low, high, dtype=np.float32)
 
     @property
     def backend(self) -> ModuleType:

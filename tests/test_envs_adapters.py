@@ -7,13 +7,17 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
+from gradgym import envs as envs_package
 from gradgym.envs.single import TaskEnv
+from gradgym.envs.task import Task
 from gradgym.envs.vector import TaskVectorEnv
+from gradgym.sim import Model
 
 PENDULUM = "gradgym/NLinkPendulum-v0"
 ALL = [spec.id for spec in gymnasium.registry.values() if spec.namespace == "gradgym"]
@@ -284,3 +288,38 @@ def test_a_window_without_a_display_is_refused(monkeypatch):
     env = make(render_mode="human")
     with pytest.raises(RuntimeError, match="needs a display"):
         env.reset(seed=0)
+
+
+class Slider(Task):
+    """Two actuators, the second without limits, and neither spaces nor constants of its own."""
+
+    episode_steps = 7
+
+    def __init__(self, backend: str = "sim") -> None:
+        model = """<mujoco><worldbody><body><joint name="j" type="slide"/><geom size="0.1" mass="1"/></body></worldbody>
+        <actuator><motor joint="j" ctrlrange="-2 3"/><motor joint="j"/></actuator></mujoco>"""
+        super().__init__(Model.from_xml_string(model), backend=backend)
+
+    def observation(self, state, rng=None, params=None):
+        return torch.cat([state.qpos, state.qvel, state.qvel.square()], dim=-1)
+
+    def reward_terms(self, state, action, next_state):
+        return {"push": action[..., 0]}
+
+
+@pytest.mark.parametrize("given", [(Slider,), (f"{__name__}:Slider", 7)])
+def test_registered_task_needs_no_more_than_its_definition(given):
+    envs_package.register("Slider-v0", *given)
+    try:
+        env: Any = gymnasium.make("Slider-v0", gradients="action")
+        envs: Any = gymnasium.make_vec("Slider-v0", num_envs=2)
+    finally:
+        del gymnasium.registry["Slider-v0"]
+    assert env.spec.max_episode_steps == envs.max_episode_steps == 7
+    assert env.observation_space == Box(-np.inf, np.inf, (3,), np.float32)
+    assert env.action_space == Box(np.array([-2, -np.inf], np.float32), np.array([3, np.inf], np.float32))
+    env.reset(seed=0)
+    _, reward, _, _, info = env.step([4.0, -50.0])  # clipped, and not
+    assert reward == 4.0
+    dt = env.unwrapped.task.seconds_per_step
+    np.testing.assert_allclose(info["gradients"]["dobs_daction"][:2], [[0.0, dt * dt], [0.0, dt]], rtol=1e-9)

@@ -328,11 +328,24 @@ def test_contact_forces_are_evaluated_once_and_pulled_back_once(gradients, monke
         ("Ant", {"use_contact_forces": True}, TypeError, "Ant: unknown argument 'use_contact_forces', it takes .*main"),
         ("Hopper", {"xml_file": "no.xml"}, ValueError, "xml_file='no.xml': .* does not exist"),
         ("Walker2d", {"frame_skip": 0}, ValueError, "frame_skip=0: must be a positive integer"),
+        ("Ant", {"integrator": "Leapfrog"}, ValueError, "integrator='Leapfrog': choose 'Euler'"),
     ],
 )
 def test_wrong_arguments_are_named(name, arguments, error, message):
     with pytest.raises(error, match=message):
         make(name, **arguments)
+
+
+@pytest.mark.parametrize("backend", ["sim", "mujoco"])
+def test_simulation_options_change_the_model_and_nothing_else(backend):
+    plain, soft = Ant(backend), Ant(backend, integrator="Euler", contact_softness=0.02)
+    assert int(plain.model.mj_model.opt.integrator) == mujoco.mjtIntegrator.mjINT_RK4
+    assert int(soft.model.mj_model.opt.integrator) == mujoco.mjtIntegrator.mjINT_EULER
+    margins = [task.model.mj_model.geom_margin for task in (plain, soft)]
+    np.testing.assert_allclose(margins[1], margins[0] + 0.01)  # half of the softness for each geom of a pair
+    assert soft.counterpart == plain.counterpart and soft.constants == plain.constants
+    start, action = soft.initial([np.random.default_rng(0)]), torch.zeros(1, 8, dtype=torch.float64)
+    assert not torch.equal(soft.transition(start, action).qvel, plain.transition(start, action).qvel)
 
 
 def test_a_model_file_of_ones_own(tmp_path):

@@ -1,0 +1,54 @@
+"""The examples, run as their readers run them, and what they print."""
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NUMBER = r"-?\d+\.?\d*(?:e[-+]\d+)?"
+
+
+def run(name: str, *arguments: str) -> str:
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def number_after(label: str, printed: str) -> float:
+    return float(re.findall(rf"{re.escape(label)} ({NUMBER})", printed)[-1])
+
+
+def test_custom_task_means_the_same_in_both_backends():
+    printed = run("custom_task")
+    assert number_after("the ball has moved by", printed) > 0.05
+    assert number_after("largest difference of observations from MuJoCo's:", printed) < 1e-6  # float32
+    rows = re.findall(r"reward by action, .*\[(.*)\]", printed)
+    analytic, by_differences = (np.array(row.split(), float) for row in rows)
+    assert np.all(analytic > 1e-5)
+    np.testing.assert_allclose(analytic, by_differences, rtol=1e-6)
+    assert number_after("largest difference", printed) < 1e-6  # central differences of mj_step: about 1e-8
+    assert "rewards (64,), their gradients (64, 2)" in printed
+
+
+def test_policy_gradient_swings_up():
+    printed = run("policy_gradient")
+    losses = [float(x) for x in re.findall(rf"loss ({NUMBER})", printed)]
+    assert losses[0] > 3.0
+    assert losses[-1] < 0.3
+    assert "upright at the end 0 of 16" in printed
+    assert printed.strip().endswith("upright at the end 16 of 16")
+
+
+def test_trajectory_optimization_hits_and_films(tmp_path):
+    printed = run("trajectory_optimization", "--render", str(tmp_path / "throw.gif"))
+    misses = [float(x) for x in re.findall(rf"misses the target by ({NUMBER}) m", printed)]
+    assert misses[0] > 1.5
+    assert misses[-1] < 0.01
+    frames = imageio.imread(tmp_path / "throw.gif")
+    assert frames.shape == (31, 400, 640, 3)
+    moving = [(a != b).any() for a, b in itertools.pairwise(frames)]
+    assert all(moving)
