@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import gymnasium
-import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
+from gradgym.envs import register
 from gradgym.envs.task import Task, TaskState
 from gradgym.sim import Model
 
@@ -19,7 +17,7 @@ RAIL = """
     <joint name="rail" type="slide" axis="1 0 0" damping="1"/>
     <geom type="sphere" size="0.1" mass="1" contype="0" conaffinity="0"/>
   </body></worldbody>
-  <actuator><motor joint="rail" gear="5"/></actuator>
+  <actuator><motor joint="rail" gear="5" ctrllimited="true" ctrlrange="-2 2"/></actuator>
 </mujoco>"""
 
 
@@ -29,9 +27,7 @@ class Slide(Task):
     episode_steps = EPISODE_STEPS
 
     def __init__(self, backend: str = "sim") -> None:
-        super().__init__(Model.from_xml_string(RAIL), None, backend)
-        self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
-        self.action_space = spaces.Box(-2.0, 2.0, (1,), np.float32)
+        super().__init__(Model.from_xml_string(RAIL), backend=backend)
 
     def initial(self, rng: Any, params: None = None) -> TaskState:
         start = self.state_at(self.model.initial_state(), len(rng))
@@ -45,10 +41,4 @@ class Slide(Task):
         return {"place": -next_state.qpos.square().sum(-1), "effort": -0.01 * action.square().sum(-1)}
 
 
-gymnasium.register(
-    "Slide-v0",
-    entry_point="gradgym.envs.single:TaskEnv",
-    vector_entry_point="gradgym.envs.vector:TaskVectorEnv",
-    max_episode_steps=EPISODE_STEPS,
-    kwargs={"task": "slide:Slide"},
-)
+register("Slide-v0", Slide)
