@@ -90,25 +90,32 @@ class NativeVecEnv(VecEnv):
 def native(env: Any, num_envs: int) -> NativeVecEnv:
     """Native environments for an id, an `Env`, or a `VectorEnv` of ours, or what it already made.
 
-    An id or an `Env` gives `num_envs` environments of its task, a `VectorEnv` those that it has.
+    An id or an `Env` gives `num_envs` environments of its task, a `VectorEnv` as many as it has: itself, or
+    where it restarts episodes a step later (Gymnasium's default) others like it.
     """
     if isinstance(env, NativeVecEnv):
         return env
     if isinstance(env, str):
         env = gymnasium.make_vec(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
     if isinstance(env, TaskVectorEnv):
-        return NativeVecEnv(env)
+        if env.autoreset_mode is AutoresetMode.SAME_STEP:
+            return NativeVecEnv(env)
+        return _like(env, env.num_envs, env.max_episode_steps)
     if isinstance(env, gymnasium.Env) and isinstance(env.unwrapped, TaskEnv):
         _refuse_wrappers(env)
-        limit = None if env.spec is None else env.spec.max_episode_steps
-        same = TaskVectorEnv(
-            num_envs=num_envs,
-            max_episode_steps=limit,
-            autoreset_mode=AutoresetMode.SAME_STEP,
-            **env.unwrapped.task_arguments,
-        )
-        return NativeVecEnv(same)
+        return _like(env.unwrapped, num_envs, None if env.spec is None else env.spec.max_episode_steps)
     raise TypeError(f"env={env!r}: pass the id of an environment of gradgym's, an Env or a VectorEnv made from one")
+
+
+def _like(env: TaskEnv | TaskVectorEnv, num_envs: int, max_episode_steps: int | None) -> NativeVecEnv:
+    """New environments of the same task."""
+    envs = TaskVectorEnv(
+        num_envs=num_envs,
+        max_episode_steps=max_episode_steps,
+        autoreset_mode=AutoresetMode.SAME_STEP,
+        **env.task_arguments,
+    )
+    return NativeVecEnv(envs)
 
 
 def _refuse_wrappers(env: gymnasium.Env[Any, Any]) -> None:

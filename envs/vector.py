@@ -52,6 +52,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs}: must be at least 1")
         self.task = load_task(task, backend, **task_kwargs)
+        self.task_arguments = {"task": task, "backend": backend, **task_kwargs}  # for others of the same task
         self.num_envs = num_envs
         self.gradients: Gradients | None = gradients
         self.render_mode = render_mode

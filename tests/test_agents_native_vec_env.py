@@ -11,7 +11,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from gradgym.agents.native_vec_env import native
+from gradgym.agents.native_vec_env import NativeVecEnv, native
 
 HOPPER, LIMIT = "gradgym/Hopper-v0", 25
 
@@ -97,6 +97,15 @@ def test_what_is_native_already_stays():
     first = native(envs, num_envs=7)
     assert first.envs is envs and first.num_envs == 2
     assert native(first, num_envs=7) is first
+
+
+def test_environments_that_restart_a_step_later_are_made_anew():
+    envs: Any = gymnasium.make_vec(HOPPER, 2, max_episode_steps=LIMIT, healthy_reward=3.0)
+    made = native(envs, num_envs=7).envs
+    assert made is not envs and made.autoreset_mode is AutoresetMode.SAME_STEP
+    assert (made.num_envs, made.max_episode_steps, made.task.constants.healthy_reward) == (2, LIMIT, 3.0)
+    with pytest.raises(ValueError, match="autoreset_mode='SameStep'"):
+        NativeVecEnv(envs)
 
 
 def test_attributes_and_methods():
