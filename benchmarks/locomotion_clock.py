@@ -28,12 +28,13 @@ SEEDS = range(3)
 MINUTES = 5.0
 TIMES = (1.0, 2.0, 3.0, 5.0)  # [min], of the table
 EPISODES = 20
-# By method: label, and what it changes in the preset.
+# Of each method: label, algorithm, what it changes in the preset.
 _EULER = {"train_env_kwargs": {"integrator": "Euler"}}
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "shac": ("SHAC", {}),
+METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "shac": ("SHAC", "shac", {}),
     "ppo": (
         "PPO",
+        "ppo",
         {
             "n_envs": 64,
             "n_steps": 64,
@@ -47,15 +48,18 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "sac": (
         "SAC",
+        "mbpo",  # without its model, the same as SB3's SAC with a quicker update
         {
-            "policy": "BatchedSACPolicy",
+            "model": False,
             "gamma": 0.99,
-            "learning_starts": 1000,
-            "train_freq": 1,
-            "gradient_steps": 1,
+            "learning_starts": 2000,
+            "train_freq": 16,
+            "gradient_steps": 16,
             "batch_size": 256,
             "learning_rate": 1.0e-3,
+            "tau": 0.01,
             "ent_coef": "auto_0.1",
+            "target_entropy": "auto",
             "policy_kwargs": {"net_arch": [128, 128], "log_std_init": -1.0},
         },
     ),
@@ -64,12 +68,12 @@ QUICK = {"max_minutes": 0.1, "eval_seconds": 2.0, "eval_episodes": 1}
 
 
 def run_config(env: str, method: str, seed: int, quick: bool) -> RunConfig:
-    changes = merged(METHODS[method][1], {"max_minutes": MINUTES, "eval_seconds": 20.0, "checkpoint_freq": 10**9})
+    changes = merged(METHODS[method][2], {"max_minutes": MINUTES, "eval_seconds": 15.0, "checkpoint_freq": 10**9})
     if method != "shac":
         changes |= {"total_timesteps": 10**9}
         changes |= _EULER if env == "Ant" else {}
-    settings = merged(load_preset(method, ENVS[env]), changes | (QUICK if quick else {}))
-    return RunConfig.from_settings(settings, algo=method, env=ENVS[env], seed=seed)
+    settings = merged(load_preset(METHODS[method][1], ENVS[env]), changes | (QUICK if quick else {}))
+    return RunConfig.from_settings(settings, algo=METHODS[method][1], env=ENVS[env], seed=seed)
 
 
 def train(env: str, method: str, seed: int, quick: bool, work_dir: Path) -> Row:
@@ -104,7 +108,7 @@ def table(rows: list[Row]) -> str:
     lines = [table_line(names), "|---|" + "---|" * (len(names) - 1)]
     for env in ENVS:
         means: dict[str, list[float]] = {}
-        for method, (label, _) in METHODS.items():
+        for method, (label, *_) in METHODS.items():
             group = [row for row in rows if (row["env"], row["method"]) == (env, method)]
             if not group:
                 continue
@@ -128,7 +132,7 @@ def plot(rows: list[Row], path: Path) -> None:
     figure, axes = plt.subplots(len(ENVS), 2, figsize=(10, 7), sharey="row")
     for (env, pair), column in ((x, c) for x in zip(ENVS, axes, strict=True) for c in (0, 1)):
         axis = pair[column]
-        for method, (label, _) in METHODS.items():
+        for method, (label, *_) in METHODS.items():
             curves = [np.array(row["curve"]) for row in rows if (row["env"], row["method"]) == (env, method)]
             color = f"C{list(METHODS).index(method)}"
             for i, curve in enumerate(curves):

@@ -22,10 +22,10 @@ from gradgym.agents.runs import RunConfig
 
 ENVS = {"Ant": "gradgym/Ant-v0", "HalfCheetah": "gradgym/HalfCheetah-v0"}
 SEEDS = (100, 101)
-STEPS = 250_000
+STEPS = 200_000
 STEPS_OF_UPDATE = 512
-HORIZONS, SOFTNESSES = (2, 4, 8, 16), (0.0, 0.01, 0.03, 0.1)
-BASE_HORIZON, BASE_SOFTNESS = 4, 0.03
+HORIZONS, SOFTNESSES = (2, 3, 4, 8, 16), (0.0, 0.01, 0.03, 0.1)
+BASE_HORIZON, BASE_SOFTNESS = 4, 0.0
 SETTINGS = [(h, BASE_SOFTNESS) for h in HORIZONS] + [(BASE_HORIZON, s) for s in SOFTNESSES if s != BASE_SOFTNESS]
 
 
@@ -49,7 +49,7 @@ def run_config(env: str, horizon: int, softness: float, seed: int, quick: bool) 
         "n_envs": STEPS_OF_UPDATE // horizon,
         "train_env_kwargs": {"contact_softness": softness},
         "total_timesteps": 2048 if quick else STEPS,
-        "eval_freq": 1024 if quick else 25_000,
+        "eval_freq": 1024 if quick else 20_000,
         "eval_episodes": 1 if quick else 3,
         "checkpoint_freq": 10**9,
     }
