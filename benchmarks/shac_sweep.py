@@ -23,7 +23,7 @@ from gradgym.agents.runs import RunConfig
 ENVS = {"Ant": "gradgym/Ant-v0", "HalfCheetah": "gradgym/HalfCheetah-v0"}
 SEEDS = (100, 101)
 STEPS = 200_000
-STEPS_OF_UPDATE = 512
+STEPS_OF_UPDATE = 256
 HORIZONS, SOFTNESSES = (2, 3, 4, 8, 16), (0.0, 0.01, 0.03, 0.1)
 BASE_HORIZON, BASE_SOFTNESS = 4, 0.0
 SETTINGS = [(h, BASE_SOFTNESS) for h in HORIZONS] + [(BASE_HORIZON, s) for s in SOFTNESSES if s != BASE_SOFTNESS]
