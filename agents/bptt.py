@@ -28,7 +28,7 @@ class BPTT(AnalyticPolicyGradient):
             is rough at every scale, and the gradient alone does not tell how far to go.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one argument for each setting, as in SB3)
         self,
         policy: str | type[ShortHorizonPolicy],
         env: Any,
