@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor
+from torch.func import functional_call, vmap
 
-from ..envs.differentiable import DifferentiableEnvs
+from ..envs.differentiable import DifferentiableEnvs, is_finite
 from .analytic import AnalyticPolicyGradient, Window
 from .returns import discounted_sum
 from .short_horizon_policy import ShortHorizonPolicy
@@ -19,9 +22,13 @@ class BPTT(AnalyticPolicyGradient):
             `AnalyticPolicyGradient`.
         horizon: steps through which gradients are carried; None for whole episodes. What follows the horizon
             does not count.
+        line_search: each update tries so many lengths of its step, the longest twice Adam's and the last
+            zero, and takes the best. Their returns are those of deterministic episodes from one start, all
+            simulated at once; 0 for Adam's step as it is. Where motion is chaotic, the return along a step
+            is rough at every scale, and the gradient alone does not tell how far to go.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one argument for each setting, as in SB3)
         self,
         policy: str | type[ShortHorizonPolicy],
         env: Any,
@@ -31,8 +38,14 @@ class BPTT(AnalyticPolicyGradient):
         gamma: float = 1.0,
         max_grad_norm: float = 1.0,
         adjoint_limit: float = 1000.0,
+        line_search: int = 0,
         **kwargs: Any,
     ) -> None:
+        if line_search < 0 or line_search == 1:
+            raise ValueError(f"line_search={line_search}: must be 0, or at least 2 lengths")
+        if line_search and horizon is not None:
+            raise ValueError(f"line_search={line_search} compares whole episodes: leave horizon={horizon} out")
+        self.line_search = line_search
         super().__init__(policy, env, learning_rate, n_envs, horizon, gamma, max_grad_norm, adjoint_limit, **kwargs)
 
     def _window_length(self) -> int:
@@ -43,5 +56,43 @@ class BPTT(AnalyticPolicyGradient):
         """One step of the policy."""
         nothing = torch.zeros_like(window.reward)
         returns = discounted_sum(window.reward, window.terminated, window.truncated, nothing, self.gamma)
+        start = [parameter.detach().clone() for parameter in self.policy.actor.parameters()]
         self._ascend(returns.mean() / len(window.reward), window, worlds)
+        if self.line_search:
+            self._choose_length(start)
         self.policy.observe(window.obs)
+
+    @torch.no_grad()
+    def _choose_length(self, start: list[Tensor]) -> None:
+        """Puts the policy's networks at the best of several places on the line from `start` through where they are."""
+        scales = 2.0 ** torch.arange(1.0, 1.0 - self.line_search, -1.0)
+        scales[-1] = 0.0
+        tried: dict[str, Tensor] = {}
+        for (name, parameter), origin in zip(self.policy.actor.named_parameters(), start, strict=True):
+            tried[name] = origin + scales.view(-1, *[1] * origin.dim()) * (parameter - origin)
+        returns = self._returns(tried)
+        best = int(returns.argmax())
+        for name, parameter in self.policy.actor.named_parameters():
+            parameter.copy_(tried[name][best])
+        self.logger.record("train/step_scale", scales[best].item())
+        self.logger.record("train/best_return_tried", returns[best].item())
+
+    def _returns(self, networks: dict[str, Tensor]) -> Tensor:
+        """Returns (K,) of deterministic episodes, one for each of K networks; parameters have the leading axis K."""
+        assert self.env is not None
+        envs, policy = self.env.envs, self.policy
+        count, seed = self.line_search, int(torch.randint(2**31, ()))
+        act = vmap(lambda network, obs: functional_call(policy.actor, network, (obs,)))
+        state = envs.task.initial([np.random.default_rng(seed) for _ in range(count)])
+        returns, weight = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
+        for _ in range(envs.episode_steps):
+            obs = policy.normalize(envs.task.observation(state).float())
+            action = policy.unscale(torch.tanh(act(networks, obs))).double()
+            after = envs.task.transition(state, action)
+            finite = is_finite(after)
+            after = after.where(finite, state)
+            returns += torch.where(finite, weight * envs.task.reward(state, action, after), -torch.inf)
+            weight = torch.where(envs.task.terminal(after), 0.0, self.gamma * weight)
+            self.num_timesteps += count
+            state = after
+        return returns

@@ -13,6 +13,7 @@ from pathlib import Path
 import ant_figure5
 import ant_table5
 import contact_speed
+import pendulum_bptt
 import pendulum_table4
 import vector_throughput
 from trainings import Benchmark
@@ -22,6 +23,7 @@ README = ROOT / "README.md"
 # By the name between README's markers.
 BENCHMARKS: dict[str, Benchmark] = {
     "table 4": pendulum_table4.BENCHMARK,
+    "pendulum bptt": pendulum_bptt.BENCHMARK,
     "figure 5": ant_figure5.BENCHMARK,
     "table 5": ant_table5.BENCHMARK,
 }

@@ -75,7 +75,7 @@ class DifferentiableEnvs:
         after = task.transition(state, action)
         qpos, qvel, act = _Guard.apply(self.record, self.adjoint_limit, after.qpos, after.qvel, after.act)
         after = TaskState(after.model, qpos, qvel, act, after.time)
-        finite = _is_finite(after)
+        finite = is_finite(after)
         if not finite.all():
             after = after.where(finite, state.map(Tensor.detach))
         next_obs, reward = task.observation(after), torch.where(finite, task.reward(state, action, after), 0.0)
@@ -94,7 +94,8 @@ class DifferentiableEnvs:
         return TensorStep(obs, reward, terminated, truncated, ~finite, next_obs)
 
 
-def _is_finite(state: TaskState) -> Tensor:
+def is_finite(state: TaskState) -> Tensor:
+    """Whether each state (N,) is of sane size; not where the simulation diverged."""
     numbers = torch.cat([state.qpos.detach(), state.qvel.detach(), state.act.detach()], dim=-1)
     return (numbers.abs() < MAX_STATE).all(-1)
 

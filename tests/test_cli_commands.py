@@ -250,6 +250,13 @@ def test_benchmark_runs_and_goes_on(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_benchmark_of_bptt_runs(tmp_path: Path):
+    results = ["--results", str(tmp_path / "results.json")]
+    benchmark("pendulum_bptt", "--work-dir", str(tmp_path / "work"), *results, "--quick", "--jobs", "1")
+    assert benchmark("pendulum_bptt", *results, "--table").splitlines()[-1].startswith("| 5 | 12.5 | 12.4 |")
+
+
+@pytest.mark.slow
 def test_benchmark_of_contact_runs(tmp_path: Path):
     results = ["--results", str(tmp_path / "results.json")]
     benchmark("contact_speed", *results, "--quick")

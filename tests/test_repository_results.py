@@ -12,6 +12,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import ant_figure5  # noqa: E402  # pyright: ignore[reportMissingImports]
 import ant_table5  # noqa: E402  # pyright: ignore[reportMissingImports]
+import pendulum_bptt  # noqa: E402  # pyright: ignore[reportMissingImports]
 import pendulum_table4  # noqa: E402  # pyright: ignore[reportMissingImports]
 import readme  # noqa: E402  # pyright: ignore[reportMissingImports]
 
@@ -32,6 +33,16 @@ def test_stored_curves_and_greatest_returns_agree():
         assert max(value for _, value in row["curve"]) == pytest.approx(row["max_return"], abs=1e-3)
         assert row["max_return"] <= 0.5 * row["n"] ** 2 + 1e-9
         assert row["env_steps"] <= 10_000 * row["n"]
+
+
+def test_goals_of_bptt_were_reached_where_the_curve_says_so():
+    for row in pendulum_bptt.BENCHMARK.rows():
+        goal = pendulum_bptt.GOALS[row["n"]]
+        # Curves are stored to four digits.
+        reached = [step for step, value in row["curve"] if value >= goal + 1e-4]
+        assert (row["steps_to_goal"] is None) == (row["max_return"] < goal)
+        assert not reached or row["steps_to_goal"] <= reached[0]
+        assert row["max_return"] <= 0.5 * row["n"] ** 2 + 1e-9
 
 
 def test_curves_of_the_ant_had_equal_steps_and_updates():

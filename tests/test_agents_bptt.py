@@ -1,0 +1,57 @@
+"""The line search of BPTT; what BPTT shares with SHAC is tested with it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gradgym.agents import BPTT
+from gradgym.agents.evaluation import evaluate_returns
+from gradgym.envs.single import TaskEnv
+
+SMALL: dict[str, Any] = {"net_arch": [8], "activation_fn": torch.nn.Tanh, "log_std_init": -4.0}
+
+
+def pendulum() -> TaskEnv:
+    return TaskEnv("gradgym.envs.pendulum:NLinkPendulum", n_links=2)
+
+
+def algorithm(**kwargs: Any) -> BPTT:
+    return BPTT("MlpPolicy", pendulum(), policy_kwargs=SMALL, seed=0, **kwargs)
+
+
+def test_line_search_never_loses():
+    # A rate at which Adam's own steps go far astray: every update must keep at least what there was.
+    # Without normalisation of observations nothing but the step changes the policy.
+    found = BPTT(
+        "MlpPolicy", pendulum(), learning_rate=0.3, line_search=8, policy_kwargs=SMALL | {"normalize": False}, seed=0
+    )
+    returns = [evaluate_returns(found, pendulum(), 1, seed=0)[0]]
+    for _ in range(4):
+        found.learn(100, reset_num_timesteps=False)
+        returns.append(evaluate_returns(found, pendulum(), 1, seed=0)[0])
+    # The observations of an evaluation are rounded as those of the search are, to float32.
+    assert np.all(np.diff(returns) >= -1e-5)
+    assert returns[-1] > returns[0] + 0.1
+
+
+def test_returns_of_the_search_are_those_of_episodes():
+    found = algorithm(line_search=2)
+    networks = {name: p.detach().expand(2, *p.shape).clone() for name, p in found.policy.actor.named_parameters()}
+    networks["0.weight"][1] += 0.3
+    expected = []
+    for row in range(2):
+        found.policy.actor.load_state_dict({name: p[row] for name, p in networks.items()})
+        expected.append(evaluate_returns(found, pendulum(), 1, seed=0)[0])
+    assert abs(expected[0] - expected[1]) > 1e-3
+    # float32 networks, batched in another order, over 100 steps.
+    with torch.no_grad():
+        np.testing.assert_allclose(found._returns(networks).numpy(), expected, rtol=1e-4)
+    assert found.num_timesteps == 200
+
+
+@pytest.mark.parametrize("arguments", [{"line_search": 1}, {"line_search": 4, "horizon": 10}])
+def test_line_search_refuses_what_it_cannot_do(arguments: dict[str, int]):
+    with pytest.raises(ValueError, match="line_search"):
+        algorithm(**arguments)
