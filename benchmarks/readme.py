@@ -13,8 +13,10 @@ from pathlib import Path
 import ant_figure5
 import ant_table5
 import contact_speed
+import locomotion_clock
 import pendulum_bptt
 import pendulum_table4
+import shac_sweep
 import vector_throughput
 from trainings import Benchmark
 
@@ -26,6 +28,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "pendulum bptt": pendulum_bptt.BENCHMARK,
     "figure 5": ant_figure5.BENCHMARK,
     "table 5": ant_table5.BENCHMARK,
+    "clock": locomotion_clock.BENCHMARK,
+    "sweep": shac_sweep.BENCHMARK,
 }
 
 
