@@ -87,7 +87,7 @@ class Benchmark:
         found += [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
         rows = {self.identity(row): row for row in found}
         missing = [job for job in jobs if job not in rows]
-        os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers
+        os.environ["OMP_NUM_THREADS"] = os.environ["GRADGYM_NUM_THREADS"] = "1"  # inherited by the workers
         with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
             train = partial(self.train, quick=arguments.quick, work_dir=work_dir)
             futures = [pool.submit(train, *job) for job in missing]
