@@ -18,7 +18,7 @@ from .short_horizon_policy import ShortHorizonPolicy
 
 Self = TypeVar("Self", bound="AnalyticPolicyGradient")
 
-# Of an environment that is given as an id to `load` or `set_env`, which take no number.
+# Of an environment that is given to `load`, which takes no number.
 _NUM_ENVS = 64
 
 
@@ -43,7 +43,7 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         n_envs: how many environments an id or an `Env` becomes.
         horizon: steps between updates, through which gradients are carried.
         gamma: discount.
-        max_grad_norm: the norm of the policy's gradient is cut to this.
+        max_grad_norm: the norms of the policy's and the critic's gradients are cut to this.
         adjoint_limit: on the adjoint of each environment's state, see `DifferentiableEnvs`.
         policy_kwargs, stats_window_size, tensorboard_log, verbose, seed, device: as in SB3; the device is the CPU.
     """
@@ -70,8 +70,12 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         device: torch.device | str = "cpu",
         _init_setup_model: bool = True,
     ) -> None:
+        if torch.device("cpu" if device == "auto" else device).type != "cpu":
+            raise ValueError(f"device={device!r}: the simulator is on the CPU, and so are these networks")
         if horizon is not None and horizon < 1:
             raise ValueError(f"horizon={horizon}: must be at least 1")
+        if max_grad_norm <= 0.0:
+            raise ValueError(f"max_grad_norm={max_grad_norm}: must be positive")
         if not 0.0 < gamma <= 1.0:
             raise ValueError(f"gamma={gamma}: must be above 0 and at most 1")
         super().__init__(
@@ -83,7 +87,7 @@ class AnalyticPolicyGradient(BaseAlgorithm):
             tensorboard_log=tensorboard_log,
             verbose=verbose,
             seed=seed,
-            device="cpu" if device == "auto" else device,
+            device="cpu",
             support_multi_env=True,
         )
         self.horizon, self.gamma = horizon, gamma
@@ -129,14 +133,15 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         updates = 0
         while self.num_timesteps < total_timesteps:
             callback.on_rollout_start()
+            # Of the steps before: after the rollout the last update would have no, or a negative, rate.
+            self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+            self._update_learning_rate([self.policy.optimizer, self.policy.critic_optimizer])
             start = perf_counter()
             window = self._roll_out(worlds, callback)
             if window is None:
                 break
             callback.on_rollout_end()
             rolled = perf_counter()
-            self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
-            self._update_learning_rate([self.policy.optimizer, self.policy.critic_optimizer])
             self.train(window, worlds)
             self._n_updates += 1
             updates += 1
@@ -196,6 +201,7 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         self.actor_gradient_norm = norm.item()
         if norm.isfinite():
             self.policy.optimizer.step()
+            self.policy.keep_noise()
         else:
             self.skipped_updates += 1
         rows, dropped, limited = record.rows - before[0], record.dropped - before[1], record.limited - before[2]
@@ -203,7 +209,8 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         self.logger.record("train/actor_gradient_norm", self.actor_gradient_norm)
         self.logger.record("train/actor_gradient_norm_clipped", min(self.actor_gradient_norm, self.max_grad_norm))
         self.logger.record("train/dropped_adjoints", dropped)
-        self.logger.record("train/limited_adjoints", limited / max(1, rows))
+        self.logger.record("train/limited_adjoints", limited)
+        self.logger.record("train/adjoints", rows)
         self.logger.record("train/diverged_envs", window.diverged.any(0).double().mean().item())
         self.logger.record("train/std", self.policy.std.mean().item())
 

@@ -8,7 +8,8 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from ..envs.differentiable import DifferentiableEnvs, is_finite
+from ..envs.advance import is_finite
+from ..envs.differentiable import DifferentiableEnvs
 from .analytic import AnalyticPolicyGradient, Window
 from .returns import discounted_sum
 from .short_horizon_policy import ShortHorizonPolicy
@@ -20,12 +21,14 @@ class BPTT(AnalyticPolicyGradient):
     Args:
         policy, env, learning_rate, n_envs, gamma, max_grad_norm, adjoint_limit, kwargs: as in
             `AnalyticPolicyGradient`.
-        horizon: steps through which gradients are carried; None for whole episodes. What follows the horizon
-            does not count.
+        horizon: steps through which gradients are carried; None for those of an episode that time ends. What
+            follows the horizon does not count. Where a task ends sooner, the next episode goes on in the
+            rest of them, and from one update to the next.
         line_search: each update tries so many lengths of its step, the longest twice Adam's and the last
-            zero, and takes the best. Their returns are those of deterministic episodes from one start, all
-            simulated at once; 0 for Adam's step as it is. Where motion is chaotic, the return along a step
-            is rough at every scale, and the gradient alone does not tell how far to go.
+            zero, and takes the best; the noise takes its step in any case. Their returns are those of
+            deterministic episodes from one start, all simulated at once; 0 for Adam's step as it is. Where
+            motion is chaotic, the return along a step is rough at every scale, and the gradient alone does
+            not tell how far to go.
     """
 
     def __init__(  # noqa: PLR0913 (one argument for each setting, as in SB3)
@@ -70,8 +73,8 @@ class BPTT(AnalyticPolicyGradient):
         tried: dict[str, Tensor] = {}
         for (name, parameter), origin in zip(self.policy.actor.named_parameters(), start, strict=True):
             tried[name] = origin + scales.view(-1, *[1] * origin.dim()) * (parameter - origin)
-        returns = self._returns(tried)
-        best = int(returns.argmax())
+        returns = self._returns(tried).nan_to_num(nan=-torch.inf)
+        best = int(returns.argmax()) if returns.isfinite().any() else -1  # the last is no step at all
         for name, parameter in self.policy.actor.named_parameters():
             parameter.copy_(tried[name][best])
         self.logger.record("train/step_scale", scales[best].item())
@@ -89,9 +92,10 @@ class BPTT(AnalyticPolicyGradient):
             obs = policy.normalize(envs.task.observation(state).float())
             action = policy.unscale(torch.tanh(act(networks, obs))).double()
             after = envs.task.transition(state, action)
-            finite = is_finite(after)
+            finite = torch.from_numpy(is_finite(after))
             after = after.where(finite, state)
-            returns += torch.where(finite, weight * envs.task.reward(state, action, after), -torch.inf)
+            reward = weight * envs.task.reward(state, action, after)
+            returns += torch.where(finite | (weight == 0.0), reward, -torch.inf)
             weight = torch.where(envs.task.terminal(after), 0.0, self.gamma * weight)
             self.num_timesteps += count
             state = after

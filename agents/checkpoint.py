@@ -70,8 +70,8 @@ class CheckpointCallback(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         """Between two rollouts nothing is pending: all updates for the steps taken have been made."""
-        if self.num_timesteps - self._last >= self.freq:
-            self._last = self.num_timesteps
+        if self.model.num_timesteps - self._last >= self.freq:
+            self._last = self.model.num_timesteps
             save_checkpoint(self.model, self.path, self.clock.seconds)
 
     def _on_training_end(self) -> None:

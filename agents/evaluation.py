@@ -87,16 +87,19 @@ class EvaluationCallback(BaseCallback):
         return max((e["mean"] for e in self.evaluations), default=-np.inf)
 
     def _on_rollout_start(self) -> None:
-        """Before a rollout, because then the updates for all earlier steps have been made."""
+        """Before a rollout, because then the updates for all earlier steps have been made.
+
+        Updates may count steps too, which a callback's own `num_timesteps` learns of later.
+        """
         last = self.evaluations[-1] if self.evaluations else {"timesteps": 0, "seconds": 0.0}
-        due = self.num_timesteps - last["timesteps"] >= self.freq
+        due = self.model.num_timesteps - last["timesteps"] >= self.freq
         if self.period is not None:
             due = self.clock.seconds - last["seconds"] >= self.period
         if due:
             self._evaluate()
 
     def _on_training_end(self) -> None:
-        if not self.evaluations or self.evaluations[-1]["timesteps"] < self.num_timesteps:
+        if not self.evaluations or self.evaluations[-1]["timesteps"] < self.model.num_timesteps:
             self._evaluate()
 
     def _on_step(self) -> bool:
@@ -112,11 +115,11 @@ class EvaluationCallback(BaseCallback):
         if mean > self.best:
             self.model.save(self.run_dir / "best_model.zip")
         seconds = round(self.clock.seconds, 3)
-        self.evaluations.append({"timesteps": self.num_timesteps, "seconds": seconds, "mean": mean, "std": std})
+        self.evaluations.append({"timesteps": self.model.num_timesteps, "seconds": seconds, "mean": mean, "std": std})
         with (self.run_dir / "evaluations.jsonl").open("a") as file:
             file.write(json.dumps(self.evaluations[-1]) + "\n")
         self.logger.record("eval/mean_return", mean)
         self.logger.record("eval/best_return", self.best)
         self.logger.record("time/seconds_training", seconds)
-        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
-        self.logger.dump(self.num_timesteps)
+        self.logger.record("time/total_timesteps", self.model.num_timesteps, exclude="tensorboard")
+        self.logger.dump(self.model.num_timesteps)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
+from ..envs import VECTOR_ADAPTER
 from ..envs.single import TaskEnv
 from ..envs.vector import TaskVectorEnv
 
@@ -78,6 +79,8 @@ class NativeVecEnv(VecEnv):
         raise NotImplementedError("the environments share their attributes: set them when making the environment")
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+        if method_name == "render":  # SB3 shows windows so
+            return [self.envs.render()]
         raise NotImplementedError("the environments are one object, .envs: call its methods")
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
@@ -96,14 +99,15 @@ def native(env: Any, num_envs: int) -> NativeVecEnv:
     if isinstance(env, NativeVecEnv):
         return env
     if isinstance(env, str):
+        if gymnasium.spec(env).vector_entry_point != VECTOR_ADAPTER:
+            raise TypeError(f"env={env!r}: not an environment of gradgym's, so it has no gradients")
         env = gymnasium.make_vec(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
     if isinstance(env, TaskVectorEnv):
         if env.autoreset_mode is AutoresetMode.SAME_STEP:
             return NativeVecEnv(env)
         return _like(env, env.num_envs, env.max_episode_steps)
     if isinstance(env, gymnasium.Env) and isinstance(env.unwrapped, TaskEnv):
-        _refuse_wrappers(env)
-        return _like(env.unwrapped, num_envs, None if env.spec is None else env.spec.max_episode_steps)
+        return _like(env.unwrapped, num_envs, _time_limit(env))
     raise TypeError(f"env={env!r}: pass the id of an environment of gradgym's, an Env or a VectorEnv made from one")
 
 
@@ -118,11 +122,18 @@ def _like(env: TaskEnv | TaskVectorEnv, num_envs: int, max_episode_steps: int | 
     return NativeVecEnv(envs)
 
 
-def _refuse_wrappers(env: gymnasium.Env[Any, Any]) -> None:
-    """Those that `gymnasium.make` adds, and SB3's `Monitor`, have their counterpart here; others would be lost."""
+def _time_limit(env: gymnasium.Env[Any, Any]) -> int | None:
+    """That of the wrappers; TypeError if one of them would be lost.
+
+    Those that `gymnasium.make` adds, and SB3's `Monitor`, have their counterpart here; others would be lost.
+    """
+    limit = None
     while isinstance(env, gymnasium.Wrapper):
         if not isinstance(env, _COUNTED):
             raise TypeError(
                 f"env is wrapped in {type(env).__name__}, which native environments cannot be: pass it bare"
             )
+        if isinstance(env, TimeLimit):
+            limit = env._max_episode_steps if limit is None else min(limit, env._max_episode_steps)
         env = env.env
+    return limit

@@ -50,9 +50,8 @@ class ShortHorizonPolicy(BasePolicy):
         critic_arch: those of the critic.
         activation_fn: smooth.
         log_std_init: first log standard deviation of the actions before tanh; learned, equal in all states.
-        log_std_min: which it does not fall below. Noise smooths what the gradient sees of contacts.
+        log_std_min: which it does not fall below while training. Noise smooths what the gradient sees of contacts.
         normalize: whether observations are normalised by what was seen so far.
-        layer_norm: whether each hidden layer is normalised before its activation.
         betas: of both Adams.
     """
 
@@ -65,16 +64,17 @@ class ShortHorizonPolicy(BasePolicy):
         critic_arch: list[int] | None = None,
         activation_fn: type[nn.Module] = nn.ELU,
         log_std_init: float = -1.0,
-        log_std_min: float = -5.0,
+        log_std_min: float = -2.0,
         normalize: bool = True,
-        layer_norm: bool = False,
         betas: tuple[float, float] = (0.7, 0.95),
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=True)
         assert isinstance(observation_space, spaces.Box) and isinstance(action_space, spaces.Box)
         (n_obs,), (n_act,) = observation_space.shape, action_space.shape
-        self.net_arch, self.critic_arch = net_arch or [128, 64, 32], critic_arch or [64, 64]
-        self.activation_fn, self.layer_norm = activation_fn, layer_norm
+        self.net_arch, self.critic_arch = net_arch or [128, 64, 32], critic_arch or [128, 128]
+        if log_std_init < log_std_min:
+            raise ValueError(f"log_std_init={log_std_init} is below log_std_min={log_std_min}: lower the latter too")
+        self.activation_fn = activation_fn
         self.log_std_init, self.log_std_min = log_std_init, log_std_min
         self.betas = betas
         self.normalize = RunningNormalization(n_obs) if normalize else nn.Identity()
@@ -94,8 +94,7 @@ class ShortHorizonPolicy(BasePolicy):
     def _mlp(self, sizes: list[int]) -> nn.Sequential:
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes[:-1]):
-            norm = [nn.LayerNorm(n_out)] if self.layer_norm else []
-            layers += [nn.Linear(n_in, n_out), *norm, self.activation_fn()]
+            layers += [nn.Linear(n_in, n_out), self.activation_fn()]
         return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
     @property
@@ -105,7 +104,12 @@ class ShortHorizonPolicy(BasePolicy):
     @property
     def std(self) -> Tensor:
         """Standard deviations (n_act,) of the actions before tanh."""
-        return self.log_std.clamp(min=self.log_std_min).exp()
+        return self.log_std.exp()
+
+    @torch.no_grad()
+    def keep_noise(self) -> None:
+        """Lifts the noise to its floor; after each step of the optimizer, so that it can rise again."""
+        self.log_std.clamp_(min=self.log_std_min)
 
     def observe(self, obs: Tensor) -> None:
         """Takes observations (..., n_obs) into account for later normalisation."""
@@ -122,12 +126,8 @@ class ShortHorizonPolicy(BasePolicy):
         low, high = (torch.from_numpy(x).to(action) for x in (self.action_space.low, self.action_space.high))
         return low + 0.5 * (action + 1.0) * (high - low)
 
-    def value(self, obs: Tensor) -> Tensor:
-        """The critic's value (...) of observations (..., n_obs), in the critic's units."""
-        return self.critic(self.normalize(obs)).squeeze(-1)
-
     def target_value(self, obs: Tensor) -> Tensor:
-        """The same by the slow copy; differentiable by the observations alone."""
+        """The slow critic's value (...) of observations (..., n_obs), in the critic's units; differentiable by them."""
         return self.critic_target(self.normalize(obs)).squeeze(-1)
 
     def _predict(  # pyright: ignore[reportIncompatibleMethodOverride] (observations are flat)
@@ -140,8 +140,10 @@ class ShortHorizonPolicy(BasePolicy):
         return self._predict(obs, deterministic)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
+        spaces_and_normalisation = super()._get_constructor_parameters()
+        del spaces_and_normalisation["normalize_images"]
         return {
-            **super()._get_constructor_parameters(),
+            **spaces_and_normalisation,
             "lr_schedule": self._dummy_schedule,
             "net_arch": self.net_arch,
             "critic_arch": self.critic_arch,
@@ -149,6 +151,5 @@ class ShortHorizonPolicy(BasePolicy):
             "log_std_init": self.log_std_init,
             "log_std_min": self.log_std_min,
             "normalize": isinstance(self.normalize, RunningNormalization),
-            "layer_norm": self.layer_norm,
             "betas": self.betas,
         }

@@ -120,8 +120,8 @@ def table(rows: list[Row]) -> str:
                 table_line([f"{env}, {label}", len(group), *(f"{x:.0f}" for x in means[method]), judged, steps])
             )
         if len(means) == len(METHODS):
-            ratios = [means["shac"][i] / max(means["ppo"][i], means["sac"][i], 1e-9) for i in range(len(TIMES))]
-            cells = [f"{r:.1f}" for r in ratios]
+            others = [max(means["ppo"][i], means["sac"][i]) for i in range(len(TIMES))]
+            cells = [f"{mine / b:.1f}" if b > 0 else "" for mine, b in zip(means["shac"], others, strict=True)]
             lines.append(table_line(["SHAC / the better of PPO and SAC", "", *cells, "", ""]))
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ASSETS = Path(__file__).parent / "assets"  # MJCF of our own
 
 _ADAPTER = "gradgym.envs.single:TaskEnv"
-_VECTOR_ADAPTER = "gradgym.envs.vector:TaskVectorEnv"
+VECTOR_ADAPTER = "gradgym.envs.vector:TaskVectorEnv"
 
 
 _TASKS = {
@@ -35,12 +35,14 @@ def register(env_id: str, task: "str | type[Task]", max_episode_steps: int | Non
         max_episode_steps: equal to the task's `episode_steps`; not needed where the class holds it.
     """
     if not isinstance(task, str):
+        if "." in task.__qualname__:
+            raise ValueError(f"{env_id}: {task.__qualname__} is defined inside another scope: move it to its module's")
         max_episode_steps = max_episode_steps or getattr(task, "episode_steps", None)
         task = f"{task.__module__}:{task.__qualname__}"
     gymnasium.register(
         id=env_id,
         entry_point=_ADAPTER,
-        vector_entry_point=_VECTOR_ADAPTER,
+        vector_entry_point=VECTOR_ADAPTER,
         max_episode_steps=max_episode_steps,
         kwargs={"task": task},
     )

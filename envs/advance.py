@@ -34,7 +34,7 @@ def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients |
     gradients are zero: nothing that is not finite leaves here.
     """
     next_state = task.transition(state, action)
-    diverged = ~_is_finite(next_state)
+    diverged = ~is_finite(next_state)
     if diverged.any():
         next_state = next_state.where(torch.from_numpy(~diverged), state.map(torch.clone))
     obs = observe(task, next_state)
@@ -85,7 +85,7 @@ def _arrays(info: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
     return {name: value.numpy().copy() for name, value in info.items()}
 
 
-def _is_finite(state: TaskState) -> NDArray[np.bool_]:
+def is_finite(state: TaskState) -> NDArray[np.bool_]:
     """Whether each state (N,) is made of finite numbers of sane size; False for NaN."""
     numbers = state.numpy()
     # Square sums are quicker to make than masks; unless all of them are small the mask decides.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .advance import MAX_STATE
+from .advance import is_finite
 from .task import TaskState
 from .vector import TaskVectorEnv
 
@@ -75,16 +75,13 @@ class DifferentiableEnvs:
         after = task.transition(state, action)
         qpos, qvel, act = _Guard.apply(self.record, self.adjoint_limit, after.qpos, after.qvel, after.act)
         after = TaskState(after.model, qpos, qvel, act, after.time)
-        finite = is_finite(after)
+        finite = torch.from_numpy(is_finite(after.map(Tensor.detach)))
         if not finite.all():
             after = after.where(finite, state.map(Tensor.detach))
         next_obs, reward = task.observation(after), torch.where(finite, task.reward(state, action, after), 0.0)
         with torch.no_grad():
             terminated = task.terminal(after) | ~finite
-            truncated = task.truncated(after)
-            if self.envs.max_episode_steps is not None:
-                truncated = truncated | (after.time >= self.envs.max_episode_steps)
-            truncated = truncated & ~terminated
+            truncated = self.envs.truncated(after) & ~terminated
             ended = terminated | truncated
         obs = next_obs
         if ended.any():
@@ -92,12 +89,6 @@ class DifferentiableEnvs:
             obs = task.observation(after)
         self.envs.state = after
         return TensorStep(obs, reward, terminated, truncated, ~finite, next_obs)
-
-
-def is_finite(state: TaskState) -> Tensor:
-    """Whether each state (N,) is of sane size; not where the simulation diverged."""
-    numbers = torch.cat([state.qpos.detach(), state.qvel.detach(), state.act.detach()], dim=-1)
-    return (numbers.abs() < MAX_STATE).all(-1)
 
 
 class _Guard(torch.autograd.Function):

@@ -121,7 +121,8 @@ class Locomotion(Task):
         known = [field.name for field in fields(self.constants_type)]
         for name in keywords:
             if name not in (*known, *RENDER_OPTIONS):
-                raise TypeError(f"{type(self).__name__}: unknown argument {name!r}, it takes {', '.join(known)}")
+                takes = ", ".join([*known, "integrator", "contact_softness"])
+                raise TypeError(f"{type(self).__name__}: unknown argument {name!r}, it takes {takes}")
         return {name: value for name, value in keywords.items() if name in known}
 
 
@@ -197,7 +198,7 @@ def _load(xml_file: str, integrator: str | None, contact_softness: float) -> Mod
         raise ValueError(f"xml_file={xml_file!r}: {error}") from None
     if integrator is None:
         return Model.from_xml_path(path, contact_softness=contact_softness)
-    name = f"mjINT_{integrator.upper()}"
+    name = f"mjINT_{str(integrator).upper()}"
     if not hasattr(mujoco.mjtIntegrator, name):
         raise ValueError(f"integrator={integrator!r}: choose 'Euler', 'RK4' or 'implicitfast'")
     spec = mujoco.MjSpec.from_file(path)

@@ -11,6 +11,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from .advance import Transition, advance, begin, read_action
 from .gradients import Gradients, check_gradients
@@ -81,6 +82,11 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         """Steps after which an episode is cut, if nothing ends it before."""
         return min(self.task.episode_steps, self.max_episode_steps or self.task.episode_steps)
 
+    def truncated(self, state: TaskState) -> Tensor:
+        """Whether the time of the task, or of these environments, is over, (...) bool."""
+        over = self.task.truncated(state)
+        return over if self.max_episode_steps is None else over | (state.time >= self.max_episode_steps)
+
     @property
     def state(self) -> TaskState:
         """The current states, with the batch axis `num_envs`."""
@@ -112,8 +118,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         """Applies actions (num_envs, n_act); ValueError if their shape is wrong or one is not finite."""
         batch = read_action(type(self.task).__name__, actions, self.action_space.shape or ())
         done = advance(self.task, self.state, batch, self.gradients)
-        if self.max_episode_steps is not None:
-            done = done._replace(truncated=done.truncated | (done.state.time.numpy() >= self.max_episode_steps))
+        done = done._replace(truncated=self.truncated(done.state).numpy())
         self._state = done.state
         finish = self._finish_next_step if self.autoreset_mode is AutoresetMode.NEXT_STEP else self._finish_same_step
         result = finish(done)

@@ -10,7 +10,7 @@ from gradgym.agents import BPTT
 from gradgym.agents.evaluation import evaluate_returns
 from gradgym.envs.single import TaskEnv
 
-SMALL: dict[str, Any] = {"net_arch": [8], "activation_fn": torch.nn.Tanh, "log_std_init": -4.0}
+SMALL: dict[str, Any] = {"net_arch": [8], "activation_fn": torch.nn.Tanh, "log_std_init": -4.0, "log_std_min": -5.0}
 
 
 def pendulum() -> TaskEnv:

@@ -89,8 +89,15 @@ def test_ids_envs_and_vector_envs_are_the_same(cls: type[AnalyticPolicyGradient]
         assert torch.equal(one, found[0])
 
 
-def test_an_environments_own_time_limit_counts():
-    algorithm = make(BPTT, gymnasium.make("Slide-v0", max_episode_steps=7)).learn(1)
+@pytest.mark.parametrize(
+    "env",
+    [
+        lambda: gymnasium.make("Slide-v0", max_episode_steps=7),
+        lambda: gymnasium.wrappers.TimeLimit(gymnasium.make("Slide-v0").unwrapped, 7),
+    ],
+)
+def test_an_environments_own_time_limit_counts(env: Callable[[], Any]):
+    algorithm = make(BPTT, env()).learn(1)
     assert algorithm.num_timesteps == 7 * algorithm.n_envs
     assert algorithm.ep_info_buffer[0]["l"] == 7
 
@@ -99,6 +106,7 @@ def test_an_environments_own_time_limit_counts():
     ("env", "error", "message"),
     [
         (lambda: gymnasium.make("CartPole-v1"), TypeError, "an environment of gradgym's"),
+        (lambda: "CartPole-v1", TypeError, "env='CartPole-v1': not an environment of gradgym's"),
         (lambda: gymnasium.make("Slide-v0", backend="mujoco"), ValueError, "backend='mujoco'"),
         (
             lambda: gymnasium.wrappers.RescaleAction(gymnasium.make("Slide-v0"), np.float32(-1.0), np.float32(1.0)),
@@ -114,7 +122,16 @@ def test_other_environments_are_refused(env: Callable[[], Any], error: type[Exce
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"horizon": 0}, "horizon=0"), ({"gamma": 1.5}, "gamma=1.5"), ({"adjoint_limit": 0.0}, r"adjoint_limit=0\.0")],
+    [
+        ({"horizon": 0}, "horizon=0"),
+        ({"horizon": None}, "horizon=None: whole episodes are BPTT's"),
+        ({"gamma": 1.5}, r"gamma=1\.5"),
+        ({"adjoint_limit": 0.0}, r"adjoint_limit=0\.0"),
+        ({"max_grad_norm": 0.0}, r"max_grad_norm=0\.0"),
+        ({"critic_batches": 0}, "critic_batches=0"),
+        ({"tau": 1.5}, r"tau=1\.5"),
+        ({"device": "cuda"}, "device='cuda': the simulator is on the CPU"),
+    ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):

@@ -323,3 +323,11 @@ def test_registered_task_needs_no_more_than_its_definition(given):
     assert reward == 4.0
     dt = env.unwrapped.task.seconds_per_step
     np.testing.assert_allclose(info["gradients"]["dobs_daction"][:2], [[0.0, dt * dt], [0.0, dt]], rtol=1e-9)
+
+
+def test_a_task_that_cannot_be_imported_is_refused():
+    class Inside(Slider):
+        pass
+
+    with pytest.raises(ValueError, match="Inside is defined inside another scope"):
+        envs_package.register("Inside-v0", Inside)

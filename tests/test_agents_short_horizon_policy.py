@@ -1,0 +1,68 @@
+"""The networks of SHAC and BPTT: normalisation, noise, scaling of actions, and what is saved."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from gradgym.agents.short_horizon_policy import RunningNormalization, ShortHorizonPolicy
+
+OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+ACTIONS = spaces.Box(np.array([-1.0, 2.0], np.float32), np.array([5.0, 2.5], np.float32))
+
+
+def policy(**kwargs: Any) -> ShortHorizonPolicy:
+    return ShortHorizonPolicy(OBS, ACTIONS, lambda _: 1e-2, net_arch=[8], critic_arch=[8], **kwargs)
+
+
+def test_running_normalization_is_that_of_all_observations_at_once():
+    seen = 3.0 + torch.tensor([1.0, 10.0, 0.1]) * torch.randn(50, 4, 3)
+    running = RunningNormalization(3)
+    for part in (seen[:7], seen[7:30], seen[30:]):
+        running.update(part)
+    flat = seen.reshape(-1, 3)
+    torch.testing.assert_close(running.mean, flat.mean(0))
+    torch.testing.assert_close(running.var, flat.var(0, unbiased=False), rtol=1e-4, atol=0.0)
+    expected = (flat - flat.mean(0)) / (flat.var(0, unbiased=False) + 1e-4).sqrt()
+    torch.testing.assert_close(running(flat), 10.0 * torch.tanh(expected / 10.0), rtol=1e-4, atol=1e-4)
+
+
+def test_the_noise_stays_above_its_floor_and_can_rise_from_it():
+    found = policy(log_std_init=-1.0, log_std_min=-1.5)
+    for direction in (1.0, -1.0):
+        for _ in range(200):
+            found.optimizer.zero_grad()
+            (direction * found.std.sum()).backward()
+            found.optimizer.step()
+            found.keep_noise()
+        if direction > 0:
+            torch.testing.assert_close(found.log_std.detach(), torch.full((2,), -1.5))
+    assert found.log_std.min() > -1.0
+
+
+def test_a_first_noise_below_its_floor_is_refused():
+    with pytest.raises(ValueError, match=r"log_std_init=-3\.0 is below log_std_min=-2\.0"):
+        policy(log_std_init=-3.0)
+
+
+def test_actions_fill_their_space():
+    found = policy()
+    ends = found.unscale(torch.tensor([[-1.0, -1.0], [0.0, 0.0], [1.0, 1.0]]))
+    torch.testing.assert_close(ends, torch.tensor([[-1.0, 2.0], [2.0, 2.25], [5.0, 2.5]]))
+    obs = torch.randn(20, 3)
+    predicted, _ = found.predict(obs.numpy(), deterministic=True)
+    acted = found.unscale(found.act(obs, torch.zeros(20, 2)))
+    np.testing.assert_allclose(predicted, acted.detach().numpy(), atol=1e-6)
+
+
+def test_a_saved_policy_is_the_same_policy(tmp_path: Path):
+    found = policy(activation_fn=torch.nn.Tanh, log_std_init=-0.5)
+    found.observe(5.0 + torch.randn(100, 3))
+    found.save(tmp_path / "policy.pt")
+    again = ShortHorizonPolicy.load(tmp_path / "policy.pt")
+    obs = torch.randn(10, 3)
+    assert torch.equal(again.act(obs, torch.ones(10, 2)), found.act(obs, torch.ones(10, 2)))
+    assert torch.equal(again.target_value(obs), found.target_value(obs))
