@@ -39,6 +39,16 @@ def test_docs_example_agrees_with_differences():
         assert analytic == pytest.approx(by_difference, abs=1e-4)
 
 
+def test_the_trainers_of_the_docs_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    training, own = python_blocks("docs/policy_gradients.md")
+    (action,) = run(training.replace("1_000_000", "500"))
+    assert len(action.strip("[]").split()) == 6
+    assert list(tmp_path.glob("runs/*/events*")) and (tmp_path / "cheetah.zip").exists()
+    (norm,) = run(own)
+    assert 0.0 < float(norm.removeprefix("tensor(").split(",")[0]) < 100.0
+
+
 def test_ci_runs_the_readmes_test_command():
     readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
     (command,) = re.findall(r"&& (pip install -c .*)$", readme, re.MULTILINE)
