@@ -8,12 +8,13 @@ import argparse
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class Benchmark:
         rows = {self.identity(row): row for row in found}
         missing = [job for job in jobs if job not in rows]
         os.environ["OMP_NUM_THREADS"] = os.environ["GRADGYM_NUM_THREADS"] = "1"  # inherited by the workers
-        with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
             train = partial(self.train, quick=arguments.quick, work_dir=work_dir)
             futures = [pool.submit(train, *job) for job in missing]
             for future in tqdm(as_completed(futures), total=len(futures), unit="run"):
@@ -110,6 +111,18 @@ class Benchmark:
         first = f'{{"{self.key[0]}":'
         temporary.write_text(json.dumps(content, separators=(",", ":")).replace(first, "\n" + first) + "\n")
         os.replace(temporary, path)
+
+
+def _end_with_parent() -> None:
+    """In a worker: a benchmark that was killed leaves nobody behind who goes on with its jobs."""
+
+    def wait() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def train_run(config: RunConfig, run_dir: Path, *callbacks: BaseCallback) -> tuple[Run, Row]:
