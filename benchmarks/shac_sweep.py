@@ -4,7 +4,8 @@
     python benchmarks/shac_sweep.py --table      # prints the stored results as markdown
 
 Each setting has the same steps and the same number of updates: n_envs falls as the horizon grows.
-Training is with the setting's softness, evaluation without any. Seeds from 100, as for every choice
+Training is with the setting's softness, evaluation without any; the last policy is also judged as it
+was trained. Seeds from 100, as for every choice
 of a preset.
 """
 
@@ -18,14 +19,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 from trainings import Benchmark, Row, table_line, train_run
 
 from gradgym.agents.configuration import load_preset, merged
+from gradgym.agents.evaluation import evaluate_returns
 from gradgym.agents.runs import RunConfig
 
 ENVS = {"Ant": "gradgym/Ant-v0", "HalfCheetah": "gradgym/HalfCheetah-v0"}
 SEEDS = (100, 101)
-STEPS = 200_000
+STEPS = 150_000
 STEPS_OF_UPDATE = 256
 HORIZONS, SOFTNESSES = (2, 3, 4, 8, 16), (0.0, 0.01, 0.03, 0.1)
-BASE_HORIZON, BASE_SOFTNESS = 4, 0.0
+BASE_HORIZON, BASE_SOFTNESS = 3, 0.0
 SETTINGS = [(h, BASE_SOFTNESS) for h in HORIZONS] + [(BASE_HORIZON, s) for s in SOFTNESSES if s != BASE_SOFTNESS]
 
 
@@ -49,7 +51,7 @@ def run_config(env: str, horizon: int, softness: float, seed: int, quick: bool) 
         "n_envs": STEPS_OF_UPDATE // horizon,
         "train_env_kwargs": {"contact_softness": softness},
         "total_timesteps": 2048 if quick else STEPS,
-        "eval_freq": 1024 if quick else 20_000,
+        "eval_freq": 1024 if quick else 15_000,
         "eval_episodes": 1 if quick else 3,
         "checkpoint_freq": 10**9,
     }
@@ -64,6 +66,8 @@ def train(env: str, horizon: int, softness: float, seed: int, quick: bool, work_
         run_config(env, horizon, softness, seed, quick), work_dir / f"{env}-{horizon}-{softness}-{seed}", gradients
     )
     curve = np.array(measured["curve"])
+    as_trained = run.config.make_env(**run.config.train_env_kwargs)
+    soft_returns = evaluate_returns(run.algorithm, as_trained, run.config.eval_episodes, seed=run.evaluation.seed)
     return {
         "env": env,
         "horizon": horizon,
@@ -72,6 +76,7 @@ def train(env: str, horizon: int, softness: float, seed: int, quick: bool, work_
         "area": round(area(curve), 2),
         "max_return": run.evaluation.best,
         "final_return": float(curve[-1, 1]),
+        "final_return_as_trained": round(float(soft_returns.mean()), 4),
         "gradient_norms": [round(float(x), 3) for x in np.quantile(gradients.norms, (0.1, 0.5, 0.9, 0.99))],
         **measured,
     }
@@ -79,7 +84,15 @@ def train(env: str, horizon: int, softness: float, seed: int, quick: bool, work_
 
 def table(rows: list[Row]) -> str:
     """Markdown: mean over the seeds."""
-    names = ["", "horizon", "contact_softness [m]", "seeds", "area under the curve / steps", "final return"]
+    names = [
+        "",
+        "horizon",
+        "contact_softness [m]",
+        "seeds",
+        "area under the curve / steps",
+        "final return",
+        "the same as trained",
+    ]
     lines = [table_line([*names, "gradient norm: median, 99 %"]), "|---|" + "---|" * len(names)]
     for env in ENVS:
         for horizon, softness in SETTINGS:
@@ -87,8 +100,9 @@ def table(rows: list[Row]) -> str:
             if group:
                 norms = np.mean([row["gradient_norms"] for row in group], axis=0)
                 cells = [env, horizon, softness, len(group), f"{np.mean([row['area'] for row in group]):.0f}"]
-                finals = ", ".join(f"{row['final_return']:.0f}" for row in group)
-                lines.append(table_line([*cells, finals, f"{norms[1]:.1f}, {norms[3]:.0f}"]))
+                for key in ("final_return", "final_return_as_trained"):
+                    cells.append(", ".join(f"{row[key]:.0f}" for row in group))
+                lines.append(table_line([*cells, f"{norms[1]:.1f}, {norms[3]:.0f}"]))
     return "\n".join(lines)
 
 
