@@ -24,11 +24,14 @@ class BPTT(AnalyticPolicyGradient):
         horizon: steps through which gradients are carried; None for those of an episode that time ends. What
             follows the horizon does not count. Where a task ends sooner, the next episode goes on in the
             rest of them, and from one update to the next.
-        line_search: each update tries so many lengths of its step, the longest twice Adam's and the last
-            zero, and takes the best; the noise takes its step in any case. Their returns are those of
+        line_search: each update tries so many lengths of its step, from twice Adam's down to a 128th of
+            it and the last zero, and takes the best; the noise takes its step in any case. Their returns are those of
             deterministic episodes from one start, all simulated at once; 0 for Adam's step as it is. Where
             motion is chaotic, the return along a step is rough at every scale, and the gradient alone does
             not tell how far to go.
+        search_spread: of the line search: all steps but the two longest also get normal noise, so many
+            times the root mean square of each tensor's step and shortened with it, which lets them leave
+            the line. Where one rollout's gradient says little, the best of many such steps goes on.
     """
 
     def __init__(  # noqa: PLR0913 (one argument for each setting, as in SB3)
@@ -42,13 +45,16 @@ class BPTT(AnalyticPolicyGradient):
         max_grad_norm: float = 1.0,
         adjoint_limit: float = 1000.0,
         line_search: int = 0,
+        search_spread: float = 0.0,
         **kwargs: Any,
     ) -> None:
         if line_search < 0 or line_search == 1:
             raise ValueError(f"line_search={line_search}: must be 0, or at least 2 lengths")
         if line_search and horizon is not None:
             raise ValueError(f"line_search={line_search} compares whole episodes: leave horizon={horizon} out")
-        self.line_search = line_search
+        if search_spread < 0.0:
+            raise ValueError(f"search_spread={search_spread}: must not be negative")
+        self.line_search, self.search_spread = line_search, search_spread
         super().__init__(policy, env, learning_rate, n_envs, horizon, gamma, max_grad_norm, adjoint_limit, **kwargs)
 
     def _window_length(self) -> int:
@@ -67,12 +73,15 @@ class BPTT(AnalyticPolicyGradient):
 
     @torch.no_grad()
     def _choose_length(self, start: list[Tensor]) -> None:
-        """Puts the policy's networks at the best of several places on the line from `start` through where they are."""
-        scales = 2.0 ** torch.arange(1.0, 1.0 - self.line_search, -1.0)
+        """Puts the policy's networks at the best of several places about the line from `start` to where they are."""
+        scales = 2.0 ** torch.linspace(1.0, -7.0, self.line_search)
         scales[-1] = 0.0
         tried: dict[str, Tensor] = {}
         for (name, parameter), origin in zip(self.policy.actor.named_parameters(), start, strict=True):
-            tried[name] = origin + scales.view(-1, *[1] * origin.dim()) * (parameter - origin)
+            step = parameter - origin
+            noise = self.search_spread * step.square().mean().sqrt() * torch.randn(self.line_search, *step.shape)
+            noise[:2] = 0.0
+            tried[name] = origin + scales.view(-1, *[1] * step.dim()) * (step + noise)
         returns = self._returns(tried).nan_to_num(nan=-torch.inf)
         best = int(returns.argmax()) if returns.isfinite().any() else -1  # the last is no step at all
         for name, parameter in self.policy.actor.named_parameters():

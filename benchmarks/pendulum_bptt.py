@@ -33,11 +33,11 @@ LONG: dict[int, dict[str, Any]] = {
     },
     20: {
         "total_timesteps": 10**8,
-        "max_minutes": 10,
-        "n_envs": 8,
+        "max_minutes": 5,
+        "eval_seconds": 5.0,
         "learning_rate": 3e-3,
-        "line_search": 16,
-        "adjoint_limit": 1.25,
+        "line_search": 64,
+        "search_spread": 4.0,
         "policy_kwargs": {"log_std_init": -3.0},
     },
 }

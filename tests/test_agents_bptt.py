@@ -21,11 +21,18 @@ def algorithm(**kwargs: Any) -> BPTT:
     return BPTT("MlpPolicy", pendulum(), policy_kwargs=SMALL, seed=0, **kwargs)
 
 
-def test_line_search_never_loses():
+@pytest.mark.parametrize("spread", [0.0, 3.0])
+def test_line_search_never_loses(spread: float):
     # A rate at which Adam's own steps go far astray: every update must keep at least what there was.
     # Without normalisation of observations nothing but the step changes the policy.
     found = BPTT(
-        "MlpPolicy", pendulum(), learning_rate=0.3, line_search=8, policy_kwargs=SMALL | {"normalize": False}, seed=0
+        "MlpPolicy",
+        pendulum(),
+        learning_rate=0.3,
+        line_search=8,
+        search_spread=spread,
+        policy_kwargs=SMALL | {"normalize": False},
+        seed=0,
     )
     returns = [evaluate_returns(found, pendulum(), 1, seed=0)[0]]
     for _ in range(4):
@@ -51,7 +58,31 @@ def test_returns_of_the_search_are_those_of_episodes():
     assert found.num_timesteps == 200
 
 
-@pytest.mark.parametrize("arguments", [{"line_search": 1}, {"line_search": 4, "horizon": 10}])
+def test_search_leaves_the_line_by_noise_of_the_steps_size(monkeypatch: pytest.MonkeyPatch):
+    found = algorithm(line_search=400, search_spread=3.0)
+    start = [p.detach().clone() for p in found.policy.actor.parameters()]
+    step = [torch.randn_like(p) for p in start]
+    with torch.no_grad():
+        for p, d in zip(found.policy.actor.parameters(), step, strict=True):
+            p.add_(d)
+    seen: dict[str, torch.Tensor] = {}
+
+    def returns(networks: dict[str, torch.Tensor]) -> torch.Tensor:
+        seen.update(networks)
+        return torch.zeros(400)
+
+    monkeypatch.setattr(found, "_returns", returns)
+    found._choose_length(start)
+    scales = 2.0 ** torch.linspace(1.0, -7.0, 400)
+    origin, d, tried = start[0], step[0], seen["0.weight"]
+    assert torch.equal(tried[-1], origin)
+    torch.testing.assert_close(tried[0], origin + 2.0 * d)
+    torch.testing.assert_close(tried[1], origin + scales[1] * d)
+    noise = ((tried - origin) / scales[:, None, None] - d)[2:-1]
+    assert noise.std() / d.square().mean().sqrt() == pytest.approx(3.0, rel=0.03)  # of 400 times 48 numbers
+
+
+@pytest.mark.parametrize("arguments", [{"line_search": 1}, {"line_search": 4, "horizon": 10}, {"search_spread": -1.0}])
 def test_line_search_refuses_what_it_cannot_do(arguments: dict[str, int]):
-    with pytest.raises(ValueError, match="line_search"):
+    with pytest.raises(ValueError, match=r"line_search|search_spread=-1"):
         algorithm(**arguments)
