@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.logger import Logger
 
 from gradgym.agents import BPTT
 from gradgym.agents.evaluation import evaluate_returns
@@ -60,6 +61,7 @@ def test_returns_of_the_search_are_those_of_episodes():
 
 def test_search_leaves_the_line_by_noise_of_the_steps_size(monkeypatch: pytest.MonkeyPatch):
     found = algorithm(line_search=400, search_spread=3.0)
+    found.set_logger(Logger(None, []))
     start = [p.detach().clone() for p in found.policy.actor.parameters()]
     step = [torch.randn_like(p) for p in start]
     with torch.no_grad():
