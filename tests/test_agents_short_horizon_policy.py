@@ -61,8 +61,8 @@ def test_actions_fill_their_space():
 def test_a_saved_policy_is_the_same_policy(tmp_path: Path):
     found = policy(activation_fn=torch.nn.Tanh, log_std_init=-0.5)
     found.observe(5.0 + torch.randn(100, 3))
-    found.save(tmp_path / "policy.pt")
-    again = ShortHorizonPolicy.load(tmp_path / "policy.pt")
+    found.save(str(tmp_path / "policy.pt"))
+    again = ShortHorizonPolicy.load(str(tmp_path / "policy.pt"))
     obs = torch.randn(10, 3)
     assert torch.equal(again.act(obs, torch.ones(10, 2)), found.act(obs, torch.ones(10, 2)))
     assert torch.equal(again.target_value(obs), found.target_value(obs))
