@@ -1,4 +1,4 @@
-"""How SHAC's horizon and the softness of contacts were chosen: short trainings on the Ant and the half cheetah.
+"""SHAC's horizon and the softness of contacts: short trainings on the Ant and the half cheetah.
 
     python benchmarks/shac_sweep.py              # runs what is missing, writes results/shac_sweep.json
     python benchmarks/shac_sweep.py --table      # prints the stored results as markdown
