@@ -1,4 +1,4 @@
-"""Put the stored results into README.md: tables between markers, plots into docs/.
+"""Put the stored results into README.md and docs/: tables between markers, pages, plots.
 
 python benchmarks/readme.py            # writes
 python benchmarks/readme.py --check    # says whether README.md holds what the results say
@@ -18,6 +18,7 @@ import pendulum_bptt
 import pendulum_table4
 import shac_sweep
 import vector_throughput
+from simulator_tables import MEASUREMENTS
 from trainings import Benchmark
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +39,7 @@ def updated(text: str) -> str:
     tables = {name: benchmark.table(benchmark.rows()) for name, benchmark in BENCHMARKS.items()}
     tables["contact"] = contact_speed.table(json.loads(contact_speed.RESULTS.read_text()))
     tables["throughput"] = vector_throughput.table(json.loads(vector_throughput.RESULTS.read_text()))
+    tables |= {m.name.replace("_", " "): m.table(m.rows()) for m in MEASUREMENTS}
     for name, content in tables.items():
         pattern = rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)"
         text, count = re.subn(pattern, lambda found, body=content: found[1] + body + "\n" + found[2], text, flags=re.S)
@@ -52,11 +54,17 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     text = README.read_text()
     if arguments.check:
-        return int(updated(text) != text)
+        pages = all(m.page_path.exists() and m.page_path.read_text() == m.page() for m in MEASUREMENTS)
+        return int(updated(text) != text or not pages)
     README.write_text(updated(text))
     for benchmark in BENCHMARKS.values():
         if benchmark.plot is not None:
             benchmark.plot(benchmark.rows(), ROOT / "docs" / f"{benchmark.name}.png")
+    for measurement in MEASUREMENTS:
+        measurement.page_path.parent.mkdir(exist_ok=True)
+        measurement.page_path.write_text(measurement.page())
+        if measurement.plot is not None:
+            measurement.plot(measurement.rows(), measurement.picture)
     return 0
 
 

@@ -1,0 +1,129 @@
+"""Sides of a comparison, each in a process of its own that answers questions over a pipe.
+
+So no side disturbs another's memory or threads, a rival may need its own interpreter, and blocks
+of measurement alternate: the parent asks one side after the other. A side is a script that ends in
+`serve(...)` and may import anything; one that cannot be imported is `missing`, with the reason.
+
+    side = Side("mjx")                      # starts benchmarks/rivals/mjx.py
+    if side.missing is None:
+        answer = side.ask("steps", model="laikago", count=50)   # its function `steps`
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+_RIVALS = Path(__file__).parent / "rivals"
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GRADGYM_NUM_THREADS"), "1")
+
+
+class SideError(RuntimeError):
+    """A side's function raised, or its process ended; the message is the side's own."""
+
+
+class Side:
+    """A running side.
+
+    Args:
+        name: of its script in `benchmarks/rivals/`.
+        python: interpreter, where the side cannot live in ours. By default that of the variable
+            `<NAME>_PYTHON`, if set, else ours.
+
+    Attributes:
+        missing: None, or why this side cannot be measured here.
+    """
+
+    def __init__(self, name: str, python: str | None = None) -> None:
+        self.name = name
+        python = python or os.environ.get(f"{name.upper()}_PYTHON") or sys.executable
+        self._process = subprocess.Popen(
+            [python, str(_RIVALS / f"{name}.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **_ONE_THREAD},
+        )
+        self.missing: str | None = None
+        try:
+            self._read()
+        except SideError as error:
+            self.missing = str(error)
+
+    def ask(self, function: str, **arguments: Any) -> Any:
+        """What the side's `function` returns; SideError with its message where it raises."""
+        if self.missing is not None:
+            raise SideError(f"{self.name} is missing: {self.missing}")
+        stdin = self._process.stdin
+        assert stdin is not None
+        try:
+            stdin.write(json.dumps({"function": function, "arguments": arguments}) + "\n")
+            stdin.flush()
+        except BrokenPipeError:
+            raise SideError(f"{self.name} ended with code {self._process.wait()}") from None
+        return self._read()
+
+    def _read(self) -> Any:
+        stdout = self._process.stdout
+        assert stdout is not None
+        line = stdout.readline()
+        if not line:
+            raise SideError(f"{self.name} ended with code {self._process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise SideError(answer["error"])
+        return answer["value"]
+
+    def close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def serve(prepare: Callable[[], Mapping[str, Callable[..., Any]]]) -> None:
+    """Answer questions until the pipe closes. `prepare` imports what the side needs, and gives its functions."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not be taken for an answer
+
+    def answer(make: Callable[[], Any]) -> bool:
+        try:
+            content = {"value": make()}
+        except Exception as error:  # whatever it is, the parent hears of it
+            content = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        answers.write(json.dumps(content) + "\n")
+        answers.flush()
+        return "value" in content
+
+    functions: dict[str, Callable[..., Any]] = {}
+    if not answer(lambda: functions.update(prepare())):
+        return
+    for line in sys.stdin:
+        question = json.loads(line)
+        answer(lambda q=question: functions[q["function"]](**q["arguments"]))
+
+
+def peak_growth(run: Callable[[], Any]) -> float:
+    """By how much `run` raises the peak of the process's resident memory over what it holds before [MB]; Linux."""
+    status = Path("/proc/self/status")
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to VmRSS
+
+    def kilobytes(name: str) -> float:
+        return next(float(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name))
+
+    before = kilobytes("VmRSS")
+    result = run()  # alive until the peak is read
+    peak = kilobytes("VmHWM")
+    del result
+    return max(0.0, peak - before) / 1024.0
