@@ -23,10 +23,8 @@ from torch import Tensor
 LEGS, LINKS = 4, 3
 Solver = Literal["newton", "pgs"]
 
-# The last iteration counts in the derivative; those before find the contacts that push.
 NEWTON_ITERATIONS = 4
-# Sweeps over the rows, all of them in the graph.
-PGS_ITERATIONS = 50
+PGS_ITERATIONS = 50  # 5 would do for the motion, but leave gradients a tenth off; 50 a thousandth
 
 
 class State(NamedTuple):
@@ -77,15 +75,14 @@ class Quadruped:
 
         self.gain = _constant(m.actuator_gainprm[:, 0])
         self.bias = _constant(m.actuator_biasprm[:, :3]).unbind(-1)
-        self.force_range = _constant(m.jnt_actfrcrange[1:]).unbind(-1)
+        self.force_range = _constant(_force_range(m)).unbind(-1)
 
         above = _ancestors(m)
         self.above = _constant(above)
         self.below = _constant(above[:, 5:])
         self.upper, self.lower = _constant(np.triu(above)), _constant(np.triu(above, 1).T)
-        self.translations = torch.cat([torch.zeros(3, 3), torch.eye(3)], -1).double()
-        gravity = np.concatenate([np.zeros(3), -m.opt.gravity])
-        self.gravity = _constant(gravity)
+        self.translations = _constant(np.eye(6)[3:])
+        self.upwards = _constant(np.concatenate([np.zeros(3), -m.opt.gravity]))
 
         self.foot = _constant(m.body_pos[feet])
         self.radius = _constant(m.geom_size[geoms, 0])
@@ -164,7 +161,7 @@ class Quadruped:
         velocity = self.above.T @ moves
         cross = _motion_cross_matrix(velocity)
         # Translations keep their direction; every other motion turns with its body.
-        acceleration = self.above.T[5:, 3:] @ _apply(cross[:, 3:], moves[:, 3:]) + self.gravity
+        acceleration = self.above.T[5:, 3:] @ _apply(cross[:, 3:], moves[:, 3:]) + self.upwards
         momentum = _apply(inertia, velocity[:, 5:])
         force = _apply(inertia, acceleration) - _apply(cross[:, 5:].mT, momentum)
         return (motions * (self.below @ force)).sum(-1)
@@ -255,6 +252,13 @@ def advance(qpos: Tensor, shift: Tensor) -> Tensor:
     return torch.cat([qpos[:, :3] + shift[:, :3], quat, qpos[:, 7:] + shift[:, 6:]], -1)
 
 
+def tangent(state: State) -> Tensor:
+    """Tangent (B, 36) of a state at itself, position and velocity: zero rotation, but with its derivative."""
+    back = state.qpos[:, 3:7].detach() * torch.tensor([1.0, -1.0, -1.0, -1.0])
+    turn = 2.0 * quat_product(back, state.qpos[:, 3:7])[:, 1:]
+    return torch.cat([state.qpos[:, :3], turn, state.qpos[:, 7:], state.qvel], -1)
+
+
 def quat_product(a: Tensor, b: Tensor) -> Tensor:
     return (a[..., :, None] * b[..., None, :]).flatten(-2) @ _QUAT_PRODUCT
 
@@ -322,6 +326,13 @@ def _ancestors(m: mujoco.MjModel) -> np.ndarray:
             above[:, j] += above[:, m.dof_parentid[j]]
     above[:6, :6] = 1.0
     return above
+
+
+def _force_range(m: mujoco.MjModel) -> np.ndarray:
+    """(12, 2): what an actuator and its joint both allow."""
+    ranges = np.stack([m.jnt_actfrcrange[1:], m.actuator_forcerange])
+    ranges[~np.stack([m.jnt_actfrclimited[1:], m.actuator_forcelimited]).astype(bool)] = -np.inf, np.inf
+    return np.stack([ranges[:, :, 0].max(0), ranges[:, :, 1].min(0)], -1)
 
 
 def _inertias(m: mujoco.MjModel, links: np.ndarray, feet: np.ndarray) -> np.ndarray:
