@@ -163,17 +163,37 @@ def forward_world(m: Model, d: Data) -> None:
 
 @kernel
 def rollout_worlds(
-    begin: int, end: int, m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, n_steps: int
+    begin: int,
+    end: int,
+    m: Model,
+    d: Data,
+    qpos: Floats,
+    qvel: Floats,
+    act: Floats,
+    warmstart: Floats,
+    ctrl: Floats,
+    n_steps: int,
+    interval: int,
 ) -> None:
-    """From qpos[b, 0] etc. fill qpos[b, t + 1] by `n_steps` steps under ctrl[b, t], for b in [begin, end)."""
+    """`n_steps` steps under each of ctrl[b, :], from qpos[b, 0] etc., for b in [begin, end).
+
+    Fills qpos[b, k] etc. by the states after every `interval` controls and after the last one. Row
+    k of `warmstart` (worlds, rows, nv), if it has rows, gets what the solver starts from there.
+    """
+    steps = ctrl.shape[1]
     for b in range(begin, end):
         load_world(m, d, qpos[b, 0], qvel[b, 0], act[b, 0])
-        for t in range(ctrl.shape[1]):
+        for t in range(steps):
+            k = t // interval
+            if t % interval == 0 and warmstart.shape[1] > 0:
+                for v in range(m.nv):
+                    warmstart[b, k, v] = d.qacc_warmstart[v]
             for i in range(m.nu):
                 d.ctrl[i] = ctrl[b, t, i]
             for _ in range(n_steps):
                 step(m, d)
-            store_world(m, d, qpos[b, t + 1], qvel[b, t + 1], act[b, t + 1])
+            if (t + 1) % interval == 0 or t + 1 == steps:
+                store_world(m, d, qpos[b, k + 1], qvel[b, k + 1], act[b, k + 1])
 
 
 @kernel
@@ -218,9 +238,13 @@ def rollout_adj_worlds(
     scratch_qpos: Floats,
     scratch_qvel: Floats,
     scratch_act: Floats,
+    block_qpos: Floats,
+    block_qvel: Floats,
+    block_act: Floats,
     qpos: Floats,
     qvel: Floats,
     act: Floats,
+    warmstart: Floats,
     ctrl: Floats,
     cotangent: Floats,
     state_adj: Floats,
@@ -228,21 +252,36 @@ def rollout_adj_worlds(
 ) -> None:
     """Reverse of `rollout_worlds`, one lane per cotangent column.
 
-    From `cotangent` (worlds, steps + 1, nx, nlane) of the states fill state_adj (worlds, nx, nlane)
+    From `cotangent` (worlds, checkpoints, nx, nlane) of the states fill state_adj (worlds, nx, nlane)
     of the first state and ctrl_adj (worlds, steps, nu, nlane). The number of steps per control is
-    scratch_qpos.shape[0].
+    scratch_qpos.shape[0], that of controls per checkpoint block_qpos.shape[0].
     """
+    interval = block_qpos.shape[0]
     for b in range(begin, end):
         clear_cotangent(w)
-        for t in range(ctrl.shape[1] - 1, -1, -1):
-            _add_cotangent(m, w, cotangent[b, t + 1])
-            load_world(m, d, qpos[b, t], qvel[b, t], act[b, t])
-            for i in range(m.nu):
-                d.ctrl[i] = ctrl[b, t, i]
-            steps_adj(m, d, w, scratch_qpos, scratch_qvel, scratch_act)
-            for i in range(m.nu):
-                for k in range(w.nlane):
-                    ctrl_adj[b, t, i, k] = w.ctrl_adj[i, k]
+        for block in range(qpos.shape[1] - 2, -1, -1):
+            _add_cotangent(m, w, cotangent[b, block + 1])
+            first = block * interval
+            last = min(first + interval, ctrl.shape[1]) - 1
+            load_world(m, d, qpos[b, block], qvel[b, block], act[b, block])
+            if warmstart.shape[1] > 0:
+                for v in range(m.nv):
+                    d.qacc_warmstart[v] = warmstart[b, block, v]
+            for t in range(first, last + 1):
+                store_world(m, d, block_qpos[t - first], block_qvel[t - first], block_act[t - first])
+                if t < last:
+                    for i in range(m.nu):
+                        d.ctrl[i] = ctrl[b, t, i]
+                    for _ in range(scratch_qpos.shape[0]):
+                        step(m, d)
+            for t in range(last, first - 1, -1):
+                load_world(m, d, block_qpos[t - first], block_qvel[t - first], block_act[t - first])
+                for i in range(m.nu):
+                    d.ctrl[i] = ctrl[b, t, i]
+                steps_adj(m, d, w, scratch_qpos, scratch_qvel, scratch_act)
+                for i in range(m.nu):
+                    for k in range(w.nlane):
+                        ctrl_adj[b, t, i, k] = w.ctrl_adj[i, k]
         _add_cotangent(m, w, cotangent[b, 0])
         for i in range(m.nv):
             for k in range(w.nlane):

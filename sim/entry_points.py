@@ -45,7 +45,7 @@ def _entry_points(integrator: int, constrained: bool, missing: tuple[str, ...]) 
     whole = EntryPoints(
         forward if constrained else forward_world,
         instance(rollout_worlds, f"rollout_{forth.__name__}", step=forth),
-        instance(rollout_adj_worlds, f"rollout_{back.__name__}", steps_adj=steps_back),
+        instance(rollout_adj_worlds, f"rollout_{back.__name__}", step=forth, steps_adj=steps_back),
         instance(jacobian_worlds, f"jacobian_{back.__name__}", steps_adj=steps_back),
         cfrc_ext_worlds,
         cfrc_ext_adj_worlds,

@@ -18,7 +18,7 @@ from ._record import Floats
 from .check import checked_state, floats_of
 from .evaluation import Forward, assemble, no_contacts
 from .model import Model, State
-from .rollout import RolloutGradient, StepGradient, StepJacobian, Trajectory, tangent_size
+from .rollout import RolloutGradient, StepGradient, StepJacobian, Trajectory, at_least_one, tangent_size
 
 # Step of the differences [rad, m, ...]: truncation and rounding both stay near 1e-9 relative.
 DIFFERENCE_STEP = 1e-6
@@ -167,8 +167,8 @@ def step_vjp(
     return StepGradient((row @ A)[..., 0, :], (row @ B)[..., 0, :], None)
 
 
-def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Trajectory:
-    """Simulate under the controls `ctrls` (..., T, nu), each held for `n_steps` time steps."""
+def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1, checkpoint_interval: int = 1) -> Trajectory:
+    """Simulate under the controls `ctrls` (..., T, nu), each held for `n_steps` time steps; see `sim.rollout`."""
     start = checked_state(model, state)
     controls = floats_of("ctrls", ctrls, model.nu)
     if controls.ndim < 2:
@@ -176,24 +176,35 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Traject
     batch = controls.shape[:-2]
     if start.qpos.shape[:-1] not in (batch, ()):
         raise ValueError(f"state has batch axes {start.qpos.shape[:-1]}, ctrls has {batch}")
-    states = [State(*(np.broadcast_to(x, (*batch, x.shape[-1])) for x in start))]
+    interval = at_least_one("checkpoint_interval", checkpoint_interval)
+    reached = State(*(np.broadcast_to(x, (*batch, x.shape[-1])) for x in start))
+    states = [reached]
     for t in range(controls.shape[-2]):
-        states.append(step(model, states[-1], controls[..., t, :], n_steps))
+        reached = step(model, reached, controls[..., t, :], n_steps)
+        if (t + 1) % interval == 0 or t + 1 == controls.shape[-2]:
+            states.append(reached)
     qpos, qvel, act = (np.stack(x, axis=-2) for x in zip(*states, strict=True))
-    return Trajectory(qpos, qvel, act, controls, n_steps)
+    return Trajectory(qpos, qvel, act, controls, n_steps, interval)
 
 
 def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:
-    """Gradient of sum over t of cotangents[t] . state[t]; `cotangents` (..., T + 1, nx)."""
+    """Gradient of sum over k of cotangents[k] . checkpoint[k]; `cotangents` (..., K + 1, nx)."""
     _refuse_params(params)
-    steps = trajectory.ctrl.shape[-2]
-    seeds = floats_of("cotangents", cotangents, tangent_size(model), (*trajectory.ctrl.shape[:-2], steps + 1))
-    ctrls_adj = np.empty_like(trajectory.ctrl)
-    state_adj = seeds[..., steps, :]
-    for t in range(steps - 1, -1, -1):
-        pulled = step_vjp(model, trajectory.state(t), trajectory.ctrl[..., t, :], state_adj, trajectory.n_steps)
-        ctrls_adj[..., t, :] = pulled.ctrl
-        state_adj = pulled.state + seeds[..., t, :]
+    ctrl, interval, kept = trajectory.ctrl, trajectory.checkpoint_interval, trajectory.qpos.shape[-2]
+    seeds = floats_of("cotangents", cotangents, tangent_size(model), (*ctrl.shape[:-2], kept))
+    ctrls_adj = np.empty_like(ctrl)
+    state_adj = seeds[..., kept - 1, :]
+    for k in range(kept - 2, -1, -1):
+        first = k * interval
+        last = min(first + interval, ctrl.shape[-2]) - 1
+        block = [trajectory.state(first)]
+        for t in range(first, last):
+            block.append(step(model, block[-1], ctrl[..., t, :], trajectory.n_steps))
+        for t in range(last, first - 1, -1):
+            pulled = step_vjp(model, block[t - first], ctrl[..., t, :], state_adj, trajectory.n_steps)
+            ctrls_adj[..., t, :] = pulled.ctrl
+            state_adj = pulled.state
+        state_adj = state_adj + seeds[..., k, :]
     return RolloutGradient(state_adj, ctrls_adj, None)
 
 

@@ -2,11 +2,13 @@
 
 What is kept between forward and backward pass is the state and control of each step, a few
 hundred bytes; everything else is computed again, one step at a time (Qiao et al. 2021,
-section 4.2: one checkpoint per step).
+section 4.2: one checkpoint per step). A larger `checkpoint_interval` keeps fewer states, and
+simulates from checkpoint to checkpoint once more in the backward pass (supplement B, where the
+states before a step are made again for each step, so that time grows with the interval).
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,17 +31,28 @@ PARAMETERS = (*(name for name in _COLLECTED if name not in PAIR_FIELDS), *CONTAC
 
 
 class Trajectory(NamedTuple):
-    """States at the ends of `n_steps` simulation steps each, and the controls between them."""
+    """Checkpoints, and the T controls between them, each of which holds for `n_steps` simulation steps.
 
-    qpos: Floats  # (..., T + 1, nq)
-    qvel: Floats  # (..., T + 1, nv)
-    act: Floats  # (..., T + 1, na)
+    The K + 1 checkpoints are the first state, those after every `checkpoint_interval`-th control,
+    and the last state: K is T / checkpoint_interval, rounded up.
+    """
+
+    qpos: Floats  # (..., K + 1, nq)
+    qvel: Floats  # (..., K + 1, nv)
+    act: Floats  # (..., K + 1, na)
     ctrl: Floats  # (..., T, nu)
     n_steps: int = 1
+    checkpoint_interval: int = 1
+    warmstart: Floats | None = None  # (..., K, nv): the solver's first guess at a checkpoint, where it matters
 
     def state(self, t: int) -> State:
-        """The state at time index `t`, batch axes kept."""
-        return State(self.qpos[..., t, :], self.qvel[..., t, :], self.act[..., t, :])
+        """The state after `t` controls (negative: counted from the end), batch axes kept; a checkpoint."""
+        steps, interval = self.ctrl.shape[-2], self.checkpoint_interval
+        time = range(steps + 1)[t]
+        if time % interval != 0 and time != steps:
+            raise ValueError(f"the state after {time} controls is not kept: checkpoint_interval is {interval}")
+        k = math.ceil(time / interval)
+        return State(self.qpos[..., k, :], self.qvel[..., k, :], self.act[..., k, :])
 
 
 class RolloutGradient(NamedTuple):
@@ -70,16 +83,20 @@ def tangent_size(model: Model) -> int:
     return 2 * model.nv + model.na
 
 
-def _n_steps(n_steps: int) -> int:
-    if n_steps < 1:
-        raise ValueError(f"n_steps is {n_steps}, need at least 1")
-    return int(n_steps)
+def at_least_one(name: str, value: int) -> int:
+    """`value` as an int; ValueError if it is less than 1."""
+    if value < 1:
+        raise ValueError(f"{name} is {value}, need at least 1")
+    return int(value)
 
 
-def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Trajectory:
+def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1, checkpoint_interval: int = 1) -> Trajectory:
     """Simulate under the controls `ctrls` (..., T, nu), each held for `n_steps` time steps.
 
-    Shapes and units as in `State`; a state without batch axes serves every batch of controls.
+    Shapes and units as in `State`; a state without batch axes serves every batch of controls. The
+    state is kept after every `checkpoint_interval`-th control and at the end; the last stretch is
+    shorter if T is not a multiple. Longer intervals take less memory, and `rollout_vjp` the time of
+    almost one more simulation; motion and gradients are the same to the last bit.
     """
     start = checked_state(model, state)
     controls = floats_of("ctrls", ctrls, model.nu)
@@ -87,40 +104,44 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1) -> Traject
         raise ValueError(f"ctrls has shape {controls.shape}, expected (..., T, {model.nu})")
     if start.qpos.shape[:-1] not in (controls.shape[:-2], ()):
         raise ValueError(f"state has batch axes {start.qpos.shape[:-1]}, ctrls has {controls.shape[:-2]}")
-    return _simulate(model, start, controls, n_steps)
+    return _simulate(model, start, controls, n_steps, checkpoint_interval)
 
 
-def _simulate(model: Model, start: State, controls: Floats, n_steps: int) -> Trajectory:
-    """`rollout` of arguments that have been checked."""
+def _simulate(model: Model, start: State, controls: Floats, n_steps: int, checkpoint_interval: int = 1) -> Trajectory:
+    """`rollout` of arguments whose arrays have been checked."""
     batch, steps = controls.shape[:-2], controls.shape[-2]
-    worlds = math.prod(batch)
+    repeat, interval = at_least_one("n_steps", n_steps), at_least_one("checkpoint_interval", checkpoint_interval)
+    worlds, blocks = math.prod(batch), math.ceil(steps / interval)
     arrays = []
     for value in start:
-        path = np.empty((worlds, steps + 1, value.shape[-1]))
+        path = np.empty((worlds, blocks + 1, value.shape[-1]))
         path[:, 0] = value.reshape(math.prod(value.shape[:-1]), value.shape[-1])
         arrays.append(path)
     qpos, qvel, act = arrays
+    # A single step between checkpoints starts the solver afresh when it is differentiated: nothing to keep.
+    warm = np.empty((worlds, blocks if interval > 1 and model.nefcmax > 0 else 0, model.nv))
     flat = for_kernel(controls.reshape(worlds, steps, model.nu))
-    repeat, rollout_worlds = _n_steps(n_steps), entry_points(model).rollout
+    rollout_worlds = entry_points(model).rollout
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            rollout_worlds(begin, end, model, data, qpos, qvel, act, flat, repeat)
+            rollout_worlds(begin, end, model, data, qpos, qvel, act, warm, flat, repeat, interval)
 
     for_worlds(worlds, work)
-    shaped = [a.reshape(*batch, steps + 1, a.shape[-1]) for a in (qpos, qvel, act)]
-    return Trajectory(shaped[0], shaped[1], shaped[2], controls, repeat)
+    shaped = [a.reshape(*batch, *a.shape[1:]) for a in (qpos, qvel, act, warm)]
+    warmstart = shaped[3] if warm.shape[1] else None
+    return Trajectory(shaped[0], shaped[1], shaped[2], controls, repeat, interval, warmstart)
 
 
 def _rollout_adj(
     model: Model, trajectory: Trajectory, cotangent: Floats, with_params: bool
 ) -> tuple[Floats, Floats, dict[str, Floats] | None]:
-    """`cotangent` (worlds, T + 1, nx, nlane) to (worlds, nx, nlane), (worlds, T, nu, nlane), params."""
+    """`cotangent` (worlds, K + 1, nx, nlane) to (worlds, nx, nlane), (worlds, T, nu, nlane), params."""
     worlds, lanes = cotangent.shape[0], cotangent.shape[-1]
-    steps = trajectory.ctrl.shape[-2]
+    steps, interval = trajectory.ctrl.shape[-2], trajectory.checkpoint_interval
+    warm = np.empty((worlds, 0, model.nv)) if trajectory.warmstart is None else trajectory.warmstart
     paths = [
-        for_kernel(a.reshape(worlds, steps + 1, a.shape[-1]))
-        for a in (trajectory.qpos, trajectory.qvel, trajectory.act)
+        for_kernel(a.reshape(worlds, *a.shape[-2:])) for a in (trajectory.qpos, trajectory.qvel, trajectory.act, warm)
     ]
     ctrl, cotangent = for_kernel(trajectory.ctrl.reshape(worlds, steps, model.nu)), for_kernel(cotangent)
     state_adj = np.empty((worlds, cotangent.shape[2], lanes))
@@ -133,8 +154,9 @@ def _rollout_adj(
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, lanes, with_params) as adjoint:
-            scratch = _scratch(model, adjoint, trajectory.n_steps)
-            arguments = (model, data, adjoint, *scratch, *paths, ctrl, cotangent, state_adj, ctrl_adj)
+            between = _scratch(model, adjoint, "steps", trajectory.n_steps)
+            block = _scratch(model, adjoint, "controls", min(interval, steps))
+            arguments = (model, data, adjoint, *between, *block, *paths, ctrl, cotangent, state_adj, ctrl_adj)
             if params is None:
                 rollout_adj_worlds(begin, end, *arguments)
                 return
@@ -150,16 +172,17 @@ def _rollout_adj(
 
 
 def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:
-    """Gradient of sum over t of cotangents[t] . state[t], by reverse sweep over the trajectory.
+    """Gradient of sum over k of cotangents[k] . checkpoint[k], by reverse sweep over the trajectory.
 
-    `cotangents` (..., T + 1, nx) are tangent vectors of (qpos, qvel, act). With `params`, also by
-    the model's parameters (`sim.PARAMETERS`), per batch entry.
+    `cotangents` (..., K + 1, nx) are tangent vectors of (qpos, qvel, act) at the checkpoints; with
+    an interval of 1 these are all T + 1 states. The gradient has a row for every control. With
+    `params`, also by the model's parameters (`sim.PARAMETERS`), per batch entry.
     """
-    batch, steps = trajectory.ctrl.shape[:-2], trajectory.ctrl.shape[-2]
+    batch, steps, kept = trajectory.ctrl.shape[:-2], trajectory.ctrl.shape[-2], trajectory.qpos.shape[-2]
     nx = tangent_size(model)
-    flat = floats_of("cotangents", cotangents, nx, (*batch, steps + 1))
+    flat = floats_of("cotangents", cotangents, nx, (*batch, kept))
     worlds = math.prod(batch)
-    flat = flat.reshape(worlds, steps + 1, nx, 1)
+    flat = flat.reshape(worlds, kept, nx, 1)
     state_adj, ctrl_adj, found = _rollout_adj(model, trajectory, flat, params)
     if found is not None:
         found = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
@@ -172,7 +195,7 @@ def _one_step(model: Model, state: State, ctrl: Any, n_steps: int) -> Trajectory
     batch = start.qpos.shape[:-1]
     controls = floats_of("ctrl", ctrl, model.nu, batch)
     paths = [np.stack([value, value], axis=-2) for value in start]
-    return Trajectory(paths[0], paths[1], paths[2], controls[..., None, :], _n_steps(n_steps))
+    return Trajectory(paths[0], paths[1], paths[2], controls[..., None, :], at_least_one("n_steps", n_steps))
 
 
 def step(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> State:
@@ -202,7 +225,7 @@ def step_vjp(
 def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> StepJacobian:
     """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep."""
     start = checked_state(model, state)
-    batch, nx, repeat = start.qpos.shape[:-1], tangent_size(model), _n_steps(n_steps)
+    batch, nx, repeat = start.qpos.shape[:-1], tangent_size(model), at_least_one("n_steps", n_steps)
     controls = floats_of("ctrl", ctrl, model.nu, batch)
     worlds = math.prod(batch)
     flat = [for_kernel(x.reshape(worlds, x.shape[-1])) for x in (*start, controls)]
@@ -214,15 +237,16 @@ def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> St
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, lanes) as adjoint:
-            jacobian_worlds(begin, end, model, data, adjoint, *_scratch(model, adjoint, repeat), *flat, a, b)
+            between = _scratch(model, adjoint, "steps", repeat)
+            jacobian_worlds(begin, end, model, data, adjoint, *between, *flat, a, b)
 
     for_worlds(worlds, work)
     return StepJacobian(a.reshape(*batch, nx, nx), b.reshape(*batch, nx, model.nu))
 
 
-def _scratch(model: Model, lanes: Lanes, n_steps: int) -> list[Floats]:
-    """Room for the states between the steps under one control, kept with `lanes`."""
-    kept: dict[int, list[Floats]] = lanes.__dict__.setdefault("_scratch", {})
-    if n_steps not in kept:
-        kept[n_steps] = [np.empty((n_steps, n)) for n in (model.nq, model.nv, model.na)]
-    return kept[n_steps]
+def _scratch(model: Model, lanes: Lanes, use: Literal["steps", "controls"], count: int) -> list[Floats]:
+    """Room for `count` states between the steps under one control, or the controls of one block, kept with `lanes`."""
+    kept: dict[tuple[str, int], list[Floats]] = lanes.__dict__.setdefault("_scratch", {})
+    if (use, count) not in kept:
+        kept[use, count] = [np.empty((count, n)) for n in (model.nq, model.nv, model.na)]
+    return kept[use, count]

@@ -22,7 +22,7 @@ from .tangent import gradient_from_tangent, gradient_to_tangent
 
 
 class TorchState(NamedTuple):
-    """Tensors of `State`; after `rollout` with a time axis before the last."""
+    """Tensors of `State`; after `rollout` with an axis of checkpoints before the last."""
 
     qpos: Tensor
     qvel: Tensor
@@ -73,13 +73,13 @@ class _FirstDerivative(torch.autograd.Function):
 
 
 class _RolloutPullBack(_FirstDerivative):
-    """States, controls and the states' cotangents to those of the initial state and the controls."""
+    """Checkpoints, controls and the checkpoints' cotangents to those of the initial state and the controls."""
 
     @staticmethod
-    def forward(model: Model, n_steps: int, *tensors: Tensor) -> Any:
+    def forward(model: Model, n_steps: int, interval: int, *tensors: Tensor) -> Any:
         qpos, qvel, act, ctrls = tensors[:4]
-        path = Trajectory(_numpy(qpos), _numpy(qvel), _numpy(act), _numpy(ctrls), n_steps)
-        by_qpos, by_qvel, by_act = (_numpy(t) for t in tensors[4:])
+        path = Trajectory(_numpy(qpos), _numpy(qvel), _numpy(act), _numpy(ctrls), n_steps, interval, _numpy(tensors[4]))
+        by_qpos, by_qvel, by_act = (_numpy(t) for t in tensors[5:])
         cotangent = np.concatenate([gradient_to_tangent(model, path.qpos, by_qpos), by_qvel, by_act], axis=-1)
         state_adj, ctrl_adj, _ = _rollout_adj(model, path, cotangent[..., None], False)
         start, nv = state_adj[..., 0], model.nv
@@ -92,28 +92,32 @@ class _RolloutPullBack(_FirstDerivative):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        model, n_steps, *tensors = args
-        folded = _fold(info.batch_size, in_dims[2:], tensors)
-        return _unfold(info.batch_size, _RolloutPullBack.apply(model, n_steps, *folded))
+        model, n_steps, interval, *tensors = args
+        folded = _fold(info.batch_size, in_dims[3:], tensors)
+        return _unfold(info.batch_size, _RolloutPullBack.apply(model, n_steps, interval, *folded))
 
 
 class _Rollout(torch.autograd.Function):
-    """qpos, qvel, act (worlds, n) and ctrls (worlds, T, nu) to the states at all T + 1 times."""
+    """qpos, qvel, act (worlds, n) and ctrls (worlds, T, nu) to the checkpoints and their `warmstart`."""
 
     @staticmethod
-    def forward(qpos: Tensor, qvel: Tensor, act: Tensor, ctrls: Tensor, model: Model, n_steps: int) -> Any:
+    def forward(
+        qpos: Tensor, qvel: Tensor, act: Tensor, ctrls: Tensor, model: Model, n_steps: int, interval: int
+    ) -> Any:
         state = State(_numpy(qpos), _numpy(qvel), _numpy(act))
-        path = rollout_numpy(model, state, _numpy(ctrls), n_steps)
-        return _like(path.qpos, qpos), _like(path.qvel, qvel), _like(path.act, act)
+        path = rollout_numpy(model, state, _numpy(ctrls), n_steps, interval)
+        warmstart = np.empty((len(ctrls), 0, model.nv)) if path.warmstart is None else path.warmstart
+        return _like(path.qpos, qpos), _like(path.qvel, qvel), _like(path.act, act), torch.from_numpy(warmstart)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.save_for_backward(*output, inputs[3])
-        ctx.model, ctx.n_steps = inputs[4], inputs[5]
+        ctx.mark_non_differentiable(output[3])
+        ctx.save_for_backward(*output[:3], inputs[3], output[3])
+        ctx.settings = inputs[4:]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return *_RolloutPullBack.apply(ctx.model, ctx.n_steps, *ctx.saved_tensors, *gradients), None, None
+        return *_RolloutPullBack.apply(*ctx.settings, *ctx.saved_tensors, *gradients[:3]), None, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
@@ -121,14 +125,25 @@ class _Rollout(torch.autograd.Function):
         return _unfold(info.batch_size, _Rollout.apply(*folded, *args[4:]))
 
 
-def rollout(model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrls: Tensor, n_steps: int = 1) -> TorchState:
-    """States (..., T + 1, n) from (..., n) under `ctrls` (..., T, nu), each held for `n_steps` steps.
+def rollout(
+    model: Model,
+    qpos: Tensor,
+    qvel: Tensor,
+    act: Tensor,
+    ctrls: Tensor,
+    n_steps: int = 1,
+    checkpoint_interval: int = 1,
+) -> TorchState:
+    """Checkpoints (..., K + 1, n) from (..., n) under `ctrls` (..., T, nu), each held for `n_steps` steps.
 
-    One autograd node; it keeps the states and controls, and recomputes the rest when run backward.
+    With an interval of 1 these are all T + 1 states, else those after every `checkpoint_interval`-th
+    control and the last (see `sim.rollout`). One autograd node; it keeps checkpoints and controls,
+    and recomputes the rest when run backward.
     """
     batch = ctrls.shape[:-2]
     flat = [t.expand(*batch, t.shape[-1]).reshape(batch.numel(), t.shape[-1]) for t in (qpos, qvel, act)]
-    found = _Rollout.apply(*flat, ctrls.reshape(batch.numel(), *ctrls.shape[-2:]), model, n_steps)
+    controls = ctrls.reshape(batch.numel(), *ctrls.shape[-2:])
+    found = _Rollout.apply(*flat, controls, model, n_steps, checkpoint_interval)[:3]
     return TorchState(*(t.reshape(*batch, *t.shape[-2:]) for t in found))
 
 

@@ -55,7 +55,8 @@ def differentiate(f: Map, x: Any, direction: Floats, h: float = 3e-4) -> Differe
 
 
 def _parts(value: Any) -> list[Floats]:
-    return list(value) if isinstance(value, tuple) else [np.asarray(value)]
+    arrays = value if isinstance(value, tuple) else (np.asarray(value),)
+    return [part for part in arrays if isinstance(part, np.ndarray)]
 
 
 def is_smooth(found: Difference, tolerance: float = 1e-6) -> bool:
