@@ -264,8 +264,8 @@ def notes(rows: list[Row]) -> str:
             + ". It turns the friction pyramids of the Ant's capsules otherwise, and that is its forward mode's error "
             "there: with central differences of its own step its Jacobians agree to "
             + ", ".join(f"{row['MJX, own']:.0e} ({row['case']})" for row in finite)
-            + ", as far as differences can tell. The error of its reverse mode is another: it differentiates an "
-            "iteration that has not converged."
+            + ", as far as differences can tell. The error of its reverse mode is another: in some "
+            "of the steps the one iteration does not converge, and the gradient goes through it."
         )
     return "\n\n".join(parts)
 

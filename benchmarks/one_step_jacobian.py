@@ -224,7 +224,8 @@ def notes(rows: list[Row]) -> str:
         "given to it, and held both ways: it finds no contact, and knows no friction and no inequality here. "
         "Before timing, its accelerations without contact must equal MuJoCo's (the same numbers make its model).",
         "nimblephysics gets the same links, states and places of contact, the latter as spheres on a floor, rigid "
-        "there. It knows no armature, so its Ant is lighter in the joints.",
+        "there. It knows no armature, so its Ant is lighter in the joints. The Shadow hand goes to MuJoCo "
+        "only.",
         *_where_others_win(rows),
     ]
     versions = {row["nimblephysics"] for row in rows} - {None}
