@@ -9,9 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import gradient_accuracy
+import one_step_jacobian
 from measurement import Measurement
 
-MEASUREMENTS: tuple[Measurement, ...] = ()
+MEASUREMENTS: tuple[Measurement, ...] = (one_step_jacobian.MEASUREMENT, gradient_accuracy.MEASUREMENT)
 
 
 def main(argv: list[str] | None = None) -> int:
