@@ -9,9 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import control_figure6
 from measurement import Measurement
 
-MEASUREMENTS: tuple[Measurement, ...] = ()
+MEASUREMENTS: tuple[Measurement, ...] = (control_figure6.MEASUREMENT,)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -24,8 +24,8 @@ def ends(task: BallToTarget, actions: Tensor) -> TaskState:
     """The last states of episodes from rest under actions (..., episode_steps, k)."""
     qpos, qvel, act = map(torch.from_numpy, task.model.initial_state())
     path = torch_bridge.rollout(task.model, qpos, qvel, act, task.control(actions), task.n_substeps)
-    last = (x[..., -1, :] for x in path)
-    return TaskState(task.model, *last, torch.full(actions.shape[:-2], task.episode_steps))
+    qpos, qvel, act = (x[..., -1, :] for x in path)
+    return TaskState(task.model, qpos, qvel, act, torch.full(actions.shape[:-2], task.episode_steps))
 
 
 def no_torque(task: BallToTarget) -> Tensor:
@@ -106,7 +106,7 @@ def test_reward_and_terminal_from_observations_equal_the_environments(task_type)
     task = env.unwrapped.task
     assert isinstance(task, RewardFromObservations)
     before, _ = env.reset(seed=0)
-    for action in some_torques(task).numpy():
+    for action in some_torques(env.unwrapped.task).numpy():
         after, reward, terminated, _, _ = env.step(action)
         found = task.observed_reward(*map(torch.from_numpy, (before, action, after)))
         assert found.item() == pytest.approx(reward, abs=1e-6)  # float32
@@ -160,15 +160,14 @@ def test_the_final_distance_is_differentiated_through_contact(task_type):
 def test_plain_gradient_steps_from_zero_torque_hit_the_target(task_type):
     """Polyak's step, whose length needs no tuning as the least distance is known to be zero."""
     task = task_type()
-    torques = no_torque(task).requires_grad_()
+    torques, misses = no_torque(task).requires_grad_(), []
     for _ in range({BallThrow: 20, Golf: 40}[task_type]):
         miss = task.distance(ends(task, torques))
-        if miss < 1e-3:
-            break
+        misses.append(miss.item())
         (gradient,) = torch.autograd.grad(miss, torques)
         with torch.no_grad():
             torques -= miss / gradient.square().sum() * gradient
-    assert miss < 1e-3
+    assert min(misses) < 1e-3
     assert torques.abs().max() < 1.0
 
 
