@@ -9,11 +9,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+import control_figure6
 import gradient_accuracy
 import one_step_jacobian
 from measurement import Measurement
 
-MEASUREMENTS: tuple[Measurement, ...] = (one_step_jacobian.MEASUREMENT, gradient_accuracy.MEASUREMENT)
+MEASUREMENTS: tuple[Measurement, ...] = (
+    one_step_jacobian.MEASUREMENT,
+    gradient_accuracy.MEASUREMENT,
+    control_figure6.MEASUREMENT,
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,6 +23,8 @@ _TASKS = {
     "HalfCheetah": ("half_cheetah", 1000),
     "Hopper": ("hopper", 1000),
     "Walker2d": ("walker2d", 1000),
+    "BallThrow": ("ball_throw", 120),
+    "Golf": ("golf", 200),
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
+import control_figure6  # pyright: ignore[reportMissingImports]
 import vector_throughput  # pyright: ignore[reportMissingImports]
 
 
@@ -36,3 +37,18 @@ def test_mujocos_rollout_makes_the_steps_that_ours_made():
     # MuJoCo's solver stops at its tolerance, and the first contacts are there: within 1e-5 of velocities of about 5
     np.testing.assert_allclose(theirs.found[:, -1, 1:], last, atol=1e-5)
     theirs.threads.close()
+
+
+def test_motion_control_descends_from_no_torque(tmp_path, capsys):
+    results = tmp_path / "results.json"
+    assert control_figure6.MEASUREMENT.main(["--quick", "--results", str(results)]) == 0
+    header, _, *lines = capsys.readouterr().out.splitlines()[-6:]
+    assert len(lines) == 4
+    assert all(line.count("|") == header.count("|") for line in lines)
+    for row in json.loads(results.read_text())["rows"]:
+        task = control_figure6.PROBLEMS[row["problem"]].task(target=row["target"])
+        untouched = task.distance(control_figure6.final_state(task, control_figure6.zero_torques(task))).item()
+        losses = [point[3] for point in row["curve"]]
+        np.testing.assert_allclose(losses[0], untouched, rtol=1e-3)
+        assert losses == sorted(losses, reverse=True)
+        assert row["loss"] < 0.9 * untouched

@@ -12,6 +12,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import ant_figure5  # noqa: E402  # pyright: ignore[reportMissingImports]
 import ant_table5  # noqa: E402  # pyright: ignore[reportMissingImports]
+import control_figure6  # noqa: E402  # pyright: ignore[reportMissingImports]
 import pendulum_bptt  # noqa: E402  # pyright: ignore[reportMissingImports]
 import pendulum_table4  # noqa: E402  # pyright: ignore[reportMissingImports]
 import readme  # noqa: E402  # pyright: ignore[reportMissingImports]
@@ -56,3 +57,13 @@ def test_curves_of_the_ant_had_equal_steps_and_updates():
 def test_policies_of_the_ant_transfer():
     rows = ant_table5.BENCHMARK.rows()
     assert all(row["episodes"] == ant_table5.EPISODES and abs(row["gap"]) < 0.05 for row in rows)
+
+
+def test_descent_ended_nearer_than_evolution_on_every_target():
+    rows = control_figure6.MEASUREMENT.rows()
+    for name, problem in control_figure6.PROBLEMS.items():
+        for target in problem.targets:
+            found = {r["method"]: r for r in rows if r["problem"] == name and tuple(r["target"]) == target}
+            assert found["gradient"]["iterations"] == problem.descent
+            assert found["cma"]["iterations"] == problem.evolution
+            assert found["gradient"]["loss"] < found["cma"]["loss"]

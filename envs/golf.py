@@ -1,0 +1,9 @@
+"""Golf: a five-joint linkage swings a club at a ball, which rolls and must come to rest at the target."""
+
+from .ball_to_target import BallConstants, BallToTarget
+
+
+class Golf(BallToTarget):
+    """2 s, 200 actions of 5 torques each. Without torque the drawn-back club falls and hits the ball, too weakly."""
+
+    defaults = BallConstants("golf.xml", target=(1.5, 0.2), rest_height=0.0213072837, episode_steps=200)
