@@ -2,17 +2,21 @@
 
 So no side disturbs another's memory or threads, a rival may need its own interpreter, and blocks
 of measurement alternate: the parent asks one side after the other. A side is a script that ends in
-`serve(...)` and may import anything; one that cannot be imported is `missing`, with the reason.
+`serve(...)`, begins with `from sides import serve`, and may import anything; one that cannot be
+imported is `missing`, with the reason.
 
     side = Side("mjx")                      # starts benchmarks/rivals/mjx.py
     if side.missing is None:
         answer = side.ask("steps", model="laikago", count=50)   # its function `steps`
 """
 
+import contextlib
+import ctypes
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -45,7 +49,7 @@ class Side:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **_ONE_THREAD},
+            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _python_path()},
         )
         self.missing: str | None = None
         try:
@@ -78,12 +82,16 @@ class Side:
         return answer["value"]
 
     def close(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # a question that a dead side did not read
+            stdin.close()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
+        stdout.close()
 
     def __enter__(self) -> Self:
         return self
@@ -92,30 +100,54 @@ class Side:
         self.close()
 
 
+def _python_path() -> str:
+    """With this folder, so that a side finds `sides` wherever its interpreter lives."""
+    return os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+
+
 def serve(prepare: Callable[[], Mapping[str, Callable[..., Any]]]) -> None:
     """Answer questions until the pipe closes. `prepare` imports what the side needs, and gives its functions."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
 
     def answer(make: Callable[[], Any]) -> bool:
+        done = False
         try:
-            content = {"value": make()}
+            content = json.dumps({"value": make()})
+            done = True
         except Exception as error:  # whatever it is, the parent hears of it
-            content = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-        answers.write(json.dumps(content) + "\n")
+            content = json.dumps({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
+        answers.write(content + "\n")
         answers.flush()
-        return "value" in content
+        return done
 
     functions: dict[str, Callable[..., Any]] = {}
     if not answer(lambda: functions.update(prepare())):
         return
+
+    def reply(function: str, arguments: dict[str, Any]) -> Any:
+        if function not in functions:
+            raise LookupError(f"no function {function!r}, only {', '.join(functions)}")
+        return functions[function](**arguments)
+
     for line in sys.stdin:
         question = json.loads(line)
-        answer(lambda q=question: functions[q["function"]](**q["arguments"]))
+        answer(lambda q=question: reply(**q))
+
+
+def processor_seconds(run: Callable[[], Any], at_least: float = 0.02) -> float:
+    """Processor time of one `run`, of all threads; it is repeated until `at_least` seconds have passed."""
+    count, begin = 0, time.process_time()
+    while count == 0 or time.process_time() - begin < at_least:
+        run()
+        count += 1
+    return (time.process_time() - begin) / count
 
 
 def peak_growth(run: Callable[[], Any]) -> float:
     """By how much `run` raises the peak of the process's resident memory over what it holds before [MB]; Linux."""
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # what was freed before must not serve this run
     status = Path("/proc/self/status")
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to VmRSS
 

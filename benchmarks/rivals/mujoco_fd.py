@@ -1,0 +1,65 @@
+"""MuJoCo: `mujoco.rollout`, and backwards a product with the finite differences of each step.
+
+The backward pass keeps states only, and forms the Jacobians of one step at a time
+(`mjd_transitionFD`, forward differences), so that its memory is as small as it can be.
+"""
+
+from typing import Any
+
+from sides import peak_growth, processor_seconds, serve
+
+EPSILON = 1e-6
+
+
+def prepare() -> dict[str, Any]:
+    import mujoco
+    import numpy as np
+    import standing
+    from mujoco.rollout import Rollout
+
+    threads, start, m = Rollout(nthread=0), standing.start(), standing.robot().compile()
+    d, kept = mujoco.MjData(m), int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
+    d.qpos[:], d.qvel[:], d.ctrl[:] = start
+    initial = np.empty(mujoco.mj_stateSize(m, kept))
+    mujoco.mj_getState(m, d, initial, kept)
+    mujoco.mj_forward(m, d)
+
+    def forward(steps: int) -> np.ndarray:
+        """States at the ends of the steps, (steps, size of a state)."""
+        states, _ = threads.rollout(m, d, initial[None], np.repeat(start.ctrl[None, None], steps, axis=1))
+        return states[0]
+
+    def backward(states: np.ndarray) -> np.ndarray:
+        """Gradients by the controls; the solver starts from the step that was differentiated before."""
+        a, b = np.empty((36, 36)), np.empty((36, 12))
+        state_adj, ctrl_adj = standing.cotangent(), np.empty((len(states), 12))
+        d.ctrl[:] = start.ctrl
+        for t in range(len(states) - 1, -1, -1):
+            mujoco.mj_setState(m, d, states[t - 1] if t else initial, kept)
+            mujoco.mjd_transitionFD(m, d, EPSILON, False, a, b, None, None)
+            ctrl_adj[t], state_adj = state_adj @ b, state_adj @ a
+        return ctrl_adj
+
+    def load() -> dict[str, float]:
+        backward(forward(2))
+        return {}
+
+    def run(steps: int) -> dict[str, float]:
+        states = forward(steps)
+        return {
+            "forward": processor_seconds(lambda: forward(steps)) / steps,
+            "backward": processor_seconds(lambda: backward(states)) / steps,
+        }
+
+    def memory(steps: int) -> float:
+        return peak_growth(lambda: backward(forward(steps)))
+
+    def end(steps: int) -> dict[str, list[float]]:
+        states = forward(steps)
+        qpos, qvel = states[-1, 1:20], states[-1, 20:38]
+        return {"qpos": qpos.tolist(), "qvel": qvel.tolist(), "gradient": backward(states)[0].tolist()}
+
+    return {"load": load, "run": run, "memory": memory, "end": end}
+
+
+serve(prepare)
