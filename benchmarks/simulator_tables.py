@@ -9,9 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import one_step_jacobian
 from measurement import Measurement
 
-MEASUREMENTS: tuple[Measurement, ...] = ()
+MEASUREMENTS: tuple[Measurement, ...] = (one_step_jacobian.MEASUREMENT,)
 
 
 def main(argv: list[str] | None = None) -> int:
