@@ -9,10 +9,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+import checkpoint_figure8
 import one_step_jacobian
+import robots_figure3
 from measurement import Measurement
 
-MEASUREMENTS: tuple[Measurement, ...] = (one_step_jacobian.MEASUREMENT,)
+MEASUREMENTS: tuple[Measurement, ...] = (
+    one_step_jacobian.MEASUREMENT,
+    robots_figure3.MEASUREMENT,
+    checkpoint_figure8.MEASUREMENT,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
