@@ -213,7 +213,8 @@ def notes(rows: list[Row]) -> str:
         "Time is per step. The robots are Laikagos that stand on one floor, too far apart to touch; a chain has no "
         "contact, so that there is no solver to choose. Steps of ours in a rollout start the solver from the step "
         "before, as MuJoCo's do; the backward pass computes each step once more, without that first guess, and pulls "
-        "one cotangent back; through Gauss-Seidel by its sweeps in reverse, hence the longer time. MuJoCo has no such pass: its column is the product with one step's Jacobian by forward "
+        "one cotangent back; through Gauss-Seidel by its sweeps in reverse, hence the longer time. "
+        "MuJoCo has no such pass: its column is the product with one step's Jacobian by forward "
         f"differences (`mjd_transitionFD`), timed at the last {DIFFERENCED} states of each path. These differences are "
         "one step for each component of state and control, each of a scene that grows. Memory is what grows "
         "with the path: states, controls and their gradients; for MuJoCo with one Jacobian at a time.",
