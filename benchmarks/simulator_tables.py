@@ -9,15 +9,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+import checkpoint_figure8
 import control_figure6
 import gradient_accuracy
 import one_step_jacobian
+import robots_figure3
 from measurement import Measurement
 
 MEASUREMENTS: tuple[Measurement, ...] = (
     one_step_jacobian.MEASUREMENT,
     gradient_accuracy.MEASUREMENT,
     control_figure6.MEASUREMENT,
+    robots_figure3.MEASUREMENT,
+    checkpoint_figure8.MEASUREMENT,
 )
 
 

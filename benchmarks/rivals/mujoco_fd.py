@@ -30,7 +30,7 @@ def prepare() -> dict[str, Any]:
         return states[0]
 
     def backward(states: np.ndarray) -> np.ndarray:
-        """Gradients by state (tangent) and controls, warm-started by the step that was differentiated before."""
+        """Gradients by the controls; the solver starts from the step that was differentiated before."""
         a, b = np.empty((36, 36)), np.empty((36, 12))
         state_adj, ctrl_adj = standing.cotangent(), np.empty((len(states), 12))
         d.ctrl[:] = start.ctrl
@@ -38,7 +38,7 @@ def prepare() -> dict[str, Any]:
             mujoco.mj_setState(m, d, states[t - 1] if t else initial, kept)
             mujoco.mjd_transitionFD(m, d, EPSILON, False, a, b, None, None)
             ctrl_adj[t], state_adj = state_adj @ b, state_adj @ a
-        return state_adj
+        return ctrl_adj
 
     def load() -> dict[str, float]:
         backward(forward(2))
@@ -57,7 +57,7 @@ def prepare() -> dict[str, Any]:
     def end(steps: int) -> dict[str, list[float]]:
         states = forward(steps)
         qpos, qvel = states[-1, 1:20], states[-1, 20:38]
-        return {"qpos": qpos.tolist(), "qvel": qvel.tolist(), "gradient": backward(states).tolist()}
+        return {"qpos": qpos.tolist(), "qvel": qvel.tolist(), "gradient": backward(states)[0].tolist()}
 
     return {"load": load, "run": run, "memory": memory, "end": end}
 

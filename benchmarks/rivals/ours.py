@@ -45,12 +45,12 @@ def prepare() -> dict[str, Any]:
         return peak_growth(lambda: both_passes(steps))
 
     def end(steps: int) -> dict[str, list[float]]:
-        """The last state, and the gradient by the first (tangents)."""
+        """The last state, and the gradient by the first control."""
         path = sim.rollout(models[0], state, inputs(steps)[0])
         return {
             "qpos": path.qpos[-1].tolist(),
             "qvel": path.qvel[-1].tolist(),
-            "gradient": sim.rollout_vjp(models[0], path, inputs(steps)[1]).state0.tolist(),
+            "gradient": sim.rollout_vjp(models[0], path, inputs(steps)[1]).ctrls[0].tolist(),
         }
 
     return {"load": load, "run": run, "memory": memory, "end": end}

@@ -1,0 +1,100 @@
+"""MJX under JAX on the CPU, float64; of Laikago's geoms the four feet.
+
+Reverse mode needs a solver of one iteration (its loop has no reverse mode otherwise), and all geoms
+would cost many times more. In float32, its default, the gradient here is ten thousand times too large.
+Compiled once for `CHUNK` steps; a rollout is a chain of such calls.
+"""
+
+import os
+import time
+from typing import Any
+
+from sides import peak_growth, processor_seconds, serve
+
+CHUNK = 50
+
+# Without the first, programs for chains of bodies take up to a thousand times longer; the others keep it to one thread.
+os.environ["XLA_FLAGS"] = (
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+)
+
+
+def prepare() -> dict[str, Any]:
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import standing
+    from mujoco import mjx
+
+    jax.config.update("jax_enable_x64", True)
+    spec, start = standing.robot(feet_only=True), standing.start()
+    spec.option.iterations, spec.option.ls_iterations = 1, 4
+    mj_model = spec.compile()
+    m = mjx.put_model(mj_model)
+    d = mjx.make_data(mj_model)
+    first = (jnp.asarray(start.qpos), jnp.asarray(start.qvel), jnp.zeros(mj_model.nv))
+    ctrls = jnp.repeat(jnp.asarray(start.ctrl)[None], CHUNK, axis=0)
+
+    def chunk(state: Any, ctrls: Any) -> Any:
+        def body(state: Any, ctrl: Any) -> Any:
+            qpos, qvel, warmstart = state
+            after = mjx.step(m, d.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warmstart, ctrl=ctrl))
+            return (after.qpos, after.qvel, after.qacc_warmstart), None
+
+        return jax.lax.scan(body, state, ctrls)[0]
+
+    compiled: dict[str, Any] = {}
+
+    def load(checkpoints: bool = False) -> dict[str, float]:
+        """With `checkpoints`, the forward pass keeps the state every `CHUNK` steps, else all that the backward needs."""
+        begin = time.perf_counter()
+        if checkpoints:
+            compiled["forward"] = jax.jit(lambda state: (chunk(state, ctrls), state))
+            compiled["backward"] = jax.jit(lambda state, adjoint: jax.vjp(chunk, state, ctrls)[1](adjoint))
+        else:
+            compiled["forward"] = jax.jit(lambda state: jax.vjp(chunk, state, ctrls))
+            compiled["backward"] = jax.jit(lambda pull, adjoint: pull(adjoint))
+        both_passes(CHUNK)
+        return {"compile": time.perf_counter() - begin}
+
+    def forward(steps: int) -> tuple[Any, list[Any]]:
+        """The last state, and what each chunk keeps."""
+        state, kept = first, []
+        for _ in range(steps // CHUNK):
+            state, keep = compiled["forward"](state)
+            kept.append(keep)
+        return jax.block_until_ready((state, kept))
+
+    def backward(last: Any, kept: list[Any]) -> list[Any]:
+        """Gradients by the controls of each chunk."""
+        tangent, (w, x, y, z) = standing.cotangent(), np.asarray(last[0][3:7])
+        turned = 2.0 * np.array([[-x, -y, -z], [w, -z, y], [z, w, -x], [-y, x, w]]) @ tangent[3:6]
+        by_qpos = np.concatenate([tangent[:3], turned, tangent[6:18]])
+        adjoint = (jnp.asarray(by_qpos), jnp.asarray(tangent[18:]), jnp.zeros_like(last[2]))
+        ctrl_adj = []
+        for keep in reversed(kept):
+            adjoint, chunk_adj = compiled["backward"](keep, adjoint)
+            ctrl_adj.append(chunk_adj)
+        return jax.block_until_ready(ctrl_adj)[::-1]
+
+    def both_passes(steps: int) -> list[Any]:
+        return backward(*forward(steps))
+
+    def run(steps: int) -> dict[str, float]:
+        last, kept = forward(steps)
+        return {
+            "forward": processor_seconds(lambda: forward(steps)) / steps,
+            "backward": processor_seconds(lambda: backward(last, kept)) / steps,
+        }
+
+    def memory(steps: int) -> float:
+        return peak_growth(lambda: both_passes(steps))
+
+    def end(steps: int) -> dict[str, list[float]]:
+        last, kept = forward(steps)
+        return {"qpos": last[0].tolist(), "qvel": last[1].tolist(), "gradient": backward(last, kept)[0][0].tolist()}
+
+    return {"load": load, "run": run, "memory": memory, "end": end}
+
+
+serve(prepare)
