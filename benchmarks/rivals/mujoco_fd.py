@@ -25,12 +25,12 @@ def prepare() -> dict[str, Any]:
     mujoco.mj_forward(m, d)
 
     def forward(steps: int) -> np.ndarray:
-        """States at the ends of the steps, (steps, size of a state)."""
+        """States at the ends of the steps."""
         states, _ = threads.rollout(m, d, initial[None], np.repeat(start.ctrl[None, None], steps, axis=1))
         return states[0]
 
-    def backward(states: np.ndarray) -> np.ndarray:
-        """Gradients by the controls; the solver starts from the step that was differentiated before."""
+    def backward(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradients by first state and controls; the solver starts from the step that was differentiated before."""
         a, b = np.empty((36, 36)), np.empty((36, 12))
         state_adj, ctrl_adj = standing.cotangent(), np.empty((len(states), 12))
         d.ctrl[:] = start.ctrl
@@ -38,7 +38,7 @@ def prepare() -> dict[str, Any]:
             mujoco.mj_setState(m, d, states[t - 1] if t else initial, kept)
             mujoco.mjd_transitionFD(m, d, EPSILON, False, a, b, None, None)
             ctrl_adj[t], state_adj = state_adj @ b, state_adj @ a
-        return ctrl_adj
+        return state_adj, ctrl_adj
 
     def load() -> dict[str, float]:
         backward(forward(2))
@@ -55,11 +55,15 @@ def prepare() -> dict[str, Any]:
         return peak_growth(lambda: backward(forward(steps)))
 
     def end(steps: int) -> dict[str, list[float]]:
+        """The last state, and the gradient by the first (tangents)."""
         states = forward(steps)
         qpos, qvel = states[-1, 1:20], states[-1, 20:38]
         return {"qpos": qpos.tolist(), "qvel": qvel.tolist(), "gradient": backward(states)[0].tolist()}
 
-    return {"load": load, "run": run, "memory": memory, "end": end}
+    def about() -> str:
+        return "Newton, all geoms, float64; keeps states, and forms the Jacobians of a step when it goes back"
+
+    return {"load": load, "run": run, "memory": memory, "end": end, "about": about}
 
 
 serve(prepare)
