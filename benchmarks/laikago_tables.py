@@ -24,7 +24,7 @@ from sides import Side, SideError
 STEPS = (50, 100, 500, 1000, 5000)
 COMPARED_STEPS = 100  # after so many, states and gradients are compared
 BLOCKS = 9
-BUDGET = 5.0  # seconds of a side at a number of steps, after which no further block begins
+BUDGET = 3.0  # seconds of a side at a number of steps, after which no further block begins
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ PAPER: dict[str, dict[str, Sequence[float | None]]] = {
     },
 }
 TITLES = {
-    "memory": "Peak memory of a forward and a backward pass [MB] (Table 1)",
-    "forward": "Forward pass, a step [ms] (Table 2)",
-    "backward": "Backward pass, a step [ms] (Table 3)",
+    "memory": "Table 1: peak memory of a forward and a backward pass [MB]",
+    "forward": "Table 2: forward pass, a step [ms]",
+    "backward": "Table 3: backward pass, a step [ms]",
 }
 README_STEPS = (50, 1000, 5000)
 
@@ -128,7 +128,7 @@ def _memory(contestant: Contestant, row: Row, size: int) -> float | None:
 
 def _compare(present: list[tuple[Contestant, Side, Row]]) -> None:
     """Into each row: the trunk's height, and how far state and gradient are from the first side's."""
-    first: dict[str, Any] | None = None
+    first: dict[str, Any] = {}
     for _, side, row in present:
         end = _answer(side, row, "end", steps=COMPARED_STEPS)
         if end is None:
@@ -231,20 +231,22 @@ def notes(rows: list[Row]) -> str:
 
 
 _NOTES = """\
-Memory is by how much the resident memory of a process grows in a forward and a backward pass, inputs and gradients \
-by all controls included. MuJoCo's is the least: states, and the Jacobians of one step at a time. Ours keeps the same \
-states and takes cotangents of every state besides. That of MJX in one piece and of the tapes grows by 90 to 200 times \
-more a step; MJX with checkpoints keeps one state in fifty. MuJoCo pays for its memory with 60 simulations a step.
+Memory is by how much the resident memory of a process grows in a forward and a backward pass, inputs and gradients by \
+all controls included. MuJoCo keeps the states, as ours does, but is not given a cotangent of every state, which is \
+mostly zeros: it needs less, until at 5,000 steps that array is so long that the system leaves its zeros out. What it \
+saves in derivatives it pays in time: some fifty simulations of each step on the way back. MJX in one piece and the \
+tapes keep all intermediate values of every step.
 
-The forward pass of MJX in one piece and of the tapes also keeps what the backward pass needs; that of MJX with \
+The forward pass of MJX in one piece and of the tapes includes keeping what the backward pass needs; that of MJX with \
 checkpoints is the simulation alone, and its backward pass simulates again, as ours and MuJoCo's do. MJX and Newton \
 are made for thousands of robots at once on a GPU; here is one robot on one thread of a processor, which is what a \
-trajectory optimiser or an estimator asks for. MJX runs as a chain of compiled calls of 50 steps; compiled as one call \
-it takes as long within a tenth, but minutes to compile for each length.
+trajectory optimiser or an estimator asks for. MJX runs as a chain of compiled calls of 50 steps; compiled as one \
+call, forward and back together take as long within a fifth, but each length has to be compiled for most of a minute.
 
 The tape of Newton's Featherstone solver is exact for one step here, 3 % from central differences after two and 19 % \
 after fifty, as if steps overwrote what the tape needs of earlier ones; its figures are those of the work it does. Of \
-the simulators that the paper compares, only JAX and PyTorch have a counterpart here; its machine was another one."""
+the tools that the paper compares, PyTorch and JAX (as MJX) are here with programs of our time; its machine was \
+another one, and PyTorch's program there another one too."""
 
 MEASUREMENT = Measurement(
     name="laikago_tables",

@@ -9,9 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import laikago_tables
 from measurement import Measurement
 
-MEASUREMENTS: tuple[Measurement, ...] = ()
+MEASUREMENTS: tuple[Measurement, ...] = (laikago_tables.MEASUREMENT,)
 
 
 def main(argv: list[str] | None = None) -> int:

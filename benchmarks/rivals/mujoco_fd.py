@@ -6,17 +6,16 @@ The backward pass keeps states only, and forms the Jacobians of one step at a ti
 
 from typing import Any
 
+import mujoco
+import numpy as np
+import standing
+from mujoco.rollout import Rollout
 from sides import peak_growth, processor_seconds, serve
 
 EPSILON = 1e-6
 
 
 def prepare() -> dict[str, Any]:
-    import mujoco
-    import numpy as np
-    import standing
-    from mujoco.rollout import Rollout
-
     threads, start, m = Rollout(nthread=0), standing.start(), standing.robot().compile()
     d, kept = mujoco.MjData(m), int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
     d.qpos[:], d.qvel[:], d.ctrl[:] = start
@@ -27,7 +26,7 @@ def prepare() -> dict[str, Any]:
     def forward(steps: int) -> np.ndarray:
         """States at the ends of the steps."""
         states, _ = threads.rollout(m, d, initial[None], np.repeat(start.ctrl[None, None], steps, axis=1))
-        return states[0]
+        return np.asarray(states)[0]
 
     def backward(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradients by first state and controls; the solver starts from the step that was differentiated before."""

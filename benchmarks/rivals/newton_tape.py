@@ -5,9 +5,12 @@ still as deep as 1.3 mm. Contacts are found outside the tape, which changes no g
 contact points in the frames of the bodies as given.
 """
 
+import importlib
 import time
 from typing import Any
 
+import numpy as np
+import standing
 from sides import peak_growth, processor_seconds, serve
 
 CONTACT_STIFFNESS, CONTACT_DAMPING, SLIDING_DAMPING = 2e4, 50.0, 100.0  # [N/m], [N s/m], [N s/m]
@@ -15,17 +18,14 @@ CONTACTS = 8  # room for twice as many as there are, in place of hundreds
 
 
 def prepare() -> dict[str, Any]:
-    import newton
-    import numpy as np
-    import standing
-    import warp as wp
-
-    wp.config.quiet = True
+    newton: Any = importlib.import_module("newton")
+    wp: Any = importlib.import_module("warp")
+    wp.config.log_level = wp.LOG_WARNING
     start, spec = standing.start(), standing.robot(feet_only=True)
     spec.compile()
     time_step = float(spec.option.timestep)
 
-    def built() -> newton.Model:
+    def built() -> Any:
         builder = newton.ModelBuilder()
         builder.add_mjcf(spec.to_xml(), collapse_fixed_joints=True)
         count = builder.shape_count
@@ -47,7 +47,7 @@ def prepare() -> dict[str, Any]:
     newton.eval_fk(m, first.joint_q, first.joint_qd, first)
     c = standing.cotangent()
 
-    def forward(steps: int) -> tuple[wp.Tape, newton.State]:
+    def forward(steps: int) -> tuple[Any, Any]:
         tape, state = wp.Tape(), first
         for _ in range(steps):
             contacts, after = collisions.contacts(), m.state()
@@ -58,7 +58,7 @@ def prepare() -> dict[str, Any]:
             state = after
         return tape, state
 
-    def backward(tape: wp.Tape, last: newton.State) -> None:
+    def backward(tape: Any, last: Any) -> None:
         by_q = np.concatenate([c[:3], np.zeros(4), c[6:18]]).astype(np.float32)
         by_qd = c[18:].astype(np.float32)
         tape.backward(grads={last.joint_q: wp.array(by_q, device="cpu"), last.joint_qd: wp.array(by_qd, device="cpu")})

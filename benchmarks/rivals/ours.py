@@ -2,16 +2,15 @@
 
 from typing import Any
 
+import mujoco
+import numpy as np
+import standing
 from sides import peak_growth, processor_seconds, serve
+
+from gradgym import sim
 
 
 def prepare() -> dict[str, Any]:
-    import mujoco
-    import numpy as np
-    import standing
-
-    from gradgym import sim
-
     sim.set_num_threads(1)
     start = standing.start()
     state = sim.State(start.qpos, start.qvel, np.empty(0))
