@@ -39,7 +39,7 @@ def updated(text: str) -> str:
     tables = {name: benchmark.table(benchmark.rows()) for name, benchmark in BENCHMARKS.items()}
     tables["contact"] = contact_speed.table(json.loads(contact_speed.RESULTS.read_text()))
     tables["throughput"] = vector_throughput.table(json.loads(vector_throughput.RESULTS.read_text()))
-    tables |= {m.name.replace("_", " "): m.table(m.rows()) for m in MEASUREMENTS}
+    tables |= {m.name.replace("_", " "): m.readme() for m in MEASUREMENTS}
     for name, content in tables.items():
         pattern = rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)"
         text, count = re.subn(pattern, lambda found, body=content: found[1] + body + "\n" + found[2], text, flags=re.S)

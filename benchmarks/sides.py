@@ -44,54 +44,57 @@ class Side:
     def __init__(self, name: str, python: str | None = None) -> None:
         self.name = name
         python = python or os.environ.get(f"{name.upper()}_PYTHON") or sys.executable
-        self._process = subprocess.Popen(
-            [python, str(_RIVALS / f"{name}.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _python_path()},
-        )
         self.missing: str | None = None
+        self._process: subprocess.Popen[str] | None = None
         try:
+            self._process = subprocess.Popen(
+                [python, str(_RIVALS / f"{name}.py")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _python_path()},
+            )
             self._read()
-        except SideError as error:
+        except (SideError, OSError) as error:
             self.missing = str(error)
 
     def ask(self, function: str, **arguments: Any) -> Any:
         """What the side's `function` returns; SideError with its message where it raises."""
         if self.missing is not None:
             raise SideError(f"{self.name} is missing: {self.missing}")
-        stdin = self._process.stdin
-        assert stdin is not None
+        process = self._process
+        assert process is not None and process.stdin is not None
         try:
-            stdin.write(json.dumps({"function": function, "arguments": arguments}) + "\n")
-            stdin.flush()
+            process.stdin.write(json.dumps({"function": function, "arguments": arguments}) + "\n")
+            process.stdin.flush()
         except BrokenPipeError:
-            raise SideError(f"{self.name} ended with code {self._process.wait()}") from None
+            raise SideError(f"{self.name} ended with code {process.wait()}") from None
         return self._read()
 
     def _read(self) -> Any:
-        stdout = self._process.stdout
-        assert stdout is not None
-        line = stdout.readline()
+        process = self._process
+        assert process is not None and process.stdout is not None
+        line = process.stdout.readline()
         if not line:
-            raise SideError(f"{self.name} ended with code {self._process.wait()}")
+            raise SideError(f"{self.name} ended with code {process.wait()}")
         answer = json.loads(line)
         if "error" in answer:
             raise SideError(answer["error"])
         return answer["value"]
 
     def close(self) -> None:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
+        process = self._process
+        if process is None:
+            return
+        assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # a question that a dead side did not read
-            stdin.close()
+            process.stdin.close()
         try:
-            self._process.wait(timeout=10)
+            process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        stdout.close()
+            process.kill()
+            process.wait()
+        process.stdout.close()
 
     def __enter__(self) -> Self:
         return self

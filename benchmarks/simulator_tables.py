@@ -12,16 +12,18 @@ from pathlib import Path
 import checkpoint_figure8
 import control_figure6
 import gradient_accuracy
+import laikago_tables
 import one_step_jacobian
 import robots_figure3
 from measurement import Measurement
 
 MEASUREMENTS: tuple[Measurement, ...] = (
+    laikago_tables.MEASUREMENT,
+    robots_figure3.MEASUREMENT,
+    checkpoint_figure8.MEASUREMENT,
     one_step_jacobian.MEASUREMENT,
     gradient_accuracy.MEASUREMENT,
     control_figure6.MEASUREMENT,
-    robots_figure3.MEASUREMENT,
-    checkpoint_figure8.MEASUREMENT,
 )
 
 

@@ -5,10 +5,14 @@ would cost many times more. In float32, its default, the gradient here is ten th
 Compiled once for `CHUNK` steps; a rollout is a chain of such calls.
 """
 
+import importlib
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import standing
 from sides import peak_growth, processor_seconds, serve
 
 CHUNK = 50
@@ -19,34 +23,46 @@ os.environ["XLA_FLAGS"] = (
 )
 
 
-def prepare() -> dict[str, Any]:
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-    import standing
-    from mujoco import mjx
-
-    jax.config.update("jax_enable_x64", True)
+def robot(jax: Any) -> tuple[Any, Callable[[Any, Any], Any]]:
+    """The first state (position, velocity, the solver's start), and the function that advances one by controls."""
+    mjx: Any = importlib.import_module("mujoco.mjx")
     spec, start = standing.robot(feet_only=True), standing.start()
     spec.option.iterations, spec.option.ls_iterations = 1, 4
     mj_model = spec.compile()
-    m = mjx.put_model(mj_model)
-    d = mjx.make_data(mj_model)
-    first = (jnp.asarray(start.qpos), jnp.asarray(start.qvel), jnp.zeros(mj_model.nv))
-    ctrls = jnp.repeat(jnp.asarray(start.ctrl)[None], CHUNK, axis=0)
+    m, d = mjx.put_model(mj_model), mjx.make_data(mj_model)
 
-    def chunk(state: Any, ctrls: Any) -> Any:
-        def body(state: Any, ctrl: Any) -> Any:
-            qpos, qvel, warmstart = state
-            after = mjx.step(m, d.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warmstart, ctrl=ctrl))
-            return (after.qpos, after.qvel, after.qacc_warmstart), None
+    def body(state: Any, ctrl: Any) -> tuple[Any, None]:
+        qpos, qvel, warmstart = state
+        after = mjx.step(m, d.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warmstart, ctrl=ctrl))
+        return (after.qpos, after.qvel, after.qacc_warmstart), None
 
-        return jax.lax.scan(body, state, ctrls)[0]
+    first = tuple(map(jax.numpy.asarray, (start.qpos, start.qvel, np.zeros(mj_model.nv))))
+    return first, lambda state, ctrls: jax.lax.scan(body, state, ctrls)[0]
 
+
+def turning(quat: np.ndarray) -> np.ndarray:
+    """(4, 3): twice the quaternion's derivative by a small rotation in the body's frame."""
+    w, x, y, z = quat
+    return np.array([[-x, -y, -z], [w, -z, y], [z, w, -x], [-y, x, w]])
+
+
+def loss_gradient(qpos: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The cotangent of the last state, by the coordinates of `qpos` in place of its tangent."""
+    tangent = standing.cotangent()
+    by_quat = 2.0 * turning(qpos[3:7]) @ tangent[3:6]
+    return np.concatenate([tangent[:3], by_quat, tangent[6:18]]), tangent[18:], np.zeros(18)
+
+
+def prepare() -> dict[str, Any]:
+    jax: Any = importlib.import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    first, chunk = robot(jax)
+    start = standing.start()
+    ctrls = jax.numpy.repeat(jax.numpy.asarray(start.ctrl)[None], CHUNK, axis=0)
     compiled: dict[str, Any] = {}
 
     def load(checkpoints: bool = False) -> dict[str, float]:
-        """With `checkpoints`, the forward pass keeps the state every `CHUNK` steps, else all that the backward needs."""
+        """With `checkpoints`, forward keeps a state every `CHUNK` steps, else all that the backward pass needs."""
         begin = time.perf_counter()
         if checkpoints:
             compiled["forward"] = jax.jit(lambda state: (chunk(state, ctrls), state))
@@ -65,19 +81,16 @@ def prepare() -> dict[str, Any]:
             kept.append(keep)
         return jax.block_until_ready((state, kept))
 
-    def backward(last: Any, kept: list[Any]) -> list[Any]:
-        """Gradients by the controls of each chunk."""
-        tangent, (w, x, y, z) = standing.cotangent(), np.asarray(last[0][3:7])
-        turned = 2.0 * np.array([[-x, -y, -z], [w, -z, y], [z, w, -x], [-y, x, w]]) @ tangent[3:6]
-        by_qpos = np.concatenate([tangent[:3], turned, tangent[6:18]])
-        adjoint = (jnp.asarray(by_qpos), jnp.asarray(tangent[18:]), jnp.zeros_like(last[2]))
+    def backward(last: Any, kept: list[Any]) -> tuple[Any, list[Any]]:
+        """Gradients by the first state, and by the controls of each chunk."""
+        adjoint = tuple(map(jax.numpy.asarray, loss_gradient(np.asarray(last[0]))))
         ctrl_adj = []
         for keep in reversed(kept):
             adjoint, chunk_adj = compiled["backward"](keep, adjoint)
             ctrl_adj.append(chunk_adj)
-        return jax.block_until_ready(ctrl_adj)[::-1]
+        return jax.block_until_ready((adjoint, ctrl_adj))
 
-    def both_passes(steps: int) -> list[Any]:
+    def both_passes(steps: int) -> Any:
         return backward(*forward(steps))
 
     def run(steps: int) -> dict[str, float]:
@@ -91,10 +104,20 @@ def prepare() -> dict[str, Any]:
         return peak_growth(lambda: both_passes(steps))
 
     def end(steps: int) -> dict[str, list[float]]:
+        """The last state, and the gradient by the first (tangents)."""
         last, kept = forward(steps)
-        return {"qpos": last[0].tolist(), "qvel": last[1].tolist(), "gradient": backward(last, kept)[0][0].tolist()}
+        by_qpos, by_qvel, _ = map(np.asarray, backward(last, kept)[0])
+        by_rotation = 0.5 * turning(start.qpos[3:7]).T @ by_qpos[3:7]
+        gradient = np.concatenate([by_qpos[:3], by_rotation, by_qpos[7:], by_qvel])
+        return {"qpos": last[0].tolist(), "qvel": last[1].tolist(), "gradient": gradient.tolist()}
 
-    return {"load": load, "run": run, "memory": memory, "end": end}
+    def about() -> str:
+        return (
+            "the four feet only, one iteration of Newton (reverse mode allows no more, a robot at rest needs no more), "
+            "float64 (in float32 its gradient here is ten thousand times too large)"
+        )
+
+    return {"load": load, "run": run, "memory": memory, "end": end, "about": about}
 
 
 serve(prepare)

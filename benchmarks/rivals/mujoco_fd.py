@@ -6,17 +6,16 @@ The backward pass keeps states only, and forms the Jacobians of one step at a ti
 
 from typing import Any
 
+import mujoco
+import numpy as np
+import standing
+from mujoco.rollout import Rollout
 from sides import peak_growth, processor_seconds, serve
 
 EPSILON = 1e-6
 
 
 def prepare() -> dict[str, Any]:
-    import mujoco
-    import numpy as np
-    import standing
-    from mujoco.rollout import Rollout
-
     threads, start, m = Rollout(nthread=0), standing.start(), standing.robot().compile()
     d, kept = mujoco.MjData(m), int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
     d.qpos[:], d.qvel[:], d.ctrl[:] = start
@@ -25,12 +24,12 @@ def prepare() -> dict[str, Any]:
     mujoco.mj_forward(m, d)
 
     def forward(steps: int) -> np.ndarray:
-        """States at the ends of the steps, (steps, size of a state)."""
+        """States at the ends of the steps."""
         states, _ = threads.rollout(m, d, initial[None], np.repeat(start.ctrl[None, None], steps, axis=1))
-        return states[0]
+        return np.asarray(states)[0]
 
-    def backward(states: np.ndarray) -> np.ndarray:
-        """Gradients by the controls; the solver starts from the step that was differentiated before."""
+    def backward(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradients by first state and controls; the solver starts from the step that was differentiated before."""
         a, b = np.empty((36, 36)), np.empty((36, 12))
         state_adj, ctrl_adj = standing.cotangent(), np.empty((len(states), 12))
         d.ctrl[:] = start.ctrl
@@ -38,7 +37,7 @@ def prepare() -> dict[str, Any]:
             mujoco.mj_setState(m, d, states[t - 1] if t else initial, kept)
             mujoco.mjd_transitionFD(m, d, EPSILON, False, a, b, None, None)
             ctrl_adj[t], state_adj = state_adj @ b, state_adj @ a
-        return ctrl_adj
+        return state_adj, ctrl_adj
 
     def load() -> dict[str, float]:
         backward(forward(2))
@@ -55,11 +54,15 @@ def prepare() -> dict[str, Any]:
         return peak_growth(lambda: backward(forward(steps)))
 
     def end(steps: int) -> dict[str, list[float]]:
+        """The last state, and the gradient by the first (tangents)."""
         states = forward(steps)
         qpos, qvel = states[-1, 1:20], states[-1, 20:38]
         return {"qpos": qpos.tolist(), "qvel": qvel.tolist(), "gradient": backward(states)[0].tolist()}
 
-    return {"load": load, "run": run, "memory": memory, "end": end}
+    def about() -> str:
+        return "Newton, all geoms, float64; keeps states, and forms the Jacobians of a step when it goes back"
+
+    return {"load": load, "run": run, "memory": memory, "end": end, "about": about}
 
 
 serve(prepare)
