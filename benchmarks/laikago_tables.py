@@ -41,6 +41,7 @@ CONTESTANTS = (
     Contestant("gradgym, Newton", "ours"),
     Contestant("MuJoCo, mjd_transitionFD", "mujoco_fd"),
     Contestant("gradgym, PGS", "ours", {"solver": "PGS"}),
+    Contestant("gradgym, Newton, a checkpoint every 50 steps", "ours", {"checkpoint_interval": 50}),
     Contestant("PyTorch autograd, Newton", "torch_autograd", {"solver": "Newton"}),
     Contestant("PyTorch autograd, PGS", "torch_autograd", {"solver": "PGS"}),
     Contestant("gradgym, Newton, feet", "ours", {"feet_only": True}),
@@ -233,9 +234,9 @@ def notes(rows: list[Row]) -> str:
 _NOTES = """\
 Memory is by how much the resident memory of a process grows in a forward and a backward pass, inputs and gradients by \
 all controls included. MuJoCo keeps the states, as ours does, but is not given a cotangent of every state, which is \
-mostly zeros: it needs less, until at 5,000 steps that array is so long that the system leaves its zeros out. What it \
-saves in derivatives it pays in time: some fifty simulations of each step on the way back. MJX in one piece and the \
-tapes keep all intermediate values of every step.
+mostly zeros: it needs less than ours with a checkpoint each step, until at 5,000 steps that array is so long that the \
+system leaves its zeros out. What it saves in derivatives it pays in time: some fifty simulations of each step on the \
+way back. MJX in one piece and the tapes keep all intermediate values of every step.
 
 The forward pass of MJX in one piece and of the tapes includes keeping what the backward pass needs; that of MJX with \
 checkpoints is the simulation alone, and its backward pass simulates again, as ours and MuJoCo's do. MJX and Newton \

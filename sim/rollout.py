@@ -178,11 +178,14 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
     an interval of 1 these are all T + 1 states. The gradient has a row for every control. With
     `params`, also by the model's parameters (`sim.PARAMETERS`), per batch entry.
     """
-    batch, steps, kept = trajectory.ctrl.shape[:-2], trajectory.ctrl.shape[-2], trajectory.qpos.shape[-2]
-    nx = tangent_size(model)
-    flat = floats_of("cotangents", cotangents, nx, (*batch, kept))
-    worlds = math.prod(batch)
-    flat = flat.reshape(worlds, kept, nx, 1)
+    shape = (*trajectory.ctrl.shape[:-2], trajectory.qpos.shape[-2])
+    return _gradient(model, trajectory, floats_of("cotangents", cotangents, tangent_size(model), shape), params)
+
+
+def _gradient(model: Model, trajectory: Trajectory, cotangents: Floats, params: bool) -> RolloutGradient:
+    """`rollout_vjp` of cotangents that have been checked."""
+    batch, steps, nx = trajectory.ctrl.shape[:-2], trajectory.ctrl.shape[-2], cotangents.shape[-1]
+    flat = cotangents.reshape(math.prod(batch), cotangents.shape[-2], nx, 1)
     state_adj, ctrl_adj, found = _rollout_adj(model, trajectory, flat, params)
     if found is not None:
         found = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
@@ -194,7 +197,9 @@ def _one_step(model: Model, state: State, ctrl: Any, n_steps: int) -> Trajectory
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
     controls = floats_of("ctrl", ctrl, model.nu, batch)
-    paths = [np.stack([value, value], axis=-2) for value in start]
+    paths = [np.empty((*batch, 2, value.shape[-1])) for value in start]
+    for path, value in zip(paths, start, strict=True):
+        path[..., 0, :] = value
     return Trajectory(paths[0], paths[1], paths[2], controls[..., None, :], at_least_one("n_steps", n_steps))
 
 
@@ -218,7 +223,7 @@ def step_vjp(
     batch, nx = trajectory.ctrl.shape[:-2], tangent_size(model)
     seed = np.zeros((*batch, 2, nx))
     seed[..., 1, :] = floats_of("cotangent", cotangent, nx, batch)
-    gradient = rollout_vjp(model, trajectory, seed, params)
+    gradient = _gradient(model, trajectory, seed, params)
     return StepGradient(gradient.state0, gradient.ctrls[..., 0, :], gradient.params)
 
 

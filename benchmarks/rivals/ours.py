@@ -1,5 +1,6 @@
 """gradgym: a rollout, and its vector-Jacobian product."""
 
+import math
 from typing import Any
 
 import mujoco
@@ -17,12 +18,12 @@ def prepare() -> dict[str, Any]:
     using: dict[str, Any] = {}
 
     def inputs(steps: int) -> tuple[np.ndarray, np.ndarray]:
-        cotangents = np.zeros((steps + 1, 36))
+        cotangents = np.zeros((math.ceil(steps / using["interval"]) + 1, 36))
         cotangents[-1] = standing.cotangent()
         return np.repeat(start.ctrl[None], steps, axis=0), cotangents
 
     def forward(ctrls: np.ndarray) -> sim.Trajectory:
-        return sim.rollout(using["model"], state, ctrls)
+        return sim.rollout(using["model"], state, ctrls, checkpoint_interval=using["interval"])
 
     def backward(path: sim.Trajectory, cotangents: np.ndarray) -> sim.RolloutGradient:
         return sim.rollout_vjp(using["model"], path, cotangents)
@@ -31,9 +32,10 @@ def prepare() -> dict[str, Any]:
         ctrls, cotangents = inputs(steps)
         return backward(forward(ctrls), cotangents)
 
-    def load(solver: str = "Newton", feet_only: bool = False) -> dict[str, float]:
+    def load(solver: str = "Newton", feet_only: bool = False, checkpoint_interval: int = 1) -> dict[str, float]:
         spec = standing.robot(feet_only)
         spec.option.solver = int(getattr(mujoco.mjtSolver, f"mjSOL_{solver.upper()}"))
+        using["interval"] = checkpoint_interval
         using["model"] = sim.Model.from_mujoco(spec)
         using["about"] = f"{solver}, {'the four feet only' if feet_only else 'all geoms'}, float64"
         both_passes(2)
