@@ -23,6 +23,7 @@ _TASKS = {
     "HalfCheetah": ("half_cheetah", 1000),
     "Hopper": ("hopper", 1000),
     "Walker2d": ("walker2d", 1000),
+    "Racecar": ("racecar", 100),
 }
 
 

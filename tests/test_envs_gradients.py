@@ -18,6 +18,7 @@ from gradgym.envs.half_cheetah import HalfCheetah
 from gradgym.envs.hopper import Hopper
 from gradgym.envs.locomotion import Locomotion
 from gradgym.envs.pendulum import NLinkPendulum
+from gradgym.envs.racecar import Racecar
 from gradgym.envs.task import Task, TaskState
 from gradgym.envs.walker2d import Walker2d
 from gradgym.sim import Model, State, mujoco_twin
@@ -107,12 +108,16 @@ TASKS = {
     "half-cheetah": HalfCheetah,
     "hopper": Hopper,
     "walker": Walker2d,
+    "racecar": lambda backend: Racecar(backend=backend),
 }
+
+
+ON_THE_GROUND = Locomotion, Racecar
 
 
 def random_transitions(task: Task, batch: int, seed: int = 0) -> tuple[TaskState, torch.Tensor]:
     """States off the start, at various times, the last of them at the episode's last step."""
-    if isinstance(task, Locomotion):
+    if isinstance(task, ON_THE_GROUND):
         return transitions_in_contact(task, batch, seed)
     rng, model = np.random.default_rng(seed), task.model
     qpos = np.tile(model.initial_state().qpos, (batch, 1))
@@ -126,7 +131,7 @@ def random_transitions(task: Task, batch: int, seed: int = 0) -> tuple[TaskState
 
 
 def transitions_in_contact(task: Task, batch: int, seed: int) -> tuple[TaskState, torch.Tensor]:
-    """States after moving for a while under random actions, all with feet on the ground."""
+    """States after moving for a while under random actions, all with feet or wheels on the ground."""
     rng = np.random.default_rng(seed)
     state, found = task.initial([np.random.default_rng(seed)]), []
     actions = (torch.from_numpy(rng.uniform(-0.5, 0.5, (1, *task.action_space.shape))) for _ in range(1000))
@@ -177,7 +182,7 @@ def difference(task: Task, low: dict, high: dict, width: float) -> dict[str, np.
 def test_full_gradients_are_those_of_differences(name, backend):
     task = TASKS[name](backend)
     # Contact is stiff: the error of a difference falls with the square of h down to about 1e-7.
-    h = 1e-7 if isinstance(task, Locomotion) else 1e-5
+    h = 1e-7 if isinstance(task, ON_THE_GROUND) else 1e-5
     state, action = random_transitions(task, 4)
     following = task.transition(state, action)
     found = transition_gradients(task, state, action, following, "full")
