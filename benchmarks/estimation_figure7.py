@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from measurement import Measurement, Row, cell
+
 from gradgym import sim
 from gradgym.envs.racecar import WHEELS, Racecar
-from measurement import Measurement, Row, cell
 
 START, TARGET = 0.002, 0.8  # friction; place [m]
 STEPS = 40  # of the environment, 0.05 s each
@@ -206,10 +207,10 @@ def table(rows: list[Row]) -> str:
 def notes(rows: list[Row]) -> str:
     return (
         "The paper's car reaches 1.0 m in 1 s with a friction of 0.002, and its last one is 0.21; a car that slides on"
-        " held wheels stops after v²/(2 μ g), which makes 0.064 for 0.8 m, 1.6 s after the start. So the wheels"
-        " are held here by brakes, the episode takes 2 s, and with 0.002 the car is still moving when it ends, at 1.96 m."
-        f"\n\nThe rate of gradient descent, {RATE:g}, is the best of 0.002, 0.001 and 0.0005; twice that overshoots first."
-        " CMA-ES starts from the same guess with a deviation of 0.1 and the same bounds, and is the median of five seeds."
+        " held wheels stops after v²/(2 μ g), which makes 0.064 for 0.8 m, 1.6 s after the start. So brakes hold the"
+        " wheels here, the episode takes 2 s, and with 0.002 the car still moves when it ends, at 1.96 m."
+        f"\n\nThe rate of gradient descent, {RATE:g}, is the best of 0.002, 0.001 and 0.0005; twice that overshoots."
+        " CMA-ES starts from the same guess with a deviation of 0.1 and the same bounds; of five seeds the median."
         " With one unknown a gradient has no advantage over a difference, which costs one more simulation where the"
         " backward pass costs two and a half, and Brent's methods, which bracket the one unknown, need less time than"
         " descent. What a gradient is for is many unknowns: [identification](identification.md)."
@@ -246,7 +247,7 @@ def plot(rows: list[Row], path: Path) -> None:
 MEASUREMENT = Measurement(
     name="estimation_figure7",
     title="Parameter estimation: the friction that stops a car",
-    shows="how soon the friction is found at which a braking car stops at a given place, with our gradient and without.",
+    shows="how soon the friction is found at which a braking car stops at a given place, with and without gradients.",
     leaves_out="more than one unknown, noise, or another simulator: all methods run on ours.",
     measure=measure,
     table=table,

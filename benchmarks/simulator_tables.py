@@ -9,9 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import estimation_figure7
+import identification
 from measurement import Measurement
 
-MEASUREMENTS: tuple[Measurement, ...] = ()
+MEASUREMENTS: tuple[Measurement, ...] = (estimation_figure7.MEASUREMENT, identification.MEASUREMENT)
 
 
 def main(argv: list[str] | None = None) -> int:
