@@ -120,18 +120,21 @@ def true_values() -> Floats:
 
 
 def wiping(t: float) -> Floats:
-    """Joint angles of a finger that wanders about the table, now and then off it."""
+    """Joint angles of a finger that wanders about the table, and half the time above it.
+
+    A recording shows only what the motion excites: centres of mass by links that rise and fall.
+    """
     x, y = 0.36 + 0.07 * np.sin(2.1 * t) + 0.04 * np.sin(5.3 * t), 0.13 * np.sin(1.7 * t) + 0.06 * np.sin(6.1 * t)
-    z = -0.265 + 0.015 * np.sin(9.0 * t)  # from the shoulder
+    z = -0.2 + 0.08 * np.sin(3.3 * t)  # from the shoulder, 0.3 m above the table
     ahead = np.hypot(x, y)
     elbow = np.arccos((ahead**2 + z**2 - 0.18) / 0.18)
     shoulder = np.arctan2(-z, ahead) - 0.5 * elbow  # both links are 0.3 m long
     return np.array([np.arctan2(y, x), shoulder, elbow])
 
 
-def record(noise: float) -> Recording:
+def record(noise: float, seed: int = 0) -> Recording:
     """Runs the true arm in MuJoCo under a controller that makes it wipe."""
-    m, rng = mujoco.MjModel.from_xml_string(MJCF), np.random.default_rng(0)
+    m, rng = mujoco.MjModel.from_xml_string(MJCF), np.random.default_rng(seed)
     d, states, torques = mujoco.MjData(m), [], []
     d.qpos[:] = wiping(0.0)
     for _ in range(round(SECONDS / m.opt.timestep)):
@@ -146,10 +149,21 @@ def record(noise: float) -> Recording:
     return Recording(start, np.array(torques).reshape(-1, WINDOW, 3), measured[1:].reshape(-1, WINDOW, 6))
 
 
+def deviations() -> Floats:
+    """Deviation of what noise leaves between prediction and measurement, (W, 6): that of both, and of time.
+
+    Were a prediction trusted like a measurement, the noise of its first velocities would count many times.
+    """
+    angle, velocity = NOISE[:3], NOISE[3:]
+    seconds = 0.002 * np.arange(1, WINDOW + 1)[:, None]
+    of_angles = np.sqrt(2.0 * angle**2 + (velocity * seconds) ** 2)
+    return np.concatenate([of_angles, np.tile(np.sqrt(2.0) * velocity, (WINDOW, 1))], axis=1)
+
+
 def residuals(trajectory: sim.Trajectory, recording: Recording) -> Floats:
-    """Prediction minus measurement in units of the noise, (N, W, 6)."""
+    """Prediction minus measurement by its deviation, (N, W, 6)."""
     predicted = np.concatenate([trajectory.qpos, trajectory.qvel], axis=-1)[:, 1:]
-    return (predicted - recording.states) / NOISE
+    return (predicted - recording.states) / deviations()
 
 
 class Fit(NamedTuple):
@@ -159,11 +173,18 @@ class Fit(NamedTuple):
     curvature: Floats
 
 
-def by_adjoints(values: Floats, recording: Recording, found: Floats, trajectory: sim.Trajectory, weight: Floats) -> Fit:
-    """From the residuals `found` and two draws of random signs, pulled back together."""
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], (2, *found.shape))
+def by_adjoints(
+    values: Floats,
+    recording: Recording,
+    found: Floats,
+    trajectory: sim.Trajectory,
+    weight: Floats,
+    rng: np.random.Generator,
+) -> Fit:
+    """From the residuals `found` and two draws of random signs, new ones in each iteration, pulled back together."""
+    signs = rng.choice([-1.0, 1.0], (2, *found.shape))
     cotangents = np.zeros((3, *trajectory.qpos.shape[:-1], 6))
-    cotangents[:, :, 1:] = np.concatenate([weight * found[None], np.sqrt(weight) * signs]) / NOISE
+    cotangents[:, :, 1:] = np.concatenate([weight * found[None], np.sqrt(weight) * signs]) / deviations()
     qpos, qvel, act, ctrl = (np.stack([x] * 3) for x in trajectory[:4])
     model, paths = sim.Model.from_mujoco(make_model(values)), sim.Trajectory(qpos, qvel, act, ctrl)
     params = sim.rollout_vjp(model, paths, cotangents, params=True).params
@@ -173,14 +194,14 @@ def by_adjoints(values: Floats, recording: Recording, found: Floats, trajectory:
 
 
 def estimate(
-    recording: Recording, iterations: int, derivatives: Callable[..., Fit] = by_adjoints
+    recording: Recording, iterations: int, derivatives: Callable[..., Fit] = by_adjoints, seed: int = 0
 ) -> Iterator[tuple[Floats, float]]:
     """Levenberg and Marquardt's method; yields values and loss, first those of the guess.
 
     The loss of a window grows with the logarithm of its squares: where the finger lands a moment
     earlier than it did, or a joint sticks that slid, the prediction is far off, and says little.
     """
-    chosen = parameters()
+    chosen, rng = parameters(), np.random.default_rng(seed)
     positive, values = np.array([p.positive for p in chosen]), np.array([p.guess for p in chosen])
 
     def predict(values: Floats) -> tuple[sim.Trajectory, Floats]:
@@ -197,7 +218,8 @@ def estimate(
         scale = np.median(squares(found))
         loss = scale * np.log1p(squares(found) / scale).mean()
         yield values, loss
-        gradient, curvature = derivatives(values, recording, found, trajectory, 1.0 / (1.0 + squares(found) / scale))
+        weight = 1.0 / (1.0 + squares(found) / scale)
+        gradient, curvature = derivatives(values, recording, found, trajectory, weight, rng)
         chain = np.where(positive, values, 1.0)
         gradient, curvature = chain * gradient, chain * curvature * chain[:, None]
         while damping < 1e6:
@@ -216,9 +238,10 @@ def estimate(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--noise", type=float, default=0.0, help="of the sensors: 1 is 1e-5 rad and 2e-3 rad/s")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise")
     parser.add_argument("--iterations", type=int, default=20)
     arguments = parser.parse_args()
-    recording, true, values = record(arguments.noise), true_values(), true_values()
+    recording, true, values = record(arguments.noise, arguments.seed), true_values(), true_values()
     for iteration, (values, loss) in enumerate(estimate(recording, arguments.iterations)):
         error = np.abs(values / true - 1.0).max()
         print(f"iteration {iteration:2d}: loss {loss:.3e}, largest error {100 * error:.3f} %")
