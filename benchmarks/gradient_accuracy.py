@@ -236,6 +236,11 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def summary(rows: list[Row]) -> str:
+    """The gradients through several steps alone."""
+    return table([row for row in rows if row["quantity"].startswith("gradient")])
+
+
 def notes(rows: list[Row]) -> str:
     parts = [
         "Errors are relative, by Frobenius' norm, of the block (by position, velocity or control, of the next position "
@@ -311,6 +316,7 @@ MEASUREMENT = Measurement(
     leaves_out="what they cost (see the Jacobians of one step), or whether true gradients lead an optimiser anywhere.",
     measure=measure,
     table=table,
+    summary=summary,
     notes=notes,
     plot=plot,
     rivals=("mujoco-mjx", "jax"),
