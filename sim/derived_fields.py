@@ -7,7 +7,7 @@ import numpy as np
 
 from ._record import Ints
 from .contact_pairs import collision_of, contact_fields
-from .couplings import ROWS, equality_fields, moment_fields, tendon_fields
+from .couplings import ROWS, equality_fields, moment_fields, tendon_fields, widest_row
 from .unsupported import disabled
 
 
@@ -91,6 +91,7 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "nlimit": nlimit,
         "ne": ne,
         "nefcmax": rows + ne,
+        "nefcdof": widest_row(m, contacts["con_geom"], tendons, equalities),
         "npgs": (rows + ne) * pgs,
         "nconpgs": contacts["nconmax"] * (pgs and not pyramidal),
         "solver": int(m.opt.solver),
