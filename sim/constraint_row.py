@@ -8,7 +8,7 @@ of the first span, then those of the second, so that what a row costs does not g
 number of trees.
 """
 
-from ._jit import kernel
+from ._jit import kernel, sequence
 from ._record import Floats
 from .data import Data
 from .model import Model
@@ -102,14 +102,19 @@ def column(spans: Spans, v: int) -> int:
 
 @kernel
 def new_row(d: Data, kind: int, index: int, spans: Spans) -> int:
-    """The next row, its Jacobian zero."""
+    """The next row; its Jacobian is still to be set."""
     r = d.nefc[0]
     d.nefc[0] = r + 1
     d.efc_type[r], d.efc_id[r] = kind, index
     d.efc_dofadr[r, 0], d.efc_dofnum[r, 0], d.efc_dofadr[r, 1], d.efc_dofnum[r, 1] = spans
-    for i in range(spans[1] + spans[3]):
-        d.efc_J[r, i] = 0.0
     return r
+
+
+@kernel
+def clear_row(d: Data, r: int) -> None:
+    """Jacobian of row `r` <- 0."""
+    for i in range(row_width(d, r)):
+        d.efc_J[r, i] = 0.0
 
 
 @kernel
@@ -125,7 +130,7 @@ def row_dof(d: Data, r: int, i: int) -> int:
     return d.efc_dofadr[r, 0] + i if i < n else d.efc_dofadr[r, 1] + i - n
 
 
-@kernel
+@sequence
 def row_dot(d: Data, r: int, first: int, second: int, x: Floats) -> float:
     """J x of row `r`; in `x` its spans begin at `first` and `second`."""
     total, n = 0.0, d.efc_dofnum[r, 0]
@@ -136,7 +141,7 @@ def row_dot(d: Data, r: int, first: int, second: int, x: Floats) -> float:
     return total
 
 
-@kernel
+@sequence
 def row_axpy(d: Data, r: int, first: int, second: int, s: float, x: Floats) -> None:
     """x += s J' of row `r`; in `x` its spans begin at `first` and `second`."""
     n = d.efc_dofnum[r, 0]

@@ -140,7 +140,8 @@ class Data(Struct):
     ifrc_smooth: Floats = floats("nv")
     ifrc_constraint: Floats = floats("nv")
     qH_first: Ints = ints("nv")  # first column of the row of qH that may be nonzero
-    qH: Floats = floats("nv", "nv")  # Newton: Hessian, then its Cholesky factor; Gauss-Seidel: L' D L of M, dof order
+    qH: Floats = floats("nv", "nv")  # Newton: Hessian, then its factor L' D L; Gauss-Seidel: that of M, dof order
+    qH_diag: Floats = floats("nv")  # diagonal of the Hessian
     grad: Floats = floats("nv")
     search: Floats = floats("nv")
     Ma: Floats = floats("nv")

@@ -11,7 +11,7 @@ second. With u the relative angular velocity in the second frame, E changes by T
 import math
 
 from ._jit import kernel
-from .constraint_row import EQUALITY, Spans, column, last_dof, new_row, set_row, spans_of_bodies, two_spans
+from .constraint_row import EQUALITY, Spans, clear_row, column, last_dof, new_row, set_row, spans_of_bodies, two_spans
 from .couplings import CONNECT, JOINT, WELD
 from .data import Data
 from .model import Model
@@ -83,7 +83,7 @@ def equality(m: Model, d: Data) -> None:
         if m.eq_active0[e]:
             first, spans = d.nefc[0], _spans(m, e)
             for _ in range(row_count(m, e)):
-                new_row(d, EQUALITY, e, spans)
+                clear_row(d, new_row(d, EQUALITY, e, spans))
             if m.eq_type[e] == CONNECT or m.eq_type[e] == WELD:
                 _hold_bodies(m, d, e, first, spans)
             else:

@@ -5,12 +5,11 @@ solvers work in island order: the degrees of freedom of one island after the oth
 in each, `map_idof2dof`), and likewise the rows (`map_iefc2efc`). Names are those of MuJoCo's mj_island, but
 a tree without rows is an island of its own here.
 
-Within an island M + J' C J has row by row a first column that is not zero: the tree's first, or that
-of the first tree that a row couples it with (`qH_first`). Nothing before it fills in while the matrix
-is factored, so that robots in a row, each touching the next, cost the sum.
+Within an island a row of M + J' C J begins with its tree, or with the first tree that a constraint
+couples it with (`qH_first`), so that robots in a line, each touching the next, cost the sum.
 """
 
-from ._jit import kernel
+from ._jit import kernel, sequence
 from .data import Data
 from .model import Model
 
@@ -21,6 +20,7 @@ def find_islands(m: Model, d: Data) -> None:
     _join_trees(m, d)
     _place_trees(m, d)
     _place_rows(m, d)
+    _envelope(m, d)
 
 
 @kernel
@@ -48,6 +48,8 @@ def _join_trees(m: Model, d: Data) -> None:
     """tree_island of a tree = one before it in the same island, or itself."""
     for t in range(m.ntree):
         d.tree_island[t] = t
+    if m.ntree == 1:
+        return
     for r in range(d.nefc[0]):
         first = m.dof_treeid[d.efc_dofadr[r, 0]]
         for t in range(first + 1, _last_tree(m, d, r, 0) + 1):
@@ -87,45 +89,53 @@ def _place_trees(m: Model, d: Data) -> None:
 
 @kernel
 def _place_rows(m: Model, d: Data) -> None:
-    """Give every row its place, and lower qH_first to what the rows couple a tree with."""
+    """Give every row its place."""
     for k in range(d.nisland[0]):
         d.island_nefc[k] = 0
     for r in range(d.nefc[0]):
-        d.island_nefc[d.tree_island[m.dof_treeid[d.efc_dofadr[r, 0]]]] += 1
-        for part in range(2):
-            d.efc_idofadr[r, part] = d.map_dof2idof[d.efc_dofadr[r, part]]
+        d.island_nefc[_island(m, d, r)] += 1
+        d.efc_idofadr[r, 0] = d.map_dof2idof[d.efc_dofadr[r, 0]]
+        d.efc_idofadr[r, 1] = d.map_dof2idof[d.efc_dofadr[r, 1]]
     place = 0
     for k in range(d.nisland[0]):
         d.island_iefcadr[k] = place
         place += d.island_nefc[k]
         d.island_nefc[k] = 0
     for r in range(d.nefc[0]):
-        first = m.dof_treeid[d.efc_dofadr[r, 0]]
-        k = d.tree_island[first]
+        k = _island(m, d, r)
         d.map_iefc2efc[d.island_iefcadr[k] + d.island_nefc[k]] = r
         d.island_nefc[k] += 1
-        for part in range(2):
-            if d.efc_dofnum[r, part] > 0:
-                for t in range(m.dof_treeid[d.efc_dofadr[r, part]], _last_tree(m, d, r, part) + 1):
-                    if t != first:
-                        _couple(m, d, t, d.map_dof2idof[m.tree_dofadr[first]])
 
 
 @kernel
-def _couple(m: Model, d: Data, t: int, first: int) -> None:
-    begin = d.map_dof2idof[m.tree_dofadr[t]]
-    if first < d.qH_first[begin]:
-        for i in range(begin, begin + m.tree_dofnum[t]):
-            d.qH_first[i] = first
+def _island(m: Model, d: Data, r: int) -> int:
+    return d.tree_island[m.dof_treeid[d.efc_dofadr[r, 0]]]
 
 
 @kernel
+def _envelope(m: Model, d: Data) -> None:
+    """Lower qH_first from the tree's own first column to what rows couple it with, and to what fills in.
+
+    The matrix is factored from its last row to its first, so that the rows before one that begins
+    early begin as early.
+    """
+    if d.nisland[0] == m.ntree:
+        return
+    for r in range(d.nefc[0]):
+        part = 1 if d.efc_dofnum[r, 1] > 0 else 0
+        last = d.efc_idofadr[r, part] + d.efc_dofnum[r, part] - 1
+        d.qH_first[last] = min(d.qH_first[last], d.efc_idofadr[r, 0])
+    for i in range(m.nv - 2, -1, -1):
+        d.qH_first[i] = min(d.qH_first[i], d.qH_first[i + 1])
+
+
+@sequence
 def dofs_of(d: Data, k: int) -> tuple[int, int]:
     """Where island `k` begins and ends in island order."""
     return d.island_idofadr[k], d.island_idofadr[k] + d.island_nv[k]
 
 
-@kernel
+@sequence
 def rows_of(d: Data, k: int) -> tuple[int, int]:
     """Where the rows of island `k` begin and end in island order."""
     return d.island_iefcadr[k], d.island_iefcadr[k] + d.island_nefc[k]

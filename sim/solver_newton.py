@@ -19,6 +19,7 @@ from .constraint_row import (
     TINY,
     row_axpy,
     row_dot,
+    row_width,
 )
 from .data import Data, Lanes
 from .islands import dofs_of, rows_of
@@ -29,7 +30,7 @@ from .model import Model
 def solve_newton(m: Model, d: Data) -> None:
     """Fill iacc, efc_force, ifrc_constraint.
 
-    Needs iacc_smooth, qM, efc_*; starts from the cheaper of iacc_warmstart and iacc_smooth.
+    Needs in iacc the smooth acceleration, qM, efc_*; starts from the cheaper of iacc_warmstart and iacc_smooth.
     """
     for k in range(d.nisland[0]):
         if d.island_nefc[k] > 0:
@@ -120,6 +121,11 @@ def _mul_m(m: Model, d: Data, k: int, out, x) -> None:  # type: ignore[no-untype
 def set_point(m: Model, d: Data, k: int) -> None:
     """Ma and efc_jar at `iacc`."""
     _mul_m(m, d, k, d.Ma, d.iacc)
+    _set_jar(d, k)
+
+
+@kernel
+def _set_jar(d: Data, k: int) -> None:
     first_row, end_row = rows_of(d, k)
     for i in range(first_row, end_row):
         r = d.map_iefc2efc[i]
@@ -129,6 +135,8 @@ def set_point(m: Model, d: Data, k: int) -> None:
 
 @kernel
 def _start(m: Model, d: Data, k: int) -> None:
+    _set_jar(d, k)
+    smooth = _cost(m, d, k, 0.0)[0]
     begin, end = dofs_of(d, k)
     for i in range(begin, end):
         d.iacc[i] = d.iacc_warmstart[i]
@@ -136,11 +144,9 @@ def _start(m: Model, d: Data, k: int) -> None:
     warm = _cost(m, d, k, 0.0)[0]
     for i in range(begin, end):
         warm += 0.5 * (d.Ma[i] - d.ifrc_smooth[i]) * (d.iacc[i] - d.iacc_smooth[i])
-        d.iacc[i] = d.iacc_smooth[i]
-    set_point(m, d, k)
-    if warm < _cost(m, d, k, 0.0)[0]:
+    if not warm < smooth:
         for i in range(begin, end):
-            d.iacc[i] = d.iacc_warmstart[i]
+            d.iacc[i] = d.iacc_smooth[i]
         set_point(m, d, k)
 
 
@@ -309,7 +315,7 @@ def _curvature_changed(d: Data, k: int) -> bool:
 
 @kernel
 def _hessian(m: Model, d: Data, k: int) -> None:
-    """Cholesky factor of M + J' C J in the lower triangle of qH, rows and columns in island order."""
+    """The factor of M + J' C J in the lower triangle of qH, rows and columns in island order."""
     begin, end = dofs_of(d, k)
     for i in range(begin, end):
         v = d.map_idof2dof[i]
@@ -328,30 +334,33 @@ def _hessian(m: Model, d: Data, k: int) -> None:
             dim = m.con_dim[d.con_pair[c]]
             for i in range(dim):
                 d.efc_slope_qH[r + i] = -1.0  # no row's slope
-                for j in range(dim):
-                    _add_outer(d, r + i, r + j, d.cone_hess[c, i, j])
+                for e in range(row_width(d, r)):
+                    d.con_jac[0, e] = 0.0
+                    for j in range(dim):
+                        d.con_jac[0, e] += d.cone_hess[c, i, j] * d.efc_J[r + j, e]
+                _add_outer(d, r + i, 1.0, d.con_jac[0])
             at += dim - 1
         elif d.efc_slope[r] != 0.0:
-            _add_outer(d, r, r, d.efc_slope[r])
+            _add_outer(d, r, d.efc_slope[r], d.efc_J[r])
     factor_envelope(d, begin, end)
 
 
 @kernel
-def _add_outer(d: Data, r: int, s: int, weight: float) -> None:
-    """Add the lower triangle of weight J_r' J_s, of rows that touch the same."""
+def _add_outer(d: Data, r: int, weight: float, y) -> None:  # type: ignore[no-untyped-def]
+    """Add the lower triangle of weight J_r' y to qH; y has columns as row `r` has."""
     n, first, second = d.efc_dofnum[r, 0], d.efc_idofadr[r, 0], d.efc_idofadr[r, 1]
     for i in range(n):
         x = weight * d.efc_J[r, i]
         if x != 0.0:
             for j in range(i + 1):
-                d.qH[first + i, first + j] += x * d.efc_J[s, j]
+                d.qH[first + i, first + j] += x * y[j]
     for i in range(d.efc_dofnum[r, 1]):
         x = weight * d.efc_J[r, n + i]
         if x != 0.0:
             for j in range(n):
-                d.qH[second + i, first + j] += x * d.efc_J[s, j]
+                d.qH[second + i, first + j] += x * y[j]
             for j in range(i + 1):
-                d.qH[second + i, second + j] += x * d.efc_J[s, n + j]
+                d.qH[second + i, second + j] += x * y[n + j]
 
 
 @kernel

@@ -1,7 +1,7 @@
 """Constraint rows of fixed tendons: friction loss and limits (mj_instantiateFriction, mj_instantiateLimit)."""
 
 from ._jit import kernel
-from .constraint_row import FRICTION_TENDON, LIMIT_TENDON, Spans, column, new_row, set_row
+from .constraint_row import FRICTION_TENDON, LIMIT_TENDON, Spans, clear_row, column, new_row, set_row
 from .data import Data
 from .model import Model
 from .tendon import tendon_dof
@@ -15,6 +15,7 @@ def _tendon_row(m: Model, d: Data, kind: int, t: int, sign: float) -> int:
         first, end = min(first, tendon_dof(m, k)), max(end, tendon_dof(m, k) + 1)
     spans: Spans = (first, max(end - first, 0), 0, 0)
     r = new_row(d, kind, t, spans)
+    clear_row(d, r)
     for k in range(m.tendon_adr[t], m.tendon_adr[t] + m.tendon_num[t]):
         d.efc_J[r, column(spans, tendon_dof(m, k))] = sign * m.wrap_prm[k]
     return r
