@@ -89,7 +89,7 @@ def _row_products(m: Model, d: Data, w: Lanes) -> None:
             w.efc_y[r, k] = 0.0
         for i in range(row_width(d, r)):
             lanes_axpy(w.efc_y, r, d.efc_J[r, i], w.qfrc_adj, row_dof(d, r, i))
-        row_change(d, w, r)
+        row_change(d, w, r, r)
         for i in range(row_width(d, r)):
             lanes_axpy(w.qvel_adj, row_dof(d, r, i), -d.efc_J[r, i] * d.efc_kbip[r, 1], w.efc_z, r)
 

@@ -10,6 +10,8 @@ import mujoco
 from ._record import Floats, Ints, Struct, floats, integer, ints
 from .model import Model
 
+MAX_CONTACT_ROWS = 10  # two for each of five directions of friction
+
 
 class Data(Struct):
     """Everything computed from one state and control."""
@@ -117,7 +119,7 @@ class Data(Struct):
     efc_jv: Floats = floats("nefcmax")  # J times search direction
     efc_slope: Floats = floats("nefcmax")  # minus derivative of force by jar, rows that stand alone
     efc_slope_qH: Floats = floats("nefcmax")  # the slopes in qH
-    cone_hess: Floats = floats("nconmax", 6, 6)  # the same for a contact on its elliptic cone
+    cone_hess: Floats = floats("nconcone", 6, 6)  # the same for a contact on its elliptic cone
     cone_on: Ints = ints("nconmax")  # 1: the contact slides on its elliptic cone
     eq_share: Floats = floats(5, 6)  # coefficients of one coordinate in an equality's adjoint, see equality_adj.py
     qacc_smooth: Floats = floats("nv")
@@ -210,8 +212,9 @@ class Lanes(Struct):
     wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel beyond con_damping wmom
     con_lanes: Floats = floats(3, 6, "nlane")  # of one contact: see `contact_adj.py`
     con_dist_adj: Floats = floats("nlane")  # of one contact: cotangent of its distance
-    efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj
-    efc_z: Floats = floats("nefcmax", "nlane")  # minus derivative of the force times efc_y
+    con_row: int = integer()  # where the rows of any contact are in the next two, -1: every row has a place of its own
+    efc_y: Floats = floats("nefclane", "nlane")  # J qfrc_adj
+    efc_z: Floats = floats("nefclane", "nlane")  # minus derivative of the force times efc_y
     cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
 
     efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
@@ -254,5 +257,9 @@ class Lanes(Struct):
     @classmethod
     def for_model(cls, model: Model, nlane: int, with_params: bool = False) -> "Lanes":
         """An empty workspace for `nlane` simultaneous cotangents."""
-        values = cls.allocate({**model.sizes, "nlane": nlane}).as_dict()
-        return cls(**{**values, "nlane": nlane, "with_params": int(with_params)})
+        # contacts take turns, unless sweeps or parameters come back to their rows
+        keeps = with_params or model.npgs > 0
+        rows = model.nefcmax if keeps else model.nefcbefore + MAX_CONTACT_ROWS
+        values = cls.allocate({**model.sizes, "nlane": nlane, "nefclane": rows}).as_dict()
+        own = {"nlane": nlane, "with_params": int(with_params), "con_row": -1 if keeps else model.nefcbefore}
+        return cls(**{**values, **own})

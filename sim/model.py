@@ -20,8 +20,8 @@ from .unsupported import check_supported
 _OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
 # symbols in declared shapes
 _SIZES = (
-    *("nq", "nv", "nu", "na", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne", "nmoment"),
-    *("npair", "ngroup", "ntreegeom", "nconmax", "nefcmax", "nefcdof", "npgs", "nconpgs"),
+    *("nq", "nv", "nu", "na", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
+    *("nmoment", "npair", "ngroup", "ntreegeom", "nconmax", "nconcone", "nefcmax", "nefcdof", "npgs", "nconpgs"),
     *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),
     *("nconvex", "nccdvert", "nccdface", "nside", "nclip"),
 )
@@ -64,10 +64,12 @@ class Model(Struct):
     ngroup: int = integer()  # pairs of trees that may collide
     ntreegeom: int = integer()  # geoms in such pairs
     nconmax: int = integer()  # most contacts at once
+    nconcone: int = integer()  # nconmax if the cone is elliptic, else 0
     nefcmax: int = integer()  # most constraint rows at once
+    nefcbefore: int = integer()  # most of them before those of the contacts
     nefcdof: int = integer()  # most degrees of freedom that a row and its trees have
     npgs: int = integer()  # nefcmax if the solver is projected Gauss-Seidel, else 0
-    nconpgs: int = integer()  # the same of nconmax
+    nconpgs: int = integer()  # the same of nconcone
     nmesh: int = integer()
     nmeshvert: int = integer()
     nmeshgraph: int = integer()
