@@ -250,7 +250,7 @@ def table(content: dict[str, Any]) -> str:
 
 def profile(name: str) -> None:
     """Time of the stages of a forward step, one kernel after the other [us]."""
-    from gradgym.sim import constraint, crba, kinematics, solver_newton
+    from gradgym.sim import constraint, crba, islands, kinematics, solver_newton
     from gradgym.sim.collision import contacts
     from gradgym.sim.data import Data
     from gradgym.sim.forward import forward_smooth
@@ -267,6 +267,7 @@ def profile(name: str) -> None:
         "its factor": lambda: crba.factor_m(model, d, 0.0),
         "smooth acceleration": lambda: crba.solve_m(model, d, d.qacc),
         "constraint rows": lambda: constraint.make_constraints(model, d),
+        "islands": lambda: islands.enter_islands(model, d),
         "Newton, from rest": lambda: solver_newton.solve_newton(model, d),
     }
     for label, run in stages.items():

@@ -19,6 +19,7 @@ from .damping_adj import implicit_damping_adj
 from .data import Data, Lanes
 from .forward import forward_smooth
 from .implicit import implicit_factor, implicit_solve
+from .islands import enter_islands, leave_islands
 from .kinematics import geom_site_poses
 from .model import Model
 from .parameters import parameters_adj
@@ -41,7 +42,9 @@ def forward_constrained(m: Model, d: Data) -> None:
     for v in range(m.nv):
         d.qacc_smooth[v] = d.qacc[v]
     if d.nefc[0] > 0:
+        enter_islands(m, d)
         solve_newton(m, d)
+        leave_islands(m, d)
     for v in range(m.nv):
         d.qacc_warmstart[v] = d.qacc[v]
 

@@ -14,9 +14,13 @@ from .constraint_row import (
     FRICTION_DOF,
     LIMIT,
     TINY,
+    Spans,
+    column,
     last_dof,
     new_row,
+    row_dot,
     set_row,
+    spans_of_bodies,
     stiffness_damping,
 )
 from .data import Data
@@ -43,9 +47,7 @@ def make_constraints(m: Model, d: Data) -> None:
     for c in range(d.ncon[0]):
         _contact(m, d, c)
     for r in range(d.nefc[0]):
-        velocity = 0.0
-        for v in range(m.nv):
-            velocity += d.efc_J[r, v] * d.qvel[v]
+        velocity = row_dot(d, r, d.efc_dofadr[r, 0], d.efc_dofadr[r, 1], d.qvel)
         d.efc_vel[r] = velocity
         k, b, imp = d.efc_kbip[r, 0], d.efc_kbip[r, 1], d.efc_kbip[r, 2]
         d.efc_aref[r] = -b * velocity - k * imp * d.efc_pos[r]
@@ -57,8 +59,8 @@ def make_constraints(m: Model, d: Data) -> None:
 def _friction_loss(m: Model, d: Data) -> None:
     for v in range(m.nv):
         if m.dof_frictionloss[v] > 0.0:
-            r = new_row(m, d, FRICTION_DOF, v)
-            d.efc_J[r, v] = 1.0
+            r = new_row(d, FRICTION_DOF, v, (v, 1, 0, 0))
+            d.efc_J[r, 0] = 1.0
             d.efc_floss[r] = m.dof_frictionloss[v]
             set_row(d, r, m.dof_solref, m.dof_solimp, v, 0.0, m.dof_invweight0[v])
             d.efc_kbip[r, 0] = 0.0
@@ -75,16 +77,16 @@ def _limits(m: Model, d: Data) -> None:
                 sign = 1.0 - 2.0 * side
                 dist = sign * (d.qpos[a] - m.jnt_range[j, side])
                 if dist < margin:
-                    r = new_row(m, d, LIMIT, j)
-                    d.efc_J[r, v] = sign
+                    r = new_row(d, LIMIT, j, (v, 1, 0, 0))
+                    d.efc_J[r, 0] = sign
                     set_row(d, r, m.jnt_solref, m.jnt_solimp, j, dist - margin, m.dof_invweight0[v])
         elif kind == BALL:
             axis, angle = ball_limit(d, a)
             dist = max(m.jnt_range[j, 0], m.jnt_range[j, 1]) - angle
             if dist < margin:
-                r = new_row(m, d, LIMIT, j)
+                r = new_row(d, LIMIT, j, (v, 3, 0, 0))
                 for i in range(3):
-                    d.efc_J[r, v + i] = -axis[i]
+                    d.efc_J[r, i] = -axis[i]
                 set_row(d, r, m.jnt_solref, m.jnt_solimp, j, dist - margin, m.dof_invweight0[v])
 
 
@@ -99,9 +101,10 @@ def ball_limit(d: Data, a: int) -> tuple[Vec3, float]:
 
 
 @kernel
-def _add_body_jacobian(m: Model, d: Data, c: int, b: int, sign: float, rows: int) -> None:
+def _add_body_jacobian(m: Model, d: Data, c: int, b: int, sign: float, rows: int, spans: Spans) -> None:
     """Add sign * (velocity of body `b` at contact `c`, in the contact frame) to con_jac."""
     v = last_dof(m, b)
+    shift = column(spans, v) - v
     arm = sub3(load3(d.con_pos, c), load3(d.subtree_com, m.body_rootid[b]))
     f = d.con_frame
     while v >= 0:
@@ -111,46 +114,49 @@ def _add_body_jacobian(m: Model, d: Data, c: int, b: int, sign: float, rows: int
         for r in range(rows):
             x = point if r < 3 else turn
             k = 3 * (r if r < 3 else r - 3)
-            d.con_jac[r, v] += sign * (f[c, k] * x[0] + f[c, k + 1] * x[1] + f[c, k + 2] * x[2])
+            d.con_jac[r, v + shift] += sign * (f[c, k] * x[0] + f[c, k + 1] * x[1] + f[c, k + 2] * x[2])
         v = m.dof_parentid[v]
 
 
 @kernel
 def _contact(m: Model, d: Data, c: int) -> None:
     p = d.con_pair[c]
-    d.con_efc[c] = -1
-    if d.con_dist[c] >= m.con_margin[p]:
-        return  # in the gap: detected, without force
-    dim = m.con_dim[p]
     b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
+    spans = spans_of_bodies(m, b1, b2)
+    d.con_efc[c] = -1
+    if d.con_dist[c] >= m.con_margin[p] or spans[1] == 0:
+        return  # in the gap, or nothing can move: detected, without force
+    dim = m.con_dim[p]
     for r in range(dim):
-        for v in range(m.nv):
-            d.con_jac[r, v] = 0.0
-    _add_body_jacobian(m, d, c, b1, -1.0, dim)
-    _add_body_jacobian(m, d, c, b2, 1.0, dim)
+        for i in range(spans[1] + spans[3]):
+            d.con_jac[r, i] = 0.0
+    _add_body_jacobian(m, d, c, b1, -1.0, dim, spans)
+    _add_body_jacobian(m, d, c, b2, 1.0, dim, spans)
     weight = m.body_invweight0[b1, 0] + m.body_invweight0[b2, 0]
     turning = m.body_invweight0[b1, 1] + m.body_invweight0[b2, 1]
     pos = d.con_dist[c] - m.con_margin[p]
     d.con_efc[c] = d.nefc[0]
     if dim == 1:
-        _contact_row(m, d, c, CONTACT_FRICTIONLESS, p, pos, weight)
-        for v in range(m.nv):
-            d.efc_J[d.con_efc[c], v] = d.con_jac[0, v]
+        r = _contact_row(m, d, c, CONTACT_FRICTIONLESS, p, pos, weight, spans)
+        for i in range(spans[1] + spans[3]):
+            d.efc_J[r, i] = d.con_jac[0, i]
     elif m.cone == ELLIPTIC_CONE:
-        _elliptic(m, d, c, p, dim, pos, weight)
+        _elliptic(m, d, c, p, dim, pos, weight, spans)
     else:
-        _pyramidal(m, d, c, p, dim, pos, weight, turning)
+        _pyramidal(m, d, c, p, dim, pos, weight, turning, spans)
 
 
 @kernel
-def _contact_row(m: Model, d: Data, c: int, kind: int, p: int, pos: float, diag: float) -> int:
-    r = new_row(m, d, kind, c)
+def _contact_row(m: Model, d: Data, c: int, kind: int, p: int, pos: float, diag: float, spans: Spans) -> int:
+    r = new_row(d, kind, c, spans)
     set_row(d, r, m.con_solref, m.con_solimp, p, pos, diag)
     return r
 
 
 @kernel
-def _pyramidal(m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: float, turning: float) -> None:
+def _pyramidal(
+    m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: float, turning: float, spans: Spans
+) -> None:
     mu = m.con_friction[p, 0] / math.sqrt(m.impratio)
     d.con_mu[c] = mu
     first = d.nefc[0]
@@ -158,9 +164,9 @@ def _pyramidal(m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: 
         axis, sign = 1 + e // 2, 1.0 - 2.0 * (e % 2)
         friction = m.con_friction[p, axis - 1]
         diag = weight + friction * friction * (weight if axis < 3 else turning)
-        r = _contact_row(m, d, c, CONTACT_PYRAMIDAL, p, pos, diag)
-        for v in range(m.nv):
-            d.efc_J[r, v] = d.con_jac[0, v] + sign * friction * d.con_jac[axis, v]
+        r = _contact_row(m, d, c, CONTACT_PYRAMIDAL, p, pos, diag, spans)
+        for i in range(spans[1] + spans[3]):
+            d.efc_J[r, i] = d.con_jac[0, i] + sign * friction * d.con_jac[axis, i]
     for r in range(first, d.nefc[0]):
         if r > first:
             d.efc_R[r] = d.efc_R[first]
@@ -170,12 +176,12 @@ def _pyramidal(m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: 
 
 
 @kernel
-def _elliptic(m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: float) -> None:
+def _elliptic(m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: float, spans: Spans) -> None:
     first = d.nefc[0]
     for e in range(dim):
-        r = _contact_row(m, d, c, CONTACT_ELLIPTIC, p, pos if e == 0 else 0.0, weight)
-        for v in range(m.nv):
-            d.efc_J[r, v] = d.con_jac[e, v]
+        r = _contact_row(m, d, c, CONTACT_ELLIPTIC, p, pos if e == 0 else 0.0, weight, spans)
+        for i in range(spans[1] + spans[3]):
+            d.efc_J[r, i] = d.con_jac[e, i]
         if e > 0:
             d.efc_kbip[r, 0] = 0.0
             d.efc_kbip[r, 1] = stiffness_damping(

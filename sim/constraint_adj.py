@@ -13,7 +13,7 @@ from ._jit import kernel, sequence
 from ._record import Floats
 from .constraint import ball_limit
 from .constraint_parameters import constraint_parameters_adj
-from .constraint_row import CONTACT_FRICTIONLESS, LIMIT, LIMIT_TENDON
+from .constraint_row import CONTACT_FRICTIONLESS, LIMIT, LIMIT_TENDON, row_dof, row_width
 from .contact_adj import contact_adj, row_change
 from .data import Data, Lanes
 from .equality_adj import equality_adj
@@ -28,6 +28,7 @@ from .spatial import (
     cross_motion,
     dot6,
     lanes_accumulate,
+    lanes_axpy,
     lanes_gain_dot,
     load6,
     scale6,
@@ -86,17 +87,11 @@ def _row_products(m: Model, d: Data, w: Lanes) -> None:
             break  # contacts are last
         for k in range(lanes):
             w.efc_y[r, k] = 0.0
-        for v in range(m.nv):
-            s = d.efc_J[r, v]
-            if s != 0.0:
-                for k in range(lanes):
-                    w.efc_y[r, k] += s * w.qfrc_adj[v, k]
-        row_change(d, w, r)
-        for v in range(m.nv):
-            s = d.efc_J[r, v] * d.efc_kbip[r, 1]
-            if s != 0.0:
-                for k in range(lanes):
-                    w.qvel_adj[v, k] -= s * w.efc_z[r, k]
+        for i in range(row_width(d, r)):
+            lanes_axpy(w.efc_y, r, d.efc_J[r, i], w.qfrc_adj, row_dof(d, r, i))
+        row_change(d, w, r, r)
+        for i in range(row_width(d, r)):
+            lanes_axpy(w.qvel_adj, row_dof(d, r, i), -d.efc_J[r, i] * d.efc_kbip[r, 1], w.efc_z, r)
 
 
 @kernel
@@ -125,7 +120,7 @@ def _limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
     for k in range(w.nlane):
         by_pos = residual_adj(d, w, r, k)
         if m.jnt_type[j] != BALL:
-            w.qpos_adj[v, k] += d.efc_J[r, v] * by_pos
+            w.qpos_adj[v, k] += d.efc_J[r, 0] * by_pos
             continue
         axis, angle = ball_limit(d, a)
         phi = scale3(angle, axis)
@@ -147,8 +142,8 @@ def _tendon_limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
     """The Jacobian of a fixed tendon is constant: only the residual moves."""
     for k in range(w.nlane):
         by_pos = residual_adj(d, w, r, k)
-        for v in range(m.nv):
-            w.qpos_adj[v, k] += d.efc_J[r, v] * by_pos
+        for i in range(row_width(d, r)):
+            w.qpos_adj[row_dof(d, r, i), k] += d.efc_J[r, i] * by_pos
 
 
 @kernel

@@ -1,9 +1,14 @@
-"""One constraint row: its kind, and MuJoCo's soft-constraint parameters from solref, solimp and the residual.
+"""One constraint row: its kind, what it touches, and MuJoCo's soft-constraint parameters.
 
-MuJoCo documentation, Computation, "Parameters".
+MuJoCo documentation, Computation, "Parameters": from solref, solimp and the residual.
+
+A row touches one or two spans of neighbouring degrees of freedom, e.g. those of the two kinematic
+trees that meet in a contact, wherever they stand among the other trees. efc_J holds the columns
+of the first span, then those of the second, so that what a row costs does not grow with the
+number of trees.
 """
 
-from ._jit import kernel
+from ._jit import kernel, sequence
 from ._record import Floats
 from .data import Data
 from .model import Model
@@ -12,6 +17,8 @@ from .model import Model
 EQUALITY, FRICTION_DOF, FRICTION_TENDON, LIMIT, LIMIT_TENDON = 0, 1, 2, 3, 4
 CONTACT_FRICTIONLESS, CONTACT_PYRAMIDAL, CONTACT_ELLIPTIC = 5, 6, 7
 TINY = 1e-15
+
+Spans = tuple[int, int, int, int]  # first degree of freedom and number of the one span, and of the other
 
 
 @kernel
@@ -65,11 +72,80 @@ def last_dof(m: Model, b: int) -> int:
 
 
 @kernel
-def new_row(m: Model, d: Data, kind: int, index: int) -> int:
-    """The next row, its Jacobian zero."""
+def two_spans(first1: int, end1: int, first2: int, end2: int) -> Spans:
+    """The spans from first to end in ascending order; one that covers both if they overlap; either may be empty."""
+    if first2 >= end2 or first1 >= end1:
+        first, end = (first1, end1) if first2 >= end2 else (first2, end2)
+        return first, max(end - first, 0), 0, 0
+    if end1 <= first2:
+        return first1, end1 - first1, first2, end2 - first2
+    if end2 <= first1:
+        return first2, end2 - first2, first1, end1 - first1
+    first, end = min(first1, first2), max(end1, end2)
+    return first, end - first, 0, 0
+
+
+@kernel
+def spans_of_bodies(m: Model, b1: int, b2: int) -> Spans:
+    """All that can move body `b1` or `b2`."""
+    last1, last2 = last_dof(m, b1), last_dof(m, b2)
+    first1 = m.tree_dofadr[m.dof_treeid[last1]] if last1 >= 0 else 0
+    first2 = m.tree_dofadr[m.dof_treeid[last2]] if last2 >= 0 else 0
+    return two_spans(first1, last1 + 1, first2, last2 + 1)
+
+
+@kernel
+def column(spans: Spans, v: int) -> int:
+    """Where degree of freedom `v` has its column."""
+    return v - spans[0] if v < spans[0] + spans[1] else spans[1] + v - spans[2]
+
+
+@kernel
+def new_row(d: Data, kind: int, index: int, spans: Spans) -> int:
+    """The next row; its Jacobian is still to be set."""
     r = d.nefc[0]
     d.nefc[0] = r + 1
     d.efc_type[r], d.efc_id[r] = kind, index
-    for v in range(m.nv):
-        d.efc_J[r, v] = 0.0
+    d.efc_dofadr[r, 0], d.efc_dofnum[r, 0], d.efc_dofadr[r, 1], d.efc_dofnum[r, 1] = spans
     return r
+
+
+@kernel
+def clear_row(d: Data, r: int) -> None:
+    """Jacobian of row `r` <- 0."""
+    for i in range(row_width(d, r)):
+        d.efc_J[r, i] = 0.0
+
+
+@kernel
+def row_width(d: Data, r: int) -> int:
+    """Number of columns of row `r`."""
+    return d.efc_dofnum[r, 0] + d.efc_dofnum[r, 1]
+
+
+@kernel
+def row_dof(d: Data, r: int, i: int) -> int:
+    """The degree of freedom of column `i` of row `r`."""
+    n = d.efc_dofnum[r, 0]
+    return d.efc_dofadr[r, 0] + i if i < n else d.efc_dofadr[r, 1] + i - n
+
+
+@sequence
+def row_dot(d: Data, r: int, first: int, second: int, x: Floats) -> float:
+    """J x of row `r`; in `x` its spans begin at `first` and `second`."""
+    total, n = 0.0, d.efc_dofnum[r, 0]
+    for i in range(n):
+        total += d.efc_J[r, i] * x[first + i]
+    for i in range(d.efc_dofnum[r, 1]):
+        total += d.efc_J[r, n + i] * x[second + i]
+    return total
+
+
+@sequence
+def row_axpy(d: Data, r: int, first: int, second: int, s: float, x: Floats) -> None:
+    """x += s J' of row `r`; in `x` its spans begin at `first` and `second`."""
+    n = d.efc_dofnum[r, 0]
+    for i in range(n):
+        x[first + i] += s * d.efc_J[r, i]
+    for i in range(d.efc_dofnum[r, 1]):
+        x[second + i] += s * d.efc_J[r, n + i]

@@ -50,8 +50,8 @@ def contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
     _geometry_maps(m, d, c, b1, b2)
     _body_maps(m, d, c, b1, -1.0, force, d.efc_kbip[first, 1], 0)
     _body_maps(m, d, c, b2, 1.0, force, d.efc_kbip[first, 1], 1)
-    contact_row_products(m, d, w, c)
-    _rows(m, d, w, c, first, count, unequal)
+    at = contact_row_products(m, d, w, c)
+    _rows(m, d, w, c, first, at, count, unequal)
     _lanes_turn(d, w, b1, b2, unequal)
     _lanes_push(d, w, b1, 0, d.efc_kbip[first, 1], unequal)
     _lanes_push(d, w, b2, 1, d.efc_kbip[first, 1], unequal)
@@ -219,12 +219,13 @@ def _motion_t(d: Data, dist: float, pos: Vec3, normal: Vec3) -> Vec6:
 
 
 @kernel
-def contact_row_products(m: Model, d: Data, w: Lanes, c: int) -> None:
-    """efc_y = J w by the bodies' virtual velocities, efc_z = C y."""
+def contact_row_products(m: Model, d: Data, w: Lanes, c: int) -> int:
+    """efc_y = J w by the bodies' virtual velocities, efc_z = C y; returns where there the contact's rows begin."""
     p, n, first, count = d.con_pair[c], w.nlane, d.con_efc[c], row_count(m, d, c)
     b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
+    at = first if w.con_row < 0 else w.con_row
     for e in range(count):
-        r = first + e
+        r = at + e
         wrench = _row_wrench(m, d, c, first, e)
         for k in range(n):
             w.efc_y[r, k] = 0.0
@@ -232,30 +233,31 @@ def contact_row_products(m: Model, d: Data, w: Lanes, c: int) -> None:
             lanes_gain_dot(w.efc_y, r, scale6(-1.0, carried(m, d, c, b1, wrench)), w.wvel, b1)
         if b2 > 0:
             lanes_gain_dot(w.efc_y, r, carried(m, d, c, b2, wrench), w.wvel, b2)
-        row_change(d, w, r)
+        row_change(d, w, first + e, r)
     if d.efc_type[first] == CONTACT_ELLIPTIC and d.cone_on[c]:
-        cone_change(d, w, c, first, count)
+        cone_change(d, w, c, at, count)
+    return at
 
 
 @kernel
-def row_change(d: Data, w: Lanes, r: int) -> None:
-    """efc_z = C y of a row that stands alone."""
+def row_change(d: Data, w: Lanes, r: int, at: int) -> None:
+    """efc_z = C y of row `r`, at place `at`, that stands alone."""
     for k in range(w.nlane):
-        w.efc_z[r, k] = d.efc_slope[r] * w.efc_y[r, k]
+        w.efc_z[at, k] = d.efc_slope[r] * w.efc_y[at, k]
 
 
 @kernel
-def cone_change(d: Data, w: Lanes, c: int, first: int, dim: int) -> None:
-    """efc_z = C y of a contact on its elliptic cone."""
+def cone_change(d: Data, w: Lanes, c: int, at: int, dim: int) -> None:
+    """efc_z = C y of a contact on its elliptic cone, whose rows are at place `at`."""
     for i in range(dim):
         for j in range(dim):
             s = d.cone_hess[c, i, j]
             for k in range(w.nlane):
-                w.efc_z[first + i, k] += s * w.efc_y[first + j, k]
+                w.efc_z[at + i, k] += s * w.efc_y[at + j, k]
 
 
 @kernel
-def _rows(m: Model, d: Data, w: Lanes, c: int, first: int, count: int, unequal: bool) -> None:
+def _rows(m: Model, d: Data, w: Lanes, c: int, first: int, at: int, count: int, unequal: bool) -> None:
     """Fill con_lanes[Z], con_lanes[Y], con_dist_adj from the rows' efc_y, efc_z."""
     n, z = w.nlane, w.con_lanes
     for i in range(6):
@@ -276,15 +278,15 @@ def _rows(m: Model, d: Data, w: Lanes, c: int, first: int, count: int, unequal: 
             s = wrench[i]
             if s != 0.0:
                 for k in range(n):
-                    z[Z, i, k] -= s * w.efc_z[r, k]
+                    z[Z, i, k] -= s * w.efc_z[at + e, k]
                 if unequal:
                     s *= d.efc_kbip[r, 1] - base
                     for k in range(n):
-                        z[Y, i, k] -= s * w.efc_z[r, k]
+                        z[Y, i, k] -= s * w.efc_z[at + e, k]
         stiffness = d.efc_kbip[r, 0] * (d.efc_kbip[r, 2] + d.efc_kbip[r, 3] * d.efc_pos[r])
         pressure = d.efc_force[r] * softening
         for k in range(n):
-            w.con_dist_adj[k] += pressure * w.efc_y[r, k] - stiffness * w.efc_z[r, k]
+            w.con_dist_adj[k] += pressure * w.efc_y[at + e, k] - stiffness * w.efc_z[at + e, k]
 
 
 @kernel

@@ -20,11 +20,12 @@ from ._record import Floats
 from .batch import clear_cotangent, load_world
 from .constrained import forward_constrained, forward_constrained_adj
 from .constraint_adj import constraint_adj
+from .constraint_row import row_dof, row_width
 from .contact_adj import carried, cone_change, contact_adj, contact_row_products, contact_wrench, row_change, row_count
 from .data import Data, Lanes
 from .model import Model
 from .rotation import Vec3, cross3, load3, scale3, sub3
-from .spatial import axpy6, cross_force, load6, store6
+from .spatial import axpy6, cross_force, lanes_axpy, load6, store6
 
 
 @kernel
@@ -76,13 +77,10 @@ def contact_force_adj(m: Model, d: Data, w: Lanes) -> None:
         first = d.con_efc[c]
         if first < 0:
             continue
-        _row_products(m, d, w, c)
-        for r in range(first, first + row_count(m, d, c)):
-            for v in range(m.nv):
-                s = d.efc_J[r, v]
-                if s != 0.0:
-                    for k in range(w.nlane):
-                        w.qacc_adj[v, k] -= s * w.efc_z[r, k]
+        at = _row_products(m, d, w, c)
+        for e in range(row_count(m, d, c)):
+            for i in range(row_width(d, first + e)):
+                lanes_axpy(w.qacc_adj, row_dof(d, first + e, i), -d.efc_J[first + e, i], w.efc_z, at + e)
     _acceleration_adj(m, d, w, 0.0)
 
 

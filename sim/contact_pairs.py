@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
+from .contact_groups import group_fields, in_groups
+
 PLANE, SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH = 0, 2, 3, 4, 5, 6, 7  # mjtGeom
 ROUND, BOXED, BOXES, RIMMED, CONVEX = 0, 1, 2, 3, 4  # families of pairs: each has its file in `collision/`
 
@@ -75,6 +77,8 @@ class ContactParameters(NamedTuple):
 def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[tuple[int, int], int]]:
     """All pairs (geom1, geom2), geom1 < geom2, that the filters let through, and their index in the list of pairs.
 
+    In order, but for pairs of geoms in two trees: these come last, group by group (`contact_groups.py`).
+
     The index is -1 for pairs that are not listed; one that is listed twice collides twice, as in MuJoCo.
     """
     first, second = np.triu_indices(m.ngeom, k=1)
@@ -94,7 +98,7 @@ def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[tuple[int, int], int
     found = {(int(a), int(b)) for a, b in zip(first[allowed], second[allowed], strict=True)}
     geoms = enumerate(zip(m.pair_geom1, m.pair_geom2, strict=True))
     listed = [((min(int(a), int(b)), max(int(a), int(b))), i) for i, (a, b) in geoms]
-    return sorted([(pair, -1) for pair in found - {pair for pair, _ in listed}] + listed)
+    return in_groups(m, [(pair, -1) for pair in found - {pair for pair, _ in listed}] + listed)
 
 
 def contact_table(m: mujoco.MjModel) -> list[ContactParameters]:
@@ -159,6 +163,7 @@ def contact_fields(m: mujoco.MjModel, enabled: bool) -> dict[str, Any]:
         return np.array([getattr(row, name) for row in table], np.float64).reshape((n, width) if width else n)
 
     geom = np.array([row.geom for row in table], np.int32).reshape(n, 2)
+    margin, gap = column("margin", 0), column("gap", 0)
     collisions = [collision_of(m, row.geom) for row in table]
     return {
         "npair": n,
@@ -171,8 +176,9 @@ def contact_fields(m: mujoco.MjModel, enabled: bool) -> dict[str, Any]:
         "con_solref": column("solref", 2),
         "con_solreffriction": column("solreffriction", 2),
         "con_solimp": column("solimp", 5),
-        "con_margin": column("margin", 0),
-        "con_gap": column("gap", 0),
+        "con_margin": margin,
+        "con_gap": gap,
+        **group_fields(m, geom, margin + gap),
     }
 
 

@@ -108,3 +108,31 @@ def _can_move(m: mujoco.MjModel, b: int) -> bool:
             return True
         b = int(m.body_parentid[b])
     return False
+
+
+def widest_row(m: mujoco.MjModel, con_geom: np.ndarray, tendons: dict[str, Any], equalities: dict[str, Any]) -> int:
+    """Most degrees of freedom of the trees that a constraint row touches, with those between a tendon's trees."""
+    size = np.append(m.tree_dofnum, 0)  # the last for static bodies, whose tree is -1
+    rows = [np.stack([m.body_treeid[m.geom_bodyid[con_geom[:, side]]] for side in range(2)], axis=1)]
+    widths = [*(int(n) for n in m.tree_dofnum)]
+    for t in np.flatnonzero(tendons["tendon_limited"] | (tendons["tendon_frictionloss"] > 0)):
+        widths.append(_span_of_tendon(m, int(t)))
+    for e in np.flatnonzero(equalities["eq_active0"]):
+        objects = [int(t) for t in (m.eq_obj1id[e], m.eq_obj2id[e]) if t >= 0]
+        if int(m.eq_type[e]) == TENDON:
+            widths.append(sum(_span_of_tendon(m, t) for t in objects))
+        elif int(m.eq_type[e]) == JOINT:
+            widths.append(sum(int(size[m.dof_treeid[m.jnt_dofadr[j]]]) for j in objects))
+        else:
+            rows.append(m.body_treeid[equalities["eq_bodyid"][e]].reshape(1, 2))
+    trees = np.concatenate(rows)
+    apart = trees[:, 0] != trees[:, 1]
+    widths.append(int((size[trees[:, 0]] + apart * size[trees[:, 1]]).max(initial=0)))
+    return min(max(widths), int(m.nv))
+
+
+def _span_of_tendon(m: mujoco.MjModel, t: int) -> int:
+    """Degrees of freedom of the trees of a fixed tendon and of those between them."""
+    first = int(m.tendon_adr[t])
+    trees = m.dof_treeid[m.jnt_dofadr[m.wrap_objid[first : first + int(m.tendon_num[t])]]]
+    return int(m.tree_dofnum[trees.min() : trees.max() + 1].sum())

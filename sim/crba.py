@@ -13,7 +13,7 @@ from .spatial import dot6, inert_mul, load6, load10
 
 @kernel
 def crb(m: Model, d: Data) -> None:
-    """Fill crb and the lower triangle of qM, armature included."""
+    """Fill crb and, within each tree, the lower triangle of qM, armature included."""
     for b in range(1, m.nbody):
         for i in range(10):
             d.crb[b, i] = d.cinert[b, i]
@@ -23,9 +23,8 @@ def crb(m: Model, d: Data) -> None:
             for i in range(10):
                 d.crb[p, i] += d.crb[b, i]
     for v in range(m.nv):
-        for c in range(m.nv):
-            d.qM[v, c] = 0.0
-    for v in range(m.nv):
+        for c in range(m.tree_dofadr[m.dof_treeid[v]], v):
+            d.qM[v, c] = 0.0  # where v's branch does not pass
         force = inert_mul(load10(d.crb, m.dof_bodyid[v]), load6(d.cdof, v))
         c = v
         while c >= 0:
@@ -90,6 +89,22 @@ def solve_ltdl(m: Model, a: Floats, x: Floats) -> None:
         while c >= 0:
             for k in range(n):
                 x[v, k] -= a[v, c] * x[c, k]
+            c = m.dof_parentid[c]
+
+
+@kernel
+def solve_ltdl_part(m: Model, a: Floats, x: Floats, at: int, first: int, end: int) -> None:
+    """`solve_ltdl` for the degrees of freedom [first, end), whole trees, of a vector where they begin at `at`."""
+    for v in range(end - 1, first - 1, -1):
+        c = m.dof_parentid[v]
+        while c >= 0:
+            x[at + c - first] -= a[v, c] * x[at + v - first]
+            c = m.dof_parentid[c]
+    for v in range(first, end):
+        x[at + v - first] *= 1.0 / a[v, v]
+        c = m.dof_parentid[v]
+        while c >= 0:
+            x[at + v - first] -= a[v, c] * x[at + c - first]
             c = m.dof_parentid[c]
 
 

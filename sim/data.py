@@ -10,6 +10,8 @@ import mujoco
 from ._record import Floats, Ints, Struct, floats, integer, ints
 from .model import Model
 
+MAX_CONTACT_ROWS = 10  # two for each of five directions of friction
+
 
 class Data(Struct):
     """Everything computed from one state and control."""
@@ -53,6 +55,7 @@ class Data(Struct):
     act_dot: Floats = floats("na")
     qacc: Floats = floats("nv")  # acceleration [m/s^2 or rad/s^2]
 
+    tree_box: Floats = floats("ntree", 6)  # lower and upper corner of what may touch another tree [m]
     ncon: Ints = ints(1)  # number of contacts
     con_pair: Ints = ints("nconmax")  # index into the model's con_* tables
     con_dist: Floats = floats("nconmax")  # distance of the surfaces, negative inside [m]
@@ -67,7 +70,7 @@ class Data(Struct):
     box_over: Floats = floats(12)  # how far they are over the clipping plane
     con_efc: Ints = ints("nconmax")  # first constraint row, -1: none
     con_mu: Floats = floats("nconmax")  # friction of the regularised cone
-    con_jac: Floats = floats(6, "nv")  # relative velocity in the contact frame, of one contact
+    con_jac: Floats = floats(6, "nefcdof")  # relative velocity in the contact frame, of one contact
     con_motion: Floats = floats(7, 6)  # of one contact: see `collision/motion.py`
     con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
     con_damping: Floats = floats(1)  # of the first contact's rows, most often that of all
@@ -101,7 +104,9 @@ class Data(Struct):
     nefc: Ints = ints(1)  # number of constraint rows
     efc_type: Ints = ints("nefcmax")  # mjtConstraint, see constraint_row.py
     efc_id: Ints = ints("nefcmax")  # joint, dof, tendon, equality or contact
-    efc_J: Floats = floats("nefcmax", "nv")
+    efc_dofadr: Ints = ints("nefcmax", 2)  # the two spans of degrees of freedom that the row touches: where they begin
+    efc_dofnum: Ints = ints("nefcmax", 2)  # and how long they are
+    efc_J: Floats = floats("nefcmax", "nefcdof")  # the columns of the first span, then those of the second
     efc_pos: Floats = floats("nefcmax")  # residual minus margin [m or rad]
     efc_kbip: Floats = floats("nefcmax", 4)  # stiffness, damping, impedance and its slope by efc_pos
     efc_R: Floats = floats("nefcmax")
@@ -114,21 +119,39 @@ class Data(Struct):
     efc_jv: Floats = floats("nefcmax")  # J times search direction
     efc_slope: Floats = floats("nefcmax")  # minus derivative of force by jar, rows that stand alone
     efc_slope_qH: Floats = floats("nefcmax")  # the slopes in qH
-    cone_hess: Floats = floats("nconmax", 6, 6)  # the same for a contact on its elliptic cone
+    cone_hess: Floats = floats("nconcone", 6, 6)  # the same for a contact on its elliptic cone
     cone_on: Ints = ints("nconmax")  # 1: the contact slides on its elliptic cone
     eq_share: Floats = floats(5, 6)  # coefficients of one coordinate in an equality's adjoint, see equality_adj.py
     qacc_smooth: Floats = floats("nv")
     qacc_warmstart: Floats = floats("nv")
     qfrc_constraint: Floats = floats("nv")
-    qH: Floats = floats("nv", "nv")  # Newton: Hessian, then its Cholesky factor; Gauss-Seidel: L' D L of M
+
+    nisland: Ints = ints(1)  # islands: see `islands.py`
+    tree_island: Ints = ints("ntree")
+    island_idofadr: Ints = ints("ntree")  # where an island begins in island order, and its size
+    island_nv: Ints = ints("ntree")
+    island_iefcadr: Ints = ints("ntree")  # the same of its rows
+    island_nefc: Ints = ints("ntree")
+    map_dof2idof: Ints = ints("nv")  # place of a degree of freedom in island order
+    map_idof2dof: Ints = ints("nv")
+    map_iefc2efc: Ints = ints("nefcmax")
+    efc_idofadr: Ints = ints("nefcmax", 2)  # efc_dofadr in island order
+    iacc: Floats = floats("nv")  # in island order, as all until Mv: qacc
+    iacc_smooth: Floats = floats("nv")
+    iacc_warmstart: Floats = floats("nv")
+    ifrc_smooth: Floats = floats("nv")
+    ifrc_constraint: Floats = floats("nv")
+    qH_first: Ints = ints("nv")  # first column of the row of qH that may be nonzero
+    qH: Floats = floats("nv", "nv")  # Newton: Hessian, then its factor L' D L; Gauss-Seidel: that of M, dof order
+    qH_diag: Floats = floats("nv")  # diagonal of the Hessian
     grad: Floats = floats("nv")
     search: Floats = floats("nv")
     Ma: Floats = floats("nv")
     Mv: Floats = floats("nv")
-    solver_niter: Ints = ints(1)  # iterations of the solver
+    solver_niter: Ints = ints(1)  # iterations of the solver, in the island that took most
     solver_residual: Floats = floats(1)  # |M qacc - qfrc_smooth - J' force(J qacc - aref)| / (meaninertia nv)
 
-    efc_MinvJ: Floats = floats("npgs", "nv")  # projected Gauss-Seidel: rows of J M^-1
+    efc_MinvJ: Floats = floats("npgs", "nefcdof")  # projected Gauss-Seidel: J M^-1, columns of the row's whole trees
     efc_ARdiag: Floats = floats("npgs")  # diagonal of A + R, A = J M^-1 J'
     cone_A: Floats = floats("nconpgs", 6, 6)  # block of A of a contact with an elliptic cone
     cone_inv: Floats = floats("nconpgs", 6, 6)  # (A + C^-1)^-1 of the block, C = cone_hess
@@ -189,8 +212,9 @@ class Lanes(Struct):
     wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel beyond con_damping wmom
     con_lanes: Floats = floats(3, 6, "nlane")  # of one contact: see `contact_adj.py`
     con_dist_adj: Floats = floats("nlane")  # of one contact: cotangent of its distance
-    efc_y: Floats = floats("nefcmax", "nlane")  # J qfrc_adj
-    efc_z: Floats = floats("nefcmax", "nlane")  # minus derivative of the force times efc_y
+    con_row: int = integer()  # where the rows of any contact are in the next two, -1: every row has a place of its own
+    efc_y: Floats = floats("nefclane", "nlane")  # J qfrc_adj
+    efc_z: Floats = floats("nefclane", "nlane")  # minus derivative of the force times efc_y
     cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
 
     efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
@@ -233,5 +257,9 @@ class Lanes(Struct):
     @classmethod
     def for_model(cls, model: Model, nlane: int, with_params: bool = False) -> "Lanes":
         """An empty workspace for `nlane` simultaneous cotangents."""
-        values = cls.allocate({**model.sizes, "nlane": nlane}).as_dict()
-        return cls(**{**values, "nlane": nlane, "with_params": int(with_params)})
+        # contacts take turns, unless sweeps or parameters come back to their rows
+        keeps = with_params or model.npgs > 0
+        rows = model.nefcmax if keeps else model.nefcbefore + MAX_CONTACT_ROWS
+        values = cls.allocate({**model.sizes, "nlane": nlane, "nefclane": rows}).as_dict()
+        own = {"nlane": nlane, "with_params": int(with_params), "con_row": -1 if keeps else model.nefcbefore}
+        return cls(**{**values, **own})

@@ -7,7 +7,7 @@ import numpy as np
 
 from ._record import Ints
 from .contact_pairs import collision_of, contact_fields
-from .couplings import ROWS, equality_fields, moment_fields, tendon_fields
+from .couplings import ROWS, equality_fields, moment_fields, tendon_fields, widest_row
 from .unsupported import disabled
 
 
@@ -65,15 +65,17 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
     equalities = equality_fields(m, on and not disabled(m, bit.mjDSBL_EQUALITY))
     contacts = contact_fields(m, on and not disabled(m, bit.mjDSBL_CONTACT))
     pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
-    rows = 0
+    contact_rows = 0
     pgs = int(m.opt.solver) == int(mujoco.mjtSolver.mjSOL_PGS)
     for (g1, g2), dim in zip(contacts["con_geom"], contacts["con_dim"], strict=True):
         each = 1 if dim == 1 else (2 * (int(dim) - 1) if pyramidal else int(dim))
-        rows += each * collision_of(m, (g1, g2)).max_contacts
+        contact_rows += each * collision_of(m, (g1, g2)).max_contacts
     nlimit = int(np.count_nonzero(limited))
-    rows += 2 * nlimit + int(np.count_nonzero(frictionloss))
+    rows = 2 * nlimit + int(np.count_nonzero(frictionloss))
     rows += 2 * int(np.count_nonzero(tendons["tendon_limited"])) + int(np.count_nonzero(tendons["tendon_frictionloss"]))
     ne = sum(ROWS[int(kind)] for kind in m.eq_type[equalities["eq_active0"]])
+    rows += ne
+    nconcone = contacts["nconmax"] * (not pyramidal)
     safe = not disabled(m, bit.mjDSBL_REFSAFE)
     references = {"con_solref": contacts["con_solref"], "con_solreffriction": contacts["con_solreffriction"]}
     references |= {name: getattr(m, name) for name in _SOLREFS}
@@ -90,9 +92,12 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "meaninertia": float(m.stat.meaninertia),
         "nlimit": nlimit,
         "ne": ne,
-        "nefcmax": rows + ne,
-        "npgs": (rows + ne) * pgs,
-        "nconpgs": contacts["nconmax"] * (pgs and not pyramidal),
+        "nconcone": nconcone,
+        "nefcmax": rows + contact_rows,
+        "nefcbefore": rows,
+        "nefcdof": widest_row(m, contacts["con_geom"], tendons, equalities),
+        "npgs": (rows + contact_rows) * pgs,
+        "nconpgs": nconcone * pgs,
         "solver": int(m.opt.solver),
         "jnt_limited": limited,
         "dof_frictionloss": frictionloss,

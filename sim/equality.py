@@ -11,7 +11,7 @@ second. With u the relative angular velocity in the second frame, E changes by T
 import math
 
 from ._jit import kernel
-from .constraint_row import EQUALITY, last_dof, new_row, set_row
+from .constraint_row import EQUALITY, Spans, clear_row, column, last_dof, new_row, set_row, spans_of_bodies, two_spans
 from .couplings import CONNECT, JOINT, WELD
 from .data import Data
 from .model import Model
@@ -81,13 +81,32 @@ def equality(m: Model, d: Data) -> None:
     """Add the rows of the active equalities."""
     for e in range(m.neq):
         if m.eq_active0[e]:
-            first = d.nefc[0]
+            first, spans = d.nefc[0], _spans(m, e)
             for _ in range(row_count(m, e)):
-                new_row(m, d, EQUALITY, e)
+                clear_row(d, new_row(d, EQUALITY, e, spans))
             if m.eq_type[e] == CONNECT or m.eq_type[e] == WELD:
-                _hold_bodies(m, d, e, first)
+                _hold_bodies(m, d, e, first, spans)
             else:
-                _couple(m, d, e, first)
+                _couple(m, d, e, first, spans)
+
+
+@kernel
+def _spans(m: Model, e: int) -> Spans:
+    """What the rows of equality `e` touch."""
+    if m.eq_type[e] == CONNECT or m.eq_type[e] == WELD:
+        return spans_of_bodies(m, m.eq_bodyid[e, 0], m.eq_bodyid[e, 1])
+    first1, end1 = _span_of_object(m, e, m.eq_obj1id[e])
+    first2, end2 = _span_of_object(m, e, m.eq_obj2id[e])
+    return two_spans(first1, end1, first2, end2)
+
+
+@kernel
+def _span_of_object(m: Model, e: int, t: int) -> tuple[int, int]:
+    """First degree of freedom of joint or tendon `t` in equality `e`, and the end of its span."""
+    first, end = m.nv, 0
+    for k in range(object_count(m, e, t)):
+        first, end = min(first, object_dof(m, e, t, k)), max(end, object_dof(m, e, t, k) + 1)
+    return first, end
 
 
 @kernel
@@ -99,14 +118,14 @@ def _set_rows(m: Model, d: Data, e: int, first: int, end: int, diag: float, norm
 
 
 @kernel
-def _hold_bodies(m: Model, d: Data, e: int, first: int) -> None:
+def _hold_bodies(m: Model, d: Data, e: int, first: int, spans: Spans) -> None:
     b1, b2, count = m.eq_bodyid[e, 0], m.eq_bodyid[e, 1], row_count(m, e)
     for side in range(2):
         sign, arm, v = 1.0 - 2.0 * side, arm_to(m, d, e, side), last_dof(m, m.eq_bodyid[e, side])
         while v >= 0:
             x = linear_at(load6(d.cdof, v), arm)
             for i in range(3):
-                d.efc_J[first + i, v] += sign * x[i]
+                d.efc_J[first + i, column(spans, v)] += sign * x[i]
             v = m.dof_parentid[v]
     one = add3(arm_to(m, d, e, 0), load3(d.subtree_com, m.body_rootid[b1]))
     two = add3(arm_to(m, d, e, 1), load3(d.subtree_com, m.body_rootid[b2]))
@@ -114,7 +133,7 @@ def _hold_bodies(m: Model, d: Data, e: int, first: int) -> None:
     for i in range(3):
         d.efc_pos[first + i] = gap[i]
     if count == 6:
-        _hold_orientation(m, d, e, first)
+        _hold_orientation(m, d, e, first, spans)
     for r in range(first, first + count):
         total += d.efc_pos[r] * d.efc_pos[r]
     norm = math.sqrt(total)
@@ -123,7 +142,7 @@ def _hold_bodies(m: Model, d: Data, e: int, first: int) -> None:
 
 
 @kernel
-def _hold_orientation(m: Model, d: Data, e: int, first: int) -> None:
+def _hold_orientation(m: Model, d: Data, e: int, first: int, spans: Spans) -> None:
     scale, q, r2 = m.eq_data[e, TORQUESCALE], orientation(m, d, e), quat_to_mat(second_frame(m, d, e))
     for i in range(3):
         d.efc_pos[first + 3 + i] = scale * q[1 + i]
@@ -132,7 +151,7 @@ def _hold_orientation(m: Model, d: Data, e: int, first: int) -> None:
         while v >= 0:
             rate = turned(mat_t_vec3(r2, load3(d.cdof, v)), q)
             for i in range(3):
-                d.efc_J[first + 3 + i, v] += sign * scale * rate[1 + i]
+                d.efc_J[first + 3 + i, column(spans, v)] += sign * scale * rate[1 + i]
             v = m.dof_parentid[v]
 
 
@@ -176,14 +195,14 @@ def polynomial(m: Model, e: int, x: float) -> tuple[float, float, float]:
 
 
 @kernel
-def _couple(m: Model, d: Data, e: int, r: int) -> None:
+def _couple(m: Model, d: Data, e: int, r: int, spans: Spans) -> None:
     one, two = m.eq_obj1id[e], m.eq_obj2id[e]
     value, slope, _ = polynomial(m, e, object_shift(m, d, e, two))
     diag = 0.0
     for k in range(object_count(m, e, one)):
-        d.efc_J[r, object_dof(m, e, one, k)] += object_arm(m, e, one, k)
+        d.efc_J[r, column(spans, object_dof(m, e, one, k))] += object_arm(m, e, one, k)
     for k in range(object_count(m, e, two)):
-        d.efc_J[r, object_dof(m, e, two, k)] -= slope * object_arm(m, e, two, k)
+        d.efc_J[r, column(spans, object_dof(m, e, two, k))] -= slope * object_arm(m, e, two, k)
     for side in range(2 if two >= 0 else 1):
         t = one if side == 0 else two
         diag += m.dof_invweight0[m.jnt_dofadr[t]] if m.eq_type[e] == JOINT else m.tendon_invweight0[t]

@@ -15,7 +15,7 @@ the accelerations does no harm: it changes no residual.
 """
 
 from ._jit import kernel
-from .constraint_row import last_dof
+from .constraint_row import last_dof, row_dof, row_width
 from .couplings import CONNECT, WELD
 from .data import Data, Lanes
 from .equality import (
@@ -92,8 +92,8 @@ def _residual_adj(m: Model, d: Data, w: Lanes, first: int, count: int) -> None:
         for r in range(first, first + count):
             w.efc_pos_adj[r, k] = common * d.efc_pos[r] - stiffness * imp * w.efc_z[r, k]
     for r in range(first, first + count):
-        for v in range(m.nv):
-            lanes_axpy(w.qpos_adj, v, d.efc_J[r, v], w.efc_pos_adj, r)
+        for i in range(row_width(d, r)):
+            lanes_axpy(w.qpos_adj, row_dof(d, r, i), d.efc_J[r, i], w.efc_pos_adj, r)
 
 
 @kernel

@@ -52,12 +52,12 @@ def _geometry(family: int, collide: Any, motion: Any) -> Feature:
 
 
 @kernel
-def _known_row_change(d: Data, w: Lanes, r: int) -> None:
+def _known_row_change(d: Data, w: Lanes, r: int, at: int) -> None:
     """Nothing: the reverse sweeps of projected Gauss-Seidel left it in efc_z."""
 
 
 @kernel
-def _known_cone_change(d: Data, w: Lanes, c: int, first: int, dim: int) -> None:
+def _known_cone_change(d: Data, w: Lanes, c: int, at: int, dim: int) -> None:
     """As `_known_row_change`."""
 
 

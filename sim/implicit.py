@@ -21,8 +21,10 @@ def implicit_factor(m: Model, d: Data) -> None:
     """Fill qLD with the factor of the matrix, block_inv with the inverses of free bodies' blocks."""
     h = m.timestep
     for v in range(m.nv):
-        for c in range(v + 1):
+        c = v
+        while c >= 0:
             d.qLD[v, c] = d.qM[v, c]
+            c = m.dof_parentid[c]
         d.qLD[v, v] += h * m.dof_damping[v]
     for i in range(m.nu):
         if m.actuator_enabled[i] and not force_is_clamped(m, d, i):

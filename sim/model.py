@@ -20,8 +20,8 @@ from .unsupported import check_supported
 _OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
 # symbols in declared shapes
 _SIZES = (
-    *("nq", "nv", "nu", "na", "nbody", "nwvel", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne", "nmoment"),
-    *("npair", "nconmax", "nefcmax", "npgs", "nconpgs"),
+    *("nq", "nv", "nu", "na", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
+    *("nmoment", "npair", "ngroup", "ntreegeom", "nconmax", "nconcone", "nefcmax", "nefcdof", "npgs", "nconpgs"),
     *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),
     *("nconvex", "nccdvert", "nccdface", "nside", "nclip"),
 )
@@ -49,6 +49,7 @@ class Model(Struct):
     na: int = integer()
     nbody: int = integer()
     nwvel: int = integer()  # nbody, and one for each later joint of a body that has several
+    ntree: int = integer()  # kinematic trees
     njnt: int = integer()
     ngeom: int = integer()
     nsite: int = integer()
@@ -59,10 +60,16 @@ class Model(Struct):
     nmoment: int = integer()  # degrees of freedom that actuators act on, counted for each actuator
     ngravcomp: int = integer()
     npair: int = integer()  # pairs of geoms that may collide
+    nalways: int = integer()  # those of them that are always tested, the first ones; the rest are in groups
+    ngroup: int = integer()  # pairs of trees that may collide
+    ntreegeom: int = integer()  # geoms in such pairs
     nconmax: int = integer()  # most contacts at once
+    nconcone: int = integer()  # nconmax if the cone is elliptic, else 0
     nefcmax: int = integer()  # most constraint rows at once
+    nefcbefore: int = integer()  # most of them before those of the contacts
+    nefcdof: int = integer()  # most degrees of freedom that a row and its trees have
     npgs: int = integer()  # nefcmax if the solver is projected Gauss-Seidel, else 0
-    nconpgs: int = integer()  # the same of nconmax
+    nconpgs: int = integer()  # the same of nconcone
     nmesh: int = integer()
     nmeshvert: int = integer()
     nmeshgraph: int = integer()
@@ -107,6 +114,12 @@ class Model(Struct):
     body_invweight0: Floats = floats("nbody", 2)
     body_freesolo: Ints = ints("nbody")  # 1: free body without jointed descendants
 
+    tree_dofadr: Ints = ints("ntree")
+    tree_dofnum: Ints = ints("ntree")
+    tree_geomadr: Ints = ints("ntree")  # its geoms that may touch another tree's: place in tree_geom
+    tree_geomnum: Ints = ints("ntree")
+    tree_geom: Ints = ints("ntreegeom")
+
     jnt_type: Ints = ints("njnt")  # mjtJoint
     jnt_qposadr: Ints = ints("njnt")
     jnt_dofadr: Ints = ints("njnt")
@@ -124,6 +137,7 @@ class Model(Struct):
 
     dof_bodyid: Ints = ints("nv")
     dof_jntid: Ints = ints("nv")
+    dof_treeid: Ints = ints("nv")
     dof_parentid: Ints = ints("nv")  # -1: none
     dof_beforeid: Ints = ints("nv")  # what moves as the body did before this joint: its parent, or nbody + a number
     dof_armature: Floats = floats("nv")
@@ -159,6 +173,10 @@ class Model(Struct):
     mesh_polymapnum: Ints = ints("nmeshvert")
     mesh_polymap: Ints = ints("nmeshpolymap")
 
+    group_tree: Ints = ints("ngroup", 2)
+    group_pairadr: Ints = ints("ngroup")  # first of the group's pairs of geoms, which are neighbours
+    group_pairnum: Ints = ints("ngroup")
+    group_reach: Floats = floats("ngroup")  # most of their margin and gap [m]
     con_geom: Ints = ints("npair", 2)  # the pairs, geom types ascending
     con_family: Ints = ints("npair")  # contact_pairs.ROUND, ...
     con_dim: Ints = ints("npair")

@@ -3,117 +3,169 @@
 MuJoCo documentation, Computation, "Constraint solver"; Todorov (2014), "Convex and analytically
 invertible dynamics with contacts and constraints". s is quadratic where a row pushes, zero where
 it does not, linear beyond a friction loss, and the squared distance to the friction cone for
-elliptic contacts. Exact Newton steps with an exact line search converge in a few iterations.
+elliptic contacts. Exact Newton steps with an exact line search converge in a few iterations. Each
+island (`islands.py`) takes as many as it needs; its vectors and rows are in island order.
 """
 
 import math
 
 from ._jit import kernel
-from .constraint_row import CONTACT_ELLIPTIC, EQUALITY, FRICTION_DOF, FRICTION_TENDON, TINY
+from .cholesky import factor_envelope, solve_envelope, solve_envelope_lanes
+from .constraint_row import (
+    CONTACT_ELLIPTIC,
+    EQUALITY,
+    FRICTION_DOF,
+    FRICTION_TENDON,
+    TINY,
+    row_axpy,
+    row_dot,
+    row_width,
+)
 from .data import Data, Lanes
+from .islands import dofs_of, rows_of
 from .model import Model
 
 
 @kernel
 def solve_newton(m: Model, d: Data) -> None:
-    """Fill qacc, efc_force, qfrc_constraint, qH (Cholesky factor of the Hessian at the solution).
+    """Fill iacc, efc_force, ifrc_constraint.
 
-    Needs qacc_smooth, qM, efc_*; starts from the cheaper of qacc_warmstart and qacc_smooth.
+    Needs in iacc the smooth acceleration, qM, efc_*; starts from the cheaper of iacc_warmstart and iacc_smooth.
     """
-    _start(m, d)
+    for k in range(d.nisland[0]):
+        if d.island_nefc[k] > 0:
+            _solve_island(m, d, k)
+
+
+@kernel
+def _solve_island(m: Model, d: Data, k: int) -> None:
+    begin, end = dofs_of(d, k)
+    first_row, end_row = rows_of(d, k)
+    for i in range(first_row, end_row):
+        d.efc_slope_qH[d.map_iefc2efc[i]] = -1.0  # no row's slope: qH is another matrix's
+    _start(m, d, k)
+    niter, residual = 0, 0.0
     for iteration in range(m.iterations + 1):
-        d.solver_residual[0] = force_law_residual(m, d)
-        if iteration == 0 or _curvature_changed(d):
-            _hessian(m, d)
-        if d.solver_residual[0] < m.tolerance or iteration == m.iterations:
+        residual = force_law_residual(m, d, k)
+        if residual < m.tolerance or iteration == m.iterations:
             break
-        for v in range(m.nv):
-            d.search[v] = -d.grad[v]
-        cholesky_solve(m.nv, d.qH, d.search)
-        alpha = _line_search(m, d)
+        if _curvature_changed(d, k):
+            _hessian(m, d, k)
+        for i in range(begin, end):
+            d.search[i] = -d.grad[i]
+        solve_envelope(d, begin, end, d.search)
+        alpha = _line_search(m, d, k)
         if alpha == 0.0:
             break
-        for v in range(m.nv):
-            d.qacc[v] += alpha * d.search[v]
-            d.Ma[v] += alpha * d.Mv[v]
-        for r in range(d.nefc[0]):
+        for i in range(begin, end):
+            d.iacc[i] += alpha * d.search[i]
+            d.Ma[i] += alpha * d.Mv[i]
+        for i in range(first_row, end_row):
+            r = d.map_iefc2efc[i]
             d.efc_jar[r] += alpha * d.efc_jv[r]
-        d.solver_niter[0] += 1
+        niter += 1
+    report(m, d, k, niter, residual)
+
+
+@kernel
+def report(m: Model, d: Data, k: int, niter: int, residual: float) -> None:
+    """Put iterations and residual of island `k` into what the scene reports: the most, and the norm of all."""
+    d.solver_niter[0] = max(d.solver_niter[0], niter)
+    share = residual * d.island_nv[k] / m.nv
+    d.solver_residual[0] = math.sqrt(d.solver_residual[0] ** 2 + share * share)
 
 
 @kernel
 def solve_newton_adj(m: Model, d: Data, w: Lanes) -> None:
-    """qfrc_adj <- H^-1 qfrc_adj: from the cotangent of M qacc to the multiplier of the equation of motion."""
-    cholesky_solve_lanes(m.nv, d.qH, w.qfrc_adj)
+    """qfrc_adj <- H^-1 qfrc_adj: from the cotangent of M qacc to the multiplier of the equation of motion.
+
+    H is the Hessian at the solution.
+    """
+    for k in range(d.nisland[0]):
+        if d.island_nefc[k] == 0 or _curvature_changed(d, k):
+            _hessian(m, d, k)
+        begin, end = dofs_of(d, k)
+        solve_envelope_lanes(d, begin, end, w.qfrc_adj)
 
 
 @kernel
-def force_law_residual(m: Model, d: Data) -> float:
-    """Forces that the law gives at `qacc` (with Ma and efc_jar); returns the scaled norm of `grad`."""
-    constraint_forces(m, d)
-    _gradient(m, d)
+def force_law_residual(m: Model, d: Data, k: int) -> float:
+    """Forces that the law gives at `iacc` (with Ma and efc_jar); returns the scaled norm of `grad`."""
+    constraint_forces(m, d, k)
+    _gradient(d, k)
+    begin, end = dofs_of(d, k)
     norm = 0.0
-    for v in range(m.nv):
-        norm += d.grad[v] * d.grad[v]
-    return math.sqrt(norm) / (m.meaninertia * max(1, m.nv))
+    for i in range(begin, end):
+        norm += d.grad[i] * d.grad[i]
+    return math.sqrt(norm) / (m.meaninertia * (end - begin))
 
 
 @kernel
-def _mul_m(m: Model, d: Data, out, x) -> None:  # type: ignore[no-untyped-def]
-    """out = M x, from the lower triangle of qM along the tree."""
-    for v in range(m.nv):
-        out[v] = 0.0
-    for v in range(m.nv):
-        out[v] += d.qM[v, v] * x[v]
+def _mul_m(m: Model, d: Data, k: int, out, x) -> None:  # type: ignore[no-untyped-def]
+    """out = M x of an island, from the lower triangle of qM along the trees."""
+    begin, end = dofs_of(d, k)
+    for i in range(begin, end):
+        out[i] = 0.0
+    for i in range(begin, end):
+        v = d.map_idof2dof[i]
+        out[i] += d.qM[v, v] * x[i]
         c = m.dof_parentid[v]
         while c >= 0:
-            out[v] += d.qM[v, c] * x[c]
-            out[c] += d.qM[v, c] * x[v]
+            e = i - v + c
+            out[i] += d.qM[v, c] * x[e]
+            out[e] += d.qM[v, c] * x[i]
             c = m.dof_parentid[c]
 
 
 @kernel
-def set_point(m: Model, d: Data) -> None:
-    """Ma and efc_jar at `qacc`."""
-    _mul_m(m, d, d.Ma, d.qacc)
-    for r in range(d.nefc[0]):
-        total = -d.efc_aref[r]
-        for v in range(m.nv):
-            total += d.efc_J[r, v] * d.qacc[v]
-        d.efc_jar[r] = total
+def set_point(m: Model, d: Data, k: int) -> None:
+    """Ma and efc_jar at `iacc`."""
+    _mul_m(m, d, k, d.Ma, d.iacc)
+    _set_jar(d, k)
+
+
+@kernel
+def _set_jar(d: Data, k: int) -> None:
+    first_row, end_row = rows_of(d, k)
+    for i in range(first_row, end_row):
+        r = d.map_iefc2efc[i]
+        d.efc_jar[r] = row_dot(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.iacc) - d.efc_aref[r]
         d.efc_jv[r] = 0.0  # a world that diverged before may have left NaN
 
 
 @kernel
-def _start(m: Model, d: Data) -> None:
-    for v in range(m.nv):
-        d.qacc[v] = d.qacc_warmstart[v]
-    set_point(m, d)
-    warm = _cost(m, d, 0.0)[0]
-    for v in range(m.nv):
-        warm += 0.5 * (d.Ma[v] - d.qfrc_smooth[v]) * (d.qacc[v] - d.qacc_smooth[v])
-        d.qacc[v] = d.qacc_smooth[v]
-    set_point(m, d)
-    if warm < _cost(m, d, 0.0)[0]:
-        for v in range(m.nv):
-            d.qacc[v] = d.qacc_warmstart[v]
-        set_point(m, d)
+def _start(m: Model, d: Data, k: int) -> None:
+    _set_jar(d, k)
+    smooth = _cost(m, d, k, 0.0)[0]
+    begin, end = dofs_of(d, k)
+    for i in range(begin, end):
+        d.iacc[i] = d.iacc_warmstart[i]
+    set_point(m, d, k)
+    warm = _cost(m, d, k, 0.0)[0]
+    for i in range(begin, end):
+        warm += 0.5 * (d.Ma[i] - d.ifrc_smooth[i]) * (d.iacc[i] - d.iacc_smooth[i])
+    if not warm < smooth:
+        for i in range(begin, end):
+            d.iacc[i] = d.iacc_smooth[i]
+        set_point(m, d, k)
 
 
 @kernel
-def _cost(m: Model, d: Data, alpha: float) -> tuple[float, float, float]:
+def _cost(m: Model, d: Data, k: int, alpha: float) -> tuple[float, float, float]:
     """Constraint cost at jar + alpha jv, and its first two derivatives by alpha."""
     cost, first, second = 0.0, 0.0, 0.0
-    r, n = 0, d.nefc[0]
-    while r < n:
+    at, end = rows_of(d, k)
+    while at < end:
+        r = d.map_iefc2efc[at]
         if d.efc_type[r] == CONTACT_ELLIPTIC:
             c = d.efc_id[r]
             p = d.con_pair[c]
             dim = m.con_dim[p]
             a, b, e = _cone_cost(m, d, r, c, p, dim, alpha)
             cost, first, second = cost + a, first + b, second + e
-            r += dim
+            at += dim
             continue
+        at += 1
         x, dx, weight = d.efc_jar[r] + alpha * d.efc_jv[r], d.efc_jv[r], d.efc_D[r]
         kind = d.efc_type[r]
         if kind == FRICTION_DOF or kind == FRICTION_TENDON:
@@ -122,15 +174,12 @@ def _cost(m: Model, d: Data, alpha: float) -> tuple[float, float, float]:
                 sign = 1.0 if x > 0.0 else -1.0
                 cost += d.efc_floss[r] * (abs(x) - 0.5 * bound)
                 first += sign * d.efc_floss[r] * dx
-                r += 1
                 continue
         elif x >= 0.0 and kind != EQUALITY:
-            r += 1
             continue
         cost += 0.5 * weight * x * x
         first += weight * x * dx
         second += weight * dx * dx
-        r += 1
     return cost, first, second
 
 
@@ -163,14 +212,16 @@ def _cone_cost(m: Model, d: Data, r: int, c: int, p: int, dim: int, alpha: float
 
 
 @kernel
-def constraint_forces(m: Model, d: Data) -> None:
+def constraint_forces(m: Model, d: Data, k: int) -> None:
     """efc_force, efc_slope, cone_on, cone_hess at jar."""
-    r, n = 0, d.nefc[0]
-    while r < n:
+    at, end = rows_of(d, k)
+    while at < end:
+        r = d.map_iefc2efc[at]
         kind, x = d.efc_type[r], d.efc_jar[r]
         if kind == CONTACT_ELLIPTIC:
-            r += _cone_force(m, d, r)
+            at += _cone_force(m, d, r)
             continue
+        at += 1
         frictional = kind == FRICTION_DOF or kind == FRICTION_TENDON
         active = x < 0.0 or kind == EQUALITY
         if frictional:
@@ -179,7 +230,6 @@ def constraint_forces(m: Model, d: Data) -> None:
         d.efc_force[r] = -d.efc_D[r] * x if active else 0.0
         if frictional and not active:
             d.efc_force[r] = -d.efc_floss[r] if x > 0.0 else d.efc_floss[r]
-        r += 1
 
 
 @kernel
@@ -237,22 +287,25 @@ def cone_curvature(m: Model, d: Data, r: int, c: int, p: int, dim: int, t: float
 
 
 @kernel
-def _gradient(m: Model, d: Data) -> None:
-    for v in range(m.nv):
-        d.qfrc_constraint[v] = 0.0
-    for r in range(d.nefc[0]):
-        force = d.efc_force[r]
-        if force != 0.0:
-            for v in range(m.nv):
-                d.qfrc_constraint[v] += d.efc_J[r, v] * force
-    for v in range(m.nv):
-        d.grad[v] = d.Ma[v] - d.qfrc_smooth[v] - d.qfrc_constraint[v]
+def _gradient(d: Data, k: int) -> None:
+    begin, end = dofs_of(d, k)
+    for i in range(begin, end):
+        d.ifrc_constraint[i] = 0.0
+    first_row, end_row = rows_of(d, k)
+    for i in range(first_row, end_row):
+        r = d.map_iefc2efc[i]
+        if d.efc_force[r] != 0.0:
+            row_axpy(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.efc_force[r], d.ifrc_constraint)
+    for i in range(begin, end):
+        d.grad[i] = d.Ma[i] - d.ifrc_smooth[i] - d.ifrc_constraint[i]
 
 
 @kernel
-def _curvature_changed(d: Data) -> bool:
+def _curvature_changed(d: Data, k: int) -> bool:
     """Whether rows have switched since `_hessian`, or a contact is or was on its cone, which is curved."""
-    for r in range(d.nefc[0]):
+    first_row, end_row = rows_of(d, k)
+    for i in range(first_row, end_row):
+        r = d.map_iefc2efc[i]
         if d.efc_slope[r] != d.efc_slope_qH[r]:
             return True
         if d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]]:
@@ -261,105 +314,77 @@ def _curvature_changed(d: Data) -> bool:
 
 
 @kernel
-def _hessian(m: Model, d: Data) -> None:
-    """Cholesky factor of M + J' C J in the lower triangle of qH."""
-    for r in range(d.nefc[0]):
+def _hessian(m: Model, d: Data, k: int) -> None:
+    """The factor of M + J' C J in the lower triangle of qH, rows and columns in island order."""
+    begin, end = dofs_of(d, k)
+    for i in range(begin, end):
+        v = d.map_idof2dof[i]
+        tree = i - v + m.tree_dofadr[m.dof_treeid[v]]
+        for j in range(d.qH_first[i], tree):
+            d.qH[i, j] = 0.0
+        for j in range(tree, i + 1):
+            d.qH[i, j] = d.qM[v, j - i + v]
+    at, last = rows_of(d, k)
+    while at < last:
+        r = d.map_iefc2efc[at]
         d.efc_slope_qH[r] = d.efc_slope[r]
-    for v in range(m.nv):
-        for c in range(v + 1):
-            d.qH[v, c] = d.qM[v, c]
-    r, n = 0, d.nefc[0]
-    while r < n:
-        if d.efc_type[r] == CONTACT_ELLIPTIC:
+        at += 1
+        if d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]]:
             c = d.efc_id[r]
             dim = m.con_dim[d.con_pair[c]]
-            if d.cone_on[c]:
-                for i in range(dim):
-                    d.efc_slope_qH[r + i] = -1.0  # no row's slope
+            for i in range(dim):
+                d.efc_slope_qH[r + i] = -1.0  # no row's slope
+                for e in range(row_width(d, r)):
+                    d.con_jac[0, e] = 0.0
                     for j in range(dim):
-                        _add_outer(m, d, r + i, r + j, d.cone_hess[c, i, j])
-                r += dim
-                continue
-        if d.efc_slope[r] != 0.0:
-            _add_outer(m, d, r, r, d.efc_slope[r])
-        r += 1
-    cholesky(m.nv, d.qH)
+                        d.con_jac[0, e] += d.cone_hess[c, i, j] * d.efc_J[r + j, e]
+                _add_outer(d, r + i, 1.0, d.con_jac[0])
+            at += dim - 1
+        elif d.efc_slope[r] != 0.0:
+            _add_outer(d, r, d.efc_slope[r], d.efc_J[r])
+    factor_envelope(d, begin, end)
 
 
 @kernel
-def _add_outer(m: Model, d: Data, i: int, j: int, s: float) -> None:
-    for v in range(m.nv):
-        x = s * d.efc_J[i, v]
+def _add_outer(d: Data, r: int, weight: float, y) -> None:  # type: ignore[no-untyped-def]
+    """Add the lower triangle of weight J_r' y to qH; y has columns as row `r` has."""
+    n, first, second = d.efc_dofnum[r, 0], d.efc_idofadr[r, 0], d.efc_idofadr[r, 1]
+    for i in range(n):
+        x = weight * d.efc_J[r, i]
         if x != 0.0:
-            for c in range(v + 1):
-                d.qH[v, c] += x * d.efc_J[j, c]
+            for j in range(i + 1):
+                d.qH[first + i, first + j] += x * y[j]
+    for i in range(d.efc_dofnum[r, 1]):
+        x = weight * d.efc_J[r, n + i]
+        if x != 0.0:
+            for j in range(n):
+                d.qH[second + i, first + j] += x * y[j]
+            for j in range(i + 1):
+                d.qH[second + i, second + j] += x * y[n + j]
 
 
 @kernel
-def cholesky(n: int, a) -> None:  # type: ignore[no-untyped-def]
-    for i in range(n):
-        for j in range(i + 1):
-            total = a[i, j]
-            for k in range(j):
-                total -= a[i, k] * a[j, k]
-            # a pivot below the rounding of its entry is noise: the rounding itself stands in
-            a[i, j] = math.sqrt(max(total, TINY, 1e-15 * a[i, i])) if i == j else total / a[j, j]
-
-
-@kernel
-def cholesky_solve(n: int, a, x) -> None:  # type: ignore[no-untyped-def]
-    """x <- (L L')^-1 x."""
-    for i in range(n):
-        total = x[i]
-        for k in range(i):
-            total -= a[i, k] * x[k]
-        x[i] = total / a[i, i]
-    for i in range(n - 1, -1, -1):
-        x[i] /= a[i, i]
-        for k in range(i):
-            x[k] -= a[i, k] * x[i]
-
-
-@kernel
-def cholesky_solve_lanes(n: int, a, x) -> None:  # type: ignore[no-untyped-def]
-    """x <- (L L')^-1 x for every column of x (n, lanes)."""
-    lanes = x.shape[1]
-    for i in range(n):
-        for k in range(i):
-            for e in range(lanes):
-                x[i, e] -= a[i, k] * x[k, e]
-        for e in range(lanes):
-            x[i, e] /= a[i, i]
-    for i in range(n - 1, -1, -1):
-        for e in range(lanes):
-            x[i, e] /= a[i, i]
-        for k in range(i):
-            for e in range(lanes):
-                x[k, e] -= a[i, k] * x[i, e]
-
-
-@kernel
-def _line_search(m: Model, d: Data) -> float:
+def _line_search(m: Model, d: Data, k: int) -> float:
     """The step along `search` that minimises the cost: Newton in one variable, kept in a bracket.
 
     0 where numbers are too large for it: the solver stops at the last finite point.
     """
-    _mul_m(m, d, d.Mv, d.search)
-    for r in range(d.nefc[0]):
-        total = 0.0
-        for v in range(m.nv):
-            total += d.efc_J[r, v] * d.search[v]
-        d.efc_jv[r] = total
+    _mul_m(m, d, k, d.Mv, d.search)
+    first_row, end_row = rows_of(d, k)
+    for i in range(first_row, end_row):
+        r = d.map_iefc2efc[i]
+        d.efc_jv[r] = row_dot(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.search)
+    begin, end = dofs_of(d, k)
     linear, quadratic = 0.0, 0.0
-    for v in range(m.nv):
-        linear += d.search[v] * (d.Ma[v] - d.qfrc_smooth[v])
-        quadratic += d.search[v] * d.Mv[v]
+    for i in range(begin, end):
+        linear += d.search[i] * (d.Ma[i] - d.ifrc_smooth[i])
+        quadratic += d.search[i] * d.Mv[i]
     low, high, alpha = 0.0, math.inf, 1.0
-    start = abs(linear + _cost(m, d, 0.0)[1])
+    start = abs(linear + _cost(m, d, k, 0.0)[1])
     if not start < math.inf:
         return 0.0
     for _ in range(m.ls_iterations):
-        _, first, second = _cost(m, d, alpha)
+        _, first, second = _cost(m, d, k, alpha)
         first += linear + alpha * quadratic
         second += quadratic
         if abs(first) <= 1e-12 * start:

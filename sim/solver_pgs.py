@@ -3,48 +3,60 @@
 The mixed complementarity problem of Qiao et al. (2021), section 4.1 and supplement C, with
 MuJoCo's soft constraints (documentation, Computation, "Constraint solver"): f minimises
 f (A + R) f / 2 + f b within its bounds and friction cones, A = J M^-1 J', b = J qacc_smooth - aref.
-The acceleration M^-1 J' f is kept up to date while rows change, so that a row costs 2 nv and A,
-but for its diagonal and the blocks of elliptic contacts, is never formed.
+The acceleration M^-1 J' f is kept up to date while rows change, so that a row costs twice the size
+of the trees it touches and A, but for its diagonal and the blocks of elliptic contacts, is never
+formed. Each island (`islands.py`) gets as many sweeps as it needs; vectors and rows are in island order.
 """
 
 import math
 
 from ._jit import kernel
-from .constraint_row import CONTACT_ELLIPTIC, EQUALITY, FRICTION_DOF, FRICTION_TENDON, TINY
-from .crba import solve_ltdl
-from .data import Data
-from .model import Model
-from .solver_newton import (
-    cholesky,
-    cholesky_solve,
-    cone_curvature,
-    constraint_forces,
-    force_law_residual,
-    set_point,
+from .cholesky import cholesky, cholesky_solve
+from .constraint_row import (
+    CONTACT_ELLIPTIC,
+    EQUALITY,
+    FRICTION_DOF,
+    FRICTION_TENDON,
+    TINY,
+    Spans,
+    column,
+    row_axpy,
+    row_dof,
+    row_dot,
+    row_width,
+    two_spans,
 )
+from .crba import solve_ltdl_part
+from .data import Data
+from .islands import dofs_of, rows_of
+from .model import Model
+from .solver_newton import cone_curvature, constraint_forces, force_law_residual, report, set_point
 
 QCQP_ITERATIONS = 30
 
 
 @kernel
 def solve_pgs(m: Model, d: Data) -> None:
-    """Fill qacc, efc_force, qfrc_constraint, efc_slope, cone_on and cone_hess.
+    """Fill iacc, efc_force, ifrc_constraint, efc_slope, cone_on and cone_hess.
 
-    Needs qacc_smooth, qM, efc_*, and in qLD the factor of qM.
+    Needs iacc_smooth, qM, efc_*, and in qLD the factor of qM.
 
-    Starts from the forces that the force law gives at qacc_warmstart, or from none if those cost
+    Starts from the forces that the force law gives at iacc_warmstart, or from none if those cost
     more; stops when a sweep lowers the cost by less than the tolerance. `solver_residual` is
     Newton's: what the equation of motion lacks with the forces of the law.
     """
     _prepare(m, d)
-    _start(m, d)
-    scale = 1.0 / (m.meaninertia * max(1, m.nv))
-    for _ in range(m.iterations):
-        improvement = _sweep(m, d)
-        d.solver_niter[0] += 1
-        if scale * improvement < m.tolerance:
-            break
-    _finish(m, d)
+    for k in range(d.nisland[0]):
+        if d.island_nefc[k] == 0:
+            continue
+        _start(m, d, k)
+        scale, niter = 1.0 / (m.meaninertia * d.island_nv[k]), 0
+        for _ in range(m.iterations):
+            improvement = _sweep(m, d, k)
+            niter += 1
+            if scale * improvement < m.tolerance:
+                break
+        _finish(m, d, k, niter)
 
 
 @kernel
@@ -62,74 +74,113 @@ def force_bounds(d: Data, r: int) -> tuple[float, float]:
 def _prepare(m: Model, d: Data) -> None:
     """qH (the factor of M, kept for the adjoint), efc_MinvJ, efc_ARdiag, cone_A."""
     for v in range(m.nv):
-        for c in range(v + 1):
+        c = v
+        while c >= 0:
             d.qH[v, c] = d.qLD[v, c]
-    r, n = 0, d.nefc[0]
-    while r < n:
-        for v in range(m.nv):
-            d.efc_MinvJ[r, v] = d.efc_J[r, v]
-        solve_ltdl(m, d.qH, d.efc_MinvJ[r].reshape((m.nv, 1)))
-        d.efc_ARdiag[r] = d.efc_R[r] + _dot(m, d.efc_J[r], d.efc_MinvJ[r])
-        r += 1
+            c = m.dof_parentid[c]
+    for r in range(d.nefc[0]):
+        spans = spans_of_trees(m, d, r)
+        for i in range(spans[1] + spans[3]):
+            d.efc_MinvJ[r, i] = 0.0
+        for i in range(row_width(d, r)):
+            d.efc_MinvJ[r, column(spans, row_dof(d, r, i))] = d.efc_J[r, i]
+        solve_ltdl_part(m, d.qH, d.efc_MinvJ[r], 0, spans[0], spans[0] + spans[1])
+        solve_ltdl_part(m, d.qH, d.efc_MinvJ[r], spans[1], spans[2], spans[2] + spans[3])
+        d.efc_ARdiag[r] = d.efc_R[r] + _coupling(d, spans, r, r)
     for c in range(d.ncon[0]):
         r = d.con_efc[c]
         if r >= 0 and d.efc_type[r] == CONTACT_ELLIPTIC:
-            dim = m.con_dim[d.con_pair[c]]
+            dim, spans = m.con_dim[d.con_pair[c]], spans_of_trees(m, d, r)
             for i in range(dim):
                 for j in range(i + 1):
-                    d.cone_A[c, i, j] = _dot(m, d.efc_J[r + i], d.efc_MinvJ[r + j])
+                    d.cone_A[c, i, j] = _coupling(d, spans, r + i, r + j)
                     d.cone_A[c, j, i] = d.cone_A[c, i, j]
 
 
 @kernel
-def _dot(m: Model, a, b) -> float:  # type: ignore[no-untyped-def]
+def spans_of_trees(m: Model, d: Data, r: int) -> Spans:
+    """What efc_MinvJ of row `r` has columns for: all of the trees that the row touches."""
+    first1, last1 = d.efc_dofadr[r, 0], d.efc_dofadr[r, 0] + d.efc_dofnum[r, 0] - 1
+    first1, end1 = m.tree_dofadr[m.dof_treeid[first1]], _end_of_tree(m, last1)
+    if d.efc_dofnum[r, 1] == 0:
+        return first1, end1 - first1, 0, 0
+    first2, last2 = d.efc_dofadr[r, 1], d.efc_dofadr[r, 1] + d.efc_dofnum[r, 1] - 1
+    return two_spans(first1, end1, m.tree_dofadr[m.dof_treeid[first2]], _end_of_tree(m, last2))
+
+
+@kernel
+def _end_of_tree(m: Model, v: int) -> int:
+    t = m.dof_treeid[v]
+    return m.tree_dofadr[t] + m.tree_dofnum[t]
+
+
+@kernel
+def _coupling(d: Data, spans: Spans, r: int, s: int) -> float:
+    """A of rows that touch the same: J_r M^-1 J_s'."""
     total = 0.0
-    for v in range(m.nv):
-        total += a[v] * b[v]
+    for i in range(row_width(d, r)):
+        total += d.efc_J[r, i] * d.efc_MinvJ[s, column(spans, row_dof(d, r, i))]
     return total
 
 
 @kernel
 def _move(m: Model, d: Data, r: int, change: float) -> None:
     """Acceleration after the force of row `r` changed."""
-    for v in range(m.nv):
-        d.qacc[v] += d.efc_MinvJ[r, v] * change
+    spans = spans_of_trees(m, d, r)
+    first, n = d.map_dof2idof[spans[0]], spans[1]
+    for i in range(n):
+        d.iacc[first + i] += d.efc_MinvJ[r, i] * change
+    second = d.map_dof2idof[spans[2]]
+    for i in range(spans[3]):
+        d.iacc[second + i] += d.efc_MinvJ[r, n + i] * change
 
 
 @kernel
-def _start(m: Model, d: Data) -> None:
-    for v in range(m.nv):
-        d.qacc[v] = d.qacc_warmstart[v]
-    set_point(m, d)
-    constraint_forces(m, d)
-    for v in range(m.nv):
-        d.qacc[v] = d.qacc_smooth[v]
-    for r in range(d.nefc[0]):
+def _velocity(d: Data, r: int, x) -> float:  # type: ignore[no-untyped-def]
+    """J x of row `r`, x in island order."""
+    return row_dot(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], x)
+
+
+@kernel
+def _start(m: Model, d: Data, k: int) -> None:
+    begin, end = dofs_of(d, k)
+    first_row, end_row = rows_of(d, k)
+    for i in range(begin, end):
+        d.iacc[i] = d.iacc_warmstart[i]
+    set_point(m, d, k)
+    constraint_forces(m, d, k)
+    for i in range(begin, end):
+        d.iacc[i] = d.iacc_smooth[i]
+    for i in range(first_row, end_row):
+        r = d.map_iefc2efc[i]
         _move(m, d, r, d.efc_force[r])
     cost = 0.0
-    for r in range(d.nefc[0]):
+    for i in range(first_row, end_row):
+        r = d.map_iefc2efc[i]
         target = -2.0 * d.efc_aref[r] + d.efc_R[r] * d.efc_force[r]
-        target += _dot(m, d.efc_J[r], d.qacc) + _dot(m, d.efc_J[r], d.qacc_smooth)
+        target += _velocity(d, r, d.iacc) + _velocity(d, r, d.iacc_smooth)
         cost += 0.5 * d.efc_force[r] * target
     if not cost < 0.0:
-        for v in range(m.nv):
-            d.qacc[v] = d.qacc_smooth[v]
-        for r in range(d.nefc[0]):
-            d.efc_force[r] = 0.0
+        for i in range(begin, end):
+            d.iacc[i] = d.iacc_smooth[i]
+        for i in range(first_row, end_row):
+            d.efc_force[d.map_iefc2efc[i]] = 0.0
 
 
 @kernel
-def _sweep(m: Model, d: Data) -> float:
-    """Update every row once; returns by how much the cost fell."""
+def _sweep(m: Model, d: Data, k: int) -> float:
+    """Update every row of an island once; returns by how much the cost fell."""
     improvement = 0.0
-    r, n = 0, d.nefc[0]
-    while r < n:
+    at, last = rows_of(d, k)
+    while at < last:
+        r = d.map_iefc2efc[at]
         if d.efc_type[r] == CONTACT_ELLIPTIC:
             c = d.efc_id[r]
             p = d.con_pair[c]
             improvement += _cone_update(m, d, r, c, p, m.con_dim[p])
-            r += m.con_dim[p]
+            at += m.con_dim[p]
             continue
+        at += 1
         force = d.efc_force[r]
         lack = _lack(m, d, r)
         low, high = force_bounds(d, r)
@@ -138,14 +189,13 @@ def _sweep(m: Model, d: Data) -> float:
         if change != 0.0:
             _move(m, d, r, change)
             improvement -= change * (lack + 0.5 * change * d.efc_ARdiag[r])
-        r += 1
     return improvement
 
 
 @kernel
 def _lack(m: Model, d: Data, r: int) -> float:
     """Slope of the cost by the force of row `r`."""
-    return _dot(m, d.efc_J[r], d.qacc) - d.efc_aref[r] + d.efc_R[r] * d.efc_force[r]
+    return _velocity(d, r, d.iacc) - d.efc_aref[r] + d.efc_R[r] * d.efc_force[r]
 
 
 @kernel
@@ -259,34 +309,44 @@ def _square(n: int, x) -> float:  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _finish(m: Model, d: Data) -> None:
+def _finish(m: Model, d: Data, k: int, niter: int) -> None:
     """Acceleration from the forces anew, without what rounding gathered; residual; slopes of the forces."""
-    for v in range(m.nv):
-        d.search[v] = 0.0
-    for r in range(d.nefc[0]):
-        for v in range(m.nv):
-            d.search[v] += d.efc_J[r, v] * d.efc_force[r]
-    for v in range(m.nv):
-        d.qacc[v] = d.search[v]
-    solve_ltdl(m, d.qH, d.qacc.reshape((m.nv, 1)))
-    for v in range(m.nv):
-        d.qacc[v] += d.qacc_smooth[v]
-    set_point(m, d)
-    for r in range(d.nefc[0]):
+    begin, end = dofs_of(d, k)
+    first_row, end_row = rows_of(d, k)
+    for i in range(begin, end):
+        d.search[i] = 0.0
+    for i in range(first_row, end_row):
+        r = d.map_iefc2efc[i]
+        row_axpy(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.efc_force[r], d.search)
+    for i in range(begin, end):
+        d.iacc[i] = d.search[i]
+    at = begin
+    while at < end:
+        first = d.map_idof2dof[at]
+        size = m.tree_dofnum[m.dof_treeid[first]]
+        solve_ltdl_part(m, d.qH, d.iacc, at, first, first + size)
+        at += size
+    for i in range(begin, end):
+        d.iacc[i] += d.iacc_smooth[i]
+    set_point(m, d, k)
+    for i in range(first_row, end_row):
+        r = d.map_iefc2efc[i]
         d.efc_jv[r] = d.efc_force[r]
-    d.solver_residual[0] = force_law_residual(m, d)
-    for v in range(m.nv):
-        d.qfrc_constraint[v] = d.search[v]
-    for r in range(d.nefc[0]):
+    report(m, d, k, niter, force_law_residual(m, d, k))
+    for i in range(begin, end):
+        d.ifrc_constraint[i] = d.search[i]
+    for i in range(first_row, end_row):
+        r = d.map_iefc2efc[i]
         d.efc_force[r] = d.efc_jv[r]
-    _slopes(m, d)
+    _slopes(m, d, k)
 
 
 @kernel
-def _slopes(m: Model, d: Data) -> None:
+def _slopes(m: Model, d: Data, k: int) -> None:
     """efc_slope, cone_on, cone_hess of the forces found: where they are within bounds and cones, and where on them."""
-    r, n = 0, d.nefc[0]
-    while r < n:
+    at, last = rows_of(d, k)
+    while at < last:
+        r = d.map_iefc2efc[at]
         force, dim = d.efc_force[r], 1
         if d.efc_type[r] == CONTACT_ELLIPTIC:
             c = d.efc_id[r]
@@ -307,4 +367,4 @@ def _slopes(m: Model, d: Data) -> None:
             active = low < force < high
         for i in range(dim):
             d.efc_slope[r + i] = d.efc_D[r + i] if active else 0.0
-        r += dim
+        at += dim

@@ -9,28 +9,39 @@ motion, and z = C J w where the sweeps have converged.
 """
 
 from ._jit import kernel
-from .constraint_row import CONTACT_ELLIPTIC
+from .cholesky import cholesky
+from .constraint_row import CONTACT_ELLIPTIC, row_dof, row_width
 from .crba import solve_ltdl
 from .data import Data, Lanes
+from .islands import rows_of
 from .model import Model
-from .solver_newton import cholesky
+from .solver_pgs import spans_of_trees
+from .spatial import lanes_axpy
 
 
 @kernel
 def solve_pgs_adj(m: Model, d: Data, w: Lanes) -> None:
     """qfrc_adj <- H^-1 qfrc_adj (see `solve_newton_adj`); efc_z <- minus the cotangent of efc_aref.
 
-    Sweeps until one gains less than the tolerance, relative to what all have gained, in every lane,
-    at most as often as the solver may.
+    Sweeps over an island until one gains less than the tolerance, relative to what all have gained, in
+    every lane, at most as often as the solver may.
     """
     solve_ltdl(m, d.qH, w.qfrc_adj)
     _block_inverses(m, d)
+    for r in range(d.nefc[0]):
+        for k in range(w.nlane):
+            w.efc_z[r, k] = 0.0
+    for island in range(d.nisland[0]):
+        if d.island_nefc[island] > 0:
+            _solve_island_adj(m, d, w, island)
+
+
+@kernel
+def _solve_island_adj(m: Model, d: Data, w: Lanes, island: int) -> None:
     for k in range(w.nlane):
         w.sweep_total[k] = 0.0
-        for r in range(d.nefc[0]):
-            w.efc_z[r, k] = 0.0
     for _ in range(m.iterations):
-        _reverse_sweep(m, d, w)
+        _reverse_sweep(m, d, w, island)
         converged = True
         for k in range(w.nlane):
             w.sweep_total[k] += w.sweep_gain[k]
@@ -81,46 +92,46 @@ def _block_inverses(m: Model, d: Data) -> None:
 
 
 @kernel
-def _reverse_sweep(m: Model, d: Data, w: Lanes) -> None:
+def _reverse_sweep(m: Model, d: Data, w: Lanes, island: int) -> None:
     """Update every row of efc_z once, from last to first, and qfrc_adj with it; uses efc_y as scratch."""
     for k in range(w.nlane):
         w.sweep_gain[k] = 0.0
-    r = d.nefc[0] - 1
-    while r >= 0:
+    first, end = rows_of(d, island)
+    at = end - 1
+    while at >= first:
+        r = d.map_iefc2efc[at]
+        at -= 1
         if d.efc_slope[r] != 0.0:
-            _velocity(m, d, w, r)
+            _velocity(d, w, r)
             inverse = 1.0 / d.efc_ARdiag[r]
             for k in range(w.nlane):
                 w.sweep_change[k] = inverse * (w.efc_y[r, k] - d.efc_R[r] * w.efc_z[r, k])
             _change(m, d, w, r)
         elif d.efc_type[r] == CONTACT_ELLIPTIC:
             c = d.efc_id[r]
-            r = d.con_efc[c]
+            dim = m.con_dim[d.con_pair[c]]
             if d.cone_on[c]:
-                _cone_update_adj(m, d, w, r, c, m.con_dim[d.con_pair[c]])
-        r -= 1
+                _cone_update_adj(m, d, w, d.con_efc[c], c, dim)
+            at -= dim - 1
 
 
 @kernel
-def _velocity(m: Model, d: Data, w: Lanes, r: int) -> None:
+def _velocity(d: Data, w: Lanes, r: int) -> None:
     """efc_y[r] = J w of the row."""
     for k in range(w.nlane):
         w.efc_y[r, k] = 0.0
-    for v in range(m.nv):
-        s = d.efc_J[r, v]
-        if s != 0.0:
-            for k in range(w.nlane):
-                w.efc_y[r, k] += s * w.qfrc_adj[v, k]
+    for i in range(row_width(d, r)):
+        lanes_axpy(w.efc_y, r, d.efc_J[r, i], w.qfrc_adj, row_dof(d, r, i))
 
 
 @kernel
 def _change(m: Model, d: Data, w: Lanes, r: int) -> None:
     """Add sweep_change to efc_z[r], with what follows for the velocities, and what it gains."""
-    for v in range(m.nv):
-        s = d.efc_MinvJ[r, v]
-        if s != 0.0:
-            for k in range(w.nlane):
-                w.qfrc_adj[v, k] -= s * w.sweep_change[k]
+    spans = spans_of_trees(m, d, r)
+    for i in range(spans[1] + spans[3]):
+        v, s = spans[0] + i if i < spans[1] else spans[2] + i - spans[1], d.efc_MinvJ[r, i]
+        for k in range(w.nlane):
+            w.qfrc_adj[v, k] -= s * w.sweep_change[k]
     for k in range(w.nlane):
         w.efc_z[r, k] += w.sweep_change[k]
         w.sweep_gain[k] += d.efc_ARdiag[r] * w.sweep_change[k] * w.sweep_change[k]
@@ -129,7 +140,7 @@ def _change(m: Model, d: Data, w: Lanes, r: int) -> None:
 @kernel
 def _cone_update_adj(m: Model, d: Data, w: Lanes, first: int, c: int, dim: int) -> None:
     for i in range(dim):
-        _velocity(m, d, w, first + i)
+        _velocity(d, w, first + i)
         for j in range(dim):
             s = d.cone_A[c, i, j]
             for k in range(w.nlane):

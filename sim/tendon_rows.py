@@ -1,7 +1,7 @@
 """Constraint rows of fixed tendons: friction loss and limits (mj_instantiateFriction, mj_instantiateLimit)."""
 
 from ._jit import kernel
-from .constraint_row import FRICTION_TENDON, LIMIT_TENDON, new_row, set_row
+from .constraint_row import FRICTION_TENDON, LIMIT_TENDON, Spans, clear_row, column, new_row, set_row
 from .data import Data
 from .model import Model
 from .tendon import tendon_dof
@@ -10,9 +10,14 @@ from .tendon import tendon_dof
 @kernel
 def _tendon_row(m: Model, d: Data, kind: int, t: int, sign: float) -> int:
     """A row whose Jacobian is that of the length of tendon `t`, times `sign`."""
-    r = new_row(m, d, kind, t)
+    first, end = m.nv, 0
     for k in range(m.tendon_adr[t], m.tendon_adr[t] + m.tendon_num[t]):
-        d.efc_J[r, tendon_dof(m, k)] = sign * m.wrap_prm[k]
+        first, end = min(first, tendon_dof(m, k)), max(end, tendon_dof(m, k) + 1)
+    spans: Spans = (first, max(end - first, 0), 0, 0)
+    r = new_row(d, kind, t, spans)
+    clear_row(d, r)
+    for k in range(m.tendon_adr[t], m.tendon_adr[t] + m.tendon_num[t]):
+        d.efc_J[r, column(spans, tendon_dof(m, k))] = sign * m.wrap_prm[k]
     return r
 
 

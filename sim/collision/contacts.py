@@ -1,17 +1,16 @@
-"""All contacts of a pose: broad phase by bounding spheres, then the pair's own geometry."""
+"""All contacts of a pose: broad phase, then the pair's own geometry."""
 
 from .._jit import kernel
-from ..contact_pairs import BOXED, BOXES, CONVEX, PLANE, RIMMED, ROUND
+from ..contact_pairs import BOXED, BOXES, CONVEX, RIMMED, ROUND
 from ..data import Data
 from ..model import Model
-from ..rotation import dot3, load3, sub3
 from .box_box import collide_box_box
 from .box_box_motion import box_box_motion
 from .box_geoms import collide_box
 from .box_motion import box_motion
+from .broad_phase import tree_boxes, trees_within_reach, within_reach
 from .convex import collide_convex
 from .convex_motion import convex_motion
-from .frame import column3
 from .rim_geoms import collide_rim
 from .rim_motion import rim_motion
 from .round_geoms import collide_round
@@ -22,7 +21,18 @@ from .round_motion import round_motion
 def collide(m: Model, d: Data) -> None:
     """Fill ncon, con_pair, con_dist, con_pos, con_frame, con_hint, con_feature."""
     d.ncon[0] = 0
-    for pair in range(m.npair):
+    _collide_pairs(m, d, 0, m.nalways)
+    if m.ngroup > 0:
+        tree_boxes(m, d)
+        for group in range(m.ngroup):
+            if trees_within_reach(m, d, group):
+                first = m.group_pairadr[group]
+                _collide_pairs(m, d, first, first + m.group_pairnum[group])
+
+
+@kernel
+def _collide_pairs(m: Model, d: Data, first: int, end: int) -> None:
+    for pair in range(first, end):
         if not within_reach(m, d, pair):
             continue
         family = m.con_family[pair]
@@ -52,18 +62,6 @@ def contact_motion(m: Model, d: Data, c: int) -> None:
         rim_motion(m, d, c)
     elif family == CONVEX:
         convex_motion(m, d, c)
-
-
-@kernel
-def within_reach(m: Model, d: Data, pair: int) -> bool:
-    """Bounding spheres (or sphere and plane) closer than margin and gap."""
-    g1, g2 = m.con_geom[pair, 0], m.con_geom[pair, 1]
-    offset = sub3(load3(d.geom_xpos, g2), load3(d.geom_xpos, g1))
-    reach = m.geom_rbound[g2] + m.con_margin[pair] + m.con_gap[pair]
-    if m.geom_type[g1] == PLANE:
-        return dot3(offset, column3(d.geom_xmat, g1, 2)) <= reach
-    reach += m.geom_rbound[g1]
-    return dot3(offset, offset) <= reach * reach
 
 
 @kernel
