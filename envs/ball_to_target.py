@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import mujoco
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..sim import Model
 from . import ASSETS
-from .task import Task, TaskState
+from .task import Task, TaskState, place_on_ground
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class BallToTarget(Task):
         self, backend: str = "sim", target: Sequence[float] | None = None, contact_softness: float = 0.0
     ) -> None:
         default = self.defaults
-        place = default.target if target is None else _place(target)
+        place = default.target if target is None else place_on_ground("target", target)
         constants = BallConstants(default.file, place, default.rest_height, default.episode_steps, default.n_substeps)
         spec = mujoco.MjSpec.from_file(str(ASSETS / constants.file))
         mark = spec.site("target")
@@ -106,13 +105,3 @@ class BallToTarget(Task):
     def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
         """Whether the predicted transition ends the task, (...) bool: it never does before its time."""
         return torch.zeros(next_obs.shape[:-1], dtype=torch.bool)
-
-
-def _place(target: Any) -> tuple[float, float]:
-    try:
-        x, y = (float(value) for value in target)
-    except (TypeError, ValueError):
-        x = y = np.nan
-    if not np.isfinite([x, y]).all():
-        raise ValueError(f"target={target!r}: must be two finite numbers, x and y [m]")
-    return x, y

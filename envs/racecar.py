@@ -5,6 +5,8 @@ Bodies" (ICML 2021), section 6.3, where its braking from 1 m/s tells the frictio
 The car is that of pybullet's racecar in primitives: `assets/racecar.xml`.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from ..sim import Model
 from . import ASSETS
-from .task import Task, TaskState
+from .task import Task, TaskState, place_on_ground
 
 WHEELS = ("rear_left_wheel", "rear_right_wheel", "front_left_wheel", "front_right_wheel")
 _STEERING = ("left_steering", "right_steering")
@@ -24,7 +26,7 @@ _STEERING = ("left_steering", "right_steering")
 
 @dataclass(frozen=True)
 class RacecarConstants:
-    """SI units; the first four are the constructor's arguments."""
+    """SI units; the first five are the constructor's arguments, the wheels' places and limits those of the file."""
 
     sliding_friction: float = 0.8
     initial_speed: float = 1.0
@@ -62,6 +64,7 @@ class Racecar(Task):
         initial_speed: along the car, with rolling wheels unless braked [m/s].
         reset_noise_scale: 1 starts within 0.5 m of the origin and 1 rad of the x axis; 0 exactly there.
         braked: the brakes hold the wheels, so that the car slides.
+        target: x and y of the place to drive to [m].
     """
 
     n_substeps = 20
@@ -72,11 +75,17 @@ class Racecar(Task):
         initial_speed: float = 1.0,
         reset_noise_scale: float = 1.0,
         braked: bool = False,
+        target: Sequence[float] = (2.0, 0.0),
         backend: str = "sim",
     ) -> None:
-        if not sliding_friction > 0.0:
-            raise ValueError(f"sliding_friction={sliding_friction!r}: must be more than 0")
-        constants = RacecarConstants(sliding_friction, initial_speed, reset_noise_scale, braked)
+        if not 0.0 < sliding_friction < math.inf:
+            raise ValueError(f"sliding_friction={sliding_friction!r}: must be finite and more than 0")
+        if not math.isfinite(initial_speed):
+            raise ValueError(f"initial_speed={initial_speed!r}: must be finite")
+        if not 0.0 <= reset_noise_scale < math.inf:
+            raise ValueError(f"reset_noise_scale={reset_noise_scale!r}: must be finite and not negative")
+        place = place_on_ground("target", target)
+        constants = RacecarConstants(sliding_friction, initial_speed, reset_noise_scale, braked, place)
         super().__init__(racecar_model(constants), constants, backend)
         self.episode_steps = constants.episode_steps
         self.observation_space = spaces.Box(-np.inf, np.inf, (20,), np.float32)
@@ -139,7 +148,7 @@ class Racecar(Task):
 
 
 def racecar_model(constants: RacecarConstants) -> Model:
-    """The car of `assets/racecar.xml` with the friction, the brakes, the limits and the target of `constants`."""
+    """The car of `assets/racecar.xml` with the friction, the brakes and the target of `constants`."""
     spec = mujoco.MjSpec.from_file(str(ASSETS / "racecar.xml"))
     for name in WHEELS:
         spec.geom(name).friction[0] = constants.sliding_friction

@@ -225,6 +225,17 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         return state.time >= self.episode_steps
 
 
+def place_on_ground(name: str, value: Any) -> tuple[float, float]:
+    """An argument of a task that gives x and y [m]; ValueError if it is anything else."""
+    try:
+        x, y = np.asarray(value, dtype=np.float64).tolist()
+    except (TypeError, ValueError):
+        x = y = np.nan
+    if not (np.isscalar(x) and np.isscalar(y) and np.isfinite([x, y]).all()):
+        raise ValueError(f"{name}={value!r}: must be two finite numbers, x and y [m]")
+    return x, y
+
+
 def load_task(entry_point: str, backend: str, **arguments: Any) -> Task:
     """Makes the task that "module:Class" names."""
     make: Any = load_env_creator(entry_point)

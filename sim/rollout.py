@@ -8,6 +8,7 @@ states before a step are made again for each step, so that time grows with the i
 """
 
 import math
+import operator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -84,10 +85,14 @@ def tangent_size(model: Model) -> int:
 
 
 def at_least_one(name: str, value: int) -> int:
-    """`value` as an int; ValueError if it is less than 1."""
-    if value < 1:
-        raise ValueError(f"{name} is {value}, need at least 1")
-    return int(value)
+    """`value` as an int; TypeError if it is none, ValueError if it is less than 1."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, need an integer") from None
+    if count < 1:
+        raise ValueError(f"{name} is {count}, need at least 1")
+    return count
 
 
 def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1, checkpoint_interval: int = 1) -> Trajectory:
@@ -178,7 +183,10 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
     an interval of 1 these are all T + 1 states. The gradient has a row for every control. With
     `params`, also by the model's parameters (`sim.PARAMETERS`), per batch entry.
     """
-    shape = (*trajectory.ctrl.shape[:-2], trajectory.qpos.shape[-2])
+    steps, interval, kept = trajectory.ctrl.shape[-2], trajectory.checkpoint_interval, trajectory.qpos.shape[-2]
+    if kept != math.ceil(steps / interval) + 1:
+        raise ValueError(f"trajectory has {kept} states, but {steps} controls with checkpoint_interval {interval}")
+    shape = (*trajectory.ctrl.shape[:-2], kept)
     return _gradient(model, trajectory, floats_of("cotangents", cotangents, tangent_size(model), shape), params)
 
 
@@ -251,7 +259,7 @@ def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> St
 
 def _scratch(model: Model, lanes: Lanes, use: Literal["steps", "controls"], count: int) -> list[Floats]:
     """Room for `count` states between the steps under one control, or the controls of one block, kept with `lanes`."""
-    kept: dict[tuple[str, int], list[Floats]] = lanes.__dict__.setdefault("_scratch", {})
-    if (use, count) not in kept:
-        kept[use, count] = [np.empty((count, n)) for n in (model.nq, model.nv, model.na)]
-    return kept[use, count]
+    kept: dict[str, list[Floats]] = lanes.__dict__.setdefault("_scratch", {})
+    if use not in kept or len(kept[use][0]) < count:
+        kept[use] = [np.empty((count, n)) for n in (model.nq, model.nv, model.na)]
+    return kept[use] if len(kept[use][0]) == count else [states[:count] for states in kept[use]]

@@ -137,6 +137,23 @@ def test_both_backends_drive_alike():
     assert last[0][1] == pytest.approx(last[1][1], abs=1e-5)
 
 
-def test_bad_friction_is_named():
-    with pytest.raises(ValueError, match=r"sliding_friction=0.0: must be more than 0"):
-        make(sliding_friction=0.0)
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"sliding_friction": 0.0}, r"sliding_friction=0.0: must be finite and more than 0"),
+        ({"sliding_friction": np.inf}, r"sliding_friction=inf: must be finite and more than 0"),
+        ({"initial_speed": np.nan}, r"initial_speed=nan: must be finite"),
+        ({"reset_noise_scale": -1.0}, r"reset_noise_scale=-1.0: must be finite and not negative"),
+        ({"target": (1.0, np.inf)}, r"target=\(1.0, inf\): must be two finite numbers"),
+        ({"target": "12"}, r"target='12': must be two finite numbers"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
+
+
+def test_the_target_is_an_argument():
+    env = make(target=(-1.0, 0.5), reset_noise_scale=0.0)
+    observation, _ = env.reset(seed=0)
+    np.testing.assert_allclose(observation[:2], [-1.0, 0.5], atol=1e-6)

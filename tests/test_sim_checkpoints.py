@@ -139,9 +139,13 @@ def test_states_of_checkpoints_and_errors():
     for backend in (sim, mujoco_twin):
         with pytest.raises(ValueError, match="checkpoint_interval is 0, need at least 1"):
             backend.rollout(model, state, ctrls, checkpoint_interval=0)
+        with pytest.raises(TypeError, match=r"checkpoint_interval is 2\.5, need an integer"):
+            backend.rollout(model, state, ctrls, checkpoint_interval=2.5)
         nx = 2 * model.nv + model.na
         with pytest.raises(ValueError, match=rf"cotangents has shape \(8, {nx}\), expected \(4, {nx}\)"):
             backend.rollout_vjp(model, path, np.zeros((STEPS + 1, nx)))
+    with pytest.raises(ValueError, match=r"trajectory has 4 states, but 7 controls with checkpoint_interval 1"):
+        sim.rollout_vjp(model, path._replace(checkpoint_interval=1), np.zeros((4, nx)))
     empty = sim.rollout(model, state, ctrls[:0], checkpoint_interval=3)
     np.testing.assert_array_equal(empty.state(0).qpos, state.qpos)
     np.testing.assert_array_equal(sim.rollout_vjp(model, empty, np.ones((1, nx))).state0, np.ones(nx))
