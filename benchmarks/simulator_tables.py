@@ -11,7 +11,9 @@ from pathlib import Path
 
 import checkpoint_figure8
 import control_figure6
+import estimation_figure7
 import gradient_accuracy
+import identification
 import laikago_tables
 import one_step_jacobian
 import robots_figure3
@@ -24,6 +26,8 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     one_step_jacobian.MEASUREMENT,
     gradient_accuracy.MEASUREMENT,
     control_figure6.MEASUREMENT,
+    estimation_figure7.MEASUREMENT,
+    identification.MEASUREMENT,
 )
 
 

@@ -25,6 +25,7 @@ _TASKS = {
     "Walker2d": ("walker2d", 1000),
     "BallThrow": ("ball_throw", 120),
     "Golf": ("golf", 200),
+    "Racecar": ("racecar", 100),
 }
 
 

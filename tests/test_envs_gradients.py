@@ -21,6 +21,7 @@ from gradgym.envs.half_cheetah import HalfCheetah
 from gradgym.envs.hopper import Hopper
 from gradgym.envs.locomotion import Locomotion
 from gradgym.envs.pendulum import NLinkPendulum
+from gradgym.envs.racecar import Racecar
 from gradgym.envs.task import Task, TaskState
 from gradgym.envs.walker2d import Walker2d
 from gradgym.sim import Model, State, mujoco_twin
@@ -112,8 +113,9 @@ TASKS = {
     "walker": Walker2d,
     "ball-throw": BallThrow,
     "golf": Golf,
+    "racecar": lambda backend: Racecar(backend=backend),
 }
-IN_CONTACT = (Locomotion, BallToTarget)
+IN_CONTACT = (Locomotion, BallToTarget, Racecar)
 
 
 def random_transitions(task: Task, batch: int, seed: int = 0) -> tuple[TaskState, torch.Tensor]:

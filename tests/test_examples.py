@@ -52,3 +52,11 @@ def test_trajectory_optimization_hits_and_films(tmp_path):
     assert frames.shape == (31, 400, 640, 3)
     moving = [(a != b).any() for a, b in itertools.pairwise(frames)]
     assert all(moving)
+
+
+def test_system_identification_finds_all_parameters():
+    printed = run("system_identification", "--iterations", "10")
+    errors = [float(x) for x in re.findall(rf"largest error ({NUMBER}) %", printed)]
+    assert errors[0] > 90.0
+    assert errors[-1] < 0.2
+    assert printed.count("]") == printed.count("[") == 12  # a row for each, the friction coefficient has no unit
