@@ -89,7 +89,7 @@ def table(rows: list[Row]) -> str:
 
 
 def _millimetres(found: dict[str, float], episodes: int) -> str:
-    mean, greatest = (f"{1000 * found[name]:.2g}" for name in ("distance", "max_distance"))
+    mean, greatest = (f"{1000 * found[name]:.1f}" for name in ("distance", "max_distance"))
     return mean if episodes == 1 else f"{mean} (at most {greatest})"
 
 
