@@ -17,6 +17,7 @@ import locomotion_clock
 import pendulum_bptt
 import pendulum_table4
 import shac_sweep
+import target_trainings
 import vector_throughput
 from simulator_tables import MEASUREMENTS
 from trainings import Benchmark
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "table 5": ant_table5.BENCHMARK,
     "clock": locomotion_clock.BENCHMARK,
     "sweep": shac_sweep.BENCHMARK,
+    "target trainings": target_trainings.BENCHMARK,
 }
 
 

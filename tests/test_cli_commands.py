@@ -256,6 +256,13 @@ def test_benchmark_of_bptt_runs(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_benchmark_of_targets_runs(tmp_path: Path):
+    results = ["--results", str(tmp_path / "results.json")]
+    benchmark("target_trainings", "--work-dir", str(tmp_path / "work"), *results, "--quick", "--jobs", "1")
+    assert benchmark("target_trainings", *results, "--table").splitlines()[-1].startswith("| golf | 0 | ")
+
+
+@pytest.mark.slow
 def test_benchmark_of_contact_runs(tmp_path: Path):
     results = ["--results", str(tmp_path / "results.json")]
     benchmark("contact_speed", *results, "--quick")

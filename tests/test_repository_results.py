@@ -16,6 +16,7 @@ import control_figure6  # noqa: E402  # pyright: ignore[reportMissingImports]
 import pendulum_bptt  # noqa: E402  # pyright: ignore[reportMissingImports]
 import pendulum_table4  # noqa: E402  # pyright: ignore[reportMissingImports]
 import readme  # noqa: E402  # pyright: ignore[reportMissingImports]
+import target_trainings  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 
 def test_readme_holds_what_the_results_say():
@@ -67,3 +68,16 @@ def test_descent_ended_nearer_than_evolution_on_every_target():
             assert found["gradient"]["iterations"] == problem.descent
             assert found["cma"]["iterations"] == problem.evolution
             assert found["gradient"]["loss"] < found["cma"]["loss"]
+
+
+def test_balls_and_cars_end_where_mujoco_takes_them_too():
+    rows = target_trainings.BENCHMARK.rows()
+    assert {(row["env"], row["seed"]) for row in rows} == {
+        (env, seed) for env in target_trainings.ENVS for seed in target_trainings.SEEDS
+    }
+    for row in rows:
+        # Engines agree to solver tolerance; over an episode in contact feedback keeps that within a millimetre.
+        assert row["mujoco"]["return"] == pytest.approx(row["sim"]["return"], abs=1e-3)
+        assert row["mujoco"]["distance"] == pytest.approx(row["sim"]["distance"], abs=1e-3)
+        if row["max_return"] is not None:
+            assert row["sim"]["return"] + row["sim"]["distance"] == pytest.approx(row["max_return"], abs=1e-5)
