@@ -14,6 +14,7 @@ of windows tell also the Gauss-Newton matrix, without a Jacobian ever being made
 """
 
 import argparse
+import copy
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -56,6 +57,7 @@ MJCF = """
 </mujoco>
 """
 
+ARM = mujoco.MjModel.from_xml_string(MJCF)
 SECONDS, WINDOW = 8.0, 20  # length of the recording; time steps in a window
 NOISE = np.repeat([1e-5, 2e-3], 3)  # deviation of measured angles [rad] and velocities [rad/s]
 
@@ -86,8 +88,7 @@ def parameters() -> list[Parameter]:
     shows three numbers of its plane of motion, m c (two) and I + m c^2; with its inertia I about the
     centre of mass from the drawings, they give m and c. Without, I and m could only be told together.
     """
-    m = mujoco.MjModel.from_xml_string(MJCF)
-    body, dof = (lambda name: int(m.body(name).id)), (lambda name: int(m.joint(name).dofadr[0]))
+    body, dof = (lambda name: int(ARM.body(name).id)), (lambda name: int(ARM.joint(name).dofadr[0]))
     found = [
         Parameter("mass of the upper arm [kg]", "body_mass", (body("upper arm"),), True, 0.7),
         Parameter("mass of the forearm [kg]", "body_mass", (body("forearm"),), True, 1.2),
@@ -100,12 +101,12 @@ def parameters() -> list[Parameter]:
     for joint, damping, friction in (("turret", 0.15, 0.1), ("shoulder", 0.2, 0.4), ("elbow", 0.25, 0.2)):
         found.append(Parameter(f"damping of the {joint} [N m s]", "dof_damping", (dof(joint),), True, damping))
         found.append(Parameter(f"friction of the {joint} [N m]", "dof_frictionloss", (dof(joint),), True, friction))
-    return [*found, Parameter("friction of the finger", "geom_friction", (int(m.geom("finger").id), 0), True, 0.7)]
+    return [*found, Parameter("friction of the finger", "geom_friction", (int(ARM.geom("finger").id), 0), True, 0.7)]
 
 
 def make_model(values: Floats) -> mujoco.MjModel:
     """The arm with other values of `parameters()`."""
-    m = mujoco.MjModel.from_xml_string(MJCF)
+    m = copy.copy(ARM)
     for parameter, value in zip(parameters(), values, strict=True):
         getattr(m, parameter.field)[parameter.place] = value
     # How soft MuJoCo makes constraints depends on the inertia that they see, so it follows the estimate. Our
@@ -115,8 +116,7 @@ def make_model(values: Floats) -> mujoco.MjModel:
 
 
 def true_values() -> Floats:
-    m = mujoco.MjModel.from_xml_string(MJCF)
-    return np.array([getattr(m, p.field)[p.place] for p in parameters()])
+    return np.array([getattr(ARM, p.field)[p.place] for p in parameters()])
 
 
 def wiping(t: float) -> Floats:
@@ -134,14 +134,14 @@ def wiping(t: float) -> Floats:
 
 def record(noise: float, seed: int = 0) -> Recording:
     """Runs the true arm in MuJoCo under a controller that makes it wipe."""
-    m, rng = mujoco.MjModel.from_xml_string(MJCF), np.random.default_rng(seed)
-    d, states, torques = mujoco.MjData(m), [], []
+    rng = np.random.default_rng(seed)
+    d, states, torques = mujoco.MjData(ARM), [], []
     d.qpos[:] = wiping(0.0)
-    for _ in range(round(SECONDS / m.opt.timestep)):
+    for _ in range(round(SECONDS / ARM.opt.timestep)):
         states.append(np.concatenate([d.qpos, d.qvel]))
         d.ctrl[:] = [60, 90, 60] * (wiping(d.time) - d.qpos) - [1.0, 1.5, 0.6] * d.qvel
         torques.append(d.ctrl.copy())
-        mujoco.mj_step(m, d)
+        mujoco.mj_step(ARM, d)
     states.append(np.concatenate([d.qpos, d.qvel]))
     measured = np.array(states) + noise * NOISE * rng.normal(size=(len(states), 6))
     starts = measured[:-1].reshape(-1, WINDOW, 6)[:, 0]
@@ -185,9 +185,9 @@ def by_adjoints(
     signs = rng.choice([-1.0, 1.0], (2, *found.shape))
     cotangents = np.zeros((3, *trajectory.qpos.shape[:-1], 6))
     cotangents[:, :, 1:] = np.concatenate([weight * found[None], np.sqrt(weight) * signs]) / deviations()
-    qpos, qvel, act, ctrl = (np.stack([x] * 3) for x in trajectory[:4])
-    model, paths = sim.Model.from_mujoco(make_model(values)), sim.Trajectory(qpos, qvel, act, ctrl)
-    params = sim.rollout_vjp(model, paths, cotangents, params=True).params
+    arrays = ("qpos", "qvel", "act", "ctrl")
+    paths = trajectory._replace(**{name: np.stack([getattr(trajectory, name)] * 3) for name in arrays})
+    params = sim.rollout_vjp(sim.Model.from_mujoco(make_model(values)), paths, cotangents, params=True).params
     assert params is not None
     pulled = np.stack([params[p.field][:, :, *p.place] for p in parameters()], axis=-1)  # (3, N, parameters)
     return Fit(pulled[0].sum(0), np.einsum("kni,knj->ij", pulled[1:], pulled[1:]) / 2)
