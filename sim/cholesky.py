@@ -11,6 +11,7 @@ import math
 from ._jit import kernel
 from .constraint_row import TINY
 from .data import Data
+from .islands import dof_at
 
 
 @kernel
@@ -51,7 +52,7 @@ def factor_envelope(d: Data, begin: int, end: int) -> None:
     for i in range(begin, end):
         d.qH_diag[i] = a[i, i]
     for i in range(end - 1, begin - 1, -1):
-        first = d.qH_first[i]
+        first = max(d.qH_first[i], 0)
         a[i, i] = _pivot(a[i, i], d.qH_diag[i])
         inverse = 1.0 / a[i, i]
         for k in range(i - 1, first - 1, -1):
@@ -68,12 +69,12 @@ def solve_envelope(d: Data, begin: int, end: int, x) -> None:  # type: ignore[no
     a = d.qH
     for i in range(end - 1, begin - 1, -1):
         s = x[i]
-        for k in range(d.qH_first[i], i):
+        for k in range(max(d.qH_first[i], 0), i):
             x[k] -= a[i, k] * s
         x[i] = s / a[i, i]
     for i in range(begin, end):
         total = x[i]
-        for k in range(d.qH_first[i], i):
+        for k in range(max(d.qH_first[i], 0), i):
             total -= a[i, k] * x[k]
         x[i] = total
 
@@ -83,18 +84,18 @@ def solve_envelope_lanes(d: Data, begin: int, end: int, x) -> None:  # type: ign
     """The same for every column of x (nv, lanes), its rows in the order of the degrees of freedom."""
     a, lanes = d.qH, x.shape[1]
     for i in range(end - 1, begin - 1, -1):
-        v = d.map_idof2dof[i]
-        for k in range(d.qH_first[i], i):
+        v = dof_at(d, i)
+        for k in range(max(d.qH_first[i], 0), i):
             if a[i, k] != 0.0:
-                c, s = d.map_idof2dof[k], a[i, k]
+                c, s = dof_at(d, k), a[i, k]
                 for e in range(lanes):
                     x[c, e] -= s * x[v, e]
     for i in range(begin, end):
-        v, inverse = d.map_idof2dof[i], 1.0 / a[i, i]
+        v, inverse = dof_at(d, i), 1.0 / a[i, i]
         for e in range(lanes):
             x[v, e] *= inverse
-        for k in range(d.qH_first[i], i):
+        for k in range(max(d.qH_first[i], 0), i):
             if a[i, k] != 0.0:
-                c, s = d.map_idof2dof[k], a[i, k]
+                c, s = dof_at(d, k), a[i, k]
                 for e in range(lanes):
                     x[v, e] -= s * x[c, e]

@@ -104,17 +104,16 @@ def ball_limit(d: Data, a: int) -> tuple[Vec3, float]:
 def _add_body_jacobian(m: Model, d: Data, c: int, b: int, sign: float, rows: int, spans: Spans) -> None:
     """Add sign * (velocity of body `b` at contact `c`, in the contact frame) to con_jac."""
     v = last_dof(m, b)
-    shift = column(spans, v) - v
     arm = sub3(load3(d.con_pos, c), load3(d.subtree_com, m.body_rootid[b]))
     f = d.con_frame
     while v >= 0:
         s: Vec6 = load6(d.cdof, v)
-        turn = (s[0], s[1], s[2])
+        turn, i = (s[0], s[1], s[2]), column(spans, v)
         point = add3((s[3], s[4], s[5]), cross3(turn, arm))
         for r in range(rows):
             x = point if r < 3 else turn
             k = 3 * (r if r < 3 else r - 3)
-            d.con_jac[r, v + shift] += sign * (f[c, k] * x[0] + f[c, k + 1] * x[1] + f[c, k + 2] * x[2])
+            d.con_jac[r, i] += sign * (f[c, k] * x[0] + f[c, k + 1] * x[1] + f[c, k + 2] * x[2])
         v = m.dof_parentid[v]
 
 

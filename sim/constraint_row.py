@@ -89,9 +89,25 @@ def two_spans(first1: int, end1: int, first2: int, end2: int) -> Spans:
 def spans_of_bodies(m: Model, b1: int, b2: int) -> Spans:
     """All that can move body `b1` or `b2`."""
     last1, last2 = last_dof(m, b1), last_dof(m, b2)
-    first1 = m.tree_dofadr[m.dof_treeid[last1]] if last1 >= 0 else 0
-    first2 = m.tree_dofadr[m.dof_treeid[last2]] if last2 >= 0 else 0
+    if last1 < 0 or last2 < 0:
+        return _spans_of_chain(m, max(last1, last2))
+    first1, first2 = m.tree_dofadr[m.dof_treeid[last1]], m.tree_dofadr[m.dof_treeid[last2]]
     return two_spans(first1, last1 + 1, first2, last2 + 1)
+
+
+@kernel
+def _spans_of_chain(m: Model, last: int) -> Spans:
+    """`last` and what is above it: a leg and the trunk, without the legs between."""
+    if last < 0:
+        return 0, 0, 0, 0
+    first = last
+    while m.dof_parentid[first] == first - 1 and first > 0:
+        first -= 1
+    above = m.dof_parentid[first]
+    if above < 0:
+        return first, last + 1 - first, 0, 0
+    trunk = m.tree_dofadr[m.dof_treeid[last]]
+    return trunk, above + 1 - trunk, first, last + 1 - first
 
 
 @kernel
@@ -133,7 +149,7 @@ def row_dof(d: Data, r: int, i: int) -> int:
 @sequence
 def row_dot(d: Data, r: int, first: int, second: int, x: Floats) -> float:
     """J x of row `r`; in `x` its spans begin at `first` and `second`."""
-    total, n = 0.0, d.efc_dofnum[r, 0]
+    total, n, first, second = 0.0, max(d.efc_dofnum[r, 0], 0), max(first, 0), max(second, 0)  # max: see islands.py
     for i in range(n):
         total += d.efc_J[r, i] * x[first + i]
     for i in range(d.efc_dofnum[r, 1]):
@@ -144,7 +160,7 @@ def row_dot(d: Data, r: int, first: int, second: int, x: Floats) -> float:
 @sequence
 def row_axpy(d: Data, r: int, first: int, second: int, s: float, x: Floats) -> None:
     """x += s J' of row `r`; in `x` its spans begin at `first` and `second`."""
-    n = d.efc_dofnum[r, 0]
+    n, first, second = max(d.efc_dofnum[r, 0], 0), max(first, 0), max(second, 0)
     for i in range(n):
         x[first + i] += s * d.efc_J[r, i]
     for i in range(d.efc_dofnum[r, 1]):

@@ -23,7 +23,7 @@ def crb(m: Model, d: Data) -> None:
             for i in range(10):
                 d.crb[p, i] += d.crb[b, i]
     for v in range(m.nv):
-        for c in range(m.tree_dofadr[m.dof_treeid[v]], v):
+        for c in range(max(m.tree_dofadr[m.dof_treeid[v]], 0), v):
             d.qM[v, c] = 0.0  # where v's branch does not pass
         force = inert_mul(load10(d.crb, m.dof_bodyid[v]), load6(d.cdof, v))
         c = v

@@ -3,7 +3,8 @@
 Trees without a common row do not know of one another, so the constraint problem falls apart. The
 solvers work in island order: the degrees of freedom of one island after the other (trees ascending
 in each, `map_idof2dof`), and likewise the rows (`map_iefc2efc`). Names are those of MuJoCo's mj_island, but
-a tree without rows is an island of its own here.
+a tree without rows is an island of its own here. Places read from tables pass `max(..., 0)`: only then
+does the compiler know that they do not count from an array's end, and turns loops into vector instructions.
 
 Within an island a row of M + J' C J begins with its tree, or with the first tree that a constraint
 couples it with (`qH_first`), so that robots in a line, each touching the next, cost the sum.
@@ -132,13 +133,27 @@ def _envelope(m: Model, d: Data) -> None:
 @sequence
 def dofs_of(d: Data, k: int) -> tuple[int, int]:
     """Where island `k` begins and ends in island order."""
-    return d.island_idofadr[k], d.island_idofadr[k] + d.island_nv[k]
+    begin = max(d.island_idofadr[k], 0)
+    return begin, begin + max(d.island_nv[k], 0)
 
 
 @sequence
 def rows_of(d: Data, k: int) -> tuple[int, int]:
     """Where the rows of island `k` begin and end in island order."""
-    return d.island_iefcadr[k], d.island_iefcadr[k] + d.island_nefc[k]
+    begin = max(d.island_iefcadr[k], 0)
+    return begin, begin + max(d.island_nefc[k], 0)
+
+
+@sequence
+def dof_at(d: Data, i: int) -> int:
+    """The degree of freedom at place `i` of the island order."""
+    return max(d.map_idof2dof[i], 0)
+
+
+@sequence
+def row_at(d: Data, i: int) -> int:
+    """The row at place `i` of the island order."""
+    return max(d.map_iefc2efc[i], 0)
 
 
 @kernel
@@ -146,7 +161,7 @@ def enter_islands(m: Model, d: Data) -> None:
     """Put what the solvers need in island order; without rows the smooth acceleration is the solution."""
     find_islands(m, d)
     for i in range(m.nv):
-        v = d.map_idof2dof[i]
+        v = dof_at(d, i)
         d.iacc_smooth[i] = d.qacc_smooth[v]
         d.ifrc_smooth[i] = d.qfrc_smooth[v]
         d.iacc_warmstart[i] = d.qacc_warmstart[v]
@@ -158,6 +173,6 @@ def enter_islands(m: Model, d: Data) -> None:
 def leave_islands(m: Model, d: Data) -> None:
     """Fill qacc, qfrc_constraint."""
     for i in range(m.nv):
-        v = d.map_idof2dof[i]
+        v = dof_at(d, i)
         d.qacc[v] = d.iacc[i]
         d.qfrc_constraint[v] = d.ifrc_constraint[i]

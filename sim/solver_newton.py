@@ -22,7 +22,7 @@ from .constraint_row import (
     row_width,
 )
 from .data import Data, Lanes
-from .islands import dofs_of, rows_of
+from .islands import dof_at, dofs_of, row_at, rows_of
 from .model import Model
 
 
@@ -42,7 +42,7 @@ def _solve_island(m: Model, d: Data, k: int) -> None:
     begin, end = dofs_of(d, k)
     first_row, end_row = rows_of(d, k)
     for i in range(first_row, end_row):
-        d.efc_slope_qH[d.map_iefc2efc[i]] = -1.0  # no row's slope: qH is another matrix's
+        d.efc_slope_qH[row_at(d, i)] = -1.0  # no row's slope: qH is another matrix's
     _start(m, d, k)
     niter, residual = 0, 0.0
     for iteration in range(m.iterations + 1):
@@ -61,7 +61,7 @@ def _solve_island(m: Model, d: Data, k: int) -> None:
             d.iacc[i] += alpha * d.search[i]
             d.Ma[i] += alpha * d.Mv[i]
         for i in range(first_row, end_row):
-            r = d.map_iefc2efc[i]
+            r = row_at(d, i)
             d.efc_jar[r] += alpha * d.efc_jv[r]
         niter += 1
     report(m, d, k, niter, residual)
@@ -107,11 +107,11 @@ def _mul_m(m: Model, d: Data, k: int, out, x) -> None:  # type: ignore[no-untype
     for i in range(begin, end):
         out[i] = 0.0
     for i in range(begin, end):
-        v = d.map_idof2dof[i]
+        v = dof_at(d, i)
         out[i] += d.qM[v, v] * x[i]
         c = m.dof_parentid[v]
         while c >= 0:
-            e = i - v + c
+            e = max(i - v + c, 0)
             out[i] += d.qM[v, c] * x[e]
             out[e] += d.qM[v, c] * x[i]
             c = m.dof_parentid[c]
@@ -128,7 +128,7 @@ def set_point(m: Model, d: Data, k: int) -> None:
 def _set_jar(d: Data, k: int) -> None:
     first_row, end_row = rows_of(d, k)
     for i in range(first_row, end_row):
-        r = d.map_iefc2efc[i]
+        r = row_at(d, i)
         d.efc_jar[r] = row_dot(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.iacc) - d.efc_aref[r]
         d.efc_jv[r] = 0.0  # a world that diverged before may have left NaN
 
@@ -156,7 +156,7 @@ def _cost(m: Model, d: Data, k: int, alpha: float) -> tuple[float, float, float]
     cost, first, second = 0.0, 0.0, 0.0
     at, end = rows_of(d, k)
     while at < end:
-        r = d.map_iefc2efc[at]
+        r = row_at(d, at)
         if d.efc_type[r] == CONTACT_ELLIPTIC:
             c = d.efc_id[r]
             p = d.con_pair[c]
@@ -216,7 +216,7 @@ def constraint_forces(m: Model, d: Data, k: int) -> None:
     """efc_force, efc_slope, cone_on, cone_hess at jar."""
     at, end = rows_of(d, k)
     while at < end:
-        r = d.map_iefc2efc[at]
+        r = row_at(d, at)
         kind, x = d.efc_type[r], d.efc_jar[r]
         if kind == CONTACT_ELLIPTIC:
             at += _cone_force(m, d, r)
@@ -293,7 +293,7 @@ def _gradient(d: Data, k: int) -> None:
         d.ifrc_constraint[i] = 0.0
     first_row, end_row = rows_of(d, k)
     for i in range(first_row, end_row):
-        r = d.map_iefc2efc[i]
+        r = row_at(d, i)
         if d.efc_force[r] != 0.0:
             row_axpy(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.efc_force[r], d.ifrc_constraint)
     for i in range(begin, end):
@@ -305,7 +305,7 @@ def _curvature_changed(d: Data, k: int) -> bool:
     """Whether rows have switched since `_hessian`, or a contact is or was on its cone, which is curved."""
     first_row, end_row = rows_of(d, k)
     for i in range(first_row, end_row):
-        r = d.map_iefc2efc[i]
+        r = row_at(d, i)
         if d.efc_slope[r] != d.efc_slope_qH[r]:
             return True
         if d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]]:
@@ -318,15 +318,16 @@ def _hessian(m: Model, d: Data, k: int) -> None:
     """The factor of M + J' C J in the lower triangle of qH, rows and columns in island order."""
     begin, end = dofs_of(d, k)
     for i in range(begin, end):
-        v = d.map_idof2dof[i]
-        tree = i - v + m.tree_dofadr[m.dof_treeid[v]]
-        for j in range(d.qH_first[i], tree):
+        v = dof_at(d, i)
+        tree = max(m.tree_dofadr[m.dof_treeid[v]], 0)
+        place = max(i - v + tree, 0)
+        for j in range(max(d.qH_first[i], 0), place):
             d.qH[i, j] = 0.0
-        for j in range(tree, i + 1):
-            d.qH[i, j] = d.qM[v, j - i + v]
+        for j in range(v - tree + 1):
+            d.qH[i, place + j] = d.qM[v, tree + j]
     at, last = rows_of(d, k)
     while at < last:
-        r = d.map_iefc2efc[at]
+        r = row_at(d, at)
         d.efc_slope_qH[r] = d.efc_slope[r]
         at += 1
         if d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]]:
@@ -348,7 +349,7 @@ def _hessian(m: Model, d: Data, k: int) -> None:
 @kernel
 def _add_outer(d: Data, r: int, weight: float, y) -> None:  # type: ignore[no-untyped-def]
     """Add the lower triangle of weight J_r' y to qH; y has columns as row `r` has."""
-    n, first, second = d.efc_dofnum[r, 0], d.efc_idofadr[r, 0], d.efc_idofadr[r, 1]
+    n, first, second = max(d.efc_dofnum[r, 0], 0), max(d.efc_idofadr[r, 0], 0), max(d.efc_idofadr[r, 1], 0)
     for i in range(n):
         x = weight * d.efc_J[r, i]
         if x != 0.0:
@@ -372,7 +373,7 @@ def _line_search(m: Model, d: Data, k: int) -> float:
     _mul_m(m, d, k, d.Mv, d.search)
     first_row, end_row = rows_of(d, k)
     for i in range(first_row, end_row):
-        r = d.map_iefc2efc[i]
+        r = row_at(d, i)
         d.efc_jv[r] = row_dot(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.search)
     begin, end = dofs_of(d, k)
     linear, quadratic = 0.0, 0.0

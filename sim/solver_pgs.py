@@ -28,7 +28,7 @@ from .constraint_row import (
 )
 from .crba import solve_ltdl_part
 from .data import Data
-from .islands import dofs_of, rows_of
+from .islands import dof_at, dofs_of, row_at, rows_of
 from .model import Model
 from .solver_newton import cone_curvature, constraint_forces, force_law_residual, report, set_point
 
@@ -152,11 +152,11 @@ def _start(m: Model, d: Data, k: int) -> None:
     for i in range(begin, end):
         d.iacc[i] = d.iacc_smooth[i]
     for i in range(first_row, end_row):
-        r = d.map_iefc2efc[i]
+        r = row_at(d, i)
         _move(m, d, r, d.efc_force[r])
     cost = 0.0
     for i in range(first_row, end_row):
-        r = d.map_iefc2efc[i]
+        r = row_at(d, i)
         target = -2.0 * d.efc_aref[r] + d.efc_R[r] * d.efc_force[r]
         target += _velocity(d, r, d.iacc) + _velocity(d, r, d.iacc_smooth)
         cost += 0.5 * d.efc_force[r] * target
@@ -164,7 +164,7 @@ def _start(m: Model, d: Data, k: int) -> None:
         for i in range(begin, end):
             d.iacc[i] = d.iacc_smooth[i]
         for i in range(first_row, end_row):
-            d.efc_force[d.map_iefc2efc[i]] = 0.0
+            d.efc_force[row_at(d, i)] = 0.0
 
 
 @kernel
@@ -173,7 +173,7 @@ def _sweep(m: Model, d: Data, k: int) -> float:
     improvement = 0.0
     at, last = rows_of(d, k)
     while at < last:
-        r = d.map_iefc2efc[at]
+        r = row_at(d, at)
         if d.efc_type[r] == CONTACT_ELLIPTIC:
             c = d.efc_id[r]
             p = d.con_pair[c]
@@ -316,13 +316,13 @@ def _finish(m: Model, d: Data, k: int, niter: int) -> None:
     for i in range(begin, end):
         d.search[i] = 0.0
     for i in range(first_row, end_row):
-        r = d.map_iefc2efc[i]
+        r = row_at(d, i)
         row_axpy(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.efc_force[r], d.search)
     for i in range(begin, end):
         d.iacc[i] = d.search[i]
     at = begin
     while at < end:
-        first = d.map_idof2dof[at]
+        first = dof_at(d, at)
         size = m.tree_dofnum[m.dof_treeid[first]]
         solve_ltdl_part(m, d.qH, d.iacc, at, first, first + size)
         at += size
@@ -330,13 +330,13 @@ def _finish(m: Model, d: Data, k: int, niter: int) -> None:
         d.iacc[i] += d.iacc_smooth[i]
     set_point(m, d, k)
     for i in range(first_row, end_row):
-        r = d.map_iefc2efc[i]
+        r = row_at(d, i)
         d.efc_jv[r] = d.efc_force[r]
     report(m, d, k, niter, force_law_residual(m, d, k))
     for i in range(begin, end):
         d.ifrc_constraint[i] = d.search[i]
     for i in range(first_row, end_row):
-        r = d.map_iefc2efc[i]
+        r = row_at(d, i)
         d.efc_force[r] = d.efc_jv[r]
     _slopes(m, d, k)
 
@@ -346,7 +346,7 @@ def _slopes(m: Model, d: Data, k: int) -> None:
     """efc_slope, cone_on, cone_hess of the forces found: where they are within bounds and cones, and where on them."""
     at, last = rows_of(d, k)
     while at < last:
-        r = d.map_iefc2efc[at]
+        r = row_at(d, at)
         force, dim = d.efc_force[r], 1
         if d.efc_type[r] == CONTACT_ELLIPTIC:
             c = d.efc_id[r]

@@ -13,7 +13,7 @@ from .cholesky import cholesky
 from .constraint_row import CONTACT_ELLIPTIC, row_dof, row_width
 from .crba import solve_ltdl
 from .data import Data, Lanes
-from .islands import rows_of
+from .islands import row_at, rows_of
 from .model import Model
 from .solver_pgs import spans_of_trees
 from .spatial import lanes_axpy
@@ -99,7 +99,7 @@ def _reverse_sweep(m: Model, d: Data, w: Lanes, island: int) -> None:
     first, end = rows_of(d, island)
     at = end - 1
     while at >= first:
-        r = d.map_iefc2efc[at]
+        r = row_at(d, at)
         at -= 1
         if d.efc_slope[r] != 0.0:
             _velocity(d, w, r)

@@ -160,7 +160,7 @@ def test_jacobian_and_vjp_equal_differences(integrator: str) -> None:
 def test_parameter_gradients_equal_differences(integrator: str) -> None:
     names = ("body_mass", "body_pos", "dof_damping", "actuator_gear", "actuator_gainprm", "actuator_biasprm")
     smooth: list[str] = []
-    for seed in range(6):
+    for seed in range(8):
         model = random_tendons(seed, integrator)
         state, ctrl = random_state(model, seed, speed=1.5)
         smooth += smooth_parameters(model, state, ctrl, names, seed)
