@@ -280,8 +280,8 @@ def _about_mjx(rows: list[Row], compared: list[Row]) -> list[str]:
         f"{len({row['case'] for row in rows})} models only. Its forward mode goes through as many iterations as the "
         "model asks for, from zeros; MuJoCo's own warm starts could end its solver before the first iteration, and "
         "with it the derivative. Its reverse mode cannot pass the solver's loop and has the one iteration that it "
-        "allows. Each step of its path warm-starts the next. The first starts from MuJoCo's warm start and, in a second "
-        "try, from zeros; the better of the two is shown.",
+        "allows. Each step of its path warm-starts the next. The first starts from MuJoCo's warm start and, in a "
+        "second try, from zeros; the better of the two is shown.",
         "Its step is not always MuJoCo's: of the largest change of a velocity the two differ by "
         + ", ".join(f"{row['MJX, step']:.0e} ({row['case']})" for row in compared)
         + ". With central differences of its own step its Jacobians agree to "
