@@ -308,17 +308,17 @@ def _about_mjx(rows: list[Row], compared: list[Row]) -> list[str]:
         parts.append(f"One iteration a step gives reverse mode an error below {RIGHT:.0e} for {', '.join(right)}.")
     if wrong:
         parts.append(
-            f"It is larger for {', '.join(wrong)}: an iteration that does not converge moves the path, and the "
-            "gradient goes through it. How many of the steps do not converge is not measured."
+            f"It is larger for {', '.join(wrong)}, where that one iteration is differentiated and not the solution. In "
+            "how many of the steps it does not converge is not measured."
         )
     starts = [
         f"{row['case']}: "
         + ", ".join(f"{shown(error, row['uncertainty'])} from {key}" for key, error in row["MJX, reverse from"].items())
         for row in rows
-        if row["case"] in wrong and "MJX, reverse from" in row
+        if "MJX, reverse from" in row and len(set(row["MJX, reverse from"].values())) > 1
     ]
     if starts:
-        parts.append(f"The start of its solver: {'; '.join(starts)}.")
+        parts.append(f"Errors of reverse mode by the first start of its solver: {'; '.join(starts)}.")
     return parts
 
 

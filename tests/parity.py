@@ -147,9 +147,7 @@ def assert_same_stages(model: sim.Model, state: sim.State, ctrl: Floats) -> None
             continue
         expected, found = getattr(theirs, name, None), getattr(ours, name)
         if name == "qM":
-            same_tree = np.equal.outer(
-                model.dof_treeid, model.dof_treeid
-            )  # what lies between trees is never set or read
+            same_tree = np.equal.outer(model.dof_treeid, model.dof_treeid)  # what lies between trees is never set or read
             expected, found = np.tril(matrix), np.where(same_tree, np.tril(found), 0.0)
         if name == "cinert":  # of the world body MuJoCo leaves it at zero, nobody reads it
             expected, found = theirs.cinert[1:], found[1:]
