@@ -108,9 +108,9 @@ def starts(case: Case, seed: int = 0) -> Starts:
     return Starts(states, ctrls)
 
 
-def _load(d: mujoco.MjData, state: sim.State, ctrl: np.ndarray) -> None:
+def load(d: mujoco.MjData, state: sim.State, ctrl: np.ndarray, warmstart: float | np.ndarray = 0.0) -> None:
     d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *state, ctrl
-    d.qacc_warmstart[:] = 0.0
+    d.qacc_warmstart[:] = warmstart
 
 
 def _difference_jacobian(m: mujoco.MjModel, d: mujoco.MjData) -> None:
@@ -152,11 +152,14 @@ def measured_functions(case: Case, model: sim.Model, at: Starts) -> dict[str, tu
     a, b = np.zeros((nx, nx)), np.zeros((nx, model.nu))
 
     def mj_steps(i: int) -> None:
-        _load(d, at.states[i], at.ctrls[i])
+        load(d, at.states[i], at.ctrls[i])
         mujoco.mj_step(m, d, nstep=STEPS)
 
     def mj_jacobian(i: int) -> None:
-        _load(d, at.states[i], at.ctrls[i])
+        """All its steps start the solver from the solution of a step made before."""
+        load(d, at.states[i], at.ctrls[i])
+        mujoco.mj_step(m, d)
+        load(d, at.states[i], at.ctrls[i], warmstart=d.qacc_warmstart)
         if rk4:
             _difference_jacobian(m, d)
         else:

@@ -127,25 +127,32 @@ def by_ours(case: Case, functional: Floats) -> tuple[Floats, Floats]:
 class FromMjx(NamedTuple):
     """What MJX says: each step's Jacobian by forward mode, the gradient by reverse mode, and how its step compares.
 
+    `gradients` are by where the solver of the first step starts.
     `step_difference` is the largest difference of the next velocity to MuJoCo's, relative to the largest of the
     step's changes; `own_error` the error of the first Jacobian against differences of MJX's own step.
     """
 
     jacobians: list[Floats]
-    gradient: Floats
+    gradients: dict[str, Floats]
     step_difference: float
     own_error: float | None
 
 
 def by_mjx(side: Side, case: Case, functional: Floats) -> FromMjx:
-    m, (_, states, _) = case.model, path(case)
+    m, (_, states, warmstarts) = case.model, path(case)
     ctrl, lists = case.ctrl.tolist(), [[state.qpos.tolist(), state.qvel.tolist()] for state in states]
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "model.mjb")
         mujoco.mj_saveModel(m, file, None)
         side.ask("load", path=file)
     found = side.ask("jacobians", states=lists, ctrl=ctrl)
-    gradient = side.ask("gradient", state=lists[0], ctrl=ctrl, steps=STEPS, cotangent=functional[0].tolist())
+    begin, cotangent = {"MuJoCo's warm start": warmstarts[0], "zeros": np.zeros(m.nv)}, functional[0].tolist()
+    gradients = {
+        key: np.array(side.ask("gradient", start=[*lists[0], x.tolist()], ctrl=ctrl, steps=STEPS, cotangent=cotangent))[
+            None
+        ]
+        for key, x in begin.items()
+    }
     jacobians = [np.array(jacobian) for jacobian, _ in found]
     before, after = states[0].qvel, states[1].qvel
     difference = np.max(np.abs(np.array(found[0][1]) - after)) / np.max(np.abs(after - before))
@@ -153,7 +160,7 @@ def by_mjx(side: Side, case: Case, functional: Floats) -> FromMjx:
     if np.isfinite(jacobians[0]).all():
         differences = (np.array(side.ask("differences", state=lists[0], ctrl=ctrl, eps=eps)) for eps in (1e-4, 1e-5))
         own = min(relative(jacobians[0] - x, x, m.nv) for x in differences)
-    return FromMjx(jacobians, np.array(gradient)[None], float(difference), own)
+    return FromMjx(jacobians, gradients, float(difference), own)
 
 
 def measured(name: str, case: Case, functional: Floats, mjx: "Future[FromMjx] | None") -> list[Row]:
@@ -178,7 +185,9 @@ def measured(name: str, case: Case, functional: Floats, mjx: "Future[FromMjx] | 
     if mjx is not None:
         answer = mjx.result()
         store("MJX, forward", answer.jacobians[0], chained(answer.jacobians, functional))
-        store("MJX, reverse", None, answer.gradient)
+        errors = {key: references[1].error(gradient, nv) for key, gradient in answer.gradients.items()}
+        best = min((error for error in errors.values() if error is not None), default=None)
+        rows[1] |= {"MJX, reverse": best, "MJX, reverse from": errors}
         rows[0] |= {"MJX, step": answer.step_difference, "MJX, own": answer.own_error}
     return rows
 
@@ -255,24 +264,62 @@ def notes(rows: list[Row]) -> str:
         "and MJX's forward mode, are multiplied along MuJoCo's rollout.",
     ]
     compared = [row for row in rows if "MJX, step" in row]
-    if compared:
-        finite = [row for row in compared if row["MJX, own"] is not None]
+    return "\n\n".join([*parts, *(_about_mjx(rows, compared) if compared else [])])
+
+
+# Errors beyond these are explained: of MJX's step, and of its gradients.
+SAME_STEP, RIGHT = 1e-6, 1e-3
+
+
+def _about_mjx(rows: list[Row], compared: list[Row]) -> list[str]:
+    names = [row["case"] for row in compared]
+    finite = [row for row in compared if row["MJX, own"] is not None]
+    reverse = {row["case"]: row["MJX, reverse"] for row in rows if "MJX, reverse" in row}
+    parts = [
+        f"MJX computes in double precision. It compiles for long, and is asked for {len(compared)} of the "
+        f"{len({row['case'] for row in rows})} models only. Its forward mode goes through as many iterations as the "
+        "model asks for, from zeros; MuJoCo's own warm starts could end its solver before the first iteration, and "
+        "with it the derivative. Its reverse mode cannot pass the solver's loop and has the one iteration that it "
+        "allows. Each step of its path warm-starts the next. The first starts from MuJoCo's warm start and, in a "
+        "second try, from zeros; the better of the two is shown.",
+        "Its step is not always MuJoCo's: of the largest change of a velocity the two differ by "
+        + ", ".join(f"{row['MJX, step']:.0e} ({row['case']})" for row in compared)
+        + ". With central differences of its own step its Jacobians agree to "
+        + ", ".join(f"{row['MJX, own']:.0e} ({row['case']})" for row in finite)
+        + ", as far as differences can tell.",
+    ]
+    other = [row["case"] for row in finite if row["MJX, step"] > SAME_STEP and (row["MJX, forward"] or 0.0) > RIGHT]
+    if other:
         parts.append(
-            "MJX computes in double precision. Its forward mode goes through as many iterations as the model asks for; "
-            "its reverse mode cannot pass the solver's loop and has the one iteration that it allows. Where that "
-            "iteration converges, as it does while no contact changes, its gradient is right. It is asked for four "
-            "models only, for it compiles each for a minute."
+            f"Where the step differs so much ({', '.join(other)}), the error of its forward mode is that of another "
+            "step: it turns the friction pyramids of the Ant's capsules otherwise."
         )
+    undefined = [row["case"] for row in compared if row["MJX, forward"] is None]
+    if undefined:
+        same = [name for name in undefined if compared[names.index(name)]["MJX, step"] < SAME_STEP]
         parts.append(
-            "Its step is not always MuJoCo's: of the largest change of a velocity the two differ by "
-            + ", ".join(f"{row['MJX, step']:.0e} ({row['case']})" for row in compared)
-            + ". It turns the friction pyramids of the Ant's capsules otherwise, and that is its forward mode's error "
-            "there: with central differences of its own step its Jacobians agree to "
-            + ", ".join(f"{row['MJX, own']:.0e} ({row['case']})" for row in finite)
-            + ", as far as differences can tell. The error of its reverse mode is another: in some "
-            "of the steps the one iteration does not converge, and the gradient goes through it."
+            f"Its derivatives are not finite for {', '.join(undefined)}"
+            + (f"; its step agrees with MuJoCo's there ({', '.join(same)})" if same else "")
+            + ". We have not looked for the cause."
         )
-    return "\n\n".join(parts)
+    right = [name for name, error in reverse.items() if error is not None and error < RIGHT]
+    wrong = [name for name, error in reverse.items() if error is not None and error >= RIGHT]
+    if right:
+        parts.append(f"One iteration a step gives reverse mode an error below {RIGHT:.0e} for {', '.join(right)}.")
+    if wrong:
+        parts.append(
+            f"It is larger for {', '.join(wrong)}, where that one iteration is differentiated and not the solution. In "
+            "how many of the steps it does not converge is not measured."
+        )
+    starts = [
+        f"{row['case']}: "
+        + ", ".join(f"{shown(error, row['uncertainty'])} from {key}" for key, error in row["MJX, reverse from"].items())
+        for row in rows
+        if "MJX, reverse from" in row and len(set(row["MJX, reverse from"].values())) > 1
+    ]
+    if starts:
+        parts.append(f"Errors of reverse mode by the first start of its solver: {'; '.join(starts)}.")
+    return parts
 
 
 def plot(rows: list[Row], path: Path) -> None:

@@ -97,13 +97,14 @@ def our_blocks(at: States, model: sim.Model) -> dict[str, Block]:
 
 
 def difference_jacobian(m: mujoco.MjModel, eps: float, centred: bool) -> Callable[[sim.State, Floats], Any]:
-    """`mjd_transitionFD` at a state; it warm-starts its solver from that state's own step."""
+    """`mjd_transitionFD` at a state. All its steps start the solver from `qacc_warmstart`: here a step made before."""
     d, nx = mujoco.MjData(m), 2 * m.nv + m.na
     a, b = np.empty((nx, nx)), np.empty((nx, m.nu))
 
     def jacobian(state: sim.State, ctrl: Floats) -> tuple[Floats, Floats]:
-        d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *state, ctrl
-        d.qacc_warmstart[:] = 0.0
+        contact_speed.load(d, state, ctrl)
+        mujoco.mj_step(m, d)
+        contact_speed.load(d, state, ctrl, warmstart=d.qacc_warmstart)
         mujoco.mjd_transitionFD(m, d, eps, centred, a, b, None, None)
         return a, b
 
@@ -137,9 +138,12 @@ def nimble_blocks(name: str, at: States, side: Side) -> dict[str, Block]:
     """Steps with Jacobians, after the same check where it can be made: it damps explicitly, and knows no armature."""
     explicit = at.model.__copy__()
     explicit.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_EULERDAMP)
-    found = side.ask("load", name=name, case=describe(explicit, at.states, at.ctrls))
+    described = describe(explicit, at.states, at.ctrls)
+    found = side.ask("load", name=name, case=described)
     if not found["finite"]:
         raise ValueError(f"{name}: nimble's Jacobians are not finite")
+    if found["contacts"] != len(described["contacts"]):
+        raise ValueError(f"{name}: nimble has {found['contacts']} contacts, MuJoCo {len(described['contacts'])}")
     hinges_alone = at.model.nq == at.model.nv and not at.model.dof_armature.any()
     if hinges_alone and not found["deviation"] < AGREEMENT:
         raise ValueError(f"{name}: velocities of nimble and MuJoCo differ by {found['deviation']:.1e}")
@@ -216,16 +220,18 @@ WHOLE_STEPS = ("MuJoCo, forward", "MuJoCo, centred", "nimble")
 def notes(rows: list[Row]) -> str:
     parts = [
         "A step is MuJoCo's Euler step at the models' own settings. Ours, nimblephysics and MuJoCo make the whole step "
-        "with collision and solver, and give A and B. MuJoCo's differences have an eps of 1e-6 and are not exact. "
+        "with collision and solver, and give A and B. MuJoCo's differences have an eps of 1e-6 and are not exact; "
+        "their solver starts from the solution of a step that is made first, and timed with them. "
         "One cotangent is a gradient of a scalar by state and control (`step_vjp`).",
         "Pinocchio's columns are kernels, not steps: the derivatives of the acceleration (`computeABADerivatives`), "
         "the same put together to A and B of an Euler step in its own coordinates, and "
         "`constraintDynamics` with `computeConstraintDynamicsDerivatives` for the points that touch. These points are "
-        "given to it, and held both ways: it finds no contact, and knows no friction and no inequality here. "
+        "given to it, and held both ways: it finds no contact, and knows no friction and no inequality here. They do "
+        "less than a step: no collision, solver, actuator or integration. "
         "Before timing, its accelerations without contact must equal MuJoCo's (the same numbers make its model).",
         "nimblephysics gets the same links, states and places of contact, the latter as spheres on a floor, rigid "
-        "there. It knows no armature, so its Ant is lighter in the joints. The Shadow hand goes to MuJoCo "
-        "only.",
+        "there; before timing it must find as many contacts as MuJoCo. It knows no armature, so its Ant is lighter in "
+        "the joints. The Shadow hand goes to MuJoCo only.",
         *_where_others_win(rows),
     ]
     versions = {row["nimblephysics"] for row in rows} - {None}
@@ -235,30 +241,41 @@ def notes(rows: list[Row]) -> str:
 
 
 def _where_others_win(rows: list[Row]) -> list[str]:
-    parts, found = [], [row["microseconds"] for row in rows]
-    slower = [
-        f"{row['case']}: {', '.join(COLUMNS[key] for key in WHOLE_STEPS if times.get(key, np.inf) < times['ours'])}"
-        for row, times in zip(rows, found, strict=True)
-        if any(times.get(key, np.inf) < times["ours"] for key in WHOLE_STEPS)
+    parts, found = [], {row["case"]: row["microseconds"] for row in rows}
+    slower = {
+        case: [COLUMNS[key] for key in WHOLE_STEPS if times.get(key, np.inf) < times["ours"]]
+        for case, times in found.items()
+    }
+    lost = [
+        f"{case}: {', '.join(names)}; ours takes {found[case]['ours']:.3g} µs, "
+        f"{found[case]['ours, batch']:.3g} of them in a batch"
+        for case, names in slower.items()
+        if names
     ]
-    call = min(times["ours"] for times in found)
-    if slower:
+    if lost:
         parts.append(
-            f"Whole steps that are quicker than ours ({'; '.join(slower)}): there is little to differentiate, and a "
-            f"call of ours from Python costs most of the {call:.0f} µs; a batch shares that cost."
+            f"Whole steps that are quicker than ours ({'. '.join(lost)}). What a batch saves is the call from Python."
         )
-    if any(times["ours, VJP"] > times["ours"] for times in found):
+    costly = [case for case, times in found.items() if times["ours, VJP"] > times["ours"]]
+    if costly:
         parts.append(
-            "One cotangent can cost more than all: for small mechanisms the time is that of the call, and "
-            "`step_vjp` is a rollout of one step."
+            f"One cotangent costs more than A and B together for {', '.join(costly)}: `step_vjp` makes a rollout of "
+            "one step and goes back over it, with the cost of both calls."
         )
-    kernels = [times["Pinocchio, dynamics"] for times in found if "Pinocchio, dynamics" in times]
+    kernels = [times["Pinocchio, dynamics"] for times in found.values() if "Pinocchio, dynamics" in times]
     if kernels:
         parts.append(
-            f"All are called from Python. For Pinocchio's kernels this costs less than the {min(kernels):.1f} µs of "
-            "the smallest of them. They are faster than our steps because they do less: no collision, solver, actuator "
-            "or integration."
+            "All are called from Python. For Pinocchio's kernels this costs less than the "
+            f"{min(kernels):.1f} µs of the smallest of them."
         )
+    quicker = {
+        COLUMNS[key]: [case for case, times in found.items() if times.get(key, np.inf) < times["ours"]]
+        for key in COLUMNS
+        if key.startswith("Pinocchio")
+    }
+    if any(quicker.values()):
+        faster = "; ".join(f"{name}: {', '.join(cases)}" for name, cases in quicker.items() if cases)
+        parts.append(f"Pinocchio's columns that are below our step's: {faster}.")
     return parts
 
 

@@ -1,6 +1,8 @@
 """MJX: Jacobians of a step by forward mode, and gradients of a rollout by reverse mode, both in double precision.
 
-Reverse mode does not pass the solver's loop unless it makes one iteration only, so that mode gets one.
+Reverse mode does not pass the solver's loop unless it makes one iteration only, so that mode gets one, and starts it
+from a warm start that it is given. Forward mode starts from zeros: derivatives arise in the iterations alone, and a
+start that is the solution leaves the loop before the first.
 """
 
 import importlib
@@ -96,19 +98,22 @@ class Mechanism:
         return np.stack([(end(move) - end(-move)) / (2.0 * eps) for move in moves], axis=1)
 
     def gradient(
-        self, qpos: np.ndarray, qvel: np.ndarray, ctrl: np.ndarray, steps: int, cotangent: np.ndarray
+        self, start: tuple[np.ndarray, np.ndarray, np.ndarray], ctrl: np.ndarray, steps: int, cotangent: np.ndarray
     ) -> np.ndarray:
-        """Of cotangent . tangent of the last state, by the first state and the constant control (nx + nu)."""
-        path: list[Any] = [(qpos, qvel, np.zeros_like(qvel))]
+        """Of cotangent . tangent of the last state, by the first state and the constant control (nx + nu).
+
+        `start` is qpos, qvel and the solver's warm start.
+        """
+        path: list[Any] = [start]
         for _ in range(steps):
             path.append(self.step_once(*path[-1], ctrl))
-        nv = len(qvel)
+        nv = len(start[1])
         back = (self.tangents.pull(np.asarray(path[-1][0])).T @ cotangent[:nv], cotangent[nv:], np.zeros(nv))
         by_ctrl = np.zeros(len(ctrl))
         for state in reversed(path[:-1]):
             *back, one = self.reverse((*state, ctrl), tuple(back))
             by_ctrl = by_ctrl + np.asarray(one)
-        return np.concatenate([self.tangents.push(qpos).T @ np.asarray(back[0]), np.asarray(back[1]), by_ctrl])
+        return np.concatenate([self.tangents.push(start[0]).T @ np.asarray(back[0]), np.asarray(back[1]), by_ctrl])
 
 
 def prepare() -> Mapping[str, Callable[..., Any]]:
@@ -129,9 +134,10 @@ def prepare() -> Mapping[str, Callable[..., Any]]:
         qpos, qvel = map(np.array, state)
         return mechanisms[0].differences(qpos, qvel, np.array(ctrl), eps).tolist()
 
-    def gradient(state: list[list[float]], ctrl: list[float], steps: int, cotangent: list[float]) -> Any:
-        qpos, qvel = map(np.array, state)
-        return mechanisms[0].gradient(qpos, qvel, np.array(ctrl), steps, np.array(cotangent)).tolist()
+    def gradient(start: list[list[float]], ctrl: list[float], steps: int, cotangent: list[float]) -> Any:
+        qpos, qvel, warmstart = map(np.array, start)
+        found = mechanisms[0].gradient((qpos, qvel, warmstart), np.array(ctrl), steps, np.array(cotangent))
+        return found.tolist()
 
     return {"load": load, "jacobians": jacobians, "differences": differences, "gradient": gradient}
 

@@ -29,12 +29,19 @@ def prepare() -> dict[str, Any]:
         return np.asarray(states)[0]
 
     def backward(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradients by first state and controls; the solver starts from the step that was differentiated before."""
+        """Gradients by first state and controls.
+
+        `mjd_transitionFD` leaves the solver's warm start as it finds it, and starts all its steps from it: a step
+        made before provides it.
+        """
         a, b = np.empty((36, 36)), np.empty((36, 12))
         state_adj, ctrl_adj = standing.cotangent(), np.empty((len(states), 12))
         d.ctrl[:] = start.ctrl
         for t in range(len(states) - 1, -1, -1):
-            mujoco.mj_setState(m, d, states[t - 1] if t else initial, kept)
+            state = states[t - 1] if t else initial
+            mujoco.mj_setState(m, d, state, kept)
+            mujoco.mj_step(m, d)
+            mujoco.mj_setState(m, d, state, kept)
             mujoco.mjd_transitionFD(m, d, EPSILON, False, a, b, None, None)
             ctrl_adj[t], state_adj = state_adj @ b, state_adj @ a
         return state_adj, ctrl_adj
