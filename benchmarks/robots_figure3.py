@@ -222,7 +222,7 @@ def notes(rows: list[Row]) -> str:
     for what, does in (("forward_us", "steps"), ("backward_us", "goes back")):
         for side in ("newton", "pgs"):
             if wins := _wins(rows, side, what):
-                parts.append(f"MuJoCo {does} faster than {SIDES[side]}, with these parts of its time: {wins}.")
+                parts.append(f"MuJoCo {does} faster than {SIDES[side]}, in these fractions of our time: {wins}.")
     if _wins([row for row in rows if row["panel"] != "links"], "newton", "forward_us"):
         parts.append("Both Newton solvers solve each robot of a scene by itself, so that the work is the same.")
     return "\n\n".join(parts)

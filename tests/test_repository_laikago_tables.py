@@ -49,7 +49,7 @@ def test_what_could_not_be_measured_is_shown_as_such():
             "blocks": {"50": 9, "100": 0},
             "workspace": 0.123,
         },
-        {"side": "absent", "missing": "no module", "memory": {}, "forward": {}, "backward": {}},
+        {"side": "absent", "missing": "no module", "memory": {}, "forward": {}, "backward": {}, "blocks": {}},
     ]
     table = laikago_tables.table(rows)
     for line in ("| first | 0.012 | - |", "| first | 0.5 | - |", "| first | 123 | - |", "| absent |  |  |"):
