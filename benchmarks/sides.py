@@ -148,7 +148,7 @@ def processor_seconds(run: Callable[[], Any], at_least: float = 0.02) -> float:
 
 
 def peak_growth(run: Callable[[], Any]) -> float:
-    """By how much `run` raises the peak of the process's resident memory over what it holds before [MB: 10^6 B]; Linux."""
+    """By how much `run` raises the peak of the process's resident memory over that before [10^6 bytes]; Linux."""
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)  # what was freed before must not serve this run
     status = Path("/proc/self/status")
