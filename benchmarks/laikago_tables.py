@@ -18,13 +18,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from measurement import Measurement, Row
+from measurement import Measurement, Row, cell
 from sides import Side, SideError
 
 STEPS = (50, 100, 500, 1000, 5000)
 COMPARED_STEPS = 100  # after so many, states and gradients are compared
 BLOCKS = 9
 BUDGET = 3.0  # seconds of a side at a number of steps, after which no further block begins
+FEW = 3  # blocks, of which a median says little; the page names them
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ CONTESTANTS = (
     Contestant("MuJoCo, mjd_transitionFD", "mujoco_fd"),
     Contestant("gradgym, PGS", "ours", {"solver": "PGS"}),
     Contestant("gradgym, Newton, a checkpoint every 50 steps", "ours", {"checkpoint_interval": 50}),
-    Contestant("PyTorch autograd, Newton", "torch_autograd", {"solver": "Newton"}),
-    Contestant("PyTorch autograd, PGS", "torch_autograd", {"solver": "PGS"}),
     Contestant("gradgym, Newton, feet", "ours", {"feet_only": True}),
+    Contestant("PyTorch autograd, Newton, feet", "torch_autograd", {"solver": "Newton"}),
+    Contestant("PyTorch autograd, PGS, feet", "torch_autograd", {"solver": "PGS"}),
     Contestant("MJX, feet", "mjx", compiles=True),
     Contestant("MJX, feet, a checkpoint every 50 steps", "mjx", {"checkpoints": True}, compiles=True),
     Contestant("Newton (Warp) tape, feet", "newton_tape"),
@@ -86,7 +87,8 @@ README_STEPS = (50, 1000, 5000)
 
 def measure(quick: bool) -> list[Row]:
     contestants, sizes = (QUICK, STEPS[:2]) if quick else (CONTESTANTS, STEPS)
-    rows: list[Row] = [{"side": c.label, "memory": {}, "forward": {}, "backward": {}} for c in contestants]
+    empty = ("memory", "forward", "backward", "blocks")
+    rows: list[Row] = [{"side": c.label, **{name: {} for name in empty}} for c in contestants]
     with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         sides = [stack.enter_context(Side(c.script)) for c in contestants]
         for row, loaded in zip(rows, pool.map(_load, sides, contestants), strict=True):
@@ -143,7 +145,7 @@ def _compare(present: list[tuple[Contestant, Side, Row]]) -> None:
 
 
 def _time(size: int, asked: list[tuple[Side, Row]]) -> None:
-    """Medians over blocks, the sides in turns; [ms a step]."""
+    """Medians over blocks, the sides in turns; [ms a step], and how many blocks."""
     blocks: list[list[dict[str, float]]] = [[] for _ in asked]
     for _ in range(BLOCKS):
         for (side, row), found in zip(asked, blocks, strict=True):
@@ -153,6 +155,7 @@ def _time(size: int, asked: list[tuple[Side, Row]]) -> None:
             if block is not None:
                 found.append(block)
     for (_, row), found in zip(asked, blocks, strict=True):
+        row["blocks"][str(size)] = len(found)
         for name in ("forward", "backward"):
             median = 1e3 * statistics.median(block[name] for block in found) if found else None
             row[name][str(size)] = median
@@ -192,7 +195,8 @@ def summary(rows: list[Row]) -> str:
     """All three in one, for fewer numbers of steps."""
     sizes = [size for size in README_STEPS if size in _sizes(rows)]
     last = [sizes[min(1, len(sizes) - 1)]]
-    columns = [*(f"MB, {size:,} steps" for size in sizes), f"forward [ms], {last[0]:,}", f"backward [ms], {last[0]:,}"]
+    columns = [*(f"MB, {size:,} steps" for size in sizes), f"forward [ms a step], {last[0]:,} steps"]
+    columns.append(f"backward [ms a step], {last[0]:,} steps")
     lines = [f"|  | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
     for row in rows:
         values = [row["memory"].get(str(size)) for size in sizes]
@@ -214,40 +218,69 @@ def notes(rows: list[Row]) -> str:
         f"After {COMPARED_STEPS} steps, as a check that all simulate the same: the trunk's height, the largest "
         "difference of a position and the relative difference of the gradient by the first state from the first row's.",
         "",
-        "| | height [m] | position | gradient | computes |",
-        "|---|---|---|---|---|",
+        "| | height [m] | position | gradient | workspace [MB] | computes |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
         if row["missing"]:
-            lines.append(f"| {row['side']} | | | | not measured here: {row['missing']} |")
+            lines.append(f"| {row['side']} | | | | | not measured here: {row['missing']} |")
             continue
         compiled = f"; compiles {row['compile']:.0f} s, not in the times" if row.get("compile", 0.0) > 1.0 else ""
         failure = f"; failed: {row['failure']}" if row.get("failure") else ""
         height, position = row.get("height"), row.get("position_difference")
         cells = ("", "") if height is None else (f"{height:.5f}", f"{position:.1g}")
-        lines.append(
-            f"| {row['side']} | {' | '.join(cells)} | {differs(row)} | {row.get('about', '')}{compiled}{failure} |"
-        )
-    return "\n".join([*lines, "", _NOTES])
+        cells = (*cells, differs(row), cell(row.get("workspace")))
+        lines.append(f"| {row['side']} | {' | '.join(cells)} | {row.get('about', '')}{compiled}{failure} |")
+    return "\n".join([*lines, "", _least(rows), "", _few_blocks(rows), "", _NOTES])
+
+
+def _least(rows: list[Row]) -> str:
+    """Who needs the least memory, at each number of steps."""
+    winners: dict[str, list[int]] = {}
+    for size in _sizes(rows):
+        found = [(row["memory"][str(size)], row["side"]) for row in rows if row["memory"].get(str(size)) is not None]
+        if found:
+            winners.setdefault(min(found)[1], []).append(size)
+    return (
+        "The least memory: "
+        + "; ".join(f"{', '.join(f'{size:,}' for size in sizes)} steps {side}" for side, sizes in winners.items())
+        + "."
+    )
+
+
+def _few_blocks(rows: list[Row]) -> str:
+    """Which times are medians of few."""
+    few: list[str] = []
+    for row in rows:
+        sizes = [size for size in _sizes(rows) if 0 < row["blocks"].get(str(size), 0) < FEW]
+        if sizes:
+            counts = ", ".join(f"{row['blocks'][str(size)]} at {size:,} steps" for size in sizes)
+            few.append(f"{row['side']}, {counts}")
+    text = f"Times are medians of {BLOCKS} blocks, of fewer where a side has taken {BUDGET:g} s at a number of steps"
+    return f"{text}; fewer than {FEW} blocks: {'; '.join(few)}." if few else f"{text}."
 
 
 _NOTES = """\
-Memory is by how much the resident memory of a process grows in a forward and a backward pass, inputs and gradients by \
-all controls included. MuJoCo keeps the states, as ours does, but is not given a cotangent of every state, which is \
-mostly zeros: it needs less than ours with a checkpoint each step, until at 5,000 steps that array is so long that the \
-system leaves its zeros out. What it saves in derivatives it pays in time: some fifty simulations of each step on the \
-way back. MJX in one piece and the tapes keep all intermediate values of every step.
+Memory (MB are 10^6 bytes) is by how much the resident memory of a process grows in a forward and a backward pass, \
+inputs and gradients by all controls included. Left out is what exists before, however many steps follow: the \
+workspace of one step, in the table above for ours (its adjoint's included) and for MuJoCo (an mjData; its two \
+Jacobians of a step, 14 kB, are in its memory), for the others libraries and compiled programs, which are not \
+measured. The paper does not say whether a workspace is in its figures. MuJoCo keeps the states, as ours does with a \
+checkpoint each step, but is not given a cotangent of every state kept. These are zeros but for the last, and count as \
+far as the system gives memory to zeros, which in long arrays it does not. What MuJoCo saves in derivatives it pays in \
+time: on the way back 49 simulations of each step, one for each component of state and control. MJX in one piece and \
+the tapes keep all intermediate values of every step.
 
 The forward pass of MJX in one piece and of the tapes includes keeping what the backward pass needs; that of MJX with \
 checkpoints is the simulation alone, and its backward pass simulates again, as ours and MuJoCo's do. MJX and Newton \
 are made for thousands of robots at once on a GPU; here is one robot on one thread of a processor, which is what a \
 trajectory optimiser or an estimator asks for. MJX runs as a chain of compiled calls of 50 steps; compiled as one \
-call, forward and back together take as long within a fifth, but each length has to be compiled for most of a minute.
+call, forward and back together took about as long in a trial that is not stored, but each length has to be compiled.
 
-The tape of Newton's Featherstone solver is exact for one step here, 3 % from central differences after two and 19 % \
-after fifty, as if steps overwrote what the tape needs of earlier ones; its figures are those of the work it does. Of \
-the tools that the paper compares, PyTorch and JAX (as MJX) are here with programs of our time; its machine was \
-another one, and PyTorch's program there another one too."""
+The gradient by the tape of Newton's Featherstone solver agrees with central differences for one step, and no longer \
+after two (trials that are not stored), as if steps overwrote what the tape needs of earlier ones; its figures are \
+those of the work it does. Of the tools that the paper compares, PyTorch and JAX (as MJX) are here with programs of \
+our time; its machine was another one, and PyTorch's program there another one too."""
 
 MEASUREMENT = Measurement(
     name="laikago_tables",
@@ -260,7 +293,7 @@ MEASUREMENT = Measurement(
     table=table,
     summary=summary,
     notes=notes,
-    rivals=("torch", "jax", "mujoco-mjx", "newton", "warp-lang"),
+    rivals=("jax", "mujoco-mjx", "newton", "warp-lang"),
 )
 
 if __name__ == "__main__":

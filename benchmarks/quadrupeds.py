@@ -24,10 +24,10 @@ class Scene(NamedTuple):
     ctrl: NDArray[np.float64]  # (12 n,) angles that the servos hold [rad]
 
 
-def quadrupeds(count: int, solver: mujoco.mjtSolver = mujoco.mjtSolver.mjSOL_NEWTON) -> Scene:
+def quadrupeds(count: int) -> Scene:
     """`count` robots in rows of five."""
     robot, scene = standing.robot(), mujoco.MjSpec()
-    scene.option.timestep, scene.option.solver = robot.option.timestep, int(solver)
+    scene.option.timestep = robot.option.timestep
     floor = next(geom for geom in robot.geoms if geom.name == "floor")
     scene.worldbody.add_geom(
         type=floor.type, size=floor.size, contype=floor.contype, conaffinity=floor.conaffinity, friction=floor.friction

@@ -3,8 +3,8 @@
     python benchmarks/robots_figure3.py
 
 Ours (Newton's method and projected Gauss-Seidel) and MuJoCo in one process and one thread, in alternating blocks;
-medians of processor time. Memory is how far both passes raise the peak of the process, workspaces of a step not
-counted: those exist before.
+medians of processor time. Memory is how far both passes raise the peak of the process; workspaces of a step exist
+before, and are measured when they are made.
 """
 
 import statistics
@@ -64,13 +64,13 @@ def mujocos(scene: Scene) -> Passes:
     initial = np.empty((1, mujoco.mj_stateSize(m, kept)))
     mujoco.mj_getState(m, d, initial[0], kept)
     mujoco.mj_forward(m, d)
+    a, b = np.empty((2 * m.nv, 2 * m.nv)), np.empty((2 * m.nv, m.nu))
 
     def forward(steps: int) -> Floats:
         states, _ = threads.rollout(m, d, initial, np.tile(scene.ctrl, (1, steps, 1)))
         return np.asarray(states)[0]
 
     def backward(states: Floats) -> Floats:
-        a, b = np.empty((2 * m.nv, 2 * m.nv)), np.empty((2 * m.nv, m.nu))
         state_adj, ctrl_adj = np.ones(2 * m.nv), np.full((len(states), m.nu), np.nan)
         d.ctrl[:] = scene.ctrl
         for t in range(len(states) - 1, len(states) - 1 - DIFFERENCED, -1):
@@ -82,17 +82,23 @@ def mujocos(scene: Scene) -> Passes:
     return Passes(forward, backward, lambda steps: DIFFERENCED)
 
 
-def sides_of(scene: Scene) -> dict[str, Passes]:
-    """By name; a chain has nothing that solvers could differ in."""
+def sides_of(scene: Scene) -> dict[str, Callable[[], Passes]]:
+    """What makes each, by name; a chain has nothing that solvers could differ in."""
     solvers = {"newton": mujoco.mjtSolver.mjSOL_NEWTON, "pgs": mujoco.mjtSolver.mjSOL_PGS}
-    found = {}
+    found: dict[str, Callable[[], Passes]] = {}
     for name, solver in solvers.items():
         chosen = scene.model.__copy__()
         chosen.opt.solver = int(solver)
-        model = sim.Model.from_mujoco(chosen)
-        if name == "newton" or model.nefcmax > 0:
-            found[name] = ours(scene, model)
-    return {**found, "mujoco": mujocos(scene)}
+        if name == "newton" or sim.Model.from_mujoco(chosen).nefcmax > 0:
+            found[name] = lambda m=chosen: ours(scene, sim.Model.from_mujoco(m))
+    return {**found, "mujoco": lambda: mujocos(scene)}
+
+
+def warm(make: Callable[[], Passes]) -> Passes:
+    """With workspaces, which the first passes make."""
+    passes = make()
+    passes.backward(passes.forward(DIFFERENCED))
+    return passes
 
 
 def memory(passes: Passes, steps: int) -> float:
@@ -111,9 +117,9 @@ def timed(passes: Passes, steps: int) -> tuple[float, float]:
 
 def rows_of(panel: str, scene: Scene, size: int, counts: tuple[int, ...], blocks: int) -> list[Row]:
     """A row for each side and number of steps; `size` is that of the mechanism."""
-    passes = sides_of(scene)
-    for each in passes.values():
-        each.backward(each.forward(DIFFERENCED))  # compiles
+    makers = sides_of(scene)
+    passes = {name: warm(make) for name, make in makers.items()}  # compiles
+    workspaces = {name: round(peak_growth(lambda make=make: warm(make)), 3) for name, make in makers.items()}
     times: dict[tuple[str, int], list[tuple[float, float]]] = {(n, steps): [] for n in passes for steps in counts}
     for _ in range(blocks):
         for (name, steps), found in times.items():
@@ -129,6 +135,7 @@ def rows_of(panel: str, scene: Scene, size: int, counts: tuple[int, ...], blocks
             "forward_us": forward,
             "backward_us": backward,
             "memory_mb": memory(passes[name], steps) if panel == "steps" else None,
+            "workspace_mb": workspaces[name],
         })  # fmt: skip
         print(rows[-1], flush=True)
     return rows
@@ -143,15 +150,8 @@ def hanging(links: int) -> Scene:
 def measure(quick: bool) -> list[Row]:
     sim.set_num_threads(1)
     robots, steps, blocks = (2, (20, 40), 1) if quick else (ROBOTS, STEPS, BLOCKS)
-    robot_counts, link_counts, scaling_steps = (
-        ((1, 2), (1, 5), 20)
-        if quick
-        else (
-            ROBOT_COUNTS,
-            LINK_COUNTS,
-            SCALING_STEPS,
-        )
-    )
+    robot_counts, link_counts = ((1, 2), (1, 5)) if quick else (ROBOT_COUNTS, LINK_COUNTS)
+    scaling_steps = 20 if quick else SCALING_STEPS
     rows = rows_of("steps", quadrupeds(robots), robots, steps, blocks)
     for count in robot_counts:
         rows += rows_of("robots", quadrupeds(count), count, (scaling_steps,), blocks)
@@ -169,8 +169,9 @@ def _x(row: Row) -> int:
 
 
 def table(rows: list[Row]) -> str:
+    columns = " | ".join(f"{name}: forward [µs a step] | backward [µs a step] | memory [MB]" for name in SIDES.values())
     lines = [
-        f"| | {' | '.join(f'{name}: forward [µs] | backward [µs] | memory [MB]' for name in SIDES.values())} |",
+        f"| | {columns} |",
         "|---" * (3 * len(SIDES) + 1) + "|",
     ]
     for panel, label in PANELS.items():
@@ -198,10 +199,6 @@ def growth(rows: list[Row], panel: str, side: str, what: str) -> float:
 
 
 def notes(rows: list[Row]) -> str:
-    ratios = {
-        panel: _last(rows, panel, "mujoco")["forward_us"] / _last(rows, panel, "newton")["forward_us"]
-        for panel in PANELS
-    }
     slopes = "; ".join(
         f"{SIDES[side]} {growth(rows, panel, side, 'forward_us'):.2f} forward, "
         f"{growth(rows, panel, side, 'backward_us'):.2f} backward, for {PANELS[panel]}"
@@ -216,26 +213,32 @@ def notes(rows: list[Row]) -> str:
         "one cotangent back; through Gauss-Seidel by its sweeps in reverse, hence the longer time. "
         "MuJoCo has no such pass: its column is the product with one step's Jacobian by forward "
         f"differences (`mjd_transitionFD`), timed at the last {DIFFERENCED} states of each path. These differences are "
-        "one step for each component of state and control, each of a scene that grows. Memory is what grows "
-        "with the path: states, controls and their gradients; for MuJoCo with one Jacobian at a time.",
+        "one step for each component of state and control, each of a scene that grows. Memory (MB are 10^6 "
+        "bytes) is what grows with the path: states, controls and their gradients. Left out is what each side has "
+        f"before, model and workspace of one step, {_workspaces(rows)}; MuJoCo's holds one Jacobian.",
         f"Exponent of the growth over the two largest sizes, 1 is linear: {slopes}. Without contact ours needs no "
         "inertia matrix (articulated-body algorithm); MuJoCo factorises it, and that of a chain is full.",
     ]
-    wins = [
-        f"{PANELS[panel]}: {_x(_last(rows, panel, 'mujoco')):,} ({ratio:.2f} of our time)"
-        for panel, ratio in ratios.items()
-        if ratio < 1.0
-    ]
-    if wins:
-        parts.append(
-            f"MuJoCo steps faster than our Newton at the largest size of: {'; '.join(wins)}. Both solve each robot by "
-            "itself, so that the work is the same."
-        )
+    for what, does in (("forward_us", "steps"), ("backward_us", "goes back")):
+        for side in ("newton", "pgs"):
+            if wins := _wins(rows, side, what):
+                parts.append(f"MuJoCo {does} faster than {SIDES[side]}, in these fractions of our time: {wins}.")
+    if _wins([row for row in rows if row["panel"] != "links"], "newton", "forward_us"):
+        parts.append("Both Newton solvers solve each robot of a scene by itself, so that the work is the same.")
     return "\n\n".join(parts)
 
 
-def _last(rows: list[Row], panel: str, side: str) -> Row:
-    return max(_found(rows, panel, side), key=_x)
+def _workspaces(rows: list[Row]) -> str:
+    """Of the scene whose memory is measured."""
+    found = {row["side"]: row["workspace_mb"] for row in rows if row["panel"] == "steps"}
+    return ", ".join(f"{SIDES[side]} {size:.3g} MB" for side, size in found.items())
+
+
+def _wins(rows: list[Row], side: str, what: str) -> str:
+    """Where MuJoCo is the faster, and its time over this side's."""
+    times = {(row["panel"], _x(row)): row[what] for row in rows if row["side"] == "mujoco"}
+    found = [(row, times[row["panel"], _x(row)] / row[what]) for row in rows if row["side"] == side]
+    return "; ".join(f"{PANELS[row['panel']]}: {_x(row):,} ({ratio:.2f})" for row, ratio in found if ratio < 1.0)
 
 
 def plot(rows: list[Row], path: Path) -> None:
@@ -269,12 +272,13 @@ MEASUREMENT = Measurement(
     name="robots_figure3",
     title="Ten robots, and how time grows with robots and links",
     shows="memory and time of thousands of steps of ten robots, and how a step's time grows with robots and links.",
-    leaves_out="robots that touch each other, whose equations must be solved together, or many threads.",
+    leaves_out="robots that touch each other, whose equations must be solved together; many threads; MuJoCo's backward "
+    f"pass through a whole path, which is timed at {DIFFERENCED} states of it; a rival with automatic differentiation, "
+    "where the paper has CppAD.",
     measure=measure,
     table=table,
     notes=notes,
     plot=plot,
-    rivals=("mujoco",),
 )
 
 if __name__ == "__main__":

@@ -148,17 +148,18 @@ def processor_seconds(run: Callable[[], Any], at_least: float = 0.02) -> float:
 
 
 def peak_growth(run: Callable[[], Any]) -> float:
-    """By how much `run` raises the peak of the process's resident memory over what it holds before [MB]; Linux."""
+    """By how much `run` raises the peak of the process's resident memory over that before [10^6 bytes]; Linux."""
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)  # what was freed before must not serve this run
     status = Path("/proc/self/status")
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to VmRSS
 
-    def kilobytes(name: str) -> float:
-        return next(float(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name))
+    def megabytes(name: str) -> float:
+        lines = status.read_text().splitlines()
+        return next(1.024e-3 * float(line.split()[1]) for line in lines if line.startswith(name))
 
-    before = kilobytes("VmRSS")
+    before = megabytes("VmRSS")
     result = run()  # alive until the peak is read
-    peak = kilobytes("VmHWM")
+    peak = megabytes("VmHWM")
     del result
-    return max(0.0, peak - before) / 1024.0
+    return max(0.0, peak - before)

@@ -6,7 +6,7 @@ episode's end. Their robots and scenes are theirs; the MJCF files here are our o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import mujoco
@@ -50,9 +50,8 @@ class BallToTarget(Task):
     def __init__(
         self, backend: str = "sim", target: Sequence[float] | None = None, contact_softness: float = 0.0
     ) -> None:
-        default = self.defaults
-        place = default.target if target is None else place_on_ground("target", target)
-        constants = BallConstants(default.file, place, default.rest_height, default.episode_steps, default.n_substeps)
+        place = self.defaults.target if target is None else place_on_ground("target", target)
+        constants = replace(self.defaults, target=place)
         spec = mujoco.MjSpec.from_file(str(ASSETS / constants.file))
         mark = spec.site("target")
         mark.pos = [*place, mark.pos[2]]

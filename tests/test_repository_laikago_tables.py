@@ -46,14 +46,17 @@ def test_what_could_not_be_measured_is_shown_as_such():
             "forward": {"50": 0.5, "100": None},
             "backward": {"50": 123.4, "100": None},
             "failure": "MemoryError",
+            "blocks": {"50": 9, "100": 0},
+            "workspace": 0.123,
         },
-        {"side": "absent", "missing": "no module", "memory": {}, "forward": {}, "backward": {}},
+        {"side": "absent", "missing": "no module", "memory": {}, "forward": {}, "backward": {}, "blocks": {}},
     ]
     table = laikago_tables.table(rows)
     for line in ("| first | 0.012 | - |", "| first | 0.5 | - |", "| first | 123 | - |", "| absent |  |  |"):
         assert line in table
     assert "| paper: CppAD | 16 | 26 |" in table
     notes = laikago_tables.notes(rows)
+    assert "| 0.123 |" in notes and "50 steps first" in notes
     assert "compiles 30 s" in notes and "MemoryError" in notes and "not measured here: no module" in notes
 
 
@@ -61,8 +64,8 @@ def test_what_could_not_be_measured_is_shown_as_such():
 # physics, whose gradient the side does not give in these coordinates
 NEAR = {
     "gradgym, PGS": (1e-6, 1e-2),
-    "PyTorch autograd, Newton": (1e-12, 1e-10),
-    "PyTorch autograd, PGS": (1e-6, 1e-2),
+    "PyTorch autograd, Newton, feet": (1e-12, 1e-10),
+    "PyTorch autograd, PGS, feet": (1e-6, 1e-2),
     "gradgym, Newton, feet": (1e-12, 1e-10),
     "MJX, feet": (1e-12, 1e-6),
     "MJX, feet, a checkpoint every 50 steps": (1e-12, 1e-6),

@@ -31,7 +31,7 @@ def prepare():
         "not_json": lambda: object(),
         "end": lambda: os._exit(3),
         "threads": lambda: os.environ["OMP_NUM_THREADS"],
-        "grow": lambda megabytes: peak_growth(lambda: bytearray(b"1" * (megabytes << 20))),
+        "grow": lambda megabytes: peak_growth(lambda: bytearray(b"1" * (megabytes * 10**6))),
     }
 
 serve(prepare)

@@ -1,7 +1,7 @@
 """MJX under JAX on the CPU, float64; of Laikago's geoms the four feet.
 
 Reverse mode needs a solver of one iteration (its loop has no reverse mode otherwise), and all geoms
-would cost many times more. In float32, its default, the gradient here is ten thousand times too large.
+would cost many times more. In float32, its default, the gradient here is far too large.
 Compiled once for `CHUNK` steps; a rollout is a chain of such calls.
 """
 
@@ -114,7 +114,7 @@ def prepare() -> dict[str, Any]:
     def about() -> str:
         return (
             "the four feet only, one iteration of Newton (reverse mode allows no more, a robot at rest needs no more), "
-            "float64 (in float32 its gradient here is ten thousand times too large)"
+            "float64 (in float32 its gradient here is far too large, in a trial that is not stored)"
         )
 
     return {"load": load, "run": run, "memory": memory, "end": end, "about": about}

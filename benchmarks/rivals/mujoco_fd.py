@@ -47,8 +47,16 @@ def prepare() -> dict[str, Any]:
         return state_adj, ctrl_adj
 
     def load() -> dict[str, float]:
+        """Memory of the workspace [MB]: of one more `mjData` that steps."""
         backward(forward(2))
-        return {}
+
+        def workspace() -> mujoco.MjData:
+            other = mujoco.MjData(m)
+            other.qpos[:], other.qvel[:], other.ctrl[:] = start
+            mujoco.mj_step(m, other)
+            return other
+
+        return {"workspace": peak_growth(workspace)}
 
     def run(steps: int) -> dict[str, float]:
         states = forward(steps)

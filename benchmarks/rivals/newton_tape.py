@@ -1,7 +1,7 @@
 """Newton on Warp's CPU backend: Featherstone's solver, differentiated by Warp's tape; float32.
 
 Of Laikago's geoms the four feet, on contacts by penalty: stiffness and damping are chosen so that it stands
-still as deep as 1.3 mm. Contacts are found outside the tape, which changes no gradient and saves time: it takes
+still and sinks in little. Contacts are found outside the tape, which changes no gradient and saves time: it takes
 contact points in the frames of the bodies as given.
 """
 
@@ -86,8 +86,8 @@ def prepare() -> dict[str, Any]:
 
     def about() -> str:
         return (
-            "the four feet only, on contacts by penalty (other physics: it sinks in by 1.3 mm), float32; the gradient "
-            "of this solver is exact for one step and known to be wrong from the second on"
+            "the four feet only, on contacts by penalty (other physics: it sinks in deeper, see its height), float32; "
+            "the gradient of this solver is exact for one step, and wrong from the second on"
         )
 
     return {"load": load, "run": run, "memory": memory, "end": end, "about": about}

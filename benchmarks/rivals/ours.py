@@ -33,13 +33,15 @@ def prepare() -> dict[str, Any]:
         return backward(forward(ctrls), cotangents)
 
     def load(solver: str = "Newton", feet_only: bool = False, checkpoint_interval: int = 1) -> dict[str, float]:
+        """Memory of the workspace [MB], which the first two passes of a model make."""
         spec = standing.robot(feet_only)
         spec.option.solver = int(getattr(mujoco.mjtSolver, f"mjSOL_{solver.upper()}"))
         using["interval"] = checkpoint_interval
         using["model"] = sim.Model.from_mujoco(spec)
         using["about"] = f"{solver}, {'the four feet only' if feet_only else 'all geoms'}, float64"
-        both_passes(2)
-        return {}
+        both_passes(2)  # compiles
+        using["model"] = sim.Model.from_mujoco(spec)
+        return {"workspace": peak_growth(lambda: both_passes(1))}
 
     def run(steps: int) -> dict[str, float]:
         ctrls, cotangents = inputs(steps)

@@ -55,6 +55,6 @@ def start() -> Start:
     return Start(d.qpos.copy(), d.qvel.copy(), d.ctrl.copy())
 
 
-def cotangent(size: int = 36) -> NDArray[np.float64]:
+def cotangent() -> NDArray[np.float64]:
     """The loss is this times the tangent (position, velocity) of the last state."""
-    return np.random.default_rng(0).normal(size=size)
+    return np.random.default_rng(0).normal(size=36)
