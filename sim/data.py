@@ -70,7 +70,7 @@ class Data(Struct):
     box_over: Floats = floats(12)  # how far they are over the clipping plane
     con_efc: Ints = ints("nconmax")  # first constraint row, -1: none
     con_mu: Floats = floats("nconmax")  # friction of the regularised cone
-    con_jac: Floats = floats(6, "nefcdof")  # relative velocity in the contact frame, of one contact
+    con_jac: Floats = floats(6, "nefcdof")  # of one contact: relative velocity in its frame; later four rows of C J
     con_motion: Floats = floats(7, 6)  # of one contact: see `collision/motion.py`
     con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
     con_damping: Floats = floats(1)  # of the first contact's rows, most often that of all

@@ -18,10 +18,24 @@ from .model import Model
 @kernel
 def find_islands(m: Model, d: Data) -> None:
     """Fill nisland, island_*, tree_island, map_*, efc_idofadr, qH_first from the spans of the rows."""
+    if m.ntree == 1:
+        _one_island(m, d)
+        return
     _join_trees(m, d)
     _place_trees(m, d)
     _place_rows(m, d)
     _envelope(m, d)
+
+
+@kernel
+def _one_island(m: Model, d: Data) -> None:
+    d.nisland[0], d.tree_island[0] = 1, 0
+    d.island_idofadr[0], d.island_nv[0], d.island_iefcadr[0], d.island_nefc[0] = 0, m.nv, 0, d.nefc[0]
+    for v in range(m.nv):
+        d.map_dof2idof[v], d.map_idof2dof[v], d.qH_first[v] = v, v, 0
+    for r in range(d.nefc[0]):
+        d.map_iefc2efc[r] = r
+        d.efc_idofadr[r, 0], d.efc_idofadr[r, 1] = d.efc_dofadr[r, 0], d.efc_dofadr[r, 1]
 
 
 @kernel
@@ -49,8 +63,6 @@ def _join_trees(m: Model, d: Data) -> None:
     """tree_island of a tree = one before it in the same island, or itself."""
     for t in range(m.ntree):
         d.tree_island[t] = t
-    if m.ntree == 1:
-        return
     for r in range(d.nefc[0]):
         first = m.dof_treeid[d.efc_dofadr[r, 0]]
         for t in range(first + 1, _last_tree(m, d, r, 0) + 1):

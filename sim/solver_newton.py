@@ -10,7 +10,6 @@ island (`islands.py`) takes as many as it needs; its vectors and rows are in isl
 import math
 
 from ._jit import kernel
-from .cholesky import factor_envelope, solve_envelope, solve_envelope_lanes
 from .constraint_row import (
     CONTACT_ELLIPTIC,
     EQUALITY,
@@ -19,9 +18,9 @@ from .constraint_row import (
     TINY,
     row_axpy,
     row_dot,
-    row_width,
 )
 from .data import Data, Lanes
+from .hessian import curvature_changed, hessian, solve_hessian, solve_hessian_lanes
 from .islands import dof_at, dofs_of, row_at, rows_of
 from .model import Model
 
@@ -49,11 +48,11 @@ def _solve_island(m: Model, d: Data, k: int) -> None:
         residual = force_law_residual(m, d, k)
         if residual < m.tolerance or iteration == m.iterations:
             break
-        if _curvature_changed(d, k):
-            _hessian(m, d, k)
+        if curvature_changed(d, k):
+            hessian(m, d, k)
         for i in range(begin, end):
             d.search[i] = -d.grad[i]
-        solve_envelope(d, begin, end, d.search)
+        solve_hessian(d, begin, end, d.search)
         alpha = _line_search(m, d, k)
         if alpha == 0.0:
             break
@@ -82,10 +81,10 @@ def solve_newton_adj(m: Model, d: Data, w: Lanes) -> None:
     H is the Hessian at the solution.
     """
     for k in range(d.nisland[0]):
-        if d.island_nefc[k] == 0 or _curvature_changed(d, k):
-            _hessian(m, d, k)
+        if d.island_nefc[k] == 0 or curvature_changed(d, k):
+            hessian(m, d, k)
         begin, end = dofs_of(d, k)
-        solve_envelope_lanes(d, begin, end, w.qfrc_adj)
+        solve_hessian_lanes(d, begin, end, w.qfrc_adj)
 
 
 @kernel
@@ -298,70 +297,6 @@ def _gradient(d: Data, k: int) -> None:
             row_axpy(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.efc_force[r], d.ifrc_constraint)
     for i in range(begin, end):
         d.grad[i] = d.Ma[i] - d.ifrc_smooth[i] - d.ifrc_constraint[i]
-
-
-@kernel
-def _curvature_changed(d: Data, k: int) -> bool:
-    """Whether rows have switched since `_hessian`, or a contact is or was on its cone, which is curved."""
-    first_row, end_row = rows_of(d, k)
-    for i in range(first_row, end_row):
-        r = row_at(d, i)
-        if d.efc_slope[r] != d.efc_slope_qH[r]:
-            return True
-        if d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]]:
-            return True
-    return False
-
-
-@kernel
-def _hessian(m: Model, d: Data, k: int) -> None:
-    """The factor of M + J' C J in the lower triangle of qH, rows and columns in island order."""
-    begin, end = dofs_of(d, k)
-    for i in range(begin, end):
-        v = dof_at(d, i)
-        tree = max(m.tree_dofadr[m.dof_treeid[v]], 0)
-        place = max(i - v + tree, 0)
-        for j in range(max(d.qH_first[i], 0), place):
-            d.qH[i, j] = 0.0
-        for j in range(v - tree + 1):
-            d.qH[i, place + j] = d.qM[v, tree + j]
-    at, last = rows_of(d, k)
-    while at < last:
-        r = row_at(d, at)
-        d.efc_slope_qH[r] = d.efc_slope[r]
-        at += 1
-        if d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]]:
-            c = d.efc_id[r]
-            dim = m.con_dim[d.con_pair[c]]
-            for i in range(dim):
-                d.efc_slope_qH[r + i] = -1.0  # no row's slope
-                for e in range(row_width(d, r)):
-                    d.con_jac[0, e] = 0.0
-                    for j in range(dim):
-                        d.con_jac[0, e] += d.cone_hess[c, i, j] * d.efc_J[r + j, e]
-                _add_outer(d, r + i, 1.0, d.con_jac[0])
-            at += dim - 1
-        elif d.efc_slope[r] != 0.0:
-            _add_outer(d, r, d.efc_slope[r], d.efc_J[r])
-    factor_envelope(d, begin, end)
-
-
-@kernel
-def _add_outer(d: Data, r: int, weight: float, y) -> None:  # type: ignore[no-untyped-def]
-    """Add the lower triangle of weight J_r' y to qH; y has columns as row `r` has."""
-    n, first, second = max(d.efc_dofnum[r, 0], 0), max(d.efc_idofadr[r, 0], 0), max(d.efc_idofadr[r, 1], 0)
-    for i in range(n):
-        x = weight * d.efc_J[r, i]
-        if x != 0.0:
-            for j in range(i + 1):
-                d.qH[first + i, first + j] += x * y[j]
-    for i in range(d.efc_dofnum[r, 1]):
-        x = weight * d.efc_J[r, n + i]
-        if x != 0.0:
-            for j in range(n):
-                d.qH[second + i, first + j] += x * y[j]
-            for j in range(i + 1):
-                d.qH[second + i, second + j] += x * y[n + j]
 
 
 @kernel
