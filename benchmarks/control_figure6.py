@@ -214,7 +214,7 @@ def _comparison(rows: list[Row]) -> str:
         losses = [[row["loss"] for row in rows if (row["problem"], row["method"]) == (name, m)] for m in LABELS]
         nearer = [ours < theirs for ours, theirs in zip(*losses, strict=True)]
         ends.append(
-            f"{sum(nearer)} of {len(nearer)} targets of the {name} ({problem.descent} iterations against "
+            f"{sum(nearer)} of {len(nearer)} targets ({name}, {problem.descent} iterations against "
             f"{problem.evolution:,})"
         )
     counts = [
@@ -224,8 +224,8 @@ def _comparison(rows: list[Row]) -> str:
     ]
     return (
         "The goal was that descent ends nearer to the target than CMA-ES, with far fewer iterations. It does on "
-        f"{' and '.join(ends)}. Over all targets {'; '.join(counts)}. What counts of two thousand unknowns is where one "
-        "ball stops, which suits CMA-ES. Below a micrometre differences mean nothing physically."
+        f"{' and '.join(ends)}. Over all targets {'; '.join(counts)}. What counts of two thousand unknowns is where "
+        "one ball stops, which suits CMA-ES. Below a micrometre differences mean nothing physically."
     )
 
 
@@ -253,7 +253,7 @@ def notes(rows: list[Row]) -> str:
         "trials on the throw that are not stored, found no better torques in 500 iterations and took several times as "
         "long.",
         *([_comparison(rows)] if evolution else []),
-        "The scenes were built to make it smooth; the trials behind this paragraph are not stored. With contacts that "
+        "The scenes were built to make the loss smooth; the trials behind this paragraph are not stored. With contacts that "
         "set in abruptly (MuJoCo's default `solimp`: impedance 0.9 at first touch) the place where a thrown ball stops "
         "jumps by millimetres to centimetres when its landing moves from one time step to the next; there descent "
         "halted at 1 to 10 mm, and CMA-ES, which does not mind, got below it. So the impedance of cup, sand and club "
