@@ -253,9 +253,9 @@ def notes(rows: list[Row]) -> str:
         "trials on the throw that are not stored, found no better torques in 500 iterations and took several times as "
         "long.",
         *([_comparison(rows)] if evolution else []),
-        "The scenes were built to make the loss smooth; the trials behind this paragraph are not stored. With contacts that "
-        "set in abruptly (MuJoCo's default `solimp`: impedance 0.9 at first touch) the place where a thrown ball stops "
-        "jumps by millimetres to centimetres when its landing moves from one time step to the next; there descent "
+        "The scenes were built to make the loss smooth; the trials behind this paragraph are not stored. With contacts "
+        "that set in abruptly (MuJoCo's default `solimp`: impedance 0.9 at first touch) the place where a thrown ball "
+        "stops jumps by millimetres to centimetres when its landing moves from one time step to the next; there descent "
         "halted at 1 to 10 mm, and CMA-ES, which does not mind, got below it. So the impedance of cup, sand and club "
         "begins at zero, the sand stops the ball at once, and the greatest torques were scaled so that both directions "
         "on the ground answer alike. Stiffness of the wrist and length of the throw were chosen by how many of 20 "
