@@ -249,9 +249,9 @@ def notes(rows: list[Row]) -> str:
         "targets. The distance is the least of all iterations, and the speed is that of the ball at the end of that "
         "episode. Descent has Polyak's step, distance / |gradient|², which has no parameter but knows that the least "
         f"distance is zero. CMA-ES is the package `cma` with its defaults, a first deviation of {SIGMA0:g} of the "
-        "greatest torques and a diagonal covariance (`CMA_diagonal`), with another seed on each target; the full covariance, in "
-        "trials on the throw that are not stored, found no better torques in 500 iterations and took several times as "
-        "long.",
+        "greatest torques and a diagonal covariance (`CMA_diagonal`), with another seed on each target; the full "
+        "covariance, in trials on the throw that are not stored, found no better torques in 500 iterations and took "
+        "several times as long.",
         *([_comparison(rows)] if evolution else []),
         "The scenes were built to make the loss smooth; the trials behind this paragraph are not stored. With "
         "contacts that set in abruptly (MuJoCo's default `solimp`: impedance 0.9 at first touch) the place where a "
