@@ -214,7 +214,7 @@ def _comparison(rows: list[Row]) -> str:
         losses = [[row["loss"] for row in rows if (row["problem"], row["method"]) == (name, m)] for m in LABELS]
         nearer = [ours < theirs for ours, theirs in zip(*losses, strict=True)]
         ends.append(
-            f"{sum(nearer)} of {len(nearer)} targets of the {name} ({problem.descent} iterations against "
+            f"{sum(nearer)} of {len(nearer)} targets ({name}, {problem.descent} iterations against "
             f"{problem.evolution:,})"
         )
     counts = [
@@ -224,8 +224,8 @@ def _comparison(rows: list[Row]) -> str:
     ]
     return (
         "The goal was that descent ends nearer to the target than CMA-ES, with far fewer iterations. It does on "
-        f"{' and '.join(ends)}. Over all targets {'; '.join(counts)}. What counts of two thousand unknowns is where one "
-        "ball stops, which suits CMA-ES. Below a micrometre differences mean nothing physically."
+        f"{' and '.join(ends)}. Over all targets {'; '.join(counts)}. What counts of two thousand unknowns is where "
+        "one ball stops, which suits CMA-ES. Below a micrometre differences mean nothing physically."
     )
 
 
@@ -245,22 +245,23 @@ def notes(rows: list[Row]) -> str:
     parts = [
         "The unknowns are torques of all time steps of 5 ms; the environments' actions hold for two steps. An "
         "iteration of gradient descent is one episode and its gradient, one of CMA-ES a population of "
-        f"{' or '.join(map(str, sizes))} episodes; seconds are wall-clock, on one thread, medians over the targets. "
-        "The distance is the least of all iterations, and the speed is that of the ball at the end of that episode. "
-        "Descent has Polyak's step, distance / |gradient|², which has no parameter but knows that the least distance "
-        f"is zero. CMA-ES is the package `cma` with its defaults, a first deviation of {SIGMA0:g} of the greatest "
-        "torques and a diagonal covariance (`CMA_diagonal`), with another seed on each target; the full covariance, in "
-        "trials on the throw that are not stored, found no better torques in 500 iterations and took several times as "
-        "long.",
+        f"{' or '.join(map(str, sizes)) or 'many'} episodes; seconds are wall-clock, on one thread, medians over the "
+        "targets. The distance is the least of all iterations, and the speed is that of the ball at the end of that "
+        "episode. Descent has Polyak's step, distance / |gradient|², which has no parameter but knows that the least "
+        f"distance is zero. CMA-ES is the package `cma` with its defaults, a first deviation of {SIGMA0:g} of the "
+        "greatest torques and a diagonal covariance (`CMA_diagonal`), with another seed on each target; the full "
+        "covariance, in trials on the throw that are not stored, found no better torques in 500 iterations and took "
+        "several times as long.",
         *([_comparison(rows)] if evolution else []),
-        "The scenes were built to make it smooth; the trials behind this paragraph are not stored. With contacts that "
-        "set in abruptly (MuJoCo's default `solimp`: impedance 0.9 at first touch) the place where a thrown ball stops "
-        "jumps by millimetres to centimetres when its landing moves from one time step to the next; there descent "
-        "halted at 1 to 10 mm, and CMA-ES, which does not mind, got below it. So the impedance of cup, sand and club "
-        "begins at zero, the sand stops the ball at once, and the greatest torques were scaled so that both directions "
-        "on the ground answer alike. Stiffness of the wrist and length of the throw were chosen by how many of 20 "
-        "random targets descent reaches in 20 iterations (all, in the end), the contact of the club by six targets. Of "
-        "the targets here only the first of each task was looked at meanwhile.",
+        "The scenes were built to make the loss smooth; the trials behind this paragraph are not stored. With "
+        "contacts that set in abruptly (MuJoCo's default `solimp`: impedance 0.9 at first touch) the place where a "
+        "thrown ball stops jumps by millimetres to centimetres when its landing moves from one time step to the "
+        "next; there descent halted at 1 to 10 mm, and CMA-ES, which does not mind, got below it. So the impedance "
+        "of cup, sand and club begins at zero, the sand stops the ball at once, and the greatest torques were "
+        "scaled so that both directions on the ground answer alike. Stiffness of the wrist and length of the throw "
+        "were chosen by how many of 20 random targets descent reaches in 20 iterations (all, in the end), the "
+        "contact of the club by six targets. Of the targets here only the first of each task was looked at "
+        "meanwhile.",
         "Without torque the ball stays in the cup, and the drawn-back club falls onto the golf ball, so the first "
         "gradient is not zero.",
     ]

@@ -151,17 +151,17 @@ def notes(rows: list[Row]) -> str:
     return (
         "The table is of a recording without noise. All sides minimise the same loss by the same method from the same"
         " guess, with predictions by our simulator, on one thread. The differences give the whole Gauss-Newton matrix,"
-        f" the adjoint a sample of it; iterations to {100 * GOALS[-1]:g} %: {'; '.join(counts)}. Derivatives by the adjoint"
-        " are one call that pulls three cotangents back, the residuals and two draws of random signs, and costs what it"
-        " costs for any number of parameters. With differences thirteen cost thirteen predictions of 4,000 steps each,"
-        " MuJoCo's fourteen, because what is subtracted must be its own; they run in one call in C"
+        f" the adjoint a sample of it; iterations to {100 * GOALS[-1]:g} %: {'; '.join(counts)}. Derivatives by the"
+        " adjoint are one call that pulls three cotangents back, the residuals and two draws of random signs, and costs"
+        " what it costs for any number of parameters. With differences thirteen cost thirteen predictions of 4,000"
+        " steps each, MuJoCo's fourteen, because what is subtracted must be its own; they run in one call in C"
         " (`mujoco.rollout`). Making the models is part of the time."
         "\n\nMuJoCo scales the softness of constraints by the inertia that they see. Only differences know that, and it"
         f" follows the estimate on both sides.\n\nWith noise of {angle:g} rad and {velocity:g} rad/s, times a factor,"
         " the largest error of a parameter in the end (the adjoint's estimate, least to greatest of"
         f" {len(noisy[0]['errors'])} recordings) is, with a factor of {'; '.join(errors)}."
         + (
-            f" So the {100 * GOALS[-1]:g} % of the table is out of reach with a factor of {' or '.join(out_of_reach)}."
+            f" So the {100 * GOALS[-1]:g} % of the table is out of reach with factors of {', '.join(out_of_reach)}."
             if out_of_reach
             else ""
         )
