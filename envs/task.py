@@ -228,12 +228,12 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
 def place_on_ground(name: str, value: Any) -> tuple[float, float]:
     """An argument of a task that gives x and y [m]; ValueError if it is anything else."""
     try:
-        x, y = np.asarray(value, dtype=np.float64).tolist()
+        place = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        x = y = np.nan
-    if not (np.isscalar(x) and np.isscalar(y) and np.isfinite([x, y]).all()):
+        place = np.empty(0)
+    if place.shape != (2,) or not np.isfinite(place).all():
         raise ValueError(f"{name}={value!r}: must be two finite numbers, x and y [m]")
-    return x, y
+    return float(place[0]), float(place[1])
 
 
 def load_task(entry_point: str, backend: str, **arguments: Any) -> Task:
