@@ -93,7 +93,7 @@ DERIVATIVES = [
 def test_derivatives_across_trees(name: str, solver: str, cone: str) -> None:
     """Jacobian and vector-Jacobian product by differences at states with contacts between trees."""
     mj_model = tight(SCENES[name](), CONES[cone])
-    model = sim.Model.from_mujoco(mj_model) if solver == "newton" else with_pgs(mj_model, 1e-22)
+    model = sim.Model.from_mujoco(mj_model) if solver == "newton" else with_pgs(mj_model, 1e-25)
     smooth = 0
     for i, d in enumerate(visited_states(mj_model, 150, 2)):
         mujoco.mj_forward(mj_model, d)
