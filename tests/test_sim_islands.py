@@ -84,7 +84,7 @@ HEAPS = ("heap of bugs", "first and last bug", "heap of coupled bugs", "heap of 
 DERIVATIVES = [
     *((name, "newton") for name in HEAPS),
     *((name, "pgs") for name in HEAPS[:2]),
-    *(pytest.param(name, "pgs", marks=pytest.mark.slow) for name in HEAPS[2:]),
+    pytest.param(HEAPS[2], "pgs", marks=pytest.mark.slow),
 ]
 
 
@@ -93,13 +93,29 @@ DERIVATIVES = [
 def test_derivatives_across_trees(name: str, solver: str, cone: str) -> None:
     """Jacobian and vector-Jacobian product by differences at states with contacts between trees."""
     mj_model = tight(SCENES[name](), CONES[cone])
-    model = sim.Model.from_mujoco(mj_model) if solver == "newton" else with_pgs(mj_model, 1e-22)
+    model = sim.Model.from_mujoco(mj_model) if solver == "newton" else with_pgs(mj_model, 1e-25)
     smooth = 0
     for i, d in enumerate(visited_states(mj_model, 150, 2)):
         mujoco.mj_forward(mj_model, d)
         if touching_trees(mj_model, d) and smooth < 8:
             smooth += assert_constrained_step(model, *moving(d), seed=i)
     assert smooth >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cone", CONES)
+def test_both_adjoints_agree_across_trees(cone: str) -> None:
+    """On a heap where sweeps, thousands of them, leave more noise than differences bear: against Newton's."""
+    mj_model = tight(SCENES["heap of laikagos"](), CONES[cone])
+    newton, pgs, compared = sim.Model.from_mujoco(mj_model), with_pgs(mj_model, 1e-25), 0
+    for d in visited_states(mj_model, 6, 2):
+        mujoco.mj_forward(mj_model, d)
+        if touching_trees(mj_model, d):
+            one, other = (sim.step_jacobian(model, *moving(d)) for model in (newton, pgs))
+            for ours, expected in ((other.A, one.A), (other.B, one.B)):
+                np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6 * np.abs(one.A).max())
+            compared += 1
+    assert compared >= 3
 
 
 @pytest.mark.parametrize("cone", CONES)
