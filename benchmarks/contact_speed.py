@@ -255,8 +255,8 @@ def profile(name: str) -> None:
     """Time of the stages of a forward step, one kernel after the other [us]."""
     from gradgym.sim import constraint, crba, islands, kinematics, solver_newton
     from gradgym.sim.collision import contacts
-    from gradgym.sim.data import Data
-    from gradgym.sim.forward import forward_smooth
+    from gradgym.sim.model.data import Data
+    from gradgym.sim.pipeline.forward import forward_smooth
 
     case = CASES[name]()
     model, at = sim.Model.from_mujoco(case.model), starts(case)

@@ -13,23 +13,14 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from .batch import get_num_threads, set_num_threads
-from .evaluation import Contact, Forward, forward
-from .external_force import cfrc_ext, cfrc_ext_vjp
-from .model import Model, State
-from .rollout import (
-    PARAMETERS,
-    RolloutGradient,
-    StepGradient,
-    StepJacobian,
-    Trajectory,
-    rollout,
-    rollout_vjp,
-    step,
-    step_jacobian,
-    step_vjp,
-)
-from .unsupported import UnsupportedModelError
+from .cfrc_ext import cfrc_ext, cfrc_ext_vjp
+from .forward import Contact, Forward, forward
+from .kernels.threads import get_num_threads, set_num_threads
+from .model.model import Model, State
+from .model.unsupported import UnsupportedModelError
+from .rollout import rollout, rollout_vjp
+from .step import StepGradient, StepJacobian, step, step_jacobian, step_vjp
+from .trajectory import PARAMETERS, RolloutGradient, Trajectory
 
 if TYPE_CHECKING:
     from . import mujoco_twin, torch_bridge

@@ -1,60 +1,127 @@
-"""Forward dynamics: state and control to acceleration, in MuJoCo's order; mirrored below, its adjoint.
+"""`forward`: what the simulator knows about a state, without stepping."""
 
-At the acceleration a the equation of motion F(a; q, v, u) = M a + c - tau = 0 holds, so a cotangent
-of a becomes the multiplier w = M^-1 cotangent, and every input x gets -d(w . F)/dx with a held
-fixed (Qiao et al. 2021, section 4.1, equation 2).
-"""
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from ._jit import sequence
-from .aba import aba_factor, aba_solve, aba_solve_lanes
-from .actuation import actuation, actuation_adj
-from .data import Data, Lanes
-from .inertia import com_pos
-from .kinematics import kinematics
-from .model import Model
-from .parameters import parameters_adj
-from .passive import passive, passive_adj
-from .rnea import rne, rne_adj, rne_bias
-from .tendon import tendon
-from .velocity import com_vel
+import numpy as np
+from numpy.typing import NDArray
+
+from .kernels.threads import for_worlds
+from .model.arguments import checked_state, floats_of
+from .model.data import Data
+from .model.model import Model, State
+from .model.workspaces import workspace
+from .pipeline.entry_points import entry_points
+
+Floats = NDArray[np.float64]
 
 
-@sequence
-def forward_smooth(m: Model, d: Data) -> None:
-    """Everything up to the smooth forces."""
-    kinematics(m, d)
-    com_pos(m, d)
-    com_vel(m, d)
-    tendon(m, d)
-    passive(m, d)
-    actuation(m, d)
-    rne_bias(m, d)
-    for v in range(m.nv):
-        d.qfrc_smooth[v] = d.qfrc_passive[v] + d.qfrc_actuator[v] - d.qfrc_bias[v]
-        d.qacc[v] = d.qfrc_smooth[v]
-        d.qfrc_constraint[v] = 0.0
-    d.solver_niter[0] = 0
-    d.solver_residual[0] = 0.0
+class Contact(NamedTuple):
+    """Contacts of a state; in a batch the unused places have dist = inf and geom = -1."""
+
+    dist: Floats  # (..., ncon) distance of the surfaces, negative inside [m]
+    pos: Floats  # (..., ncon, 3) midway between the surfaces [m]
+    frame: Floats  # (..., ncon, 9) rows: normal from the first geom to the second, two tangents
+    geom: NDArray[np.int32]  # (..., ncon, 2)
 
 
-@sequence
-def forward(m: Model, d: Data) -> None:
-    """Acceleration `qacc` of the state and control in `d`."""
-    forward_smooth(m, d)
-    aba_factor(m, d, 0.0)
-    aba_solve(m, d)
+class Forward(NamedTuple):
+    """Quantities of `sim.forward`; leading axes as in the state. World frame, SI units (`data.Data`)."""
+
+    xpos: Floats  # (..., nbody, 3)
+    xquat: Floats  # (..., nbody, 4)
+    xmat: Floats  # (..., nbody, 9)
+    xipos: Floats  # (..., nbody, 3)
+    ximat: Floats  # (..., nbody, 9)
+    xanchor: Floats  # (..., njnt, 3)
+    xaxis: Floats  # (..., njnt, 3)
+    geom_xpos: Floats  # (..., ngeom, 3)
+    geom_xmat: Floats  # (..., ngeom, 9)
+    site_xpos: Floats  # (..., nsite, 3)
+    site_xmat: Floats  # (..., nsite, 9)
+    subtree_com: Floats  # (..., nbody, 3)
+    cvel: Floats  # (..., nbody, 6)
+    actuator_length: Floats  # (..., nu)
+    actuator_velocity: Floats  # (..., nu)
+    actuator_force: Floats  # (..., nu)
+    act_dot: Floats  # (..., na)
+    qfrc_bias: Floats  # (..., nv)
+    qfrc_passive: Floats  # (..., nv)
+    qfrc_actuator: Floats  # (..., nv)
+    qfrc_smooth: Floats  # (..., nv)
+    qacc: Floats  # (..., nv)
+    qfrc_constraint: Floats  # (..., nv)
+    efc_force: Floats  # (..., nefcmax), zero beyond the active rows
+    cfrc_ext: Floats  # (..., nbody, 6), force of the contacts on the body
+    solver_niter: NDArray[np.int32]  # (...) iterations of the constraint solver
+    solver_residual: Floats  # (...) |M qacc - qfrc_smooth - J' force(J qacc - aref)| / (meaninertia nv)
+    contact: Contact
 
 
-@sequence
-def forward_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
-    """From qacc_adj, actdot_adj: add to qpos_adj, qvel_adj, act_adj, ctrl_adj.
+def forward(model: Model, state: State, ctrl: Any) -> Forward:
+    """Poses, velocities, forces and acceleration of `state` under `ctrl` (..., nu)."""
+    start = checked_state(model, state)
+    batch = start.qpos.shape[:-1]
+    worlds = int(np.prod(batch))
+    controls = floats_of("ctrl", ctrl, model.nu, batch).reshape(worlds, model.nu)
+    flat = [value.reshape(worlds, value.shape[-1]) for value in start]
+    with workspace(model) as data:
+        names = [name for name in Forward._fields if name not in ("contact", "cfrc_ext")]
+        found = {name: places_for(name, worlds, getattr(data, name)) for name in names}
+    found["cfrc_ext"] = np.zeros((worlds, model.nbody, 6))
+    contact = no_contacts(model, worlds)
 
-    Needs `qacc` and the factor of M + damping_time * diag(dof_damping) that gave it.
-    """
-    aba_solve_lanes(m, d, w)
-    rne(m, d)
-    rne_adj(m, d, w)
-    passive_adj(m, d, w)
-    actuation_adj(m, d, w, 0.0)
-    if w.with_params:
-        parameters_adj(m, d, w, damping_time, 0.0)
+    run = entry_points(model).forward
+
+    def work(begin: int, end: int) -> None:
+        with workspace(model) as data:
+            for b in range(begin, end):
+                data.qpos[:], data.qvel[:], data.act[:] = (value[b] for value in flat)
+                data.ctrl[:] = controls[b]
+                data.qacc_warmstart[:] = 0.0  # so that results do not depend on what ran before
+                run(model, data)
+                for name in names:
+                    value = found[name]
+                    value[b] = getattr(data, name).reshape(value.shape[1:])
+                if model.nefcmax > 0:
+                    found["cfrc_ext"][b] = data.cfrc_ext
+                    found["efc_force"][b, data.nefc[0] :] = 0.0
+                    _store_contacts(model, data, contact, b)
+
+    for_worlds(worlds, work)
+    return assemble(batch, found, contact)
+
+
+def places_for(name: str, worlds: int, example: NDArray[Any]) -> NDArray[Any]:
+    """Zeros for the field `name` of some worlds, of the shape and type that one world has."""
+    return np.zeros((worlds, *(() if name.startswith("solver_") else example.shape)), example.dtype)
+
+
+def assemble(batch: tuple[int, ...], found: dict[str, NDArray[Any]], contact: Contact) -> Forward:
+    """The result from arrays with one axis of worlds; without batch axes, contacts lose the unused places."""
+    shaped: dict[str, Any] = {name: value.reshape((*batch, *value.shape[1:])) for name, value in found.items()}
+    if batch:
+        return Forward(**shaped, contact=_map(contact, lambda x: x.reshape(*batch, *x.shape[1:])))
+    used = contact.geom[0, :, 0] >= 0
+    return Forward(**shaped, contact=_map(contact, lambda x: x[0][used]))
+
+
+def _map(contact: Contact, f: Callable[[NDArray[Any]], NDArray[Any]]) -> Contact:
+    return Contact(f(contact.dist), f(contact.pos), f(contact.frame), f(contact.geom))
+
+
+def no_contacts(model: Model, worlds: int) -> Contact:
+    """Empty places for the contacts of some worlds."""
+    n = model.nconmax
+    return Contact(
+        np.full((worlds, n), np.inf),
+        np.zeros((worlds, n, 3)),
+        np.zeros((worlds, n, 9)),
+        np.full((worlds, n, 2), -1, np.int32),
+    )
+
+
+def _store_contacts(model: Model, data: Data, out: Contact, b: int) -> None:
+    n = int(data.ncon[0])
+    out.dist[b, :n], out.pos[b, :n], out.frame[b, :n] = data.con_dist[:n], data.con_pos[:n], data.con_frame[:n]
+    out.geom[b, :n] = model.con_geom[data.con_pair[:n]]

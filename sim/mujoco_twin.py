@@ -14,10 +14,10 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from ._record import Floats
-from .check import checked_state, floats_of
-from .evaluation import Forward, assemble, no_contacts
-from .model import Model, State
+from .forward import Forward, assemble, no_contacts
+from .kernels.record import Floats
+from .model.arguments import checked_state, floats_of
+from .model.model import Model, State
 from .rollout import RolloutGradient, StepGradient, StepJacobian, Trajectory, at_least_one, tangent_size
 
 # Step of the differences [rad, m, ...]: truncation and rounding both stay near 1e-9 relative.

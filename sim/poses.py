@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import for_worlds, workspace
-from .check import for_kernel
-from .data import Data
-from .kinematics_adj import poses, poses_jvp, poses_vjp
-from .model import Model
+from .dynamics.pose_derivatives import poses, poses_jvp, poses_vjp
+from .kernels.threads import for_worlds
+from .model.arguments import for_kernel
+from .model.data import Data
+from .model.model import Model
+from .model.workspaces import workspace
 from .tangent import gradient_from_tangent, velocity_to_tangent
 
 Floats = NDArray[np.float64]

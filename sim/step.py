@@ -1,124 +1,86 @@
-"""Where the physics happens: one time step and, mirrored below it, its adjoint.
+"""`step`, `step_vjp` and `step_jacobian`: one control held for some time steps, and its derivatives."""
 
-`forward.py` gives forces and acceleration; this file integrates them (MuJoCo documentation,
-Computation, "Integrators"). The adjoint of a step turns the cotangent of the next state, in
-`w.qpos_adj`, `w.qvel_adj`, `w.act_adj`, into that of the state in `d`, and adds to `w.ctrl_adj`;
-it keeps the state and control in `d`.
-"""
+import math
+from typing import Any, NamedTuple
 
-import mujoco
+import numpy as np
 
-from ._jit import kernel, sequence
-from .aba import aba_factor, aba_solve
-from .actuation import actuation_adj
-from .crba import crb
-from .data import Data, Lanes
-from .forward import forward_adj, forward_smooth
-from .implicit import gyroscopic_adj, implicit_factor, implicit_solve
-from .integrate import (
-    advance_activations,
-    advance_activations_adj,
-    integrate_pos,
-    integrate_pos_adj,
-)
-from .model import Model
-from .parameters import gyroscopic_parameters_adj, parameters_adj
-from .passive import passive_adj
-from .rnea import rne, rne_adj
-from .runge_kutta import rk4, rk4_adj
+from .kernels.record import Floats
+from .kernels.threads import for_worlds
+from .model.arguments import at_least_one, checked_state, floats_of, for_kernel
+from .model.model import Model, State, tangent_size
+from .model.workspaces import adjoint_workspace, states_between, workspace
+from .pipeline.entry_points import entry_points
+from .trajectory import Trajectory, gradient_of, simulate
 
 
-@sequence
-def euler(m: Model, d: Data) -> None:
-    """Semi-implicit Euler; joint damping implicit unless the model says otherwise."""
-    _euler_acceleration(m, d)
-    _advance(m, d)
+class StepGradient(NamedTuple):
+    """Vector-Jacobian product of a step."""
+
+    state: Floats  # (..., nx)
+    ctrl: Floats  # (..., nu)
+    params: dict[str, Floats] | None
 
 
-@sequence
-def euler_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Adjoint of `euler`."""
-    _euler_acceleration(m, d)
-    _advance_adj(m, d, w)
-    # without dampers the implicit part is no change, but the damping still has its derivative
-    forward_adj(m, d, w, m.timestep if m.eulerdamp and (m.damped or w.with_params) else 0.0)
+class StepJacobian(NamedTuple):
+    """Derivative of the next state's tangent by the state's tangent (A) and by the control (B)."""
+
+    A: Floats  # (..., nx, nx)
+    B: Floats  # (..., nx, nu)
 
 
-@sequence
-def implicitfast(m: Model, d: Data) -> None:
-    """Euler with the velocity slope of dampers and actuators taken implicitly."""
-    _implicit_acceleration(m, d)
-    _advance(m, d)
+def step(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> State:
+    """The state after `n_steps` time steps under constant `ctrl` (..., nu). Batched over leading axes."""
+    start = checked_state(model, state)
+    controls = floats_of("ctrl", ctrl, model.nu, start.qpos.shape[:-1])
+    end = simulate(model, start, controls[..., None, :], n_steps).state(1)
+    # Every other row: what is done with the state next is quicker without the gaps.
+    return State(*map(np.ascontiguousarray, end))
 
 
-@sequence
-def implicitfast_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Adjoint of `implicitfast`."""
-    _implicit_acceleration(m, d)
-    _advance_adj(m, d, w)
-    for v in range(m.nv):
-        for k in range(w.nlane):
-            w.qfrc_adj[v, k] = w.qacc_adj[v, k]
-    implicit_solve(m, d, w.qfrc_adj, True)
-    rne(m, d)
-    rne_adj(m, d, w)
-    gyroscopic_adj(m, d, w)
-    passive_adj(m, d, w)
-    actuation_adj(m, d, w, m.timestep)
-    if w.with_params:
-        parameters_adj(m, d, w, m.timestep, m.timestep)
-        gyroscopic_parameters_adj(m, d, w)
-    constraint_force_adj(m, d, w)
+def step_vjp(
+    model: Model, state: State, ctrl: Any, cotangent: Any, n_steps: int = 1, params: bool = False
+) -> StepGradient:
+    """Gradient of cotangent . next state by state, control and, on request, parameters.
+
+    `cotangent` (..., nx): tangent of the next state (position, velocity, activation).
+    """
+    trajectory = _one_step(model, state, ctrl, n_steps)
+    batch, nx = trajectory.ctrl.shape[:-2], tangent_size(model)
+    seed = np.zeros((*batch, 2, nx))
+    seed[..., 1, :] = floats_of("cotangent", cotangent, nx, batch)
+    gradient = gradient_of(model, trajectory, seed, params)
+    return StepGradient(gradient.state0, gradient.ctrls[..., 0, :], gradient.params)
 
 
-@kernel
-def constraint_force_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Nothing here: `constrained.py` binds its own."""
+def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> StepJacobian:
+    """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep."""
+    start = checked_state(model, state)
+    batch, nx, repeat = start.qpos.shape[:-1], tangent_size(model), at_least_one("n_steps", n_steps)
+    controls = floats_of("ctrl", ctrl, model.nu, batch)
+    worlds = math.prod(batch)
+    flat = [for_kernel(x.reshape(worlds, x.shape[-1])) for x in (*start, controls)]
+    a, b = np.empty((worlds, nx, nx)), np.empty((worlds, nx, model.nu))
+    entry = entry_points(model)
+    jacobian_worlds, lanes = entry.jacobian, nx
+    if repeat == 1 and entry.step_jacobian is not None:
+        jacobian_worlds, lanes = entry.step_jacobian, model.nv + model.na
+
+    def work(begin: int, end: int) -> None:
+        with workspace(model) as data, adjoint_workspace(model, lanes) as adjoint:
+            between = states_between(model, adjoint, "steps", repeat)
+            jacobian_worlds(begin, end, model, data, adjoint, between, *flat, a, b)
+
+    for_worlds(worlds, work)
+    return StepJacobian(a.reshape(*batch, nx, nx), b.reshape(*batch, nx, model.nu))
 
 
-@sequence
-def _euler_acceleration(m: Model, d: Data) -> None:
-    forward_smooth(m, d)
-    aba_factor(m, d, m.timestep if m.eulerdamp else 0.0)
-    aba_solve(m, d)
-
-
-@sequence
-def _implicit_acceleration(m: Model, d: Data) -> None:
-    forward_smooth(m, d)
-    crb(m, d)
-    implicit_factor(m, d)
-    for v in range(m.nv):
-        d.column[v, 0] = d.qacc[v]
-    implicit_solve(m, d, d.column, False)
-    for v in range(m.nv):
-        d.qacc[v] = d.column[v, 0]
-
-
-@sequence
-def _advance(m: Model, d: Data) -> None:
-    """Move the state in `d` by the acceleration `qacc`: new velocity first, position with it."""
-    for v in range(m.nv):
-        d.qvel[v] += m.timestep * d.qacc[v]
-    integrate_pos(m, d.qpos, d.qpos, d.qvel, m.timestep)
-    advance_activations(m, d)
-
-
-@sequence
-def _advance_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Adjoint of `_advance`, `d` before it: sets qacc_adj, actdot_adj, pulls the rest back."""
-    for v in range(m.nv):
-        d.shift_sum[v] = d.qvel[v] + m.timestep * d.qacc[v]
-    integrate_pos_adj(m, w.qpos_adj, w.qvel_adj, d.shift_sum, m.timestep)
-    for v in range(m.nv):
-        for k in range(w.nlane):
-            w.qacc_adj[v, k] = m.timestep * w.qvel_adj[v, k]
-    advance_activations_adj(m, d, w, d.act, d.act_dot)
-
-
-# by mjtIntegrator: the step and its adjoint
-STEPS = {
-    int(mujoco.mjtIntegrator.mjINT_EULER): (euler, euler_adj),
-    int(mujoco.mjtIntegrator.mjINT_RK4): (rk4, rk4_adj),
-    int(mujoco.mjtIntegrator.mjINT_IMPLICITFAST): (implicitfast, implicitfast_adj),
-}
+def _one_step(model: Model, state: State, ctrl: Any, n_steps: int) -> Trajectory:
+    """A trajectory of one control whose end is not computed: what the adjoint of a step needs."""
+    start = checked_state(model, state)
+    batch = start.qpos.shape[:-1]
+    controls = floats_of("ctrl", ctrl, model.nu, batch)
+    paths = [np.empty((*batch, 2, value.shape[-1])) for value in start]
+    for path, value in zip(paths, start, strict=True):
+        path[..., 0, :] = value
+    return Trajectory(paths[0], paths[1], paths[2], controls[..., None, :], at_least_one("n_steps", n_steps))

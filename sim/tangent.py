@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .check import floats_of
-from .kinematics import BALL, FREE
-from .model import Model
+from .kernels.enums import BALL, FREE
+from .kernels.record import kept_with
+from .model.arguments import floats_of
+from .model.model import Model
 
 Floats = NDArray[np.float64]
 
@@ -27,20 +28,22 @@ class _Blocks(NamedTuple):
 
 def _blocks(model: Model) -> _Blocks:
     """The model's addresses, kept with it."""
-    if "_blocks" not in model.__dict__:
-        scalars, quats = [], []
-        for j in range(model.njnt):
-            a, v, kind = int(model.jnt_qposadr[j]), int(model.jnt_dofadr[j]), int(model.jnt_type[j])
-            if kind == FREE:
-                scalars += [(a + i, v + i) for i in range(3)]
-                a, v = a + 3, v + 3
-            if kind in (FREE, BALL):
-                quats.append((a, v))
-            else:
-                scalars.append((a, v))
-        addresses = np.array(scalars, np.intp).reshape(-1, 2)
-        model.__dict__["_blocks"] = _Blocks(addresses[:, 0], addresses[:, 1], quats)
-    return model.__dict__["_blocks"]
+    return kept_with(model, "blocks", lambda: _find_blocks(model))
+
+
+def _find_blocks(model: Model) -> _Blocks:
+    scalars, quats = [], []
+    for j in range(model.njnt):
+        a, v, kind = int(model.jnt_qposadr[j]), int(model.jnt_dofadr[j]), int(model.jnt_type[j])
+        if kind == FREE:
+            scalars += [(a + i, v + i) for i in range(3)]
+            a, v = a + 3, v + 3
+        if kind in (FREE, BALL):
+            quats.append((a, v))
+        else:
+            scalars.append((a, v))
+    addresses = np.array(scalars, np.intp).reshape(-1, 2)
+    return _Blocks(addresses[:, 0], addresses[:, 1], quats)
 
 
 _FACTOR = np.array([[1, 2, 3], [0, 3, 2], [3, 0, 1], [2, 1, 0]])  # which of (w, x, y, z), in `_matrix`

@@ -6,6 +6,7 @@ Quaternions in `qpos` are raw coordinates here: gradients have size nq and no pa
 quaternion, since only its direction matters.
 """
 
+import sys
 import weakref
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import external_force, poses
-from .model import Model, State
-from .rollout import Trajectory, _rollout_adj
+from . import poses
+from .model.model import Model, State
 from .rollout import rollout as rollout_numpy
 from .tangent import gradient_from_tangent, gradient_to_tangent
+from .trajectory import Trajectory, trajectory_adj
+
+_SIM = sys.modules[__package__]  # this package, a backend
 
 
 class TorchState(NamedTuple):
@@ -81,7 +84,7 @@ class _RolloutPullBack(_FirstDerivative):
         path = Trajectory(_numpy(qpos), _numpy(qvel), _numpy(act), _numpy(ctrls), n_steps, interval, _numpy(tensors[4]))
         by_qpos, by_qvel, by_act = (_numpy(t) for t in tensors[5:])
         cotangent = np.concatenate([gradient_to_tangent(model, path.qpos, by_qpos), by_qvel, by_act], axis=-1)
-        state_adj, ctrl_adj, _ = _rollout_adj(model, path, cotangent[..., None], False)
+        state_adj, ctrl_adj, _ = trajectory_adj(model, path, cotangent[..., None], False)
         start, nv = state_adj[..., 0], model.nv
         return (
             _like(gradient_from_tangent(model, path.qpos[:, 0], start[:, :nv]), qpos),
@@ -194,9 +197,7 @@ class _ExternalForce(torch.autograd.Function):
         return _ExternalForce.apply(*folded, *args[4:]).unflatten(0, (info.batch_size, -1)), 0
 
 
-def cfrc_ext(
-    model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, backend: ModuleType = external_force
-) -> Tensor:
+def cfrc_ext(model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, backend: ModuleType = _SIM) -> Tensor:
     """Forces of the contacts on the bodies (..., nbody, 6), as `sim.cfrc_ext`; equal batch axes.
 
     `backend` is the module whose `cfrc_ext` and `cfrc_ext_vjp` are used: the simulator's own, or `mujoco_twin`.

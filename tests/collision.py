@@ -9,10 +9,10 @@ from derivatives import Map, assert_derivative, differentiate, is_smooth
 from numpy.typing import NDArray
 
 from gradgym import sim
-from gradgym.sim._jit import specialise
 from gradgym.sim.collision.contacts import collide, contact_motion
-from gradgym.sim.data import Data
-from gradgym.sim.features import missing_features, stand_ins
+from gradgym.sim.kernels.jit import specialise
+from gradgym.sim.model.data import Data
+from gradgym.sim.pipeline.features import missing_features, stand_ins
 
 Floats = NDArray[np.float64]
 NAMES = {

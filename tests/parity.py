@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradgym import sim
-from gradgym.sim.batch import adjoint_workspace, forward_world, workspace
-from gradgym.sim.crba import crb
-from gradgym.sim.data import Data, Lanes
-from gradgym.sim.entry_points import entry_points
+from gradgym.sim.dynamics.crba import crb
+from gradgym.sim.model.data import Data, Lanes
+from gradgym.sim.pipeline.entry_points import entry_points
+from gradgym.sim.pipeline.worlds import adjoint_workspace, forward_world, workspace
 
 Floats = NDArray[np.float64]
 

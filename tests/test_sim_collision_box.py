@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from test_sim_contact import CONES, assert_equal_forward, tight, visited_states
 
 from gradgym import sim
-from gradgym.sim._jit import _is_kernel
-from gradgym.sim.entry_points import entry_points
+from gradgym.sim.kernels.jit import _is_kernel
+from gradgym.sim.pipeline.entry_points import entry_points
 
 Floats = NDArray[np.float64]
 PAIRS = [

@@ -12,8 +12,8 @@ from test_sim_contact import CONES, tight, visited_states
 
 from gradgym import sim
 from gradgym.sim.collision.contacts import collide, contact_motion
-from gradgym.sim.data import Data
-from gradgym.sim.kinematics import geom_site_poses, kinematics
+from gradgym.sim.dynamics.kinematics import geom_site_poses, kinematics
+from gradgym.sim.model.data import Data
 
 
 def _ball(count: int) -> np.ndarray:

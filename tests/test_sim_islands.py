@@ -9,9 +9,9 @@ from test_sim_contact import CONES, assert_equal_forward, tight, visited_states
 from test_sim_pgs import with_pgs
 
 from gradgym import sim
-from gradgym.sim.batch import workspace
 from gradgym.sim.collision.broad_phase import trees_within_reach
-from gradgym.sim.entry_points import entry_points
+from gradgym.sim.pipeline.entry_points import entry_points
+from gradgym.sim.pipeline.worlds import workspace
 
 SCENES = {
     "laikagos side by side": lambda: laikagos(line(3, 0.28, 0.45)),

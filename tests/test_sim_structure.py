@@ -12,7 +12,7 @@ from parity import HAND_ASSETS, load
 from random_models import SMOOTH_MECHANISM
 
 from gradgym import sim
-from gradgym.sim.data import Data, Lanes
+from gradgym.sim.model.data import Data, Lanes
 
 ROOT = Path(sim.__file__).parent.parent
 LAYERS = ("sim", "envs", "agents")  # each may import those before it

@@ -12,10 +12,10 @@ each edge's corner.
 
 import math
 
-from .._jit import kernel
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .box_geoms import NEGLIGIBLE, edge_middle
 from .frame import add_contact, column3
 

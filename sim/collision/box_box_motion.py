@@ -7,10 +7,10 @@ both, the normal stays perpendicular to them.
 
 import math
 
-from .._jit import kernel
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .box_box import edge_axis, edge_witness, relative_pose
 from .frame import column3, row3
 from .motion import plane_point_rates, point_rate, store_motion, store_seen_from_second, unit_twist

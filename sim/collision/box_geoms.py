@@ -15,11 +15,11 @@ Columns of `con_feature`, for the rates in `box_motion.py`:
 
 import math
 
-from .._jit import kernel
-from ..contact_pairs import PLANE, SPHERE
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..kernels.enums import PLANE, SPHERE
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .frame import add_contact, column3
 
 LOWER, UPPER, CORNER, EDGE, FACE = 0, 1, 2, 3, 4

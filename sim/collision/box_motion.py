@@ -4,11 +4,11 @@ A corner over a plane moves with the box. A ball is followed from the box, which
 box's nearest point keeps the place of its face, edge or corner and follows the centre otherwise.
 """
 
-from .._jit import kernel
-from ..contact_pairs import CAPSULE, PLANE
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..kernels.enums import CAPSULE, PLANE
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .box_geoms import CORNER, EDGE, FACE, UPPER, box_corner, edge_middle
 from .frame import column3, row3
 from .motion import balls_rates, plane_point_rates, point_rate, store_motion, store_seen_from_second, unit_twist

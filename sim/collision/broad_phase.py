@@ -1,10 +1,10 @@
 """Which pairs of geoms are worth a closer look: bounding boxes of trees, then bounding spheres of geoms."""
 
-from .._jit import kernel
-from ..contact_pairs import PLANE
-from ..data import Data
-from ..model import Model
-from ..rotation import dot3, load3, sub3
+from ..kernels.enums import PLANE
+from ..kernels.jit import kernel
+from ..kernels.rotation import dot3, load3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .frame import column3
 
 

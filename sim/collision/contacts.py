@@ -1,9 +1,9 @@
 """All contacts of a pose: broad phase, then the pair's own geometry."""
 
-from .._jit import kernel
-from ..contact_pairs import BOXED, BOXES, CONVEX, RIMMED, ROUND
-from ..data import Data
-from ..model import Model
+from ..kernels.jit import kernel
+from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED, ROUND
+from ..model.data import Data
+from ..model.model import Model
 from .box_box import collide_box_box
 from .box_box_motion import box_box_motion
 from .box_geoms import collide_box

@@ -6,11 +6,11 @@ their radius around. What the contact lies on is kept for `manifold.py` and `con
 vertex, an edge or a face of each core.
 """
 
-from .._jit import kernel
-from ..contact_pairs import BOX, CAPSULE, CYLINDER, MESH, PLANE
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
+from ..kernels.enums import BOX, CAPSULE, CYLINDER, MESH, PLANE
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .curved import is_curved
 from .epa import epa
 from .frame import add_contact, unit_or_x

@@ -14,11 +14,11 @@ planes, normal of the clipping face. `con_kind`: kinds of both features (`curved
 what made the contact, whether the first two planes belong to the clipping face.
 """
 
-from .._jit import kernel
-from ..contact_pairs import CAPSULE, CYLINDER, PLANE
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
+from ..kernels.enums import CAPSULE, CYLINDER, PLANE
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .curved import edge_radius
 from .feature_system import compatible_features, eliminate, feature_rows, tangents
 from .frame import column3, row3, unit_or_x

@@ -7,11 +7,11 @@ cylinder is a circle, its side an edge with a radius, its cap a face.
 
 import math
 
-from .._jit import kernel
-from ..contact_pairs import CYLINDER, ELLIPSOID
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, dot3, load3, load_mat3, mat_t_vec3, sub3
+from ..kernels.enums import CYLINDER, ELLIPSOID
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, dot3, load3, load_mat3, mat_t_vec3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .frame import column3
 
 VERTEX, EDGE, FACE, CURVE = 1, 2, 3, 4  # what a contact lies on

@@ -9,10 +9,10 @@ vertices has 2 n - 4 faces.
 
 import math
 
-from .._jit import kernel
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, cross3, dot3, load3, scale3, sub3
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, cross3, dot3, load3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .support import difference_support
 
 NOWHERE = 1e30  # distance of faces without area: never the nearest

@@ -9,10 +9,10 @@ motion of x1 and that of the normal; x2 moves by their sum, a + dist v.
 
 import math
 
-from .._jit import kernel
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, cross3, dot3, scale3
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, cross3, dot3, scale3
+from ..model.data import Data
+from ..model.model import Model
 from .curved import CURVE, EDGE, FACE, VERTEX, curvature
 
 

@@ -2,10 +2,10 @@
 
 import math
 
-from .._jit import kernel
-from .._record import Floats
-from ..data import Data
-from ..rotation import Vec3, cross3, dot3, scale3, sub3
+from ..kernels.jit import kernel
+from ..kernels.record import Floats
+from ..kernels.rotation import Vec3, cross3, dot3, scale3, sub3
+from ..model.data import Data
 
 
 @kernel

@@ -7,11 +7,11 @@ Collision Detection (2005), chapter 5.1.
 
 import math
 
-from .._jit import kernel
-from .._record import Floats
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
+from ..kernels.jit import kernel
+from ..kernels.record import Floats
+from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .support import difference_support
 
 OVERLAP, FAR = -1, -2

@@ -11,11 +11,11 @@ for `convex_motion.py`.
 
 import math
 
-from .._jit import kernel
-from ..contact_pairs import CAPSULE
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
+from ..kernels.enums import CAPSULE
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .frame import add_contact, unit_or_x
 from .polytope_faces import ALIGNED, edges, face_normals, face_polygon, vertices_of_feature
 

@@ -6,9 +6,9 @@ second body relative to the first matters. `con_motion` of one contact has rows 
 body's point at the contact's position (3), world axes, the first body at rest.
 """
 
-from .._jit import kernel
-from ..data import Data
-from ..rotation import Vec3, add3, cross3, dot3, scale3, sub3
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, cross3, dot3, scale3, sub3
+from ..model.data import Data
 
 
 @kernel

@@ -5,10 +5,10 @@ the plane's normal gives up to three more: its corners, or the three that span t
 quadrilateral with the first. Every contact is that of a point.
 """
 
-from .._jit import kernel
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .frame import add_contact, column3
 from .manifold import quadrilateral_area
 from .motion import point_rate, store_motion, unit_twist

@@ -5,10 +5,10 @@ their tolerance only. From there the conditions of `feature_system.py` are solve
 the normal; the result stays if the support functions confirm it.
 """
 
-from .._jit import kernel
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .curved import CURVE, EDGE, FACE, axis_of, curved_feature, edge_radius, is_curved
 from .feature_system import compatible_features, eliminate, feature_rows, tangents
 from .frame import unit_or_x

@@ -10,12 +10,13 @@ import math
 
 import numpy as np
 
-from .._jit import kernel
-from .._record import Ints
-from ..contact_pairs import BOX, CAP_SIDES, CAPSULE, CYLINDER, MESH
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, store3, sub3
+from ..kernels.enums import BOX, CAPSULE, CYLINDER, MESH
+from ..kernels.jit import kernel
+from ..kernels.record import Ints
+from ..kernels.rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, store3, sub3
+from ..model.contact_pairs import CAP_SIDES
+from ..model.data import Data
+from ..model.model import Model
 from .curved import EDGE
 from .frame import column3, unit_or_x
 

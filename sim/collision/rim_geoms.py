@@ -9,11 +9,11 @@ sphere and a cylinder, what the sphere touches: SIDE, CAP or RIM.
 
 import math
 
-from .._jit import kernel
-from ..contact_pairs import CYLINDER, SPHERE
-from ..data import Data
-from ..model import Model
-from ..rotation import Mat3, Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..kernels.enums import CYLINDER, SPHERE
+from ..kernels.jit import kernel
+from ..kernels.rotation import Mat3, Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .frame import add_contact, column3, unit_or_x
 
 LOWEST, OPPOSITE, LEFT, RIGHT = 0, 1, 2, 3

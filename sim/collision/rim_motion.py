@@ -2,11 +2,11 @@
 
 import math
 
-from .._jit import kernel
-from ..contact_pairs import CYLINDER, PLANE
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..kernels.enums import CYLINDER, PLANE
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .frame import column3, row3
 from .motion import balls_rates, plane_point_rates, point_rate, store_motion, store_seen_from_second, unit_twist
 from .rim_geoms import CAP, SIDE, downward, rim_point

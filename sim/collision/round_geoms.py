@@ -6,11 +6,11 @@ of a plane and a ball, whose centres are points of the geoms' cores; `round_moti
 those points, along the capsules' axes too.
 """
 
-from .._jit import kernel
-from ..contact_pairs import CAPSULE, PLANE, SPHERE
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, dot3, load3, scale3, sub3
+from ..kernels.enums import CAPSULE, PLANE, SPHERE
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, dot3, load3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .frame import add_contact, add_contact_along, column3, tangent_hint, unit_or_x
 
 

@@ -1,10 +1,10 @@
 """How contacts of planes, spheres and capsules move with their geoms (`round_geoms.py`)."""
 
-from .._jit import kernel
-from ..contact_pairs import CAPSULE, PLANE, SPHERE
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
+from ..kernels.enums import CAPSULE, PLANE, SPHERE
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
+from ..model.data import Data
+from ..model.model import Model
 from .frame import column3, row3
 from .motion import balls_rates, plane_point_rates, point_rate, store_motion, unit_twist
 

@@ -7,11 +7,11 @@ convex hulls, searched along the edges of the hull, as in mjc_hillclimbSupport.
 
 import math
 
-from .._jit import kernel
-from ..contact_pairs import BOX, CAPSULE, CYLINDER, MESH, SPHERE
-from ..data import Data
-from ..model import Model
-from ..rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, store3, sub3
+from ..kernels.enums import BOX, CAPSULE, CYLINDER, MESH, SPHERE
+from ..kernels.jit import kernel
+from ..kernels.rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, store3, sub3
+from ..model.data import Data
+from ..model.model import Model
 
 FEW_VERTICES = 10  # below this, looking at all is as fast as climbing
 

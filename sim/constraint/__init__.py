@@ -1,0 +1,1 @@
+"""Constraint rows (equalities, friction loss, limits, contacts) and the adjoint of their force."""

@@ -1,0 +1,48 @@
+"""Constraint rows of fixed tendons: friction loss and limits (mj_instantiateFriction, mj_instantiateLimit)."""
+
+from ..dynamics.tendon import tendon_dof
+from ..kernels.enums import FRICTION_TENDON, LIMIT_TENDON
+from ..kernels.jit import kernel
+from ..model.data import Data
+from ..model.model import Model
+from .row import Spans, clear_row, column, new_row, set_row
+
+
+@kernel
+def _tendon_row(m: Model, d: Data, kind: int, t: int, sign: float) -> int:
+    """A row whose Jacobian is that of the length of tendon `t`, times `sign`."""
+    first, end = m.nv, 0
+    for k in range(m.tendon_adr[t], m.tendon_adr[t] + m.tendon_num[t]):
+        first, end = min(first, tendon_dof(m, k)), max(end, tendon_dof(m, k) + 1)
+    spans: Spans = (first, max(end - first, 0), 0, 0)
+    r = new_row(d, kind, t, spans)
+    clear_row(d, r)
+    for k in range(m.tendon_adr[t], m.tendon_adr[t] + m.tendon_num[t]):
+        d.efc_J[r, column(spans, tendon_dof(m, k))] = sign * m.wrap_prm[k]
+    return r
+
+
+@kernel
+def tendon_friction(m: Model, d: Data) -> None:
+    """Add the rows of friction loss."""
+    for t in range(m.ntendon):
+        if m.tendon_frictionloss[t] > 0.0:
+            r = _tendon_row(m, d, FRICTION_TENDON, t, 1.0)
+            d.efc_floss[r] = m.tendon_frictionloss[t]
+            set_row(d, r, m.tendon_solref_fri, m.tendon_solimp_fri, t, 0.0, m.tendon_invweight0[t])
+            d.efc_kbip[r, 0] = 0.0
+
+
+@kernel
+def tendon_limits(m: Model, d: Data) -> None:
+    """Add the rows of limits that are violated or within the margin; needs ten_length."""
+    for t in range(m.ntendon):
+        if not m.tendon_limited[t]:
+            continue
+        for side in range(2):
+            sign = 1.0 - 2.0 * side
+            dist = sign * (d.ten_length[t] - m.tendon_range[t, side])
+            if dist < m.tendon_margin[t]:
+                r = _tendon_row(m, d, LIMIT_TENDON, t, sign)
+                pos = dist - m.tendon_margin[t]
+                set_row(d, r, m.tendon_solref_lim, m.tendon_solimp_lim, t, pos, m.tendon_invweight0[t])

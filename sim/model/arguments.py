@@ -1,0 +1,61 @@
+"""Arguments of the public functions: shapes, batch axes, finiteness. One line per mistake."""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .model import Model, State
+
+Floats = NDArray[np.float64]
+
+
+def floats_of(name: str, value: Any, size: int, batch: tuple[int, ...] | None = None) -> Floats:
+    """`value` as a float64 array whose last axis has `size` entries; ValueError otherwise."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected numbers, got {type(value).__name__}") from error
+    if array.ndim == 0 or array.shape[-1] != size:
+        raise ValueError(f"{name} has shape {array.shape}, expected (..., {size})")
+    if batch is not None and array.shape[:-1] != batch:
+        raise ValueError(f"{name} has shape {array.shape}, expected {(*batch, size)}, batch axes as in qpos")
+    # The square sum is quicker to make than a mask; where it overflows the mask decides.
+    if not math.isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
+        where = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise ValueError(f"{name} is not finite at index {where}")
+    return array
+
+
+def checked_state(model: Model, state: State) -> State:
+    """The state as arrays of equal batch shape; ValueError names the field that does not fit."""
+    if not hasattr(state, "qpos"):
+        raise TypeError(f"state: expected a sim.State, got {type(state).__name__}")
+    qpos = floats_of("state.qpos", state.qpos, model.nq)
+    batch = qpos.shape[:-1]
+    return State(
+        qpos,
+        floats_of("state.qvel", state.qvel, model.nv, batch),
+        floats_of("state.act", state.act, model.na, batch),
+    )
+
+
+def for_kernel(array: Floats) -> Floats:
+    """The array, or a copy, as the one type that kernels are compiled for: contiguous and writeable."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and flags.writeable and array.dtype == np.float64:
+        return array
+    return np.require(array, np.float64, ["C", "A", "W"])
+
+
+def at_least_one(name: str, value: int) -> int:
+    """`value` as an int; TypeError if it is none, ValueError if it is less than 1."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, need an integer") from None
+    if count < 1:
+        raise ValueError(f"{name} is {count}, need at least 1")
+    return count

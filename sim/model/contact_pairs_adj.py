@@ -1,0 +1,101 @@
+"""Gradients of contact parameters, from pairs of geoms to the geoms and listed pairs that set them.
+
+The reverse of `contact_pairs.py`. Of two equal friction coefficients either could be the larger:
+each gets half, so that a change of both is told right.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.record import kept_with
+from .contact_pairs import MIN_FRICTION, mix, possible_contact_pairs
+from .model import Model
+
+Floats = NDArray[np.float64]
+
+PAIR_FIELDS = ("con_friction", "con_solref", "con_solreffriction")
+CONTACT_PARAMETERS = ("geom_friction", "geom_solref", "pair_friction", "pair_solref", "pair_solreffriction")
+_SPREAD = np.array([0, 0, 1, 2, 2])  # geom's friction of the contact's five directions
+
+
+class _Shares(NamedTuple):
+    """How much of a pair's parameter comes from where; zero where a bound sets it."""
+
+    friction: Floats  # (npair, 2, 3) from its first and second geom
+    solref: Floats  # (npair, 2, 2)
+    listed: NDArray[np.int64]  # (npair,) index into MuJoCo's list of pairs, -1: not in it
+    listed_friction: Floats  # (npair, 5)
+    listed_solref: Floats  # (npair, 2)
+    listed_solreffriction: Floats  # (npair, 2)
+    own_reffriction: NDArray[np.bool_]  # (npair,) friction has a solref of its own
+
+
+def model_gradients(model: Model, found: dict[str, Floats]) -> dict[str, Floats]:
+    """From gradients by the simulator's own fields those by MuJoCo's; a leading axis is a batch."""
+    result = {name: value for name, value in found.items() if name not in PAIR_FIELDS}
+    for name in ("jnt_solref", "dof_solref"):
+        result[name] = result[name] * (getattr(model, name) == getattr(model.mj_model, name))  # not at refsafe's bound
+    friction, solref, reffriction = (found[name] for name in PAIR_FIELDS)
+    shares, m = _shares(model), model.mj_model
+    for name in CONTACT_PARAMETERS:
+        result[name] = np.zeros((len(friction), *getattr(m, name).shape))
+    by_geom = np.stack([friction[..., _SPREAD == i].sum(-1) for i in range(3)], axis=-1)
+    for side in range(2):
+        at: Any = (slice(None), model.con_geom[:, side])
+        np.add.at(result["geom_friction"], at, by_geom * shares.friction[:, side])
+        np.add.at(result["geom_solref"], at, (solref + reffriction) * shares.solref[:, side])
+    for p in np.flatnonzero(shares.listed >= 0):
+        at = (slice(None), shares.listed[p])
+        result["pair_friction"][at] += friction[:, p] * shares.listed_friction[p]
+        result["pair_solref"][at] += solref[:, p] * shares.listed_solref[p]
+        name = "pair_solreffriction" if shares.own_reffriction[p] else "pair_solref"
+        result[name][at] += reffriction[:, p] * shares.listed_solreffriction[p]
+    return result
+
+
+def _shares(model: Model) -> _Shares:
+    """Made once for each model."""
+    return kept_with(model, "contact shares", lambda: _make_shares(model))
+
+
+def _make_shares(model: Model) -> _Shares:
+    m, n = model.mj_model, model.npair
+    a, b = model.con_geom[:, 0], model.con_geom[:, 1]
+    listed = np.array([index for _, index in possible_contact_pairs(m)][:n], np.int64)
+    combined = (listed < 0)[:, None]
+    rank = np.sign(m.geom_priority[a] - m.geom_priority[b])[:, None]
+
+    friction_a, friction_b = m.geom_friction[a], m.geom_friction[b]
+    first = _by_rank(rank, 0.5 * (1.0 + np.sign(friction_a - friction_b)))
+    friction = np.stack([first, 1.0 - first], axis=1) * combined[..., None]
+    friction *= (first * friction_a + (1.0 - first) * friction_b >= MIN_FRICTION)[:, None]
+
+    solref_a, solref_b = m.geom_solref[a], m.geom_solref[b]
+    blend = np.array([mix(x, y) for x, y in zip(m.geom_solmix[a], m.geom_solmix[b], strict=True)]).reshape(n, 1)
+    standard = ((solref_a[:, :1] > 0) & (solref_b[:, :1] > 0)) | np.zeros((n, 2), bool)
+    first = _by_rank(rank, np.where(standard, blend, 0.5 * (1.0 - np.sign(solref_a - solref_b))))
+    solref = np.stack([first, 1.0 - first], axis=1) * combined[..., None]
+    value = first * solref_a + (1.0 - first) * solref_b
+    solref *= _free(value, model.con_solref)[:, None]
+
+    own = np.zeros(n, bool)
+    ones = np.ones((n, 5)), np.ones((n, 2)), np.ones((n, 2))
+    for p in np.flatnonzero(listed >= 0):
+        i = listed[p]
+        own[p] = np.any(m.pair_solreffriction[i])
+        ones[0][p] = m.pair_friction[i] >= MIN_FRICTION
+        ones[1][p] = _free(m.pair_solref[i], model.con_solref[p])
+        ones[2][p] = _free(m.pair_solreffriction[i] if own[p] else m.pair_solref[i], model.con_solreffriction[p])
+    return _Shares(friction, solref, listed, *ones, own)
+
+
+def _by_rank(rank: NDArray[np.int32], equal: Floats) -> Floats:
+    """Share of the first geom: all or nothing where one has the higher priority."""
+    return np.where(rank > 0, 1.0, np.where(rank < 0, 0.0, equal))
+
+
+def _free(value: Floats, used: Floats) -> NDArray[np.bool_]:
+    """Whether a solref is used as it is: refsafe may hold its time constant."""
+    return ~((value > 0) & (used > value * (1.0 + 1e-12)))

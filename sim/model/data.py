@@ -1,0 +1,273 @@
+"""What kernels work in: `Data` (forward quantities), `Lanes` (adjoints), `States` (room for some states).
+
+One of each per thread. Shapes are declared with the fields. World frame, SI units, unless said;
+spatial vectors are (rotational, linear), referred to `subtree_com` of the tree's root body, as
+in MuJoCo; that point counts as fixed in space during a step, so derivatives need not follow it.
+"""
+
+import mujoco
+
+from ..kernels.record import Floats, Ints, Struct, floats, integer, ints
+from .model import Model
+
+MAX_CONTACT_ROWS = 10  # two for each of five directions of friction
+
+
+class Data(Struct):
+    """Everything computed from one state and control."""
+
+    qpos: Floats = floats("nq")
+    qvel: Floats = floats("nv")
+    act: Floats = floats("na")
+    ctrl: Floats = floats("nu")
+
+    xpos: Floats = floats("nbody", 3)  # body frame origin [m]
+    xquat: Floats = floats("nbody", 4)  # body frame orientation
+    xmat: Floats = floats("nbody", 9)  # the same as a rotation matrix, row by row
+    xipos: Floats = floats("nbody", 3)  # centre of mass [m]
+    ximat: Floats = floats("nbody", 9)  # principal axes of inertia
+    xanchor: Floats = floats("njnt", 3)  # joint anchor [m]
+    xaxis: Floats = floats("njnt", 3)  # joint axis
+    geom_xpos: Floats = floats("ngeom", 3)
+    geom_xmat: Floats = floats("ngeom", 9)
+    site_xpos: Floats = floats("nsite", 3)
+    site_xmat: Floats = floats("nsite", 9)
+
+    subtree_com: Floats = floats("nbody", 3)  # centre of mass of body and descendants [m]
+    subtree_mass: Floats = floats("nbody")  # [kg]
+    cinert: Floats = floats("nbody", 10)  # inertia: xx yy zz xy xz yz, mass * position, mass
+    cdof: Floats = floats("nv", 6)  # motion axis of each degree of freedom
+    cvel: Floats = floats("nbody", 6)  # velocity of the body
+    cdof_dot: Floats = floats("nv", 6)  # rate of the motion axis, joint's own motion left out
+    cacc: Floats = floats("nbody", 6)  # acceleration, gravity included as upward acceleration
+    cfrc: Floats = floats("nbody", 6)  # force through the body's joint: that of its whole subtree
+
+    qfrc_bias: Floats = floats("nv")  # Coriolis, centrifugal, gravity [N or N m]
+    qfrc_gravcomp: Floats = floats("nv")
+    ten_length: Floats = floats("ntendon")  # 0 for spatial tendons
+    ten_velocity: Floats = floats("ntendon")
+    qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation
+    qfrc_actuator: Floats = floats("nv")
+    qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias
+    actuator_length: Floats = floats("nu")
+    actuator_velocity: Floats = floats("nu")
+    actuator_force: Floats = floats("nu")
+    act_dot: Floats = floats("na")
+    qacc: Floats = floats("nv")  # acceleration [m/s^2 or rad/s^2]
+
+    tree_box: Floats = floats("ntree", 6)  # lower and upper corner of what may touch another tree [m]
+    ncon: Ints = ints(1)  # number of contacts
+    con_pair: Ints = ints("nconmax")  # index into the model's con_* tables
+    con_dist: Floats = floats("nconmax")  # distance of the surfaces, negative inside [m]
+    con_pos: Floats = floats("nconmax", 3)  # midway between the surfaces [m]
+    con_frame: Floats = floats("nconmax", 9)  # rows: normal from geom 1 to geom 2, two tangents
+    con_hint: Ints = ints("nconmax")  # 1: the first tangent follows geom 2's z axis, 0: a world axis
+    con_feature: Ints = ints("nconmax", 5)  # what touches: each family's own code
+    box_rot: Floats = floats(3, 3)  # of two boxes: see `collision/box_box.py`
+    box_offset: Floats = floats(2, 3)
+    box_poly: Floats = floats(2, 12, 3)  # two buffers: points of the clipped face
+    box_edge: Ints = ints(2, 12)  # faces that the edges after them lie in
+    box_over: Floats = floats(12)  # how far they are over the clipping plane
+    con_efc: Ints = ints("nconmax")  # first constraint row, -1: none
+    con_mu: Floats = floats("nconmax")  # friction of the regularised cone
+    con_jac: Floats = floats(6, "nefcdof")  # of one contact: relative velocity in its frame; later four rows of C J
+    con_motion: Floats = floats(7, 6)  # of one contact: see `collision/motion.py`
+    con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
+    con_damping: Floats = floats(1)  # of the first contact's rows, most often that of all
+    con_uneven: Ints = ints(1)  # 1: some contact has another damping
+    con_apart: Floats = floats(2, 6)  # of one contact: pushes on its bodies by its distance
+    cfrc_ext: Floats = floats("nbody", 6)  # force of the contacts on the body
+    con_kind: Ints = ints("nconvex", 5)  # convex contacts: see `collision/convex_motion.py`
+    con_shape: Floats = floats("nconvex", 8, 3)
+    con_apart_by: Floats = floats("nconvex")  # distance at the single point [m]
+    con_solve: Floats = floats(4, 14)  # see `collision/feature_system.py`
+
+    ccd_vert: Floats = floats("nccdvert", 3, 3)  # difference of two cores: point, and those of core 1, 2 [m]
+    ccd_id: Ints = ints("nccdvert", 2)  # numbers of these vertices on both cores
+    ccd_weight: Floats = floats(4)  # of the nearest simplex
+    ccd_gap: Floats = floats(1)  # distance of the cores, 0: they overlap [m]
+    ccd_face: Ints = ints("nccdface", 3)  # expanding polytope: vertices, -1: no face
+    ccd_plane: Floats = floats("nccdface", 4)  # its normal and distance
+    ccd_edge: Ints = ints("nccdface", 2)  # boundary of the faces that a new vertex sees
+    ccd_corner: Ints = ints(4)  # rows of ccd_vert that the contact lies between
+    ccd_point: Floats = floats(2, 3)  # nearest or deepest points of the geoms [m]
+    ccd_feature: Ints = ints(2, 4)  # what of a core the contact lies on: 1 vertex, 2 edge, 3 face, 4 curve; vertices
+    ccd_side: Floats = floats(2, 3)  # direction from the first of these to the second
+    face_normal: Floats = floats(2, "nside", 3)  # faces of both geoms that may carry several contacts
+    face_index: Ints = ints(2, "nside")
+    edge_start: Floats = floats("nside", 3)  # edges that may
+    edge_end: Floats = floats("nside", 3)
+    polygon: Floats = floats(5, "nclip", 3)  # see `collision/manifold.py`
+    polygon_side: Ints = ints(2, "nclip")
+    corner: Ints = ints("nclip", 4)
+
+    nefc: Ints = ints(1)  # number of constraint rows
+    efc_type: Ints = ints("nefcmax")  # mjtConstraint, see constraint_row.py
+    efc_id: Ints = ints("nefcmax")  # joint, dof, tendon, equality or contact
+    efc_dofadr: Ints = ints("nefcmax", 2)  # the two spans of degrees of freedom that the row touches: where they begin
+    efc_dofnum: Ints = ints("nefcmax", 2)  # and how long they are
+    efc_J: Floats = floats("nefcmax", "nefcdof")  # the columns of the first span, then those of the second
+    efc_pos: Floats = floats("nefcmax")  # residual minus margin [m or rad]
+    efc_kbip: Floats = floats("nefcmax", 4)  # stiffness, damping, impedance and its slope by efc_pos
+    efc_R: Floats = floats("nefcmax")
+    efc_D: Floats = floats("nefcmax")  # 1 / R
+    efc_floss: Floats = floats("nefcmax")  # largest force of friction loss
+    efc_vel: Floats = floats("nefcmax")
+    efc_aref: Floats = floats("nefcmax")
+    efc_force: Floats = floats("nefcmax")
+    efc_jar: Floats = floats("nefcmax")  # J qacc - aref
+    efc_jv: Floats = floats("nefcmax")  # J times search direction
+    efc_slope: Floats = floats("nefcmax")  # minus derivative of force by jar, rows that stand alone
+    efc_slope_qH: Floats = floats("nefcmax")  # the slopes in qH
+    cone_hess: Floats = floats("nconcone", 6, 6)  # the same for a contact on its elliptic cone
+    cone_on: Ints = ints("nconmax")  # 1: the contact slides on its elliptic cone
+    eq_share: Floats = floats(5, 6)  # coefficients of one coordinate in an equality's adjoint, see equality_adj.py
+    qacc_smooth: Floats = floats("nv")
+    qacc_warmstart: Floats = floats("nv")
+    qfrc_constraint: Floats = floats("nv")
+
+    nisland: Ints = ints(1)  # islands: see `islands.py`
+    tree_island: Ints = ints("ntree")
+    island_idofadr: Ints = ints("ntree")  # where an island begins in island order, and its size
+    island_nv: Ints = ints("ntree")
+    island_iefcadr: Ints = ints("ntree")  # the same of its rows
+    island_nefc: Ints = ints("ntree")
+    map_dof2idof: Ints = ints("nv")  # place of a degree of freedom in island order
+    map_idof2dof: Ints = ints("nv")
+    map_iefc2efc: Ints = ints("nefcmax")
+    efc_idofadr: Ints = ints("nefcmax", 2)  # efc_dofadr in island order
+    iacc: Floats = floats("nv")  # in island order, as all until Mv: qacc
+    iacc_smooth: Floats = floats("nv")
+    iacc_warmstart: Floats = floats("nv")
+    ifrc_smooth: Floats = floats("nv")
+    ifrc_constraint: Floats = floats("nv")
+    qH_first: Ints = ints("nv")  # first column of the row of qH that may be nonzero
+    qH: Floats = floats("nv", "nv")  # Newton: Hessian, then its factor L' D L; Gauss-Seidel: that of M, dof order
+    qH_diag: Floats = floats("nv")  # diagonal of the Hessian
+    grad: Floats = floats("nv")
+    search: Floats = floats("nv")
+    Ma: Floats = floats("nv")
+    Mv: Floats = floats("nv")
+    solver_niter: Ints = ints(1)  # iterations of the solver, in the island that took most
+    solver_residual: Floats = floats(1)  # |M qacc - qfrc_smooth - J' force(J qacc - aref)| / (meaninertia nv)
+
+    efc_MinvJ: Floats = floats("npgs", "nefcdof")  # projected Gauss-Seidel: J M^-1, columns of the row's whole trees
+    efc_ARdiag: Floats = floats("npgs")  # diagonal of A + R, A = J M^-1 J'
+    cone_A: Floats = floats("nconpgs", 6, 6)  # block of A of a contact with an elliptic cone
+    cone_inv: Floats = floats("nconpgs", 6, 6)  # (A + C^-1)^-1 of the block, C = cone_hess
+    cone_work: Floats = floats(3, 6, 6)  # matrices of one block, while it is solved
+    cone_vec: Floats = floats(3, 6)  # vectors of the same
+
+    abi: Floats = floats("nbody", 6, 6)  # articulated-body inertia
+    abi_u: Floats = floats("nv", 6)  # abi times motion axis
+    abi_dinv: Floats = floats("nv")  # inverse joint-space inertia seen by the degree of freedom
+
+    crb: Floats = floats("nbody", 10)  # composite inertia of body and descendants
+    qM: Floats = floats("nv", "nv")  # joint-space inertia, lower triangle
+    qLD: Floats = floats("nv", "nv")  # its factor L' D L (unit lower L, diagonal D)
+
+    block: Floats = floats(6, 6)  # implicitfast, free bodies: matrix being inverted, one row
+    block_row: Floats = floats(6)
+    block_inv: Floats = floats("nbody", 6, 6)
+
+    rk_qpos: Floats = floats(4, "nq")  # Runge-Kutta stages: state, rates
+    rk_qvel: Floats = floats(4, "nv")
+    rk_act: Floats = floats(4, "na")
+    rk_qacc: Floats = floats(4, "nv")
+    rk_rate: Floats = floats(4, "nv")  # velocity pulled back to the start's tangent space
+    rk_actdot: Floats = floats(4, "na")
+    rk_shift: Floats = floats(4, "nv")  # position shift of the stage, tangent at the start
+    shift_sum: Floats = floats("nv")
+    pos_by_start: Floats = floats("nv", "nv")  # transposed derivatives of `integrate_pos`
+    pos_by_shift: Floats = floats("nv", "nv")
+    column: Floats = floats("nv", 1)
+
+    @classmethod
+    def for_model(cls, model: Model) -> "Data":
+        """An empty workspace for `model`."""
+        return cls.allocate(model.sizes)
+
+
+class States(Struct):
+    """States that an adjoint needs again on its way back."""
+
+    qpos: Floats = floats("nstate", "nq")
+    qvel: Floats = floats("nstate", "nv")
+    act: Floats = floats("nstate", "na")
+
+
+class Lanes(Struct):
+    """Adjoints: the derivative of `nlane` scalars at once, lane index last.
+
+    `qpos_adj`, `qvel_adj`, `act_adj` hold the cotangent of the next state on entry of an adjoint
+    step and that of the state on return. Positions are tangent vectors of size nv.
+    """
+
+    nlane: int = integer()
+    qpos_adj: Floats = floats("nv", "nlane")
+    qvel_adj: Floats = floats("nv", "nlane")
+    act_adj: Floats = floats("na", "nlane")
+    ctrl_adj: Floats = floats("nu", "nlane")
+    qacc_adj: Floats = floats("nv", "nlane")
+    actdot_adj: Floats = floats("na", "nlane")
+    qfrc_adj: Floats = floats("nv", "nlane")  # multiplier of the equation of motion
+
+    wvel: Floats = floats("nwvel", 6, "nlane")  # virtual velocity under qfrc_adj of the bodies; rows of dof_beforeid
+    wmom: Floats = floats("nbody", 6, "nlane")  # subtree sum: inertia times virtual velocity
+    wcor: Floats = floats("nbody", 6, "nlane")  # subtree sum: velocity product part
+    wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: gravity compensation part
+
+    wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel beyond con_damping wmom
+    con_lanes: Floats = floats(3, 6, "nlane")  # of one contact: see `contact_adj.py`
+    con_dist_adj: Floats = floats("nlane")  # of one contact: cotangent of its distance
+    con_row: int = integer()  # where the rows of any contact are in the next two, -1: every row has a place of its own
+    efc_y: Floats = floats("nefclane", "nlane")  # J qfrc_adj
+    efc_z: Floats = floats("nefclane", "nlane")  # minus derivative of the force times efc_y
+    cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
+
+    efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
+
+    sweep_change: Floats = floats("nlane")  # of one row, in a reverse Gauss-Seidel sweep
+    sweep_gain: Floats = floats("nlane")  # energy gained by one reverse Gauss-Seidel sweep
+    sweep_total: Floats = floats("nlane")  # the same, of all sweeps
+
+    coriolis: Floats = floats("nbody", 3, 6)  # lane-independent coefficients of the sweep
+    axis_force: Floats = floats("nv", 6)
+    axis_ddot: Floats = floats("nv", 6)
+    axis_rate: Floats = floats("nv", 6)
+
+    rk_rate_adj: Floats = floats(4, "nv", "nlane")
+    rk_qacc_adj: Floats = floats(4, "nv", "nlane")
+    rk_actdot_adj: Floats = floats(4, "na", "nlane")
+    rk_qpos_adj: Floats = floats("nv", "nlane")
+    rk_qvel_adj: Floats = floats("nv", "nlane")
+    rk_act_adj: Floats = floats("na", "nlane")
+
+    with_params: int = integer()  # 1: the fields below collect, needs nlane == 1
+    body_mass_adj: Floats = floats("nbody")
+    body_inertia_adj: Floats = floats("nbody", 3)
+    body_ipos_adj: Floats = floats("nbody", 3)
+    body_pos_adj: Floats = floats("nbody", 3)
+    dof_armature_adj: Floats = floats("nv")
+    dof_damping_adj: Floats = floats("nv")
+    jnt_stiffness_adj: Floats = floats("njnt")
+    dof_frictionloss_adj: Floats = floats("nv")
+    dof_solref_adj: Floats = floats("nv", 2)
+    jnt_solref_adj: Floats = floats("njnt", 2)
+    con_friction_adj: Floats = floats("npair", 5)
+    con_solref_adj: Floats = floats("npair", 2)
+    con_solreffriction_adj: Floats = floats("npair", 2)
+    actuator_gainprm_adj: Floats = floats("nu", mujoco.mjNGAIN)
+    actuator_biasprm_adj: Floats = floats("nu", mujoco.mjNBIAS)
+    actuator_gear_adj: Floats = floats("nu", 6)
+    gravity_adj: Floats = floats(3)
+
+    @classmethod
+    def for_model(cls, model: Model, nlane: int, with_params: bool = False) -> "Lanes":
+        """An empty workspace for `nlane` simultaneous cotangents."""
+        # contacts take turns, unless sweeps or parameters come back to their rows
+        keeps = with_params or model.npgs > 0
+        rows = model.nefcmax if keeps else model.nefcbefore + MAX_CONTACT_ROWS
+        values = cls.allocate({**model.sizes, "nlane": nlane, "nefclane": rows}).as_dict()
+        own = {"nlane": nlane, "with_params": int(with_params), "con_row": -1 if keeps else model.nefcbefore}
+        return cls(**{**values, **own})

@@ -1,0 +1,54 @@
+"""The compiled functions that Python calls, bound for a model from the parts of its step."""
+
+from functools import cached_property
+from typing import Any
+
+from ..kernels.binding import Part, specialise
+from ..kernels.enums import RK4
+from ..kernels.record import kept_with
+from ..model.model import Model
+from .contact_force import CONTACT_FORCE, cfrc_ext_adj_worlds, cfrc_ext_worlds
+from .jacobian import jacobian_worlds, step_jacobian_worlds
+from .parts import parts_of
+from .worlds import forward_world, rollout_adj_worlds, rollout_worlds
+
+
+class EntryPoints:
+    """What a model runs; models with the same parts share the kernels."""
+
+    def __init__(self, parts: tuple[Part, ...], moves_by_next_velocity: bool) -> None:
+        self._parts, self._moves_by_next_velocity = parts, moves_by_next_velocity
+
+    @cached_property
+    def forward(self) -> Any:
+        return specialise(forward_world, self._parts)
+
+    @cached_property
+    def rollout(self) -> Any:
+        return specialise(rollout_worlds, self._parts)
+
+    @cached_property
+    def rollout_adj(self) -> Any:
+        return specialise(rollout_adj_worlds, self._parts)
+
+    @cached_property
+    def jacobian(self) -> Any:
+        return specialise(jacobian_worlds, self._parts)
+
+    @cached_property
+    def step_jacobian(self) -> Any:
+        """The shorter way to the Jacobian of one step; None where the integrator has none."""
+        return specialise(step_jacobian_worlds, self._parts) if self._moves_by_next_velocity else None
+
+    @cached_property
+    def cfrc_ext(self) -> Any:
+        return specialise(cfrc_ext_worlds, self._parts)
+
+    @cached_property
+    def cfrc_ext_adj(self) -> Any:
+        return specialise(cfrc_ext_adj_worlds, (*self._parts, CONTACT_FORCE))
+
+
+def entry_points(model: Model) -> EntryPoints:
+    """The compiled functions for `model`."""
+    return kept_with(model, "entry points", lambda: EntryPoints(parts_of(model), model.integrator != RK4))

@@ -1,0 +1,148 @@
+"""What a model's step is made of: its integrator, with constraints or without, its solver, and what it does without.
+
+Each is a part (`kernels/binding.py`), a table of kernels and what replaces them. What a model lacks is
+replaced by nothing, and so never compiled.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+from ..collision.box_box import collide_box_box
+from ..collision.box_box_motion import box_box_motion
+from ..collision.box_geoms import collide_box
+from ..collision.box_motion import box_motion
+from ..collision.convex import collide_convex
+from ..collision.convex_motion import convex_motion
+from ..collision.rim_geoms import collide_rim
+from ..collision.rim_motion import rim_motion
+from ..constraint.contact_adj import contact_row_changes
+from ..constraint.equality import equality, equality_bias
+from ..constraint.equality_adj import equality_adj
+from ..constraint.rows_adj import row_change
+from ..constraint.tendon_rows import tendon_friction, tendon_limits
+from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
+from ..kernels.binding import Part
+from ..kernels.enums import EULER, IMPLICITFAST, PGS, RK4
+from ..kernels.jit import kernel
+from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED
+from ..model.data import Data, Lanes
+from ..model.model import Model
+from ..solver.newton import solve_newton, solve_newton_adj
+from ..solver.pgs import solve_pgs
+from ..solver.pgs_adj import contact_row_changes_known, row_change_known, solve_pgs_adj
+from .runge_kutta import rk4, rk4_adj
+from .step import (
+    euler,
+    euler_acceleration,
+    euler_acceleration_constrained,
+    euler_adj,
+    forward,
+    forward_adj,
+    forward_constrained,
+    forward_constrained_adj,
+    implicit_acceleration,
+    implicit_acceleration_adj,
+    implicit_acceleration_constrained,
+    implicit_acceleration_constrained_adj,
+    implicitfast,
+    implicitfast_adj,
+    solve_constraints,
+    solve_constraints_adj,
+    step,
+    step_adj,
+)
+from .worlds import forward_constrained_world, forward_world
+
+
+@kernel
+def _nothing(m: Model, d: Data) -> None:
+    """In place of a part that the model lacks."""
+
+
+@kernel
+def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
+    """The adjoint of `_nothing`."""
+
+
+@kernel
+def _nothing_of_one(m: Model, d: Data, index: int) -> None:
+    """In place of what the model lacks for a pair of geoms, or a contact."""
+
+
+INTEGRATORS = {
+    EULER: Part("euler", {step: euler, step_adj: euler_adj}),
+    RK4: Part("rk4", {step: rk4, step_adj: rk4_adj}),
+    IMPLICITFAST: Part("implicitfast", {step: implicitfast, step_adj: implicitfast_adj}),
+}
+CONSTRAINED = Part(
+    "constrained",
+    {
+        forward: forward_constrained,
+        forward_adj: forward_constrained_adj,
+        euler_acceleration: euler_acceleration_constrained,
+        implicit_acceleration: implicit_acceleration_constrained,
+        implicit_acceleration_adj: implicit_acceleration_constrained_adj,
+        forward_world: forward_constrained_world,
+    },
+)
+NEWTON = Part("newton", {solve_constraints: solve_newton, solve_constraints_adj: solve_newton_adj})
+GAUSS_SEIDEL = Part(
+    "pgs",
+    {
+        solve_constraints: solve_pgs,
+        solve_constraints_adj: solve_pgs_adj,
+        row_change: row_change_known,
+        contact_row_changes: contact_row_changes_known,
+    },
+)
+
+
+class Feature(NamedTuple):
+    """Something that a model may do without."""
+
+    needed: Callable[[Model], bool]
+    missing: Part
+
+
+def _geometry(family: int, name: str, collide: Any, motion: Any) -> Feature:
+    def needed(m: Model) -> bool:
+        return bool((m.con_family == family).any())
+
+    return Feature(needed, Part(f"no_{name}", {collide: _nothing_of_one, motion: _nothing_of_one}))
+
+
+FEATURES = (
+    _geometry(BOXED, "box", collide_box, box_motion),
+    _geometry(RIMMED, "rim", collide_rim, rim_motion),
+    _geometry(BOXES, "boxes", collide_box_box, box_box_motion),
+    _geometry(CONVEX, "convex", collide_convex, convex_motion),
+    Feature(
+        lambda m: m.ne > 0,
+        Part("no_equality", {equality: _nothing, equality_bias: _nothing, equality_adj: _nothing_adj}),
+    ),
+    Feature(
+        lambda m: bool(m.tendon_num.any()),
+        Part(
+            "no_tendon",
+            {
+                **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
+                tendon_passive_adj: _nothing_adj,
+            },
+        ),
+    ),
+)
+
+
+def parts_of(model: Model) -> tuple[Part, ...]:
+    """The parts of the model's step."""
+    return _parts(
+        model.integrator, model.nefcmax > 0, model.solver, tuple(not feature.needed(model) for feature in FEATURES)
+    )
+
+
+@cache
+def _parts(integrator: int, constrained: bool, solver: int, missing: tuple[bool, ...]) -> tuple[Part, ...]:
+    chosen = [INTEGRATORS[integrator], GAUSS_SEIDEL if solver == PGS else NEWTON]
+    chosen += [CONSTRAINED] if constrained else []
+    return (*chosen, *(feature.missing for feature, lacks in zip(FEATURES, missing, strict=True) if lacks))

@@ -1,0 +1,190 @@
+"""The loops over worlds: trajectories, and back along them, for the step that `parts.py` binds."""
+
+from ..constraint.contact_force import contact_force
+from ..dynamics.kinematics import geom_site_poses
+from ..kernels.jit import kernel, sequence
+from ..kernels.record import Floats
+from ..kernels.spatial import lanes_set
+from ..model.data import Data, Lanes, States
+from ..model.model import Model
+from .step import forward, forward_constrained, step, step_adj
+
+
+@kernel
+def load_world(m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats) -> None:
+    """Copy one world's state into the workspace."""
+    for i in range(m.nq):
+        d.qpos[i] = qpos[i]
+    for i in range(m.nv):
+        d.qvel[i] = qvel[i]
+        d.qacc_warmstart[i] = 0.0  # so that results do not depend on what ran before
+    for i in range(m.na):
+        d.act[i] = act[i]
+
+
+@kernel
+def store_world(m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats) -> None:
+    """Copy the workspace's state out."""
+    for i in range(m.nq):
+        qpos[i] = d.qpos[i]
+    for i in range(m.nv):
+        qvel[i] = d.qvel[i]
+    for i in range(m.na):
+        act[i] = d.act[i]
+
+
+@kernel
+def load_ctrl(m: Model, d: Data, ctrl: Floats) -> None:
+    """Copy one world's control into the workspace."""
+    for i in range(m.nu):
+        d.ctrl[i] = ctrl[i]
+
+
+@kernel
+def forward_world(m: Model, d: Data) -> None:
+    """Everything that `sim.forward` reports, for the state in `d`."""
+    forward(m, d)
+    geom_site_poses(m, d)
+
+
+@kernel
+def forward_constrained_world(m: Model, d: Data) -> None:
+    """The same with constraints."""
+    forward_constrained(m, d)
+    contact_force(m, d)
+
+
+@kernel
+def rollout_worlds(
+    begin: int,
+    end: int,
+    m: Model,
+    d: Data,
+    qpos: Floats,
+    qvel: Floats,
+    act: Floats,
+    warmstart: Floats,
+    ctrl: Floats,
+    n_steps: int,
+    interval: int,
+) -> None:
+    """`n_steps` steps under each of ctrl[b, :], from qpos[b, 0] etc., for b in [begin, end).
+
+    Fills qpos[b, k] etc. by the states after every `interval` controls and after the last one. Row
+    k of `warmstart` (worlds, rows, nv), if it has rows, gets what the solver starts from there.
+    """
+    steps = ctrl.shape[1]
+    for b in range(begin, end):
+        load_world(m, d, qpos[b, 0], qvel[b, 0], act[b, 0])
+        for t in range(steps):
+            k = t // interval
+            if t % interval == 0 and warmstart.shape[1] > 0:
+                for v in range(m.nv):
+                    warmstart[b, k, v] = d.qacc_warmstart[v]
+            load_ctrl(m, d, ctrl[b, t])
+            for _ in range(n_steps):
+                step(m, d)
+            if (t + 1) % interval == 0 or t + 1 == steps:
+                store_world(m, d, qpos[b, k + 1], qvel[b, k + 1], act[b, k + 1])
+
+
+@kernel
+def add_cotangent(m: Model, w: Lanes, cotangent: Floats) -> None:
+    """Add `cotangent` (nx, nlane) of a state to that in `w`."""
+    for i in range(m.nv):
+        for k in range(w.nlane):
+            w.qpos_adj[i, k] += cotangent[i, k]
+            w.qvel_adj[i, k] += cotangent[m.nv + i, k]
+    for i in range(m.na):
+        for k in range(w.nlane):
+            w.act_adj[i, k] += cotangent[2 * m.nv + i, k]
+
+
+@kernel
+def store_cotangent(m: Model, w: Lanes, state_adj: Floats) -> None:
+    """Copy the cotangent of the state (nx, nlane) out."""
+    for i in range(m.nv):
+        for k in range(w.nlane):
+            state_adj[i, k] = w.qpos_adj[i, k]
+            state_adj[m.nv + i, k] = w.qvel_adj[i, k]
+    for i in range(m.na):
+        for k in range(w.nlane):
+            state_adj[2 * m.nv + i, k] = w.act_adj[i, k]
+
+
+@kernel
+def clear_cotangent(w: Lanes) -> None:
+    """Cotangent of the state <- 0."""
+    w.qpos_adj[:] = 0.0
+    w.qvel_adj[:] = 0.0
+    w.act_adj[:] = 0.0
+
+
+@sequence
+def steps_adj(m: Model, d: Data, w: Lanes, between: States) -> None:
+    """Adjoint of as many steps as `between` has room for, under one control, from the state in `d`; sets ctrl_adj."""
+    n_steps = between.qpos.shape[0]
+    w.ctrl_adj[:] = 0.0
+    for s in range(n_steps - 1):
+        store_world(m, d, between.qpos[s], between.qvel[s], between.act[s])
+        step(m, d)
+    for s in range(n_steps - 1, -1, -1):
+        if s < n_steps - 1:
+            load_world(m, d, between.qpos[s], between.qvel[s], between.act[s])
+        step_adj(m, d, w)
+
+
+@sequence
+def _replay(m: Model, d: Data, block: States, ctrl: Floats, first: int, last: int, n_steps: int) -> None:
+    """Fill `block` by the states before the controls ctrl[first] to ctrl[last], from that in `d`."""
+    for t in range(first, last + 1):
+        store_world(m, d, block.qpos[t - first], block.qvel[t - first], block.act[t - first])
+        if t < last:
+            load_ctrl(m, d, ctrl[t])
+            for _ in range(n_steps):
+                step(m, d)
+
+
+@kernel
+def rollout_adj_worlds(
+    begin: int,
+    end: int,
+    m: Model,
+    d: Data,
+    w: Lanes,
+    between: States,
+    block: States,
+    qpos: Floats,
+    qvel: Floats,
+    act: Floats,
+    warmstart: Floats,
+    ctrl: Floats,
+    cotangent: Floats,
+    state_adj: Floats,
+    ctrl_adj: Floats,
+) -> None:
+    """Reverse of `rollout_worlds`, one lane per cotangent column.
+
+    From `cotangent` (worlds, checkpoints, nx, nlane) of the states fill state_adj (worlds, nx, nlane)
+    of the first state and ctrl_adj (worlds, steps, nu, nlane). `between` has room for the states of
+    one control's steps, `block` for those of one checkpoint's controls.
+    """
+    n_steps, interval = between.qpos.shape[0], block.qpos.shape[0]
+    for b in range(begin, end):
+        clear_cotangent(w)
+        for k in range(qpos.shape[1] - 2, -1, -1):
+            add_cotangent(m, w, cotangent[b, k + 1])
+            first = k * interval
+            last = min(first + interval, ctrl.shape[1]) - 1
+            load_world(m, d, qpos[b, k], qvel[b, k], act[b, k])
+            if warmstart.shape[1] > 0:
+                for v in range(m.nv):
+                    d.qacc_warmstart[v] = warmstart[b, k, v]
+            _replay(m, d, block, ctrl[b], first, last, n_steps)
+            for t in range(last, first - 1, -1):
+                load_world(m, d, block.qpos[t - first], block.qvel[t - first], block.act[t - first])
+                load_ctrl(m, d, ctrl[b, t])
+                steps_adj(m, d, w, between)
+                lanes_set(ctrl_adj[b, t], w.ctrl_adj)
+        add_cotangent(m, w, cotangent[b, 0])
+        store_cotangent(m, w, state_adj[b])

@@ -1,0 +1,1 @@
+"""The constraint solvers, Newton's method and projected Gauss-Seidel, and their adjoints."""

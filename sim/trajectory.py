@@ -1,0 +1,136 @@
+"""Trajectories: checkpoints, the simulation that makes them, and the reverse sweep over them.
+
+What is kept between forward and backward pass is the state and control of each step, a few
+hundred bytes; everything else is computed again, one step at a time (Qiao et al. 2021,
+section 4.2: one checkpoint per step). A larger `checkpoint_interval` keeps fewer states, and
+simulates from checkpoint to checkpoint once more in the backward pass (supplement B, where the
+states before a step are made again for each step, so that time grows with the interval).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .kernels.record import Floats
+from .kernels.threads import for_worlds
+from .model.arguments import at_least_one, for_kernel
+from .model.contact_pairs_adj import CONTACT_PARAMETERS, PAIR_FIELDS, model_gradients
+from .model.data import Lanes
+from .model.model import Model, State
+from .model.workspaces import adjoint_workspace, states_between, workspace
+from .pipeline.entry_points import entry_points
+
+_COLLECTED = tuple(
+    name.removesuffix("_adj")
+    for name in Lanes._fields
+    if name.endswith("_adj") and name.removesuffix("_adj") in Model._fields and name != "act_adj"
+)
+PARAMETERS = (*(name for name in _COLLECTED if name not in PAIR_FIELDS), *CONTACT_PARAMETERS)
+
+
+class Trajectory(NamedTuple):
+    """Checkpoints, and the T controls between them, each of which holds for `n_steps` simulation steps.
+
+    The K + 1 checkpoints are the first state, those after every `checkpoint_interval`-th control,
+    and the last state: K is T / checkpoint_interval, rounded up.
+    """
+
+    qpos: Floats  # (..., K + 1, nq)
+    qvel: Floats  # (..., K + 1, nv)
+    act: Floats  # (..., K + 1, na)
+    ctrl: Floats  # (..., T, nu)
+    n_steps: int = 1
+    checkpoint_interval: int = 1
+    warmstart: Floats | None = None  # (..., K, nv): the solver's first guess at a checkpoint, where it matters
+
+    def state(self, t: int) -> State:
+        """The state after `t` controls (negative: counted from the end), batch axes kept; a checkpoint."""
+        steps, interval = self.ctrl.shape[-2], self.checkpoint_interval
+        time = range(steps + 1)[t]
+        if time % interval != 0 and time != steps:
+            raise ValueError(f"the state after {time} controls is not kept: checkpoint_interval is {interval}")
+        k = math.ceil(time / interval)
+        return State(self.qpos[..., k, :], self.qvel[..., k, :], self.act[..., k, :])
+
+
+class RolloutGradient(NamedTuple):
+    """Gradient of a scalar by the initial state (tangent), the controls, the model's parameters."""
+
+    state0: Floats  # (..., nx)
+    ctrls: Floats  # (..., T, nu)
+    params: dict[str, Floats] | None  # field name -> (..., *field shape)
+
+
+def simulate(model: Model, start: State, controls: Floats, n_steps: int, checkpoint_interval: int = 1) -> Trajectory:
+    """`rollout` of arguments whose arrays have been checked."""
+    batch, steps = controls.shape[:-2], controls.shape[-2]
+    repeat, interval = at_least_one("n_steps", n_steps), at_least_one("checkpoint_interval", checkpoint_interval)
+    worlds, blocks = math.prod(batch), math.ceil(steps / interval)
+    arrays = []
+    for value in start:
+        path = np.empty((worlds, blocks + 1, value.shape[-1]))
+        path[:, 0] = value.reshape(math.prod(value.shape[:-1]), value.shape[-1])
+        arrays.append(path)
+    qpos, qvel, act = arrays
+    # A single step between checkpoints starts the solver afresh when it is differentiated: nothing to keep.
+    warm = np.empty((worlds, blocks if interval > 1 and model.nefcmax > 0 else 0, model.nv))
+    flat = for_kernel(controls.reshape(worlds, steps, model.nu))
+    rollout_worlds = entry_points(model).rollout
+
+    def work(begin: int, end: int) -> None:
+        with workspace(model) as data:
+            rollout_worlds(begin, end, model, data, qpos, qvel, act, warm, flat, repeat, interval)
+
+    for_worlds(worlds, work)
+    shaped = [a.reshape(*batch, *a.shape[1:]) for a in (qpos, qvel, act, warm)]
+    warmstart = shaped[3] if warm.shape[1] else None
+    return Trajectory(shaped[0], shaped[1], shaped[2], controls, repeat, interval, warmstart)
+
+
+def trajectory_adj(
+    model: Model, trajectory: Trajectory, cotangent: Floats, with_params: bool
+) -> tuple[Floats, Floats, dict[str, Floats] | None]:
+    """`cotangent` (worlds, K + 1, nx, nlane) to (worlds, nx, nlane), (worlds, T, nu, nlane), params."""
+    worlds, lanes = cotangent.shape[0], cotangent.shape[-1]
+    steps, interval = trajectory.ctrl.shape[-2], trajectory.checkpoint_interval
+    warm = np.empty((worlds, 0, model.nv)) if trajectory.warmstart is None else trajectory.warmstart
+    paths = [
+        for_kernel(a.reshape(worlds, *a.shape[-2:])) for a in (trajectory.qpos, trajectory.qvel, trajectory.act, warm)
+    ]
+    ctrl, cotangent = for_kernel(trajectory.ctrl.reshape(worlds, steps, model.nu)), for_kernel(cotangent)
+    state_adj = np.empty((worlds, cotangent.shape[2], lanes))
+    ctrl_adj = np.empty((worlds, steps, model.nu, lanes))
+    params: dict[str, Floats] | None = None
+    if with_params:
+        params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in _COLLECTED}
+
+    rollout_adj_worlds = entry_points(model).rollout_adj
+
+    def work(begin: int, end: int) -> None:
+        with workspace(model) as data, adjoint_workspace(model, lanes, with_params) as adjoint:
+            between = states_between(model, adjoint, "steps", trajectory.n_steps)
+            block = states_between(model, adjoint, "controls", min(interval, steps))
+            arguments = (model, data, adjoint, between, block, *paths, ctrl, cotangent, state_adj, ctrl_adj)
+            if params is None:
+                rollout_adj_worlds(begin, end, *arguments)
+                return
+            for b in range(begin, end):
+                for name in _COLLECTED:
+                    getattr(adjoint, name + "_adj")[...] = 0.0
+                rollout_adj_worlds(b, b + 1, *arguments)
+                for name, value in params.items():
+                    value[b] = getattr(adjoint, name + "_adj")
+
+    for_worlds(worlds, work)
+    return state_adj, ctrl_adj, None if params is None else model_gradients(model, params)
+
+
+def gradient_of(model: Model, trajectory: Trajectory, cotangents: Floats, params: bool) -> RolloutGradient:
+    """`rollout_vjp` of cotangents that have been checked."""
+    batch, steps, nx = trajectory.ctrl.shape[:-2], trajectory.ctrl.shape[-2], cotangents.shape[-1]
+    flat = cotangents.reshape(math.prod(batch), cotangents.shape[-2], nx, 1)
+    state_adj, ctrl_adj, found = trajectory_adj(model, trajectory, flat, params)
+    if found is not None:
+        found = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
+    return RolloutGradient(state_adj.reshape(*batch, nx), ctrl_adj.reshape(*batch, steps, model.nu), found)
