@@ -253,10 +253,14 @@ def table(content: dict[str, Any]) -> str:
 
 def profile(name: str) -> None:
     """Time of the stages of a forward step, one kernel after the other [us]."""
-    from gradgym.sim import constraint, crba, islands, kinematics, solver_newton
-    from gradgym.sim.collision import contacts
+    from gradgym.sim.collision.contacts import collide
+    from gradgym.sim.constraint.rows import make_constraints
+    from gradgym.sim.dynamics.crba import crb, factor_m, solve_m
+    from gradgym.sim.dynamics.kinematics import geom_site_poses
     from gradgym.sim.model.data import Data
-    from gradgym.sim.pipeline.forward import forward_smooth
+    from gradgym.sim.pipeline.step import forward_smooth
+    from gradgym.sim.solver.islands import enter_islands
+    from gradgym.sim.solver.newton import solve_newton
 
     case = CASES[name]()
     model, at = sim.Model.from_mujoco(case.model), starts(case)
@@ -264,14 +268,14 @@ def profile(name: str) -> None:
     d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *at.states[0], at.ctrls[0]
     stages: dict[str, Callable[[], Any]] = {
         "smooth forces": lambda: forward_smooth(model, d),
-        "geom poses": lambda: kinematics.geom_site_poses(model, d),
-        "collision": lambda: contacts.collide(model, d),
-        "inertia matrix": lambda: crba.crb(model, d),
-        "its factor": lambda: crba.factor_m(model, d, 0.0),
-        "smooth acceleration": lambda: crba.solve_m(model, d, d.qacc),
-        "constraint rows": lambda: constraint.make_constraints(model, d),
-        "islands": lambda: islands.enter_islands(model, d),
-        "Newton, from rest": lambda: solver_newton.solve_newton(model, d),
+        "geom poses": lambda: geom_site_poses(model, d),
+        "collision": lambda: collide(model, d),
+        "inertia matrix": lambda: crb(model, d),
+        "its factor": lambda: factor_m(model, d, 0.0),
+        "smooth acceleration": lambda: solve_m(model, d, d.qacc),
+        "constraint rows": lambda: make_constraints(model, d),
+        "islands": lambda: enter_islands(model, d),
+        "Newton, from rest": lambda: solve_newton(model, d),
     }
     for label, run in stages.items():
         run()

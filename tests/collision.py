@@ -1,6 +1,5 @@
 """Contacts of two geoms in given poses: ours, MuJoCo's, and how ours move when the second geom moves."""
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import mujoco
@@ -10,9 +9,9 @@ from numpy.typing import NDArray
 
 from gradgym import sim
 from gradgym.sim.collision.contacts import collide, contact_motion
-from gradgym.sim.kernels.jit import specialise
+from gradgym.sim.kernels.binding import Part, specialise
 from gradgym.sim.model.data import Data
-from gradgym.sim.pipeline.features import missing_features, stand_ins
+from gradgym.sim.pipeline.parts import parts_of
 
 Floats = NDArray[np.float64]
 NAMES = {
@@ -38,11 +37,9 @@ class Contacts(NamedTuple):
         return Contacts(*(x[order] for x in self))
 
 
-@cache
-def _kernels(missing: tuple[str, ...]) -> tuple[Any, Any]:
-    """`collide` and `contact_motion` without the geometry that is missing: less to compile."""
-    tag = "without_" + "_".join(missing)
-    return specialise(collide, stand_ins(missing), tag), specialise(contact_motion, stand_ins(missing), tag)
+def _kernels(parts: tuple[Part, ...]) -> tuple[Any, Any]:
+    """`collide` and `contact_motion` with the geometry of a model alone: less to compile."""
+    return specialise(collide, parts), specialise(contact_motion, parts)
 
 
 class Pair:
@@ -59,7 +56,7 @@ class Pair:
         self.model = sim.Model.from_mujoco(self.mj_model)
         self.theirs, self.ours = mujoco.MjData(self.mj_model), Data.for_model(self.model)
         mujoco.mj_forward(self.mj_model, self.theirs)
-        self._collide, self._contact_motion = _kernels(missing_features(self.model))
+        self._collide, self._contact_motion = _kernels(parts_of(self.model))
 
     def move(self, xpos: Floats, xmat: Floats) -> None:
         """Put both geoms into poses (2, 3), (2, 3, 3)."""

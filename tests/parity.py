@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from gradgym import sim
 from gradgym.sim.dynamics.crba import crb
 from gradgym.sim.model.data import Data, Lanes
+from gradgym.sim.model.workspaces import adjoint_workspace, workspace
 from gradgym.sim.pipeline.entry_points import entry_points
-from gradgym.sim.pipeline.worlds import adjoint_workspace, forward_world, workspace
+from gradgym.sim.pipeline.worlds import forward_world
 
 Floats = NDArray[np.float64]
 

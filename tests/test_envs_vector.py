@@ -10,7 +10,7 @@ from test_envs_adapters import assert_equal_info
 
 from gradgym import sim
 from gradgym.envs.vector import TaskVectorEnv
-from gradgym.sim import batch
+from gradgym.sim.kernels import threads as pool
 
 ANT, HOPPER, PENDULUM = "gradgym/Ant-v0", "gradgym/Hopper-v0", "gradgym/NLinkPendulum-v0"
 NUM_ENVS = 19  # a prime: no number of threads divides it
@@ -19,7 +19,7 @@ STEPS = 25
 
 @pytest.fixture(autouse=True)
 def threads_as_before(monkeypatch):
-    monkeypatch.setattr(batch, "_SHORT", 0.0)  # all threads, however little there is to do
+    monkeypatch.setattr(pool, "_SHORT", 0.0)  # all threads, however little there is to do
     before = sim.get_num_threads()
     yield
     sim.set_num_threads(before)

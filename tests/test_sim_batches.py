@@ -14,14 +14,14 @@ from parity import GYMNASIUM_ASSETS, INTEGRATORS, load, random_state, spoil_work
 from random_models import SMOOTH_MECHANISM, random_tree
 
 from gradgym import sim
-from gradgym.sim import batch as batches
+from gradgym.sim.kernels import threads as pool
 
 WORLDS = 37  # a prime: no number of threads divides it
 
 
 @pytest.fixture(autouse=True)
 def threads_as_before(monkeypatch):
-    monkeypatch.setattr(batches, "_SHORT", 0.0)  # all threads, however little there is to do
+    monkeypatch.setattr(pool, "_SHORT", 0.0)  # all threads, however little there is to do
     before = sim.get_num_threads()
     yield
     sim.set_num_threads(before)
@@ -78,7 +78,7 @@ def test_results_do_not_depend_on_the_number_of_threads(integrator: str):
 @pytest.mark.parametrize("short", [0.0, np.inf])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_every_world_is_computed_once(threads: int, short: float, monkeypatch):
-    monkeypatch.setattr(batches, "_SHORT", short)
+    monkeypatch.setattr(pool, "_SHORT", short)
     sim.set_num_threads(threads)
     for count in (0, 1, 2, 3, 15, 16, WORLDS, 200):
         times = np.zeros(count, int)
@@ -86,7 +86,7 @@ def test_every_world_is_computed_once(threads: int, short: float, monkeypatch):
         def work(begin: int, end: int, times: np.ndarray = times) -> None:
             times[begin:end] += 1
 
-        batches.for_worlds(count, work)
+        pool.for_worlds(count, work)
         np.testing.assert_array_equal(times, 1)
 
 
@@ -101,7 +101,7 @@ def test_an_error_in_any_thread_is_raised():
         assert failed.wait(10)
 
     with pytest.raises(RuntimeError, match="in another thread"):
-        batches.for_worlds(4, work)
+        pool.for_worlds(4, work)
 
 
 def test_a_world_does_not_feel_its_neighbours():

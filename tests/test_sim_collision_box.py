@@ -3,7 +3,6 @@
 Single pairs are put into poses directly; piles run through whole steps.
 """
 
-import dis
 from typing import Any
 
 import mujoco
@@ -11,11 +10,12 @@ import numpy as np
 import pytest
 from collision import Pair, assert_equal_contacts, assert_exact_motion, random_rotation, rotation
 from derivatives import assert_constrained_step
+from kernels import all_kernels
 from numpy.typing import NDArray
 from test_sim_contact import CONES, assert_equal_forward, tight, visited_states
 
 from gradgym import sim
-from gradgym.sim.kernels.jit import _is_kernel
+from gradgym.sim.kernels.binding import source_of
 from gradgym.sim.pipeline.entry_points import entry_points
 
 Floats = NDArray[np.float64]
@@ -196,15 +196,9 @@ def test_wild_piles_stay_finite() -> None:
     assert np.isfinite(sim.step_jacobian(model, state, np.zeros((300, 0))).A).all()
 
 
-def kernels_of(function: Any, found: set[str]) -> set[str]:
-    """Names of all kernels that one runs, itself included."""
-    source = getattr(function, "py_func", function)
-    found.add(source.__name__)
-    for name in {step.argval for step in dis.get_instructions(source) if step.opname == "LOAD_GLOBAL"}:
-        value = source.__globals__.get(name)
-        if _is_kernel(value) and getattr(value, "py_func", value).__name__ not in found:
-            kernels_of(value, found)
-    return found
+def names_of_kernels(function: Any) -> set[str]:
+    """Of all kernels that one runs, itself included."""
+    return {source_of(kernel).__name__ for kernel in all_kernels(function)}
 
 
 @pytest.mark.parametrize(
@@ -222,5 +216,5 @@ def test_a_model_compiles_the_geometry_that_it_has(shape: str, there: set[str]) 
     )
     ours = {"collide_box", "box_motion", "collide_box_box", "box_box_motion", "collide_rim", "rim_motion"}
     points = entry_points(model)
-    assert "collide_round" in kernels_of(points.rollout, set())
-    assert set().union(*(kernels_of(point, set()) for point in (points.rollout, points.jacobian))) & ours == there
+    assert "collide_round" in names_of_kernels(points.rollout)
+    assert set().union(*map(names_of_kernels, (points.rollout, points.jacobian))) & ours == there

@@ -10,8 +10,8 @@ from test_sim_pgs import with_pgs
 
 from gradgym import sim
 from gradgym.sim.collision.broad_phase import trees_within_reach
+from gradgym.sim.model.workspaces import workspace
 from gradgym.sim.pipeline.entry_points import entry_points
-from gradgym.sim.pipeline.worlds import workspace
 
 SCENES = {
     "laikagos side by side": lambda: laikagos(line(3, 0.28, 0.45)),

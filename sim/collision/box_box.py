@@ -160,6 +160,10 @@ def edge_witness(
 
 @kernel
 def _edge_contact(m: Model, d: Data, pair: int, number: int, reach: float) -> None:
+    """Contact of edge `number` // 3 of box 1 with edge `number` % 3 of box 2.
+
+    At the middle of the shortest line between the nearest pair of parallel edges; none beyond `reach`.
+    """
     g1, g2, i, j = m.con_geom[pair, 0], m.con_geom[pair, 1], number // 3, number % 3
     axis = edge_axis(d, i, j)
     axis = scale3(1.0 / math.sqrt(dot3(axis, axis)), axis)

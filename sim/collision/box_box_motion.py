@@ -38,6 +38,10 @@ def _face_normal(m: Model, d: Data, c: int, column: int) -> Vec3:
 
 @kernel
 def _face_motion(m: Model, d: Data, c: int) -> None:
+    """Of a corner of a face against the other box's face.
+
+    Where three planes meet, each carried by its box; the box that owns the face rests.
+    """
     normal, dist = row3(d.con_frame, c, 0), d.con_dist[c]
     owner = d.con_feature[c, 0] // 6
     out = scale3(-1.0, normal) if owner else normal
@@ -68,6 +72,7 @@ def _face_motion(m: Model, d: Data, c: int) -> None:
 
 @kernel
 def _edge_motion(m: Model, d: Data, c: int) -> None:
+    """Of two edges: `edge_witness` differentiated, in the frame of box 1, which rests."""
     pair, number = d.con_pair[c], d.con_feature[c, 0] - 12
     g1, g2, i, j = m.con_geom[pair, 0], m.con_geom[pair, 1], number // 3, number % 3
     relative_pose(d, g1, g2)

@@ -110,6 +110,10 @@ def _ball_box(m: Model, d: Data, pair: int, g1: int, g2: int, centre: Vec3, plac
 
 @kernel
 def _capsule_box(m: Model, d: Data, pair: int, g1: int, g2: int) -> None:
+    """One contact at the segment's point nearest the box.
+
+    And a second where the segment runs along a face or past an edge.
+    """
     mat, size, centre = load_mat3(d.geom_xmat, g2), load3(m.geom_size, g2), load3(d.geom_xpos, g1)
     axis, length = column3(d.geom_xmat, g1, 2), m.geom_size[g1, 1]
     half = scale3(length, axis)

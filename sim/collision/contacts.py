@@ -32,6 +32,7 @@ def collide(m: Model, d: Data) -> None:
 
 @kernel
 def _collide_pairs(m: Model, d: Data, first: int, end: int) -> None:
+    """The pairs [first, end) of the model's table, each by its family's geometry."""
     for pair in range(first, end):
         if not within_reach(m, d, pair):
             continue

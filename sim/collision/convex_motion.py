@@ -89,6 +89,7 @@ def _single_rates(d: Data, c: int, i: int, turn: Vec3, shift: Vec3) -> tuple[flo
 
 @kernel
 def _corner_rates(m: Model, d: Data, c: int, i: int, turn: Vec3, shift: Vec3, pos: Vec3) -> tuple[float, Vec3, Vec3]:
+    """Rates of distance, position and normal of one corner of a manifold, for column `i` of the motion."""
     kind, dist, normal = d.con_kind[c, 2], d.con_dist[c], row3(d.con_frame, c, 0)
     clipping = load3(d.con_shape[c], 7)
     line_rate, lift = ZERO, 0.0

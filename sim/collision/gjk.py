@@ -108,6 +108,7 @@ def _on_segment(a: Vec3, b: Vec3) -> tuple[float, float]:
 
 @kernel
 def _on_triangle(a: Vec3, b: Vec3, c: Vec3) -> Vec3:
+    """Barycentric coordinates of the triangle's point nearest the origin (Ericson 2005, section 5.1.5)."""
     ab, ac = sub3(b, a), sub3(c, a)
     d1, d2 = -dot3(ab, a), -dot3(ac, a)
     if d1 <= 0.0 and d2 <= 0.0:

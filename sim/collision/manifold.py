@@ -61,6 +61,7 @@ def add_manifold(m: Model, d: Data, pair: int, reach: float, along: Vec3) -> int
 
 @kernel
 def _faces(m: Model, d: Data, pair: int, reach: float, i: int, j: int) -> int:
+    """Contacts of two faces: the second clipped to the first, at most four corners; returns how many."""
     g1, g2 = m.con_geom[pair, 0], m.con_geom[pair, 1]
     a = face_polygon(m, d, g1, d.face_index[0, i], CLIPPING)
     b = face_polygon(m, d, g2, d.face_index[1, j], CLIPPED)

@@ -14,6 +14,7 @@ from .feature_system import compatible_features, eliminate, feature_rows, tangen
 from .frame import unit_or_x
 from .support import core_support
 
+Feature = tuple[int, Vec3, Vec3]  # kind, direction of the edge, normal of the face
 STEPS = 20
 CONFIRMED = 1e-9  # mismatch with the support functions, as part of the size
 CLOSE = 1e-3  # how far the points may have moved, as part of the size
@@ -22,39 +23,16 @@ CLOSE = 1e-3  # how far the points may have moved, as part of the size
 @kernel
 def polish(m: Model, d: Data, g1: int, g2: int, gap: float, normal: Vec3) -> tuple[float, Vec3]:
     """Improve ccd_point and the normal; returns distance of the cores and normal. Sets kinds of curved features."""
-    x1, x2, n = load3(d.ccd_point, 0), load3(d.ccd_point, 1), normal
     _curved_kind(m, d, g1, 0)
     _curved_kind(m, d, g2, 1)
-    edge1, edge2 = load3(d.ccd_side, 0), load3(d.ccd_side, 1)
-    kind1, kind2 = compatible_features(d.ccd_feature[0, 0], d.ccd_feature[1, 0], edge1, edge2)
-    face1, face2 = _face_normal(m, d, g1, 0, n), scale3(-1.0, _face_normal(m, d, g2, 1, scale3(-1.0, n)))
-    a = d.con_solve
+    one, two = _features(m, d, g1, g2, normal)
+    x1, x2, n = load3(d.ccd_point, 0), load3(d.ccd_point, 1), normal
     for _ in range(STEPS):
         x1, x2 = _on_curve(m, d, g1, 0, n, x1), _on_curve(m, d, g2, 1, scale3(-1.0, n), x2)
-        apart = sub3(x2, x1)
-        dist = dot3(apart, n)
-        t1, t2 = tangents(n)
-        feature_rows(m, d, g1, 0, kind1, edge_radius(m, g1), edge1, n, 1.0, 0.0)
-        feature_rows(m, d, g2, 2, kind2, edge_radius(m, g2), edge2, n, -1.0, dist)
-        r0, r1 = dot3(apart, t1), dot3(apart, t2)
-        for k in range(2):
-            a[k, 4] = _mismatch(kind1, k, edge1, face1, n, t1, t2)
-            # of x2 = x1 + dist n the tangential part is missing so far
-            a[2 + k, 4] = a[2 + k, 10] * r0 + a[2 + k, 11] * r1 - _mismatch(kind2, k, edge2, face2, n, t1, t2)
-            for i in range(5, 10):
-                a[k, i], a[2 + k, i] = 0.0, 0.0
+        _linearise(m, d, g1, g2, one, two, sub3(x2, x1), n)
         eliminate(d)
-        v0, v1 = a[2, 4], a[3, 4]
-        largest = max(abs(v0), abs(v1))
-        scale = 0.3 / largest if largest > 0.3 else 1.0
-        s0, s1 = scale * a[0, 4], scale * a[1, 4]
-        v0, v1 = scale * v0, scale * v1
-        shift1 = add3(scale3(s0, t1), scale3(s1, t2))
-        s0, s1 = s0 + dist * v0 - scale * r0, s1 + dist * v1 - scale * r1
-        shift2 = add3(scale3(s0, t1), scale3(s1, t2))
-        x1, x2 = _slide(x1, kind1, edge1, face1, shift1), _slide(x2, kind2, edge2, face2, shift2)
-        n = unit_or_x(add3(n, add3(scale3(v0, t1), scale3(v1, t2))))[0]
-        if largest < 1e-14:
+        x1, x2, n, turn = _newton_step(d, one, two, x1, x2, n)
+        if turn < 1e-14:
             break
     x1, x2 = _on_curve(m, d, g1, 0, n, x1), _on_curve(m, d, g2, 1, scale3(-1.0, n), x2)
     if not _confirmed(m, d, g1, g2, x1, x2, n):
@@ -63,6 +41,47 @@ def polish(m: Model, d: Data, g1: int, g2: int, gap: float, normal: Vec3) -> tup
     store3(d.ccd_point, 0, x1)
     store3(d.ccd_point, 1, x2)
     return dist, n
+
+
+@kernel
+def _features(m: Model, d: Data, g1: int, g2: int, n: Vec3) -> tuple[Feature, Feature]:
+    """What of each core the contact lies on; normals of faces as the contact's, from geom 1 to geom 2."""
+    edge1, edge2 = load3(d.ccd_side, 0), load3(d.ccd_side, 1)
+    kind1, kind2 = compatible_features(d.ccd_feature[0, 0], d.ccd_feature[1, 0], edge1, edge2)
+    face1, face2 = _face_normal(m, d, g1, 0, n), scale3(-1.0, _face_normal(m, d, g2, 1, scale3(-1.0, n)))
+    return (kind1, edge1, face1), (kind2, edge2, face2)
+
+
+@kernel
+def _linearise(m: Model, d: Data, g1: int, g2: int, one: Feature, two: Feature, apart: Vec3, n: Vec3) -> None:
+    """The system of `feature_system.py` at points `apart` and normal n, the mismatch of both in column 4."""
+    a, dist, (t1, t2) = d.con_solve, dot3(apart, n), tangents(n)
+    feature_rows(m, d, g1, 0, one[0], edge_radius(m, g1), one[1], n, 1.0, 0.0)
+    feature_rows(m, d, g2, 2, two[0], edge_radius(m, g2), two[1], n, -1.0, dist)
+    r0, r1 = dot3(apart, t1), dot3(apart, t2)
+    for k in range(2):
+        a[k, 4] = _mismatch(one[0], k, one[1], one[2], n, t1, t2)
+        # of x2 = x1 + dist n the tangential part is missing so far
+        a[2 + k, 4] = a[2 + k, 10] * r0 + a[2 + k, 11] * r1 - _mismatch(two[0], k, two[1], two[2], n, t1, t2)
+        for i in range(5, 10):
+            a[k, i], a[2 + k, i] = 0.0, 0.0
+
+
+@kernel
+def _newton_step(d: Data, one: Feature, two: Feature, x1: Vec3, x2: Vec3, n: Vec3) -> tuple[Vec3, Vec3, Vec3, float]:
+    """Points and normal moved by the system's solution, the normal by 0.3 at most; and how far it should turn."""
+    a, apart, (t1, t2) = d.con_solve, sub3(x2, x1), tangents(n)
+    dist, r0, r1 = dot3(apart, n), dot3(apart, t1), dot3(apart, t2)
+    v0, v1 = a[2, 4], a[3, 4]
+    largest = max(abs(v0), abs(v1))
+    scale = 0.3 / largest if largest > 0.3 else 1.0
+    s0, s1 = scale * a[0, 4], scale * a[1, 4]
+    v0, v1 = scale * v0, scale * v1
+    shift1 = add3(scale3(s0, t1), scale3(s1, t2))
+    s0, s1 = s0 + dist * v0 - scale * r0, s1 + dist * v1 - scale * r1
+    shift2 = add3(scale3(s0, t1), scale3(s1, t2))
+    turned = unit_or_x(add3(n, add3(scale3(v0, t1), scale3(v1, t2))))[0]
+    return _slide(x1, one, shift1), _slide(x2, two, shift2), turned, largest
 
 
 @kernel
@@ -103,7 +122,9 @@ def _mismatch(kind: int, k: int, edge: Vec3, face: Vec3, n: Vec3, t1: Vec3, t2: 
 
 
 @kernel
-def _slide(x: Vec3, kind: int, edge: Vec3, face: Vec3, shift: Vec3) -> Vec3:
+def _slide(x: Vec3, feature: Feature, shift: Vec3) -> Vec3:
+    """`x` moved by the part of `shift` along its edge or face; other features follow from the normal."""
+    kind, edge, face = feature
     if kind == EDGE:
         return add3(x, scale3(dot3(edge, shift), edge))
     if kind == FACE:

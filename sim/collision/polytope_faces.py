@@ -70,6 +70,7 @@ def _box_face(d: Data, g: int, side: int, count: int, index: int) -> None:
 
 @kernel
 def _box_faces(d: Data, g: int, side: int, outward: Vec3) -> int:
+    """Faces of a box that hold the nearest feature, or the one that looks `outward`; returns how many."""
     feature, count = d.ccd_feature, 0
     a, b, c = int(feature[side, 1]), int(feature[side, 2]), int(feature[side, 3])
     every, some = a & b & c, a | b | c
@@ -106,6 +107,7 @@ def _at_vertex(m: Model, g: int, vertex: int, face: int) -> bool:
 
 @kernel
 def _mesh_faces(m: Model, d: Data, g: int, side: int) -> int:
+    """Faces of a mesh's hull that hold the nearest feature; returns how many."""
     feature, count = d.ccd_feature, 0
     dim = feature[side, 0]
     at = m.mesh_vertadr[m.geom_dataid[g]] + feature[side, 1]

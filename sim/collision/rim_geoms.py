@@ -94,6 +94,7 @@ def _plane_cylinder(m: Model, d: Data, pair: int, g1: int, g2: int) -> None:
 
 @kernel
 def _sphere_cylinder(m: Model, d: Data, pair: int, g1: int, g2: int) -> None:
+    """One contact of the ball's centre with the cylinder's side, cap or rim, whichever is nearest."""
     centre, axis, p = load3(d.geom_xpos, g1), column3(d.geom_xmat, g2, 2), load3(d.geom_xpos, g2)
     ball, radius, length = m.geom_size[g1, 0], m.geom_size[g2, 0], m.geom_size[g2, 1]
     x = dot3(axis, sub3(centre, p))

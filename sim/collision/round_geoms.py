@@ -71,6 +71,10 @@ def collide_round(m: Model, d: Data, pair: int) -> None:
 
 @kernel
 def _capsule_capsule(d: Data, pair: int, reach: float, p1: Vec3, a1: Vec3, r1: float, p2: Vec3, a2: Vec3, r2: float):  # type: ignore[no-untyped-def]
+    """One contact between the nearest points of two segments (half lengths a1.
+
+    A2), two at most if they are parallel.
+    """
     offset = sub3(p1, p2)
     ma, mb, mc = dot3(a1, a1), -dot3(a1, a2), dot3(a2, a2)
     u, v = -dot3(a1, offset), dot3(a2, offset)

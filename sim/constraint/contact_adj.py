@@ -29,6 +29,7 @@ from ..kernels.spatial import (
     load6,
     scale6,
     store6,
+    velocity_at,
 )
 from ..model.data import Data, Lanes
 from ..model.model import Model
@@ -116,8 +117,7 @@ def carried(m: Model, d: Data, c: int, b: int, x: Vec6) -> Vec6:
 @kernel
 def _at_contact(m: Model, d: Data, c: int, b: int, v: Vec6) -> tuple[Vec3, Vec3]:
     """Turn, and velocity at the contact, of body `b` moving by `v`."""
-    turn = (v[0], v[1], v[2])
-    return turn, add3((v[3], v[4], v[5]), cross3(turn, _arm(m, d, c, b)))
+    return (v[0], v[1], v[2]), velocity_at(v, _arm(m, d, c, b))
 
 
 @kernel
@@ -156,7 +156,8 @@ def _relative(m: Model, d: Data, c: int, b1: int, b2: int, a: Floats) -> tuple[V
 
 @kernel
 def _turn_maps(m: Model, d: Data, c: int, b1: int, b2: int, force: Vec6, damping: float) -> None:
-    turn_a, point_a = _relative(m, d, c, b1, b2, d.cacc)
+    """How the pairings of the three velocities turn the contact's frame and move its position."""
+    turn_a, point_a = _relative(m, d, c, b1, b2, d.cvel_qacc)
     turn_v, point_v = _relative(m, d, c, b1, b2, d.cvel)
     for i in range(6):
         unit = _unit6(i)
@@ -176,7 +177,7 @@ def _body_maps(m: Model, d: Data, c: int, b: int, sign: float, force: Vec6, damp
     """How the wrenches on body `b` turn with it."""
     if b == 0:
         return
-    a, v, f = load6(d.cacc, b), load6(d.cvel, b), carried(m, d, c, b, force)
+    a, v, f = load6(d.cvel_qacc, b), load6(d.cvel, b), carried(m, d, c, b, force)
     for i in range(6):
         unit = _unit6(i)
         push = scale6(sign, carried(m, d, c, b, unit))
@@ -328,6 +329,7 @@ def _lanes_turn(d: Data, w: Lanes, b1: int, b2: int, unequal: bool) -> None:
 
 @kernel
 def _lanes_push(d: Data, w: Lanes, b: int, side: int, damping: float, unequal: bool) -> None:
+    """Add to wcor, wmom, wpush of body `b` what the contact's maps give in every lane."""
     if b == 0:
         return
     z, maps = w.con_lanes, d.con_maps

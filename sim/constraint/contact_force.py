@@ -41,11 +41,11 @@ def contact_force(m: Model, d: Data) -> None:
 
 @kernel
 def add_body_velocities(m: Model, d: Data, w: Lanes) -> None:
-    """Add g to the virtual velocities, and to `wcor` what it changes there. Uses wgrav as scratch."""
+    """Add g to the virtual velocities, and to `wcor` what it changes there."""
     for b in range(1, m.nbody):
         for i in range(3):
             for k in range(w.nlane):
-                w.wgrav[b, i, k] = 0.0
+                w.subtree_com_adj[b, i, k] = 0.0
     for b in range(1, m.nbody):
         root, force = m.body_rootid[b], load6(d.cfrc_ext, b)
         for k in range(w.nlane):
@@ -58,13 +58,17 @@ def add_body_velocities(m: Model, d: Data, w: Lanes) -> None:
                 w.wvel[b, i, k] += g[i]
                 w.wcor[b, i, k] -= turning[i]
             for i in range(3):
-                w.wgrav[root, i, k] += turning[3 + i]  # cotangent of subtree_com
+                w.subtree_com_adj[root, i, k] += turning[3 + i]  # cotangent of subtree_com
     for b in range(1, m.nbody):
         root = m.body_rootid[b]
         if d.subtree_mass[root] > 0.0:
             share, arm = m.body_mass[b] / d.subtree_mass[root], sub3(load3(d.xipos, b), load3(d.subtree_com, root))
             for k in range(w.nlane):
-                moved: Vec3 = (w.wgrav[root, 0, k], w.wgrav[root, 1, k], w.wgrav[root, 2, k])
+                moved: Vec3 = (
+                    w.subtree_com_adj[root, 0, k],
+                    w.subtree_com_adj[root, 1, k],
+                    w.subtree_com_adj[root, 2, k],
+                )
                 moved = scale3(share, moved)
                 moment = cross3(arm, moved)
                 for i in range(3):

@@ -28,7 +28,7 @@ from ..kernels.rotation import (
     scale3,
     sub3,
 )
-from ..kernels.spatial import Vec6, axpy6, load6
+from ..kernels.spatial import Vec6, axpy6, load6, velocity_at
 from ..model.data import Data
 from ..model.model import Model
 from .row import Spans, clear_row, column, last_dof, new_row, set_row, spans_of_bodies, two_spans
@@ -68,12 +68,6 @@ def orientation(m: Model, d: Data, e: int) -> Quat:
 def turned(u: Vec3, q: Quat) -> Quat:
     """T(u, q): rate of `q` at angular velocity u on its left."""
     return quat_mul((0.0, 0.5 * u[0], 0.5 * u[1], 0.5 * u[2]), q)
-
-
-@kernel
-def linear_at(x: Vec6, arm: Vec3) -> Vec3:
-    """Linear part of motion `x` at `arm` from the reference point."""
-    return add3((x[3], x[4], x[5]), cross3((x[0], x[1], x[2]), arm))
 
 
 @kernel
@@ -119,11 +113,12 @@ def _set_rows(m: Model, d: Data, e: int, first: int, end: int, diag: float, norm
 
 @kernel
 def _hold_bodies(m: Model, d: Data, e: int, first: int, spans: Spans) -> None:
+    """Rows of a connect or weld: the gap of the two points, and for a weld the relative orientation."""
     b1, b2, count = m.eq_bodyid[e, 0], m.eq_bodyid[e, 1], row_count(m, e)
     for side in range(2):
         sign, arm, v = 1.0 - 2.0 * side, arm_to(m, d, e, side), last_dof(m, m.eq_bodyid[e, side])
         while v >= 0:
-            x = linear_at(load6(d.cdof, v), arm)
+            x = velocity_at(load6(d.cdof, v), arm)
             for i in range(3):
                 d.efc_J[first + i, column(spans, v)] += sign * x[i]
             v = m.dof_parentid[v]
@@ -236,7 +231,7 @@ def _velocity_product(m: Model, d: Data, b: int) -> Vec6:
 @kernel
 def point_acceleration(a: Vec6, v: Vec6, arm: Vec3) -> Vec3:
     """Second derivative of the point at `arm`, moving with velocity `v` and acceleration `a`."""
-    return add3(linear_at(a, arm), cross3((v[0], v[1], v[2]), linear_at(v, arm)))
+    return add3(velocity_at(a, arm), cross3((v[0], v[1], v[2]), velocity_at(v, arm)))
 
 
 @kernel

@@ -29,13 +29,12 @@ from ..kernels.rotation import (
     scale3,
     sub3,
 )
-from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, lanes_axpy, lanes_sub_dot, load6
+from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, lanes_axpy, lanes_sub_dot, load6, velocity_at
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .equality import (
     TORQUESCALE,
     arm_to,
-    linear_at,
     object_arm,
     object_count,
     object_dof,
@@ -141,12 +140,12 @@ def _shares(m: Model, d: Data, e: int, first: int, side: int, axis: Vec6, rate: 
             d.eq_share[row, i] = 0.0
     sign, b, arm = 1.0 - 2.0 * side, m.eq_bodyid[e, side], arm_to(m, d, e, side)
     damping, turn, sigma = d.efc_kbip[first, 1], (axis[0], axis[1], axis[2]), (rate[0], rate[1], rate[2])
-    velocity = linear_at(load6(d.cvel, b), arm)
+    velocity = velocity_at(load6(d.cvel, b), arm)
     acceleration = point_acceleration(load6(d.cacc, b), load6(d.cvel, b), arm)
-    by_pose = add3(linear_at(ddot, arm), scale3(2.0, cross3(sigma, velocity)))
+    by_pose = add3(velocity_at(ddot, arm), scale3(2.0, cross3(sigma, velocity)))
     by_pose = add3(by_pose, cross3(turn, add3(acceleration, scale3(damping, velocity))))
-    by_pose = add3(by_pose, scale3(damping, linear_at(rate, arm)))
-    by_velocity = add3(linear_at(slope, arm), scale3(2.0, cross3(turn, velocity)))
+    by_pose = add3(by_pose, scale3(damping, velocity_at(rate, arm)))
+    by_velocity = add3(velocity_at(slope, arm), scale3(2.0, cross3(turn, velocity)))
     force = (d.efc_force[first], d.efc_force[first + 1], d.efc_force[first + 2])
     torque, carried = cross3(arm, force), cross3(force, turn)
     moment = cross3(arm, carried)

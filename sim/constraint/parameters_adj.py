@@ -48,6 +48,7 @@ def _solref_adj(d: Data, w: Lanes, r: int, ref0: float, ref1: float, p1: float) 
 
 @kernel
 def _contact_adj(m: Model, d: Data, w: Lanes, c: int, first: int, p: int) -> None:
+    """Add to con_solref_adj, con_solreffriction_adj, con_friction_adj of pair `p`, from the rows of contact `c`."""
     dim, kind = m.con_dim[p], d.efc_type[first]
     count = 2 * (dim - 1) if kind == CONTACT_PYRAMIDAL else dim
     for e in range(count):

@@ -18,8 +18,8 @@ from ..kernels.enums import (
     SLIDE,
 )
 from ..kernels.jit import kernel
-from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, quat_log, quat_normalize, sub3
-from ..kernels.spatial import Vec6, load6
+from ..kernels.rotation import Vec3, dot3, load3, quat_log, quat_normalize, sub3
+from ..kernels.spatial import Vec6, load6, velocity_at
 from ..model.data import Data
 from ..model.model import Model
 from .equality import equality, equality_bias
@@ -61,6 +61,7 @@ def _friction_loss(m: Model, d: Data) -> None:
 
 @kernel
 def _limits(m: Model, d: Data) -> None:
+    """Rows of joint limits that are violated or within the margin: one a side, one for a ball."""
     for j in range(m.njnt):
         if not m.jnt_limited[j]:
             continue
@@ -102,7 +103,7 @@ def _add_body_jacobian(m: Model, d: Data, c: int, b: int, sign: float, rows: int
     while v >= 0:
         s: Vec6 = load6(d.cdof, v)
         turn, i = (s[0], s[1], s[2]), column(spans, v)
-        point = add3((s[3], s[4], s[5]), cross3(turn, arm))
+        point = velocity_at(s, arm)
         for r in range(rows):
             x = point if r < 3 else turn
             k = 3 * (r if r < 3 else r - 3)
@@ -112,6 +113,7 @@ def _add_body_jacobian(m: Model, d: Data, c: int, b: int, sign: float, rows: int
 
 @kernel
 def _contact(m: Model, d: Data, c: int) -> None:
+    """Rows of contact `c` in its cone; sets con_efc."""
     p = d.con_pair[c]
     b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
     spans = spans_of_bodies(m, b1, b2)
@@ -149,6 +151,10 @@ def _contact_row(m: Model, d: Data, c: int, kind: int, p: int, pos: float, diag:
 def _pyramidal(
     m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: float, turning: float, spans: Spans
 ) -> None:
+    """Two rows for each direction of friction, normal plus and minus friction times tangent.
+
+    One regulariser for all.
+    """
     mu = m.con_friction[p, 0] / math.sqrt(m.impratio)
     d.con_mu[c] = mu
     first = d.nefc[0]
@@ -169,6 +175,7 @@ def _pyramidal(
 
 @kernel
 def _elliptic(m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: float, spans: Spans) -> None:
+    """One row for the normal and one for each direction of friction, whose regularisers follow from impratio."""
     first = d.nefc[0]
     for e in range(dim):
         r = _contact_row(m, d, c, CONTACT_ELLIPTIC, p, pos if e == 0 else 0.0, weight, spans)

@@ -9,6 +9,7 @@ point, and through its residual. Each is a force between two bodies, and how it 
 pose is that of `rnea.py`, to which come the motion of the contact's point, frame and distance.
 """
 
+from ..dynamics.subtree import add_up_trees, lanes_add_up_trees
 from ..dynamics.velocity import dofs_moving_together
 from ..kernels.enums import BALL, CONTACT_FRICTIONLESS, FREE, LIMIT, LIMIT_TENDON
 from ..kernels.jit import kernel, sequence
@@ -16,12 +17,10 @@ from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, add3, load_mat3, right_jacobian_inv_t, scale3, sub3
 from ..kernels.spatial import (
     Vec6,
-    add6,
     axpy6,
     cross_force,
     cross_motion,
     dot6,
-    lanes_accumulate,
     lanes_axpy,
     lanes_gain_dot,
     load6,
@@ -52,8 +51,8 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
 def begin_rows_adj(m: Model, d: Data, w: Lanes) -> None:
     """Equalities, and the velocities and sums that the other rows need and fill."""
     _row_products(m, d, w)
-    equality_adj(m, d, w)  # needs the accelerations in cacc, which the next call overwrites
-    _velocity_field(m, d)
+    equality_adj(m, d, w)
+    _velocities_under_acceleration(m, d)
     d.cfrc[:] = 0.0
     w.wcor[:] = 0.0
     w.wmom[:] = 0.0
@@ -116,18 +115,19 @@ def residual_adj(d: Data, w: Lanes, r: int, k: int) -> float:
 
 
 @kernel
-def _velocity_field(m: Model, d: Data) -> None:
-    """cacc = velocity of the bodies if qacc were the joint velocity."""
-    store6(d.cacc, 0, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+def _velocities_under_acceleration(m: Model, d: Data) -> None:
+    """Fill cvel_qacc from the acceleration in qacc_warmstart."""
+    store6(d.cvel_qacc, 0, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     for b in range(1, m.nbody):
-        a = load6(d.cacc, m.body_parentid[b])
+        a = load6(d.cvel_qacc, m.body_parentid[b])
         for v in range(m.body_dofadr[b], m.body_dofadr[b] + m.body_dofnum[b]):
             a = axpy6(d.qacc_warmstart[v], load6(d.cdof, v), a)
-        store6(d.cacc, b, a)
+        store6(d.cvel_qacc, b, a)
 
 
 @kernel
 def _limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
+    """A joint's limit: scalar joints push along their coordinate, a ball along its rotation vector."""
     j = d.efc_id[r]
     v, a = m.jnt_dofadr[j], m.jnt_qposadr[j]
     for k in range(w.nlane):
@@ -167,18 +167,15 @@ def _lane6(a: Floats, b: int, k: int) -> Vec6:
 @kernel
 def _gather(m: Model, d: Data, w: Lanes) -> None:
     """Carry the pushes up the trees and give every degree of freedom its share."""
-    for b in range(m.nbody - 1, 0, -1):
-        p = m.body_parentid[b]
-        if p > 0:
-            store6(d.cfrc, p, add6(load6(d.cfrc, p), load6(d.cfrc, b)))
-            lanes_accumulate(w.wcor, p, w.wcor, b)
-            lanes_accumulate(w.wmom, p, w.wmom, b)
-            if d.con_uneven[0]:
-                lanes_accumulate(w.wpush, p, w.wpush, b)
+    add_up_trees(m, d.cfrc)
+    lanes_add_up_trees(m, w.wcor)
+    lanes_add_up_trees(m, w.wmom)
+    if d.con_uneven[0]:
+        lanes_add_up_trees(m, w.wpush)
     for b in range(1, m.nbody):
         if w.with_params:
             _body_pos_adj(m, d, w, b)
-        before = load6(d.cacc, m.body_parentid[b])
+        before = load6(d.cvel_qacc, m.body_parentid[b])
         force = load6(d.cfrc, b)
         v, end = m.body_dofadr[b], m.body_dofadr[b] + m.body_dofnum[b]
         while v < end:
@@ -209,7 +206,7 @@ def _body_pos_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
     for i in range(3):
         axis: Vec6 = (0.0, 0.0, 0.0, r[i], r[3 + i], r[6 + i])
         w.body_pos_adj[b, i] += dot6(axis, _lane6(w.wcor, b, 0)) + dot6(cross_force(axis, load6(d.cfrc, b)), virtual)
-        carried, moved = cross_motion(load6(d.cvel, p), axis), cross_motion(load6(d.cacc, p), axis)
+        carried, moved = cross_motion(load6(d.cvel, p), axis), cross_motion(load6(d.cvel_qacc, p), axis)
         w.body_pos_adj[b, i] += dot6(axpy6(d.con_damping[0], carried, moved), _lane6(w.wmom, b, 0))
         if d.con_uneven[0]:
             w.body_pos_adj[b, i] += dot6(carried, _lane6(w.wpush, b, 0))

@@ -1,1 +1,1 @@
-"""Motion without constraints: poses, velocities, inertia, forces, each with its adjoint. Imports point down to `model`."""
+"""Motion without constraints: poses, velocities, inertia and forces, each with its adjoint."""

@@ -216,6 +216,7 @@ def actuation(m: Model, d: Data) -> None:
 
 @kernel
 def _activation_rate(m: Model, d: Data, i: int) -> None:
+    """Fill act_dot of actuator `i`, if it has an activation."""
     a = m.actuator_actadr[i]
     if a < 0:
         return
@@ -290,6 +291,7 @@ def _length_slope(m: Model, d: Data, i: int, k: int) -> float:
 
 @kernel
 def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
+    """Add the derivative of qfrc_adj . (force of actuator `i` on the joints) to qpos_adj, qvel_adj, act_adj, ctrl_adj."""
     gain = _gain(m, i, d.actuator_length[i], d.actuator_velocity[i])
     by_length, by_velocity = force_slopes(m, i, actuator_input(m, d, i))
     ahead = implicit_time * m.actuator_gainprm[i, 2] if m.actuator_gaintype[i] == AFFINE else 0.0

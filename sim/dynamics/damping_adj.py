@@ -6,13 +6,11 @@ enter; the sweep is that of `rnea.py` without velocities.
 
 from ..kernels.jit import kernel
 from ..kernels.spatial import (
-    add6,
     axpy6,
     cross_force,
     cross_motion,
     inert_mul,
     inert_rows,
-    lanes_accumulate,
     lanes_set_dot,
     lanes_sub_dot,
     load6,
@@ -23,6 +21,7 @@ from ..model.data import Data, Lanes
 from ..model.model import Model
 from .parameters_adj import body_pos_share, lane6, pairing_adj
 from .rnea import virtual_velocities
+from .subtree import add_up_trees, lanes_add_up_trees
 from .velocity import dofs_moving_together
 
 
@@ -44,11 +43,8 @@ def implicit_damping_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> No
         rows = inert_rows(load10(d.cinert, b))
         for r in range(6):
             lanes_set_dot(w.wmom, b, r, rows[r], w.wvel, b)
-    for b in range(m.nbody - 1, 0, -1):
-        p = m.body_parentid[b]
-        if p > 0:
-            store6(d.cfrc, p, add6(load6(d.cfrc, p), load6(d.cfrc, b)))
-            lanes_accumulate(w.wmom, p, w.wmom, b)
+    add_up_trees(m, d.cfrc)
+    lanes_add_up_trees(m, w.wmom)
     if w.with_params:
         _parameters(m, d, w, damping_time)
     for b in range(1, m.nbody):

@@ -22,6 +22,7 @@ def com_pos(m: Model, d: Data) -> None:
 
 @kernel
 def _subtree_com(m: Model, d: Data) -> None:
+    """Fill subtree_mass, subtree_com."""
     for b in range(m.nbody):
         d.subtree_mass[b] = m.body_mass[b]
         for i in range(3):
@@ -39,6 +40,7 @@ def _subtree_com(m: Model, d: Data) -> None:
 
 @kernel
 def _body_inertia(m: Model, d: Data, b: int) -> None:
+    """Fill cinert of body `b`: its principal inertia turned into the world, about the tree's centre of mass."""
     r = load_mat3(d.ximat, b)
     i0, i1, i2 = m.body_inertia[b, 0], m.body_inertia[b, 1], m.body_inertia[b, 2]
     mass = m.body_mass[b]
@@ -66,6 +68,7 @@ def _set_rotation_axis(d: Data, v: int, axis: Vec3, arm: Vec3) -> None:
 
 @kernel
 def _joint_axes(m: Model, d: Data, j: int) -> None:
+    """Fill cdof of joint `j`."""
     b, v, kind = m.jnt_bodyid[j], m.jnt_dofadr[j], m.jnt_type[j]
     arm = sub3(load3(d.subtree_com, m.body_rootid[b]), load3(d.xanchor, j))
     if kind == FREE or kind == BALL:

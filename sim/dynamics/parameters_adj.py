@@ -11,7 +11,7 @@ A body position moves its subtree like a slide joint in front of the body would 
 from ..kernels.enums import BALL, DYN_INTEGRATOR, FREE
 from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, scale3, sub3
-from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, load6
+from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, load6, velocity_at
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .actuation import (
@@ -58,16 +58,10 @@ def lane6(a, i: int) -> Vec6:  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _at_com(x: Vec6, arm: Vec3) -> Vec3:
-    """Linear part of motion `x` at the point `arm` from the reference point."""
-    return add3((x[3], x[4], x[5]), cross3((x[0], x[1], x[2]), arm))
-
-
-@kernel
 def pairing_adj(m: Model, d: Data, w: Lanes, b: int, x: Vec6, y: Vec6, s: float) -> Vec3:
     """Add s * d<x, y> to mass, inertia and ipos of body `b`; return its gradient by the centre of mass."""
     arm = sub3(load3(d.xipos, b), load3(d.subtree_com, m.body_rootid[b]))
-    xc, yc = _at_com(x, arm), _at_com(y, arm)
+    xc, yc = velocity_at(x, arm), velocity_at(y, arm)
     xr, yr = (x[0], x[1], x[2]), (y[0], y[1], y[2])
     w.body_mass_adj[b] += s * dot3(xc, yc)
     xi, yi = mat_t_vec3(load_mat3(d.ximat, b), xr), mat_t_vec3(load_mat3(d.ximat, b), yr)
@@ -87,7 +81,7 @@ def _inertial_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
     pairing_adj(m, d, w, b, virtual, a, -1.0)
     pairing_adj(m, d, w, b, cross_motion(v, virtual), v, 1.0)
     arm = sub3(load3(d.xipos, b), load3(d.subtree_com, m.body_rootid[b]))
-    at_com = _at_com(virtual, arm)
+    at_com = velocity_at(virtual, arm)
     for i in range(3):
         w.gravity_adj[i] += (1.0 - s) * m.body_mass[b] * at_com[i]
 
@@ -123,6 +117,7 @@ def _stiffness_adj(m: Model, d: Data, w: Lanes, j: int) -> None:
 
 @kernel
 def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
+    """Add to gainprm, biasprm and gear of actuator `i`: what scales its force, and what its moment arms do."""
     first, end = m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]
     value, length = setpoint(m, d, i), d.actuator_length[i]
     by_length, by_velocity = force_slopes(m, i, value)

@@ -14,6 +14,7 @@ from ..kernels.rotation import (
 from ..kernels.spatial import dot6, inert_mul, load6, load10, store6
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .subtree import add_up_trees
 from .tendon import tendon_passive, tendon_passive_adj
 
 
@@ -56,11 +57,7 @@ def _gravity_compensation(m: Model, d: Data) -> None:
         s = -m.body_gravcomp[b]
         lift = (0.0, 0.0, 0.0, s * m.gravity[0], s * m.gravity[1], s * m.gravity[2])
         store6(d.cfrc, b, inert_mul(load10(d.cinert, b), lift))
-    for b in range(m.nbody - 1, 0, -1):
-        p = m.body_parentid[b]
-        if p > 0:
-            for i in range(6):
-                d.cfrc[p, i] += d.cfrc[b, i]
+    add_up_trees(m, d.cfrc)
     for v in range(m.nv):
         d.qfrc_gravcomp[v] = dot6(load6(d.cdof, v), load6(d.cfrc, m.dof_bodyid[v]))
         d.qfrc_passive[v] += d.qfrc_gravcomp[v]

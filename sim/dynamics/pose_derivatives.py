@@ -7,11 +7,12 @@ its share of a degree of freedom is motion axis . force of the subtree.
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.rotation import Mat3, Vec3, add3, cross3, load3, load4, load_mat3, quat_conj, quat_mul, store3, sub3
-from ..kernels.spatial import Vec6, dot6, load6, store6
+from ..kernels.spatial import dot6, load6, store6, velocity_at
 from ..model.data import Data
 from ..model.model import Model
 from .inertia import com_pos
 from .kinematics import geom_site_poses, kinematics
+from .subtree import add_up_trees
 from .velocity import com_vel
 
 
@@ -40,15 +41,10 @@ def _torque_of(r: Mat3, g: Mat3) -> Vec3:
 
 
 @kernel
-def _point_rate(v: Vec6, arm: Vec3) -> Vec3:
-    return add3((v[3], v[4], v[5]), cross3((v[0], v[1], v[2]), arm))
-
-
-@kernel
 def _frame_jvp(m: Model, d: Data, b: int, pos: Vec3) -> tuple[Vec3, Vec3]:
     """Velocity of the point `pos` of body `b`, and the body's angular velocity."""
     v = load6(d.cvel, b)
-    return _point_rate(v, sub3(pos, load3(d.subtree_com, m.body_rootid[b]))), (v[0], v[1], v[2])
+    return velocity_at(v, sub3(pos, load3(d.subtree_com, m.body_rootid[b]))), (v[0], v[1], v[2])
 
 
 @kernel
@@ -108,10 +104,6 @@ def poses_vjp(
     for s in range(m.nsite):
         torque = _torque_of(load_mat3(d.site_xmat, s), load_mat3(site_xmat, s))
         _push(m, d, m.site_bodyid[s], load3(d.site_xpos, s), load3(site_xpos, s), torque)
-    for b in range(m.nbody - 1, 0, -1):
-        p = m.body_parentid[b]
-        if p > 0:
-            for i in range(6):
-                d.cfrc[p, i] += d.cfrc[b, i]
+    add_up_trees(m, d.cfrc)
     for v in range(m.nv):
         qpos_adj[v] = dot6(load6(d.cdof, v), load6(d.cfrc, m.dof_bodyid[v]))

@@ -31,7 +31,6 @@ from ..kernels.spatial import (
     dot6,
     inert_mul,
     inert_rows,
-    lanes_accumulate,
     lanes_add_axis,
     lanes_copy,
     lanes_move,
@@ -43,6 +42,7 @@ from ..kernels.spatial import (
 )
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .subtree import add_up_trees, lanes_add_up_trees
 from .velocity import axis_rate, dofs_moving_together
 
 
@@ -85,10 +85,7 @@ def _subtree_forces(m: Model, d: Data, with_gravcomp: bool) -> None:
             a = (a[0], a[1], a[2], a[3] + s * m.gravity[0], a[4] + s * m.gravity[1], a[5] + s * m.gravity[2])
         force = inert_mul(inert, a)
         store6(d.cfrc, b, add6(force, cross_force(v, inert_mul(inert, v))))
-    for b in range(m.nbody - 1, 0, -1):
-        p = m.body_parentid[b]
-        if p > 0:
-            store6(d.cfrc, p, add6(load6(d.cfrc, p), load6(d.cfrc, b)))
+    add_up_trees(m, d.cfrc)
 
 
 @kernel
@@ -101,13 +98,10 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
     virtual_velocities(m, d, w)
     for b in range(1, m.nbody):
         _virtual_momentum(m, d, w, b)
-    for b in range(m.nbody - 1, 0, -1):
-        p = m.body_parentid[b]
-        if p > 0:
-            lanes_accumulate(w.wmom, p, w.wmom, b)
-            lanes_accumulate(w.wcor, p, w.wcor, b)
-            if m.ngravcomp > 0:
-                lanes_accumulate(w.wgrav, p, w.wgrav, b)
+    lanes_add_up_trees(m, w.wmom)
+    lanes_add_up_trees(m, w.wcor)
+    if m.ngravcomp > 0:
+        lanes_add_up_trees(m, w.wgrav)
     for v in range(m.nv):
         b = m.dof_bodyid[v]
         axis = load6(d.cdof, v)
@@ -197,6 +191,7 @@ def virtual_velocities(m: Model, d: Data, w: Lanes) -> None:
 
 @kernel
 def _virtual_momentum(m: Model, d: Data, w: Lanes, b: int) -> None:
+    """Fill wmom = I W, wcor, wgrav of body `b`, before they are summed over subtrees."""
     rows, c = inert_rows(load10(d.cinert, b)), w.coriolis
     for r in range(6):
         lanes_set_dot(w.wmom, b, r, rows[r], w.wvel, b)

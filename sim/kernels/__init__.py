@@ -1,1 +1,1 @@
-"""What all numerical code stands on: compilation, records that kernels take, enums, rotations, spatial vectors, threads."""
+"""What all numerical code stands on: compilation and binding, records, rotations, spatial vectors, threads."""

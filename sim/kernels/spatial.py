@@ -7,6 +7,7 @@ right-hand sides of an adjoint at once: one inner loop over the last axis, which
 
 from .jit import kernel
 from .record import Floats
+from .rotation import Vec3, add3, cross3
 
 Vec6 = tuple[float, float, float, float, float, float]
 Inert = tuple[float, float, float, float, float, float, float, float, float, float]
@@ -54,6 +55,12 @@ def axpy6(s: float, x: Vec6, y: Vec6) -> Vec6:
 @kernel
 def dot6(a: Vec6, b: Vec6) -> float:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + a[4] * b[4] + a[5] * b[5]
+
+
+@kernel
+def velocity_at(v: Vec6, arm: Vec3) -> Vec3:
+    """Velocity of the point at `arm` from the reference point, of a body moving by `v`."""
+    return add3((v[3], v[4], v[5]), cross3((v[0], v[1], v[2]), arm))
 
 
 @kernel

@@ -122,6 +122,7 @@ def _explicit(m: mujoco.MjModel, i: int, pair: tuple[int, int]) -> ContactParame
 
 
 def _combined(m: mujoco.MjModel, pair: tuple[int, int]) -> ContactParameters:
+    """Parameters of a pair that is not listed: of the geom of higher priority, or of both."""
     a, b = pair
     margin, gap = float(m.geom_margin[a] + m.geom_margin[b]), float(m.geom_gap[a] + m.geom_gap[b])
     if int(m.geom_priority[a]) != int(m.geom_priority[b]):

@@ -40,6 +40,7 @@ class Data(Struct):
     cvel: Floats = floats("nbody", 6)  # velocity of the body
     cdof_dot: Floats = floats("nv", 6)  # rate of the motion axis, joint's own motion left out
     cacc: Floats = floats("nbody", 6)  # acceleration, gravity included as upward acceleration
+    cvel_qacc: Floats = floats("nbody", 6)  # velocity that the body would have if qacc were the joint velocity
     cfrc: Floats = floats("nbody", 6)  # force through the body's joint: that of its whole subtree
 
     qfrc_bias: Floats = floats("nv")  # Coriolis, centrifugal, gravity [N or N m]
@@ -70,7 +71,7 @@ class Data(Struct):
     box_over: Floats = floats(12)  # how far they are over the clipping plane
     con_efc: Ints = ints("nconmax")  # first constraint row, -1: none
     con_mu: Floats = floats("nconmax")  # friction of the regularised cone
-    con_jac: Floats = floats(6, "nefcdof")  # of one contact: relative velocity in its frame; later four rows of C J
+    con_jac: Floats = floats(6, "nefcdof")  # of one contact: relative velocity in its frame
     con_motion: Floats = floats(7, 6)  # of one contact: see `collision/motion.py`
     con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
     con_damping: Floats = floats(1)  # of the first contact's rows, most often that of all
@@ -143,6 +144,7 @@ class Data(Struct):
     ifrc_constraint: Floats = floats("nv")
     qH_first: Ints = ints("nv")  # first column of the row of qH that may be nonzero
     qH: Floats = floats("nv", "nv")  # Newton: Hessian, then its factor L' D L; Gauss-Seidel: that of M, dof order
+    qH_rows: Floats = floats(4, "nefcdof")  # rows of C J that are being added to the Hessian
     qH_diag: Floats = floats("nv")  # diagonal of the Hessian
     grad: Floats = floats("nv")
     search: Floats = floats("nv")
@@ -153,6 +155,8 @@ class Data(Struct):
 
     efc_MinvJ: Floats = floats("npgs", "nefcdof")  # projected Gauss-Seidel: J M^-1, columns of the row's whole trees
     efc_ARdiag: Floats = floats("npgs")  # diagonal of A + R, A = J M^-1 J'
+    pgs_force: Floats = floats("npgs")  # the forces found, while efc_force holds those of the law
+    pgs_push: Floats = floats("npgsdof")  # J' times the forces found
     cone_A: Floats = floats("nconpgs", 6, 6)  # block of A of a contact with an elliptic cone
     cone_inv: Floats = floats("nconpgs", 6, 6)  # (A + C^-1)^-1 of the block, C = cone_hess
     cone_work: Floats = floats(3, 6, 6)  # matrices of one block, while it is solved
@@ -223,6 +227,7 @@ class Lanes(Struct):
     con_row: int = integer()  # where the rows of any contact are in the next two, -1: every row has a place of its own
     efc_y: Floats = floats("nefclane", "nlane")  # J qfrc_adj
     efc_z: Floats = floats("nefclane", "nlane")  # minus derivative of the force times efc_y
+    subtree_com_adj: Floats = floats("nbody", 3, "nlane")  # of the trees' centres, which those velocities refer to
     cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
 
     efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
@@ -239,6 +244,7 @@ class Lanes(Struct):
     rk_rate_adj: Floats = floats(4, "nv", "nlane")
     rk_qacc_adj: Floats = floats(4, "nv", "nlane")
     rk_actdot_adj: Floats = floats(4, "na", "nlane")
+    rk_shift_adj: Floats = floats("nv", "nlane")  # of one stage's shift, or of the sum
     rk_qpos_adj: Floats = floats("nv", "nlane")
     rk_qvel_adj: Floats = floats("nv", "nlane")
     rk_act_adj: Floats = floats("na", "nlane")

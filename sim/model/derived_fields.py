@@ -97,6 +97,7 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "nefcbefore": rows,
         "nefcdof": widest_row(m, contacts["con_geom"], tendons, equalities),
         "npgs": (rows + contact_rows) * pgs,
+        "npgsdof": int(m.nv) * pgs,
         "nconpgs": nconcone * pgs,
         "solver": int(m.opt.solver),
         "jnt_limited": limited,

@@ -21,7 +21,19 @@ _OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolera
 # symbols in declared shapes
 _SIZES = (
     *("nq", "nv", "nu", "na", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
-    *("nmoment", "npair", "ngroup", "ntreegeom", "nconmax", "nconcone", "nefcmax", "nefcdof", "npgs", "nconpgs"),
+    *(
+        "nmoment",
+        "npair",
+        "ngroup",
+        "ntreegeom",
+        "nconmax",
+        "nconcone",
+        "nefcmax",
+        "nefcdof",
+        "npgs",
+        "npgsdof",
+        "nconpgs",
+    ),
     *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),
     *("nconvex", "nccdvert", "nccdface", "nside", "nclip"),
 )
@@ -69,7 +81,8 @@ class Model(Struct):
     nefcbefore: int = integer()  # most of them before those of the contacts
     nefcdof: int = integer()  # most degrees of freedom that a row and its trees have
     npgs: int = integer()  # nefcmax if the solver is projected Gauss-Seidel, else 0
-    nconpgs: int = integer()  # the same of nconcone
+    npgsdof: int = integer()  # nv if it is, else 0
+    nconpgs: int = integer()  # nconcone if it is, else 0
     nmesh: int = integer()
     nmeshvert: int = integer()
     nmeshgraph: int = integer()

@@ -163,14 +163,14 @@ def _final_adj(m: Model, d: Data, w: Lanes) -> None:
     h = m.timestep
     for v in range(m.nv):
         for k in range(w.nlane):
-            w.qacc_adj[v, k] = 0.0  # holds the cotangent of the shift for a moment
-    integrate_pos_adj(m, w.qpos_adj, w.qacc_adj, d.shift_sum, 1.0)
+            w.rk_shift_adj[v, k] = 0.0
+    integrate_pos_adj(m, w.qpos_adj, w.rk_shift_adj, d.shift_sum, 1.0)
     for v in range(m.nv):
         for k in range(w.nlane):
             w.rk_qpos_adj[v, k] = w.qpos_adj[v, k]
             w.rk_qvel_adj[v, k] = w.qvel_adj[v, k]
             for s in range(4):
-                w.rk_rate_adj[s, v, k] = h * WEIGHT[s] * w.qacc_adj[v, k]
+                w.rk_rate_adj[s, v, k] = h * WEIGHT[s] * w.rk_shift_adj[v, k]
                 w.rk_qacc_adj[s, v, k] = h * WEIGHT[s] * w.qvel_adj[v, k]
     advance_activations_adj(m, d, w, d.rk_act[0], d.act_dot)
     for a in range(m.na):
@@ -200,7 +200,7 @@ def _stage_adj(m: Model, d: Data, w: Lanes, s: int) -> None:
             w.actdot_adj[a, k] = w.rk_actdot_adj[s, a, k]
             w.act_adj[a, k] = 0.0
     forward_adj(m, d, w, 0.0)
-    shift_adj = w.qacc_adj
+    shift_adj = w.rk_shift_adj
     for v in range(m.nv):
         for k in range(n):
             shift_adj[v, k] = 0.0

@@ -53,7 +53,7 @@ def hessian(m: Model, d: Data, k: int) -> None:
 @kernel
 def _add_rows(d: Data, r: int, count: int, curved: bool) -> None:
     """Add J' C J of the rows of one constraint, which touch the same, to the lower triangle of qH."""
-    c, width, y = d.efc_id[r], row_width(d, r), d.con_jac
+    c, width, y = d.efc_id[r], row_width(d, r), d.qH_rows
     for first in range(0, count, 4):
         active = curved
         for e in range(first, min(first + 4, count)):
@@ -74,8 +74,8 @@ def _add_rows(d: Data, r: int, count: int, curved: bool) -> None:
 
 @kernel
 def _add_products(d: Data, r: int, last: int) -> None:
-    """Add the products of four rows from `r` (`last` again where there are fewer) and those in con_jac."""
-    a, y = d.qH, d.con_jac
+    """Add the products of four rows from `r` (`last` again where there are fewer) and those in qH_rows."""
+    a, y = d.qH, d.qH_rows
     n, first, second = max(d.efc_dofnum[r, 0], 0), max(d.efc_idofadr[r, 0], 0), max(d.efc_idofadr[r, 1], 0)
     for i in range(row_width(d, r)):
         x0, x1 = d.efc_J[r, i], d.efc_J[min(r + 1, last), i]

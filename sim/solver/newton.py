@@ -32,6 +32,7 @@ def solve_newton(m: Model, d: Data) -> None:
 
 @kernel
 def _solve_island(m: Model, d: Data, k: int) -> None:
+    """Newton steps of island `k` until the residual is below the tolerance or nothing can be gained."""
     begin, end = dofs_of(d, k)
     first_row, end_row = rows_of(d, k)
     for i in range(first_row, end_row):
@@ -75,6 +76,7 @@ def solve_newton_adj(m: Model, d: Data, w: Lanes) -> None:
 
 @kernel
 def _start(m: Model, d: Data, k: int) -> None:
+    """Put iacc at the cheaper of warm start and smooth acceleration, with Ma and efc_jar there."""
     set_jar(d, k)
     smooth = _cost(m, d, k, 0.0)[0]
     begin, end = dofs_of(d, k)
@@ -125,6 +127,7 @@ def _cost(m: Model, d: Data, k: int, alpha: float) -> tuple[float, float, float]
 
 @kernel
 def _cone_cost(m: Model, d: Data, r: int, c: int, p: int, dim: int, alpha: float) -> tuple[float, float, float]:
+    """Of an elliptic contact: cost at jar + alpha jv and its first two derivatives by alpha."""
     mu = d.con_mu[c]
     normal, dnormal = (d.efc_jar[r] + alpha * d.efc_jv[r]) * mu, d.efc_jv[r] * mu
     tt, td, dd = 0.0, 0.0, 0.0

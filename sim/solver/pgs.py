@@ -17,8 +17,8 @@ from ..kernels.jit import kernel
 from ..model.data import Data
 from ..model.model import Model
 from .cholesky import cholesky, cholesky_solve
-from .islands import dof_at, dofs_of, row_at, rows_of
 from .force_law import cone_curvature, constraint_forces, force_law_residual, report, set_point
+from .islands import dof_at, dofs_of, row_at, rows_of
 
 QCQP_ITERATIONS = 30
 
@@ -131,6 +131,7 @@ def _velocity(d: Data, r: int, x) -> float:  # type: ignore[no-untyped-def]
 
 @kernel
 def _start(m: Model, d: Data, k: int) -> None:
+    """Forces that the law gives at the warm start, or none if those cost more; iacc to match."""
     begin, end = dofs_of(d, k)
     first_row, end_row = rows_of(d, k)
     for i in range(begin, end):
@@ -212,6 +213,7 @@ def _cone_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> float:
 
 @kernel
 def _ray_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> None:
+    """Move the contact's force along its ray, or from the apex along the steepest ray of the cone."""
     lack, ray = d.cone_vec[0], d.cone_vec[2]
     apex = d.efc_force[r] < TINY
     if apex:
@@ -302,12 +304,12 @@ def _finish(m: Model, d: Data, k: int, niter: int) -> None:
     begin, end = dofs_of(d, k)
     first_row, end_row = rows_of(d, k)
     for i in range(begin, end):
-        d.search[i] = 0.0
+        d.pgs_push[i] = 0.0
     for i in range(first_row, end_row):
         r = row_at(d, i)
-        row_axpy(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.efc_force[r], d.search)
+        row_axpy(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.efc_force[r], d.pgs_push)
     for i in range(begin, end):
-        d.iacc[i] = d.search[i]
+        d.iacc[i] = d.pgs_push[i]
     at = begin
     while at < end:
         first = dof_at(d, at)
@@ -319,13 +321,13 @@ def _finish(m: Model, d: Data, k: int, niter: int) -> None:
     set_point(m, d, k)
     for i in range(first_row, end_row):
         r = row_at(d, i)
-        d.efc_jv[r] = d.efc_force[r]
+        d.pgs_force[r] = d.efc_force[r]
     report(m, d, k, niter, force_law_residual(m, d, k))
     for i in range(begin, end):
-        d.ifrc_constraint[i] = d.search[i]
+        d.ifrc_constraint[i] = d.pgs_push[i]
     for i in range(first_row, end_row):
         r = row_at(d, i)
-        d.efc_force[r] = d.efc_jv[r]
+        d.efc_force[r] = d.pgs_force[r]
     _slopes(m, d, k)
 
 

@@ -140,6 +140,7 @@ def _change(m: Model, d: Data, w: Lanes, r: int) -> None:
 
 @kernel
 def _cone_update_adj(m: Model, d: Data, w: Lanes, first: int, c: int, dim: int) -> None:
+    """Update the rows of contact `c`, which slides on its cone, all at once by cone_inv."""
     for i in range(dim):
         _velocity(d, w, first + i)
         for j in range(dim):

@@ -1,0 +1,139 @@
+"""The parts of a step: what is replaced is replaced everywhere, and no stale kernel is ever loaded."""
+
+import shutil
+from pathlib import Path
+
+import mujoco
+import pytest
+from kernels import all_kernels
+from parity import HAND_ASSETS
+
+from gradgym import sim
+from gradgym.envs import ASSETS
+from gradgym.sim.dynamics.kinematics import kinematics
+from gradgym.sim.kernels import jit
+from gradgym.sim.kernels.binding import Part, source_of, specialise
+from gradgym.sim.kernels.enums import EULER, IMPLICITFAST, PGS, RK4
+from gradgym.sim.pipeline import parts as model_parts
+from gradgym.sim.pipeline.contact_force import CONTACT_FORCE
+from gradgym.sim.pipeline.entry_points import entry_points
+from gradgym.sim.pipeline.parts import parts_of
+from gradgym.sim.pipeline.step import euler, forward, solve_constraints, step, step_adj
+from gradgym.sim.pipeline.worlds import rollout_worlds
+
+ENTRIES = ("forward", "rollout", "rollout_adj", "jacobian", "step_jacobian", "cfrc_ext", "cfrc_ext_adj")
+HINGE = "<mujoco><worldbody><body><joint/><geom size='1' contype='0'/></body></worldbody></mujoco>"
+
+
+def model(name: str, integrator: int, solver: int) -> sim.Model:
+    if name == "hinge":
+        mj_model = mujoco.MjModel.from_xml_string(HINGE)
+    else:
+        path = {"laikago": ASSETS / "laikago.xml", "hand": HAND_ASSETS / "manipulate_block.xml"}[name]
+        mj_model = mujoco.MjModel.from_xml_path(str(path))
+    mj_model.opt.integrator, mj_model.opt.solver = integrator, solver
+    return sim.Model.from_mujoco(mj_model)
+
+
+MODELS = [
+    model(name, integrator, solver)
+    for name in ("hinge", "laikago", "hand")
+    for integrator in (EULER, RK4, IMPLICITFAST)
+    for solver in (PGS, int(mujoco.mjtSolver.mjSOL_NEWTON))
+]
+
+
+def all_parts() -> list[Part]:
+    missing = [feature.missing for feature in model_parts.FEATURES]
+    solvers = [model_parts.NEWTON, model_parts.GAUSS_SEIDEL]
+    return [*model_parts.INTEGRATORS.values(), model_parts.CONSTRAINED, *solvers, *missing, CONTACT_FORCE]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: "_".join(part.name for part in parts_of(m)))
+def test_nothing_that_a_part_replaces_is_left(model: sim.Model):
+    parts, points = parts_of(model), entry_points(model)
+    replaced = {key for part in parts for key, value in part.table.items() if value is not key}
+    for name in ENTRIES:
+        entry = getattr(points, name)
+        if entry is not None:
+            kept = set(CONTACT_FORCE.table) if name == "cfrc_ext_adj" else set()
+            left = all_kernels(entry) & (replaced - kept)
+            assert not left, (name, [source_of(kernel).__name__ for kernel in left])
+
+
+def test_every_kernel_that_a_part_names_is_met_by_some_model():
+    """A key that nothing calls, because its caller was given another function, would replace nothing in silence."""
+    met = set[object]()
+    for one in MODELS:
+        points = entry_points(one)
+        for name in ENTRIES:
+            entry = getattr(points, name)
+            met |= set() if entry is None else all_kernels(entry)
+    for part in all_parts():
+        for key, value in part.table.items():
+            instances = {source_of(kernel).__code__ for kernel in met}
+            assert source_of(value).__code__ in instances, (part.name, source_of(key).__name__)
+
+
+def test_names_of_parts_are_unique():
+    names = [part.name for part in all_parts()]
+    assert len(set(names)) == len(names)
+
+
+def test_an_empty_hook_is_refused():
+    with pytest.raises(RuntimeError, match="no part replaces step"):
+        specialise(rollout_worlds, ())
+    with pytest.raises(RuntimeError, match="no part replaces solve_constraints"):
+        specialise(rollout_worlds, (model_parts.INTEGRATORS[EULER], model_parts.CONSTRAINED))
+
+
+def test_two_tables_of_one_name_are_refused():
+    wrong = Part("euler", {step: forward, step_adj: model_parts.INTEGRATORS[EULER].table[step_adj]})
+    specialise(rollout_worlds, (model_parts.INTEGRATORS[EULER],))
+    with pytest.raises(RuntimeError, match="two parts with one name"):
+        specialise(rollout_worlds, (wrong,))
+
+
+def test_what_calls_no_replaced_kernel_is_shared():
+    for one in MODELS:
+        assert specialise(kinematics, parts_of(one)) is kinematics
+    laikago = [one for one in MODELS if one.nefcmax and not one.neq]
+    by_features = {}
+    for one in laikago:  # rows know nothing of integrators and solvers
+        (made,) = (k for k in all_kernels(entry_points(one).rollout) if "make_constraints" in source_of(k).__name__)
+        by_features.setdefault(parts_of(one)[3:], set()).add(made)
+    assert all(len(shared) == 1 for shared in by_features.values()) and by_features
+
+
+def test_later_parts_win():
+    first, second = Part("first", {step: forward}), Part("second", {step: euler})
+    found = all_kernels(specialise(rollout_worlds, (first, second)))
+    assert euler in found and forward not in found
+    kept = all_kernels(specialise(rollout_worlds, (Part("a", {step: solve_constraints}), second)))
+    assert euler in kept
+
+
+def test_cache_folder_is_named_after_every_source(tmp_path: Path):
+    """Numba does not notice an edit in a function of another file, so all files of the simulator must count."""
+    root = Path(sim.__file__).parent
+    assert root == jit.SOURCES
+    for entry in ENTRIES:
+        for kernel in all_kernels(getattr(entry_points(MODELS[-1]), entry)):
+            assert Path(source_of(kernel).__code__.co_filename).is_relative_to(root)
+    copied = tmp_path / "sim"
+    shutil.copytree(root, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    assert jit.source_hash(copied) == jit.source_hash()
+    seen = {jit.source_hash()}
+    for name in ("kernels/spatial.py", "collision/gjk.py", "pipeline/step.py", "forward.py"):
+        with (copied / name).open("a") as file:
+            file.write("\n")
+        assert jit.source_hash(copied) not in seen
+        seen.add(jit.source_hash(copied))
+    (copied / "collision/gjk.py").rename(copied / "gjk.py")
+    assert jit.source_hash(copied) not in seen
+
+
+def test_every_decorated_function_is_known_as_a_kernel():
+    """`specialise` and the progress line know kernels by their registration, wherever their files stand."""
+    for kernel in all_kernels(rollout_worlds) | all_kernels(entry_points(MODELS[-1]).rollout_adj):
+        assert kernel in jit.KERNELS
