@@ -16,9 +16,10 @@ import numpy as np
 
 from .forward import Forward, assemble, no_contacts
 from .kernels.record import Floats
-from .model.arguments import checked_state, floats_of
-from .model.model import Model, State
-from .rollout import RolloutGradient, StepGradient, StepJacobian, Trajectory, at_least_one, tangent_size
+from .model.arguments import at_least_one, checked_state, floats_of
+from .model.model import Model, State, tangent_size
+from .step import StepGradient, StepJacobian
+from .trajectory import RolloutGradient, Trajectory
 
 # Step of the differences [rad, m, ...]: truncation and rounding both stay near 1e-9 relative.
 DIFFERENCE_STEP = 1e-6

@@ -21,7 +21,7 @@ from .rollout import rollout as rollout_numpy
 from .tangent import gradient_from_tangent, gradient_to_tangent
 from .trajectory import Trajectory, trajectory_adj
 
-_SIM = sys.modules[__package__]  # this package, a backend
+_SIM = sys.modules[__name__.rpartition(".")[0]]  # this package, as a backend
 
 
 class TorchState(NamedTuple):

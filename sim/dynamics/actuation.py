@@ -291,7 +291,7 @@ def _length_slope(m: Model, d: Data, i: int, k: int) -> float:
 
 @kernel
 def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
-    """Add the derivative of qfrc_adj . (force of actuator `i` on the joints) to qpos_adj, qvel_adj, act_adj, ctrl_adj."""
+    """Add the derivative of qfrc_adj . (joint forces of actuator `i`) to qpos_adj, qvel_adj, act_adj, ctrl_adj."""
     gain = _gain(m, i, d.actuator_length[i], d.actuator_velocity[i])
     by_length, by_velocity = force_slopes(m, i, actuator_input(m, d, i))
     ahead = implicit_time * m.actuator_gainprm[i, 2] if m.actuator_gaintype[i] == AFFINE else 0.0
