@@ -1,4 +1,4 @@
-"""Adjoint of contact forces: what `constraint_adj.py` says, for the rows of one contact, all lanes at once.
+"""Adjoint of contact forces: what `rows_adj.py` says, for the rows of one contact, all lanes at once.
 
 A contact's rows act through three velocities of its two bodies: the virtual one W (coefficient: the
 force), that of the acceleration (coefficient: Z = -sum z_r E_r) and that of qvel (Z times the rows'
@@ -14,25 +14,23 @@ applied lane by lane.
 
 from ..collision.contacts import contact_motion
 from ..collision.frame import column3, row3, tangent_hint
-from ..kernels.enums import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
-from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, sub3
+from ..kernels.rotation import Vec3, add3, cross3, dot3, scale3, sub3
 from ..kernels.spatial import (
     Vec6,
     add6,
     axpy6,
     cross_force,
     lanes_add_dot,
-    lanes_gain_dot,
     lanes_set_dot,
     load6,
     scale6,
     store6,
-    velocity_at,
 )
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .contact_wrench import at_contact, carried, contact_row_count, contact_row_products, contact_wrench, row_wrench
 
 # Rows of `con_maps`: output by input; 1 and 2 are the contact's bodies.
 TURN_BY_W1, TURN_BY_W2, TURN_BY_Z, TURN_BY_Y = 0, 1, 2, 3
@@ -47,7 +45,7 @@ def contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
     """Fill efc_y, efc_z of contact `c`'s rows; add its pushes to cfrc, wcor, wmom, wpush of its bodies."""
     p, first = d.con_pair[c], d.con_efc[c]
     b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
-    count = row_count(m, d, c)
+    count = contact_row_count(m, d, c)
     unequal = d.efc_kbip[first, 1] != d.efc_kbip[first + count - 1, 1]
     if not d.con_uneven[0] and (unequal or d.efc_kbip[first, 1] != d.con_damping[0]):
         d.con_uneven[0] = 1
@@ -67,57 +65,6 @@ def contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
     _lanes_turn(d, w, b1, b2, unequal)
     _lanes_push(d, w, b1, 0, d.efc_kbip[first, 1], unequal)
     _lanes_push(d, w, b2, 1, d.efc_kbip[first, 1], unequal)
-
-
-@kernel
-def _row_wrench(m: Model, d: Data, c: int, first: int, e: int) -> Vec6:
-    """E_r of row `e` of contact `c`: (torque, force) on body 2 at the contact, world axes."""
-    f = d.con_frame
-    axis, s, normal = e, 1.0, 0.0
-    if d.efc_type[first] == CONTACT_PYRAMIDAL:
-        axis, normal = 1 + e // 2, 1.0
-        s = m.con_friction[d.con_pair[c], axis - 1] * (1.0 - 2.0 * (e % 2))
-    x = scale3(normal, row3(f, c, 0))
-    a = scale3(s, row3(f, c, axis if axis < 3 else axis - 3))
-    if axis < 3:
-        x = add3(x, a)
-        return 0.0, 0.0, 0.0, x[0], x[1], x[2]
-    return a[0], a[1], a[2], x[0], x[1], x[2]
-
-
-@kernel
-def row_count(m: Model, d: Data, c: int) -> int:
-    """How many rows contact `c` has."""
-    dim = m.con_dim[d.con_pair[c]]
-    return 2 * (dim - 1) if d.efc_type[d.con_efc[c]] == CONTACT_PYRAMIDAL else dim
-
-
-@kernel
-def contact_wrench(m: Model, d: Data, c: int) -> Vec6:
-    """(torque, force) on body 2 at the contact, world axes."""
-    first, count = d.con_efc[c], row_count(m, d, c)
-    total: Vec6 = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    for e in range(count):
-        total = axpy6(d.efc_force[first + e], _row_wrench(m, d, c, first, e), total)
-    return total
-
-
-@kernel
-def _arm(m: Model, d: Data, c: int, b: int) -> Vec3:
-    return sub3(load3(d.con_pos, c), load3(d.subtree_com, m.body_rootid[b]))
-
-
-@kernel
-def carried(m: Model, d: Data, c: int, b: int, x: Vec6) -> Vec6:
-    """A wrench at the contact, referred to the point of body `b`'s tree."""
-    moment = cross3(_arm(m, d, c, b), (x[3], x[4], x[5]))
-    return x[0] + moment[0], x[1] + moment[1], x[2] + moment[2], x[3], x[4], x[5]
-
-
-@kernel
-def _at_contact(m: Model, d: Data, c: int, b: int, v: Vec6) -> tuple[Vec3, Vec3]:
-    """Turn, and velocity at the contact, of body `b` moving by `v`."""
-    return (v[0], v[1], v[2]), velocity_at(v, _arm(m, d, c, b))
 
 
 @kernel
@@ -149,8 +96,8 @@ def _set_column(a: Floats, which: int, i: int, x: Vec6) -> None:
 
 @kernel
 def _relative(m: Model, d: Data, c: int, b1: int, b2: int, a: Floats) -> tuple[Vec3, Vec3]:
-    turn1, point1 = _at_contact(m, d, c, b1, load6(a, b1))
-    turn2, point2 = _at_contact(m, d, c, b2, load6(a, b2))
+    turn1, point1 = at_contact(m, d, c, b1, load6(a, b1))
+    turn2, point2 = at_contact(m, d, c, b2, load6(a, b2))
     return sub3(turn2, turn1), sub3(point2, point1)
 
 
@@ -162,10 +109,10 @@ def _turn_maps(m: Model, d: Data, c: int, b1: int, b2: int, force: Vec6, damping
     for i in range(6):
         unit = _unit6(i)
         if b1 > 0:
-            turn, point = _at_contact(m, d, c, b1, unit)
+            turn, point = at_contact(m, d, c, b1, unit)
             _set_column(d.con_maps, TURN_BY_W1, i, _pairing(force, scale3(-1.0, turn), scale3(-1.0, point)))
         if b2 > 0:
-            turn, point = _at_contact(m, d, c, b2, unit)
+            turn, point = at_contact(m, d, c, b2, unit)
             _set_column(d.con_maps, TURN_BY_W2, i, _pairing(force, turn, point))
         by_v = _pairing(unit, turn_v, point_v)
         _set_column(d.con_maps, TURN_BY_Z, i, axpy6(damping, by_v, _pairing(unit, turn_a, point_a)))
@@ -231,52 +178,6 @@ def _motion_t(d: Data, dist: float, pos: Vec3, normal: Vec3) -> Vec6:
 
 
 @kernel
-def contact_row_products(m: Model, d: Data, w: Lanes, c: int) -> int:
-    """efc_y = J w by the bodies' virtual velocities, efc_z = C y; returns where there the contact's rows begin."""
-    at = first_place(d, w, c)
-    contact_row_velocities(m, d, w, c)
-    contact_row_changes(m, d, w, c)
-    return at
-
-
-@kernel
-def first_place(d: Data, w: Lanes, c: int) -> int:
-    """Where the rows of contact `c` begin in efc_y and efc_z."""
-    return d.con_efc[c] if w.con_row < 0 else w.con_row
-
-
-@kernel
-def contact_row_velocities(m: Model, d: Data, w: Lanes, c: int) -> None:
-    """efc_y = J w by the bodies' virtual velocities."""
-    p, first, at = d.con_pair[c], d.con_efc[c], first_place(d, w, c)
-    b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
-    for e in range(row_count(m, d, c)):
-        r = at + e
-        wrench = _row_wrench(m, d, c, first, e)
-        for k in range(w.nlane):
-            w.efc_y[r, k] = 0.0
-        if b1 > 0:
-            lanes_gain_dot(w.efc_y, r, scale6(-1.0, carried(m, d, c, b1, wrench)), w.wvel, b1)
-        if b2 > 0:
-            lanes_gain_dot(w.efc_y, r, carried(m, d, c, b2, wrench), w.wvel, b2)
-
-
-@kernel
-def contact_row_changes(m: Model, d: Data, w: Lanes, c: int) -> None:
-    """efc_z = C y of the contact's rows; the sweeps of projected Gauss-Seidel know it already (`parts.py`)."""
-    first, at, count = d.con_efc[c], first_place(d, w, c), row_count(m, d, c)
-    for e in range(count):
-        for k in range(w.nlane):
-            w.efc_z[at + e, k] = d.efc_slope[first + e] * w.efc_y[at + e, k]
-    if d.efc_type[first] == CONTACT_ELLIPTIC and d.cone_on[c]:
-        for i in range(count):
-            for j in range(count):
-                s = d.cone_hess[c, i, j]
-                for k in range(w.nlane):
-                    w.efc_z[at + i, k] += s * w.efc_y[at + j, k]
-
-
-@kernel
 def _rows(m: Model, d: Data, w: Lanes, c: int, first: int, at: int, count: int, unequal: bool) -> None:
     """Fill con_lanes[Z], con_lanes[Y], con_dist_adj from the rows' efc_y, efc_z."""
     n, z = w.nlane, w.con_lanes
@@ -293,7 +194,7 @@ def _rows(m: Model, d: Data, w: Lanes, c: int, first: int, at: int, count: int, 
     softening = slope / (imp * (1.0 - imp))
     for e in range(count):
         r = first + e
-        wrench = _row_wrench(m, d, c, first, e)
+        wrench = row_wrench(m, d, c, first, e)
         for i in range(6):
             s = wrench[i]
             if s != 0.0:

@@ -4,7 +4,7 @@ A contact pushes its two bodies with opposite forces (rotational, linear), world
 `subtree_com` of each body's root; the world body gets none. Contacts only: what equality
 constraints do to their bodies, which MuJoCo adds here, is not part of it.
 
-Adjoint, in the notation of `constraint_adj.py`. A cotangent g_b pairs with the force on body b
+Adjoint, in the notation of `rows_adj.py`. A cotangent g_b pairs with the force on body b
 like a velocity of the body, so L = sum_b g_b . cfrc_ext_b = sum_r f_r y_r, where y = E g is what
 the rows' points see if the bodies move with g, and
 
@@ -20,7 +20,7 @@ from ..kernels.rotation import Vec3, cross3, load3, scale3, sub3
 from ..kernels.spatial import axpy6, cross_force, load6, store6
 from ..model.data import Data, Lanes
 from ..model.model import Model
-from .contact_adj import carried, contact_wrench
+from .contact_wrench import carried, contact_wrench
 from .rows_adj import begin_rows_adj, end_rows_adj, rows_adj
 
 

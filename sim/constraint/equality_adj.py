@@ -1,4 +1,4 @@
-"""Adjoint of the equalities' share of the constraint force (see `constraint_adj.py`).
+"""Adjoint of the equalities' share of the constraint force (see `rows_adj.py`).
 
 With y = J w and z = C y, and r the residual, an equality adds to Phi
 

@@ -1,8 +1,8 @@
 """Gradients of the constraints' own parameters: friction coefficients, friction loss, solref.
 
-From Phi of `constraint_adj.py`, whose efc_y, efc_z are needed: solref sets the reference
+From Phi of `rows_adj.py`, whose efc_y, efc_z are needed: solref sets the reference
 acceleration; friction turns the edges of a pyramid and scales its regulariser, or shapes an
-elliptic cone. Contacts collect per pair of geoms; `contact_parameters.py` hands that on to geoms.
+elliptic cone. Contacts collect per pair of geoms; `contact_pairs_adj.py` hands that on to geoms.
 """
 
 import math

@@ -103,7 +103,7 @@ class Data(Struct):
     corner: Ints = ints("nclip", 4)
 
     nefc: Ints = ints(1)  # number of constraint rows
-    efc_type: Ints = ints("nefcmax")  # mjtConstraint, see constraint_row.py
+    efc_type: Ints = ints("nefcmax")  # mjtConstraint, see kernels/enums.py
     efc_id: Ints = ints("nefcmax")  # joint, dof, tendon, equality or contact
     efc_dofadr: Ints = ints("nefcmax", 2)  # the two spans of degrees of freedom that the row touches: where they begin
     efc_dofnum: Ints = ints("nefcmax", 2)  # and how long they are

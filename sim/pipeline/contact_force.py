@@ -1,7 +1,7 @@
 """The contacts' forces on the bodies, `cfrc_ext`, over worlds, and back (formulas: `constraint/contact_force.py`)."""
 
-from ..constraint.contact_adj import contact_row_changes, contact_row_products, row_count
 from ..constraint.contact_force import body_force_adj, contact_force
+from ..constraint.contact_wrench import contact_row_changes, contact_row_count, contact_row_products
 from ..constraint.row import row_dof, row_width
 from ..constraint.rows_adj import constraint_adj
 from ..kernels.binding import Part
@@ -43,7 +43,7 @@ def contact_force_adj(m: Model, d: Data, w: Lanes) -> None:
         if first < 0:
             continue
         at = contact_row_products(m, d, w, c)
-        for e in range(row_count(m, d, c)):
+        for e in range(contact_row_count(m, d, c)):
             for i in range(row_width(d, first + e)):
                 lanes_axpy(w.qacc_adj, row_dof(d, first + e, i), -d.efc_J[first + e, i], w.efc_z, at + e)
     forward_constrained_adj(m, d, w, 0.0)

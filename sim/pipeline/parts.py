@@ -16,7 +16,7 @@ from ..collision.convex import collide_convex
 from ..collision.convex_motion import convex_motion
 from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
-from ..constraint.contact_adj import contact_row_changes
+from ..constraint.contact_wrench import contact_row_changes
 from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
 from ..constraint.rows_adj import row_change

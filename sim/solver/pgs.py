@@ -10,17 +10,16 @@ formed. Each island (`islands.py`) gets as many sweeps as it needs; vectors and 
 
 import math
 
-from ..constraint.row import TINY, Spans, column, row_axpy, row_dof, row_dot, row_width, two_spans
+from ..constraint.row import column, row_axpy, row_dof, row_width
 from ..dynamics.crba import solve_ltdl_part
-from ..kernels.enums import CONTACT_ELLIPTIC, EQUALITY, FRICTION_DOF, FRICTION_TENDON
+from ..kernels.enums import CONTACT_ELLIPTIC
 from ..kernels.jit import kernel
 from ..model.data import Data
 from ..model.model import Model
-from .cholesky import cholesky, cholesky_solve
 from .force_law import cone_curvature, constraint_forces, force_law_residual, report, set_point
 from .islands import dof_at, dofs_of, row_at, rows_of
-
-QCQP_ITERATIONS = 30
+from .pgs_cone import cone_update
+from .pgs_rows import cost_slope, coupling, force_bounds, move, row_velocity, spans_of_trees
 
 
 @kernel
@@ -48,17 +47,6 @@ def solve_pgs(m: Model, d: Data) -> None:
 
 
 @kernel
-def force_bounds(d: Data, r: int) -> tuple[float, float]:
-    """Least and greatest force of a row that is no part of an elliptic cone."""
-    kind = d.efc_type[r]
-    if kind == EQUALITY:
-        return -math.inf, math.inf
-    if kind == FRICTION_DOF or kind == FRICTION_TENDON:
-        return -d.efc_floss[r], d.efc_floss[r]
-    return 0.0, math.inf
-
-
-@kernel
 def _prepare(m: Model, d: Data) -> None:
     """qH (the factor of M, kept for the adjoint), efc_MinvJ, efc_ARdiag, cone_A."""
     for v in range(m.nv):
@@ -74,59 +62,15 @@ def _prepare(m: Model, d: Data) -> None:
             d.efc_MinvJ[r, column(spans, row_dof(d, r, i))] = d.efc_J[r, i]
         solve_ltdl_part(m, d.qH, d.efc_MinvJ[r], 0, spans[0], spans[0] + spans[1])
         solve_ltdl_part(m, d.qH, d.efc_MinvJ[r], spans[1], spans[2], spans[2] + spans[3])
-        d.efc_ARdiag[r] = d.efc_R[r] + _coupling(d, spans, r, r)
+        d.efc_ARdiag[r] = d.efc_R[r] + coupling(d, spans, r, r)
     for c in range(d.ncon[0]):
         r = d.con_efc[c]
         if r >= 0 and d.efc_type[r] == CONTACT_ELLIPTIC:
             dim, spans = m.con_dim[d.con_pair[c]], spans_of_trees(m, d, r)
             for i in range(dim):
                 for j in range(i + 1):
-                    d.cone_A[c, i, j] = _coupling(d, spans, r + i, r + j)
+                    d.cone_A[c, i, j] = coupling(d, spans, r + i, r + j)
                     d.cone_A[c, j, i] = d.cone_A[c, i, j]
-
-
-@kernel
-def spans_of_trees(m: Model, d: Data, r: int) -> Spans:
-    """What efc_MinvJ of row `r` has columns for: all of the trees that the row touches."""
-    first1, last1 = d.efc_dofadr[r, 0], d.efc_dofadr[r, 0] + d.efc_dofnum[r, 0] - 1
-    first1, end1 = m.tree_dofadr[m.dof_treeid[first1]], _end_of_tree(m, last1)
-    if d.efc_dofnum[r, 1] == 0:
-        return first1, end1 - first1, 0, 0
-    first2, last2 = d.efc_dofadr[r, 1], d.efc_dofadr[r, 1] + d.efc_dofnum[r, 1] - 1
-    return two_spans(first1, end1, m.tree_dofadr[m.dof_treeid[first2]], _end_of_tree(m, last2))
-
-
-@kernel
-def _end_of_tree(m: Model, v: int) -> int:
-    t = m.dof_treeid[v]
-    return m.tree_dofadr[t] + m.tree_dofnum[t]
-
-
-@kernel
-def _coupling(d: Data, spans: Spans, r: int, s: int) -> float:
-    """A of rows that touch the same: J_r M^-1 J_s'."""
-    total = 0.0
-    for i in range(row_width(d, r)):
-        total += d.efc_J[r, i] * d.efc_MinvJ[s, column(spans, row_dof(d, r, i))]
-    return total
-
-
-@kernel
-def _move(m: Model, d: Data, r: int, change: float) -> None:
-    """Acceleration after the force of row `r` changed."""
-    spans = spans_of_trees(m, d, r)
-    first, n = d.map_dof2idof[spans[0]], spans[1]
-    for i in range(n):
-        d.iacc[first + i] += d.efc_MinvJ[r, i] * change
-    second = d.map_dof2idof[spans[2]]
-    for i in range(spans[3]):
-        d.iacc[second + i] += d.efc_MinvJ[r, n + i] * change
-
-
-@kernel
-def _velocity(d: Data, r: int, x) -> float:  # type: ignore[no-untyped-def]
-    """J x of row `r`, x in island order."""
-    return row_dot(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], x)
 
 
 @kernel
@@ -142,12 +86,12 @@ def _start(m: Model, d: Data, k: int) -> None:
         d.iacc[i] = d.iacc_smooth[i]
     for i in range(first_row, end_row):
         r = row_at(d, i)
-        _move(m, d, r, d.efc_force[r])
+        move(m, d, r, d.efc_force[r])
     cost = 0.0
     for i in range(first_row, end_row):
         r = row_at(d, i)
         target = -2.0 * d.efc_aref[r] + d.efc_R[r] * d.efc_force[r]
-        target += _velocity(d, r, d.iacc) + _velocity(d, r, d.iacc_smooth)
+        target += row_velocity(d, r, d.iacc) + row_velocity(d, r, d.iacc_smooth)
         cost += 0.5 * d.efc_force[r] * target
     if not cost < 0.0:
         for i in range(begin, end):
@@ -166,136 +110,19 @@ def _sweep(m: Model, d: Data, k: int) -> float:
         if d.efc_type[r] == CONTACT_ELLIPTIC:
             c = d.efc_id[r]
             p = d.con_pair[c]
-            improvement += _cone_update(m, d, r, c, p, m.con_dim[p])
+            improvement += cone_update(m, d, r, c, p, m.con_dim[p])
             at += m.con_dim[p]
             continue
         at += 1
         force = d.efc_force[r]
-        lack = _lack(m, d, r)
+        lack = cost_slope(m, d, r)
         low, high = force_bounds(d, r)
         d.efc_force[r] = min(max(force - lack / d.efc_ARdiag[r], low), high)
         change = d.efc_force[r] - force
         if change != 0.0:
-            _move(m, d, r, change)
+            move(m, d, r, change)
             improvement -= change * (lack + 0.5 * change * d.efc_ARdiag[r])
     return improvement
-
-
-@kernel
-def _lack(m: Model, d: Data, r: int) -> float:
-    """Slope of the cost by the force of row `r`."""
-    return _velocity(d, r, d.iacc) - d.efc_aref[r] + d.efc_R[r] * d.efc_force[r]
-
-
-@kernel
-def _cone_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> float:
-    """Lower the cost by the forces of one elliptic contact: along their ray, then across it.
-
-    As MuJoCo's mj_solPGS. At the apex, where MuJoCo moves along the normal, the ray is the one
-    of the cone that is steepest, so that the solution is that of the convex problem everywhere.
-    """
-    lack, before = d.cone_vec[0], d.cone_vec[1]
-    for i in range(dim):
-        lack[i], before[i] = _lack(m, d, r + i), d.efc_force[r + i]
-    _ray_update(m, d, r, c, p, dim)
-    _friction_update(m, d, r, c, p, dim)
-    improvement = 0.0
-    for i in range(dim):
-        change = d.efc_force[r + i] - before[i]
-        slope = lack[i] + 0.5 * change * d.efc_R[r + i]
-        for j in range(dim):
-            slope += 0.5 * d.cone_A[c, i, j] * (d.efc_force[r + j] - before[j])
-        improvement -= change * slope
-    for i in range(dim):
-        _move(m, d, r + i, d.efc_force[r + i] - before[i])
-    return improvement
-
-
-@kernel
-def _ray_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> None:
-    """Move the contact's force along its ray, or from the apex along the steepest ray of the cone."""
-    lack, ray = d.cone_vec[0], d.cone_vec[2]
-    apex = d.efc_force[r] < TINY
-    if apex:
-        t = 0.0
-        for i in range(1, dim):
-            t += (m.con_friction[p, i - 1] * lack[i]) ** 2
-        t = math.sqrt(t)
-        ray[0] = 1.0
-        for i in range(1, dim):
-            d.efc_force[r + i] = 0.0
-            ray[i] = -(m.con_friction[p, i - 1] ** 2) * lack[i] / t if t > 0.0 else 0.0
-    else:
-        for i in range(dim):
-            ray[i] = d.efc_force[r + i]
-    slope, curvature = 0.0, 0.0
-    for i in range(dim):
-        slope += lack[i] * ray[i]
-        curvature += d.efc_R[r + i] * ray[i] * ray[i]
-        for j in range(dim):
-            curvature += ray[i] * d.cone_A[c, i, j] * ray[j]
-    step = max(-slope / curvature if curvature >= TINY else 0.0, 0.0 if apex else -1.0)
-    for i in range(dim):
-        d.efc_force[r + i] += step * ray[i]
-
-
-@kernel
-def _friction_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> None:
-    """Least cost over the friction forces, the normal force held.
-
-    In units y of friction coefficient times the normal force the cone is the ball |y| < f: with a
-    multiplier s, (P + s) y = -q and |y| = f; Newton's method on 1/|y|.
-    """
-    lack, before, y = d.cone_vec[0], d.cone_vec[1], d.cone_vec[2]
-    work, factor, n = d.cone_work[0], d.cone_work[1], dim - 1
-    radius, size, on_cone = d.efc_force[r], 0.0, False
-    if radius < TINY:
-        for i in range(dim):
-            d.efc_force[r + i] = 0.0
-        return
-    q = d.cone_work[2, 0]
-    for i in range(n):
-        fi = m.con_friction[p, i]
-        total = lack[i + 1] - d.efc_R[r + i + 1] * before[i + 1]
-        total += d.cone_A[c, i + 1, 0] * (radius - before[0])
-        for j in range(n):
-            total -= d.cone_A[c, i + 1, j + 1] * before[j + 1]
-            work[i, j] = fi * d.cone_A[c, i + 1, j + 1] * m.con_friction[p, j]
-        work[i, i] += fi * fi * d.efc_R[r + i + 1]
-        q[i] = fi * total
-    multiplier = 0.0
-    for _ in range(QCQP_ITERATIONS):
-        for i in range(n):
-            for j in range(n):
-                factor[i, j] = work[i, j]
-            factor[i, i] += multiplier
-            y[i] = -q[i]
-        cholesky(n, factor)
-        cholesky_solve(n, factor, y)
-        size = math.sqrt(_square(n, y))
-        excess = (size - radius) / radius
-        if excess <= (1e-14 if on_cone else 0.0):
-            break
-        on_cone = True
-        u = d.cone_work[2, 1]
-        for i in range(n):
-            u[i] = y[i]
-        cholesky_solve(n, factor, u)
-        slope = 0.0
-        for i in range(n):
-            slope += y[i] * u[i]
-        multiplier += excess * size * size / slope
-    onto_cone = radius / size if on_cone else 1.0
-    for i in range(n):
-        d.efc_force[r + i + 1] = m.con_friction[p, i] * y[i] * onto_cone
-
-
-@kernel
-def _square(n: int, x) -> float:  # type: ignore[no-untyped-def]
-    total = 0.0
-    for i in range(n):
-        total += x[i] * x[i]
-    return total
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Reverse projected Gauss-Seidel: the adjoint of `solver_pgs.py`, rows from last to first.
+"""Reverse projected Gauss-Seidel: the adjoint of `pgs.py`, rows from last to first.
 
 Qiao et al. (2021), supplement C, algorithm 1. With the rows that the projection does not hold, the
 forces solve (A + C^-1) f = -b, C minus the slope of the force law, and their adjoint z the same
@@ -17,7 +17,7 @@ from ..model.data import Data, Lanes
 from ..model.model import Model
 from .cholesky import cholesky
 from .islands import row_at, rows_of
-from .pgs import spans_of_trees
+from .pgs_rows import spans_of_trees
 
 
 @kernel
