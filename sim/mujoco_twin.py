@@ -149,12 +149,12 @@ def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> St
     nx = tangent_size(model)
     result = StepJacobian(np.empty((batch.worlds, nx, nx)), np.empty((batch.worlds, nx, model.nu)))
     for world in batch.load_each(d):
-        A, B = np.eye(nx), np.zeros((nx, model.nu))
+        by_state, by_ctrl = np.eye(nx), np.zeros((nx, model.nu))
         for _ in range(n_steps):
-            A_one, B_one = _difference_one_step(m, d)
-            A, B = A_one @ A, A_one @ B + B_one
+            a, b = _difference_one_step(m, d)
+            by_state, by_ctrl = a @ by_state, a @ by_ctrl + b
             mujoco.mj_step(m, d)
-        result.A[world], result.B[world] = A, B
+        result.A[world], result.B[world] = by_state, by_ctrl
     return StepJacobian(batch.unflatten(result.A), batch.unflatten(result.B))
 
 
@@ -218,15 +218,15 @@ def _difference_one_step(m: mujoco.MjModel, d: mujoco.MjData) -> tuple[Floats, F
     """A and B of one `mj_step` at the state in `d`, which is left unchanged."""
     nx = 2 * m.nv + m.na
     if int(m.opt.integrator) != int(mujoco.mjtIntegrator.mjINT_RK4):
-        A, B = np.empty((nx, nx)), np.empty((nx, m.nu))
-        mujoco.mjd_transitionFD(m, d, DIFFERENCE_STEP, True, A, B if m.nu else None, None, None)
-        return A, B
+        a, b = np.empty((nx, nx)), np.empty((nx, m.nu))
+        mujoco.mjd_transitionFD(m, d, DIFFERENCE_STEP, True, a, b if m.nu else None, None, None)
+        return a, b
     point = _Point(m, d)
-    A = np.stack([point.state_column(d, i) for i in range(nx)], axis=1)
+    a = np.stack([point.state_column(d, i) for i in range(nx)], axis=1)
     columns = [point.ctrl_column(d, i) for i in range(m.nu)]
-    B = np.stack(columns, axis=1) if columns else np.zeros((nx, 0))
+    b = np.stack(columns, axis=1) if columns else np.zeros((nx, 0))
     point.restore(d)
-    return A, B
+    return a, b
 
 
 class _Point:

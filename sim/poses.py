@@ -16,15 +16,15 @@ Floats = NDArray[np.float64]
 POSE_FIELDS = ("xpos", "xquat", "xipos", "geom_xpos", "geom_xmat", "site_xpos", "site_xmat")
 
 
-def _rows(model: Model) -> dict[str, tuple[int, ...]]:
+def pose_shapes(model: Model) -> dict[str, tuple[int, ...]]:
     sizes = {"nbody": model.nbody, "ngeom": model.ngeom, "nsite": model.nsite}
-    shapes = {name: Data._fields[name].shape for name in POSE_FIELDS}
+    shapes = {name: Data.fields[name].shape for name in POSE_FIELDS}
     return {name: tuple(sizes[s] if isinstance(s, str) else s for s in shape) for name, shape in shapes.items()}
 
 
 def evaluate(model: Model, qpos: Floats) -> list[Floats]:
     """The fields POSE_FIELDS for qpos (worlds, nq)."""
-    out = [np.empty((len(qpos), *shape)) for shape in _rows(model).values()]
+    out = [np.empty((len(qpos), *shape)) for shape in pose_shapes(model).values()]
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
@@ -40,7 +40,7 @@ def evaluate(model: Model, qpos: Floats) -> list[Floats]:
 
 def push_forward(model: Model, qpos: Floats, rate: Floats) -> list[Floats]:
     """Rates of the fields for rates of raw qpos, both (worlds, nq)."""
-    out = [np.empty((len(qpos), *shape)) for shape in _rows(model).values()]
+    out = [np.empty((len(qpos), *shape)) for shape in pose_shapes(model).values()]
     velocity = velocity_to_tangent(model, qpos, rate)
 
     def work(begin: int, end: int) -> None:

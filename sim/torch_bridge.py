@@ -226,8 +226,8 @@ def _(info: Any, in_dims: Any, qpos: Tensor, rate: Tensor, key: int) -> Any:
 
 
 @_kinematics_rate.register_fake
-def _(qpos: Tensor, rate: Tensor, key: int) -> list[Tensor]:
-    return [qpos.new_empty((qpos.shape[0], *shape)) for shape in poses._rows(_models[key]).values()]
+def _(qpos: Tensor, rate: Tensor, key: int) -> list[Tensor]:  # noqa: ARG001 (torch passes it)
+    return [qpos.new_empty((qpos.shape[0], *shape)) for shape in poses.pose_shapes(_models[key]).values()]
 
 
 class _KinematicsPullBack(_FirstDerivative):

@@ -23,8 +23,8 @@ from .pipeline.entry_points import entry_points
 
 _COLLECTED = tuple(
     name.removesuffix("_adj")
-    for name in Lanes._fields
-    if name.endswith("_adj") and name.removesuffix("_adj") in Model._fields and name != "act_adj"
+    for name in Lanes.fields
+    if name.endswith("_adj") and name.removesuffix("_adj") in Model.fields and name != "act_adj"
 )
 PARAMETERS = (*(name for name in _COLLECTED if name not in PAIR_FIELDS), *CONTACT_PARAMETERS)
 

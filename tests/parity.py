@@ -92,7 +92,7 @@ def random_state(model: sim.Model, seed: int, speed: float = 1.0) -> tuple[sim.S
 
 def fill_with_nan(workspace: Data | Lanes) -> None:
     """Overwrite all arrays, except the world body's rows: constants that nobody computes."""
-    for name, field in workspace._fields.items():
+    for name, field in workspace.fields.items():
         value = getattr(workspace, name)
         if isinstance(value, np.ndarray) and value.dtype == np.float64 and not name.endswith("_adj"):
             value[1 if field.shape[0] == "nbody" else 0 :] = np.nan

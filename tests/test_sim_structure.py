@@ -77,7 +77,7 @@ print("torch" in sys.modules)
 def declared(struct: type, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
     """Name -> shape of the array fields, symbols replaced by their values."""
     shapes = {}
-    for name, field in struct._fields.items():
+    for name, field in struct.fields.items():
         if field.dtype not in (int, float):
             shapes[name] = tuple(sizes[s] if isinstance(s, str) else s for s in field.shape)
     return shapes

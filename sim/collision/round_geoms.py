@@ -70,7 +70,9 @@ def collide_round(m: Model, d: Data, pair: int) -> None:
 
 
 @kernel
-def _capsule_capsule(d: Data, pair: int, reach: float, p1: Vec3, a1: Vec3, r1: float, p2: Vec3, a2: Vec3, r2: float):  # type: ignore[no-untyped-def]
+def _capsule_capsule(
+    d: Data, pair: int, reach: float, p1: Vec3, a1: Vec3, r1: float, p2: Vec3, a2: Vec3, r2: float
+) -> None:
     """One contact between the nearest points of two segments (half lengths a1.
 
     A2), two at most if they are parallel.

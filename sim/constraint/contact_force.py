@@ -77,7 +77,7 @@ def add_body_velocities(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
-def remove_body_velocities(m: Model, d: Data, w: Lanes) -> None:
+def remove_body_velocities(m: Model, w: Lanes) -> None:
     """Take g off the virtual velocities again."""
     for b in range(1, m.nbody):
         for i in range(6):
@@ -91,5 +91,5 @@ def body_force_adj(m: Model, d: Data, w: Lanes) -> None:
     begin_rows_adj(m, d, w)
     add_body_velocities(m, d, w)
     rows_adj(m, d, w)
-    remove_body_velocities(m, d, w)
+    remove_body_velocities(m, w)
     end_rows_adj(m, d, w)

@@ -64,7 +64,7 @@ def equality_adj(m: Model, d: Data, w: Lanes) -> None:
     for e in range(m.neq):
         if m.eq_active0[e]:
             count = row_count(m, e)
-            _residual_adj(m, d, w, r, count)
+            _residual_adj(d, w, r, count)
             if m.eq_type[e] == CONNECT or m.eq_type[e] == WELD:
                 for side in range(2):
                     _side_adj(m, d, w, e, r, side)
@@ -74,7 +74,7 @@ def equality_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
-def _residual_adj(m: Model, d: Data, w: Lanes, first: int, count: int) -> None:
+def _residual_adj(d: Data, w: Lanes, first: int, count: int) -> None:
     """efc_pos_adj: through aref row by row, through the impedance by the norm that the rows share."""
     total = 0.0
     for r in range(first, first + count):

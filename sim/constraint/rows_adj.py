@@ -50,7 +50,7 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
 @sequence
 def begin_rows_adj(m: Model, d: Data, w: Lanes) -> None:
     """Equalities, and the velocities and sums that the other rows need and fill."""
-    _row_products(m, d, w)
+    _row_products(d, w)
     equality_adj(m, d, w)
     _velocities_under_acceleration(m, d)
     d.cfrc[:] = 0.0
@@ -65,7 +65,7 @@ def rows_adj(m: Model, d: Data, w: Lanes) -> None:
         if d.efc_type[r] == LIMIT:
             _limit_adj(m, d, w, r)
         elif d.efc_type[r] == LIMIT_TENDON:
-            _tendon_limit_adj(m, d, w, r)
+            _tendon_limit_adj(d, w, r)
     d.con_uneven[0], d.con_damping[0] = 0, 0.0
     for c in range(d.ncon[0] - 1, -1, -1):
         if d.con_efc[c] >= 0:
@@ -84,7 +84,7 @@ def end_rows_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
-def _row_products(m: Model, d: Data, w: Lanes) -> None:
+def _row_products(d: Data, w: Lanes) -> None:
     """efc_y = J w, efc_z = C y, velocity's share of aref; `contact_adj` does this for its rows."""
     lanes = w.nlane
     for r in range(d.nefc[0]):
@@ -151,7 +151,7 @@ def _limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
 
 
 @kernel
-def _tendon_limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
+def _tendon_limit_adj(d: Data, w: Lanes, r: int) -> None:
     """The Jacobian of a fixed tendon is constant: only the residual moves."""
     for k in range(w.nlane):
         by_pos = residual_adj(d, w, r, k)

@@ -7,8 +7,8 @@ not symmetric, so their 6 x 6 block is inverted apart from the rest.
 
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
-from ..kernels.rotation import Vec3, add3, cross3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
-from ..kernels.spatial import load10
+from ..kernels.rotation import Mat3, Vec3, add3, cross3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
+from ..kernels.spatial import Inert, load10
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .actuation import actuator_input, force_is_clamped, force_slopes, moment_arm
@@ -72,7 +72,7 @@ def implicit_solve(m: Model, d: Data, x: Floats, transposed: bool) -> None:
 
 
 @kernel
-def _local_inertia(m: Model, d: Data, b: int) -> tuple[float, Vec3, tuple[Vec3, Vec3, Vec3]]:
+def _local_inertia(d: Data, b: int) -> tuple[float, Vec3, tuple[Vec3, Vec3, Vec3]]:
     """Mass, centre of mass and inertia (about the body origin) of a free body and what is welded to it."""
     inert, r = load10(d.crb, b), load_mat3(d.xmat, b)
     mass = inert[9]
@@ -88,7 +88,7 @@ def _local_inertia(m: Model, d: Data, b: int) -> tuple[float, Vec3, tuple[Vec3, 
 
 
 @kernel
-def _local_column(inert, r, com: Vec3, mass: float, axis: Vec3) -> Vec3:  # type: ignore[no-untyped-def]
+def _local_column(inert: Inert, r: Mat3, com: Vec3, mass: float, axis: Vec3) -> Vec3:
     w = mat_vec3(r, axis)
     turned = (
         inert[0] * w[0] + inert[3] * w[1] + inert[4] * w[2],
@@ -105,7 +105,7 @@ def _apply(columns: tuple[Vec3, Vec3, Vec3], x: Vec3) -> Vec3:
 
 
 @kernel
-def _gyroscopic(mass: float, com: Vec3, inertia, a: Vec3, b: Vec3):  # type: ignore[no-untyped-def]
+def _gyroscopic(mass: float, com: Vec3, inertia: tuple[Vec3, Vec3, Vec3], a: Vec3, b: Vec3) -> tuple[Vec3, Vec3]:
     """Symmetric bilinear bias force of a free body, both parts in the body frame.
 
     The bias at angular velocity w is half of this at (w, w): mass w x (w x com) and w x I w.
@@ -119,7 +119,7 @@ def _gyroscopic(mass: float, com: Vec3, inertia, a: Vec3, b: Vec3):  # type: ign
 def _invert_block(m: Model, d: Data, b: int) -> None:
     """block_inv[b] = inverse of the 6 x 6 block with the gyroscopic slope, by Gauss-Jordan."""
     v, a, x = m.body_dofadr[b], d.block, d.block_inv
-    mass, com, inertia = _local_inertia(m, d, b)
+    mass, com, inertia = _local_inertia(d, b)
     omega = (d.qvel[v + 3], d.qvel[v + 4], d.qvel[v + 5])
     r = load_mat3(d.xmat, b)
     for i in range(6):
@@ -161,7 +161,7 @@ def gyroscopic_adj(m: Model, d: Data, w: Lanes) -> None:
         if not m.body_freesolo[b]:
             continue
         v = m.body_dofadr[b]
-        mass, com, inertia = _local_inertia(m, d, b)
+        mass, com, inertia = _local_inertia(d, b)
         omega = (d.qvel[v + 3], d.qvel[v + 4], d.qvel[v + 5])
         alpha = (d.qacc[v + 3], d.qacc[v + 4], d.qacc[v + 5])
         r = load_mat3(d.xmat, b)

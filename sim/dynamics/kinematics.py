@@ -7,6 +7,8 @@ conventions are mj_kinematics'.
 from ..kernels.enums import BALL, FREE, SLIDE
 from ..kernels.jit import kernel
 from ..kernels.rotation import (
+    Quat,
+    Vec3,
     add3,
     load3,
     load4,
@@ -59,7 +61,7 @@ def kinematics(m: Model, d: Data) -> None:
 
 
 @kernel
-def _joint_pose(m: Model, d: Data, j: int, pos, quat):  # type: ignore[no-untyped-def]
+def _joint_pose(m: Model, d: Data, j: int, pos: Vec3, quat: Quat) -> tuple[Vec3, Quat]:
     """Move the body frame (pos, quat) through joint `j`."""
     offset, axis = load3(m.jnt_pos, j), load3(m.jnt_axis, j)
     anchor = add3(pos, quat_rotate(quat, offset))

@@ -10,6 +10,7 @@ A body position moves its subtree like a slide joint in front of the body would 
 
 from ..kernels.enums import BALL, DYN_INTEGRATOR, FREE
 from ..kernels.jit import kernel
+from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, scale3, sub3
 from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, load6, velocity_at
 from ..model.data import Data, Lanes
@@ -53,7 +54,7 @@ def parameters_adj(m: Model, d: Data, w: Lanes, damping_time: float, implicit_ti
 
 
 @kernel
-def lane6(a, i: int) -> Vec6:  # type: ignore[no-untyped-def]
+def lane6(a: Floats, i: int) -> Vec6:
     return a[i, 0, 0], a[i, 1, 0], a[i, 2, 0], a[i, 3, 0], a[i, 4, 0], a[i, 5, 0]
 
 

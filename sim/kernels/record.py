@@ -88,21 +88,21 @@ def _numba_type(field: Field) -> types.Type:
 class Struct:
     """Base class; a subclass declares its fields as annotated class attributes.
 
-    `_fields` maps each name to its declaration, `address` is what kernels receive.
+    `fields` maps each name to its declaration, `address` is what kernels receive.
     """
 
-    _fields: ClassVar[dict[str, Field]]
+    fields: ClassVar[dict[str, Field]]
     _numba_type_: ClassVar[StructType]
     address: int
 
     def __init_subclass__(cls) -> None:
         declared = {k: v for k, v in vars(cls).items() if isinstance(v, Field)}
-        cls._fields = {**getattr(cls, "_fields", {}), **declared}
-        cls._numba_type_ = StructType(cls.__name__, cls._fields)
+        cls.fields = {**getattr(cls, "fields", {}), **declared}
+        cls._numba_type_ = StructType(cls.__name__, cls.fields)
 
     def __init__(self, **values: Any) -> None:
-        table = np.zeros(_WORDS * len(self._fields), np.int64)
-        for i, (name, field) in enumerate(self._fields.items()):
+        table = np.zeros(_WORDS * len(self.fields), np.int64)
+        for i, (name, field) in enumerate(self.fields.items()):
             value, at = values.pop(name), _WORDS * i
             if field.dtype is int:
                 table[at] = value
@@ -124,7 +124,7 @@ class Struct:
     def allocate(cls, sizes: Mapping[str, int]) -> Any:
         """A new instance with zeroed arrays of the declared shapes."""
         values = {}
-        for name, field in cls._fields.items():
+        for name, field in cls.fields.items():
             shape = tuple(sizes[s] if isinstance(s, str) else s for s in field.shape)
             values[name] = np.zeros(shape, field.dtype)
         return cls(**values)
@@ -134,7 +134,7 @@ class Struct:
 
     def as_dict(self) -> dict[str, Any]:
         """Fields by name, not copied."""
-        return {name: getattr(self, name) for name in self._fields}
+        return {name: getattr(self, name) for name in self.fields}
 
 
 def kept_with(owner: Struct, key: Hashable, make: Callable[[], Kept]) -> Kept:
@@ -198,11 +198,11 @@ def _lower_attribute(context: Any, builder: Any, typ: StructType, value: Any, at
         itemsize=itemsize,
         meminfo=None,  # the Python object owns the memory: no reference counting in kernels
     )
-    return array._getvalue()
+    return array._getvalue()  # noqa: SLF001 (Numba's way to hand a made array on)
 
 
 @unbox(StructType)
-def _unbox_struct(typ: StructType, obj: Any, c: Any) -> NativeValue:
+def _unbox_struct(_: StructType, obj: Any, c: Any) -> NativeValue:
     address = c.pyapi.object_getattr_string(obj, "address")
     value = c.pyapi.long_as_longlong(address)
     c.pyapi.decref(address)

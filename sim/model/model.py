@@ -296,8 +296,8 @@ class Model(Struct):
             if not np.all(np.isfinite(value)):
                 raise ValueError(f"Model.replace: {name} is not finite")
             owner = mj_model.opt if name in _OPTIONS else mj_model
-            is_size = self._fields.get(name) == Field((), int) and name not in _OPTIONS
-            known = name in self._fields or name in CONTACT_SOURCES
+            is_size = self.fields.get(name) == Field((), int) and name not in _OPTIONS
+            known = name in self.fields or name in CONTACT_SOURCES
             if not known or not hasattr(owner, name) or is_size:
                 raise TypeError(f"Model.replace: {name!r} is not a field of MuJoCo's model that the simulator uses")
             old = getattr(owner, name)
@@ -331,7 +331,7 @@ class Model(Struct):
 def _fields_of(m: mujoco.MjModel) -> dict[str, Any]:
     derived = derived_fields(m)
     values = {}
-    for name in Model._fields:
+    for name in Model.fields:
         if name in derived:
             values[name] = derived[name]
         elif hasattr(m, name):

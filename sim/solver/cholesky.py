@@ -4,10 +4,12 @@ import math
 
 from ..constraint.row import TINY
 from ..kernels.jit import kernel
+from ..kernels.record import Floats
 
 
 @kernel
-def cholesky(n: int, a) -> None:  # type: ignore[no-untyped-def]
+def cholesky(n: int, a: Floats) -> None:
+    """L in the lower triangle of `a`."""
     for i in range(n):
         for j in range(i + 1):
             total = a[i, j]
@@ -23,7 +25,7 @@ def pivot(left: float, entry: float) -> float:
 
 
 @kernel
-def cholesky_solve(n: int, a, x) -> None:  # type: ignore[no-untyped-def]
+def cholesky_solve(n: int, a: Floats, x: Floats) -> None:
     """x <- (L L')^-1 x."""
     for i in range(n):
         total = x[i]

@@ -10,6 +10,7 @@ import math
 from ..constraint.row import TINY, row_axpy, row_dot
 from ..kernels.enums import CONTACT_ELLIPTIC, EQUALITY, FRICTION_DOF, FRICTION_TENDON
 from ..kernels.jit import kernel
+from ..kernels.record import Floats
 from ..model.data import Data
 from ..model.model import Model
 from .islands import dof_at, dofs_of, row_at, rows_of
@@ -107,7 +108,7 @@ def set_jar(d: Data, k: int) -> None:
 
 
 @kernel
-def mul_m_island(m: Model, d: Data, k: int, out, x) -> None:  # type: ignore[no-untyped-def]
+def mul_m_island(m: Model, d: Data, k: int, out: Floats, x: Floats) -> None:
     """out = M x of an island, from the lower triangle of qM along the trees."""
     begin, end = dofs_of(d, k)
     for i in range(begin, end):

@@ -9,6 +9,7 @@ and Liu, 1981, "Computer solution of large sparse positive definite systems", ch
 from ..constraint.row import row_width
 from ..kernels.enums import CONTACT_ELLIPTIC
 from ..kernels.jit import kernel
+from ..kernels.record import Floats
 from ..model.data import Data
 from ..model.model import Model
 from .cholesky import pivot
@@ -106,7 +107,7 @@ def _factor(d: Data, begin: int, end: int) -> None:
 
 
 @kernel
-def solve_hessian(d: Data, begin: int, end: int, x) -> None:  # type: ignore[no-untyped-def]
+def solve_hessian(d: Data, begin: int, end: int, x: Floats) -> None:
     """x <- (L' D L)^-1 x for the rows [begin, end) of qH, x in island order."""
     a = d.qH
     for i in range(end - 1, begin - 1, -1):
@@ -122,7 +123,7 @@ def solve_hessian(d: Data, begin: int, end: int, x) -> None:  # type: ignore[no-
 
 
 @kernel
-def solve_hessian_lanes(d: Data, begin: int, end: int, x) -> None:  # type: ignore[no-untyped-def]
+def solve_hessian_lanes(d: Data, begin: int, end: int, x: Floats) -> None:
     """The same for every column of x (nv, lanes), its rows in the order of the degrees of freedom."""
     a, lanes = d.qH, x.shape[1]
     for i in range(end - 1, begin - 1, -1):

@@ -115,7 +115,7 @@ def _sweep(m: Model, d: Data, k: int) -> float:
             continue
         at += 1
         force = d.efc_force[r]
-        lack = cost_slope(m, d, r)
+        lack = cost_slope(d, r)
         low, high = force_bounds(d, r)
         d.efc_force[r] = min(max(force - lack / d.efc_ARdiag[r], low), high)
         change = d.efc_force[r] - force

@@ -4,6 +4,7 @@ import math
 
 from ..constraint.row import TINY
 from ..kernels.jit import kernel
+from ..kernels.record import Floats
 from ..model.data import Data
 from ..model.model import Model
 from .cholesky import cholesky, cholesky_solve
@@ -21,7 +22,7 @@ def cone_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> float:
     """
     lack, before = d.cone_vec[0], d.cone_vec[1]
     for i in range(dim):
-        lack[i], before[i] = cost_slope(m, d, r + i), d.efc_force[r + i]
+        lack[i], before[i] = cost_slope(d, r + i), d.efc_force[r + i]
     _ray_update(m, d, r, c, p, dim)
     _friction_update(m, d, r, c, p, dim)
     improvement = 0.0
@@ -116,7 +117,7 @@ def _friction_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> Non
 
 
 @kernel
-def _square(n: int, x) -> float:  # type: ignore[no-untyped-def]
+def _square(n: int, x: Floats) -> float:
     total = 0.0
     for i in range(n):
         total += x[i] * x[i]

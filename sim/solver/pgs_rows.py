@@ -5,6 +5,7 @@ import math
 from ..constraint.row import Spans, column, row_dof, row_dot, row_width, two_spans
 from ..kernels.enums import EQUALITY, FRICTION_DOF, FRICTION_TENDON
 from ..kernels.jit import kernel
+from ..kernels.record import Floats
 from ..model.data import Data
 from ..model.model import Model
 
@@ -59,12 +60,12 @@ def move(m: Model, d: Data, r: int, change: float) -> None:
 
 
 @kernel
-def row_velocity(d: Data, r: int, x) -> float:  # type: ignore[no-untyped-def]
+def row_velocity(d: Data, r: int, x: Floats) -> float:
     """J x of row `r`, x in island order."""
     return row_dot(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], x)
 
 
 @kernel
-def cost_slope(m: Model, d: Data, r: int) -> float:
+def cost_slope(d: Data, r: int) -> float:
     """Slope of the cost by the force of row `r`."""
     return row_velocity(d, r, d.iacc) - d.efc_aref[r] + d.efc_R[r] * d.efc_force[r]
