@@ -5,7 +5,7 @@ their tolerance only. From there the conditions of `feature_system.py` are solve
 the normal; the result stays if the support functions confirm it.
 """
 
-from ..kernels.jit import kernel
+from ..kernels.jit import kernel, sequence
 from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
 from ..model.data import Data
 from ..model.model import Model
@@ -43,7 +43,7 @@ def polish(m: Model, d: Data, g1: int, g2: int, gap: float, normal: Vec3) -> tup
     return dist, n
 
 
-@kernel
+@sequence
 def _features(m: Model, d: Data, g1: int, g2: int, n: Vec3) -> tuple[Feature, Feature]:
     """What of each core the contact lies on; normals of faces as the contact's, from geom 1 to geom 2."""
     edge1, edge2 = load3(d.ccd_side, 0), load3(d.ccd_side, 1)
@@ -52,7 +52,7 @@ def _features(m: Model, d: Data, g1: int, g2: int, n: Vec3) -> tuple[Feature, Fe
     return (kind1, edge1, face1), (kind2, edge2, face2)
 
 
-@kernel
+@sequence
 def _linearise(m: Model, d: Data, g1: int, g2: int, one: Feature, two: Feature, apart: Vec3, n: Vec3) -> None:
     """The system of `feature_system.py` at points `apart` and normal n, the mismatch of both in column 4."""
     a, dist, (t1, t2) = d.con_solve, dot3(apart, n), tangents(n)
@@ -67,7 +67,7 @@ def _linearise(m: Model, d: Data, g1: int, g2: int, one: Feature, two: Feature, 
             a[k, i], a[2 + k, i] = 0.0, 0.0
 
 
-@kernel
+@sequence
 def _newton_step(d: Data, one: Feature, two: Feature, x1: Vec3, x2: Vec3, n: Vec3) -> tuple[Vec3, Vec3, Vec3, float]:
     """Points and normal moved by the system's solution, the normal by 0.3 at most; and how far it should turn."""
     a, apart, (t1, t2) = d.con_solve, sub3(x2, x1), tangents(n)
