@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
-from .agents.evaluation import evaluate_returns
-from .agents.runs import RunConfig, load_best
+# Absolute, because this file also runs as a script, which belongs to no package.
+from gradgym.agents.evaluation import evaluate_returns
+from gradgym.agents.runs import RunConfig, load_best
 
 
 def _parser() -> argparse.ArgumentParser:
