@@ -47,7 +47,7 @@ def _make_env(config: RunConfig, backend: str, **kwargs: Any) -> gymnasium.Env[A
         raise ValueError(f"--backend gymnasium: Gymnasium has no environment that is {config.env}")
     env_id, arguments = counterpart
     limit = None if env.spec is None else env.spec.max_episode_steps
-    return gymnasium.make(env_id, max_episode_steps=limit, **{**arguments, **kwargs})
+    return gymnasium.make(env_id, max_episode_steps=limit or -1, **{**arguments, **kwargs})
 
 
 def _returns(

@@ -35,12 +35,11 @@ def register(env_id: str, task: "str | type[Task]", max_episode_steps: int | Non
     Args:
         env_id: its name, such as "Dribble-v0".
         task: the class, or "module:Class", which is imported when first made.
-        max_episode_steps: equal to the task's `episode_steps`; not needed where the class holds it.
+        max_episode_steps: after which its episodes are truncated, unless it is made with another limit; None for never.
     """
     if not isinstance(task, str):
         if "." in task.__qualname__:
             raise ValueError(f"{env_id}: {task.__qualname__} is defined inside another scope: move it to its module's")
-        max_episode_steps = max_episode_steps or getattr(task, "episode_steps", None)
         task = f"{task.__module__}:{task.__qualname__}"
     gymnasium.register(
         id=env_id,

@@ -25,7 +25,7 @@ class BallConstants:
     file: str  # of the MJCF in `ASSETS`
     target: tuple[float, float]  # x and y [m]
     rest_height: float  # of the centre of a ball that lies still: contacts give way under its weight [m]
-    episode_steps: int
+    episode_steps: int  # of which the observed time is a fraction
     n_substeps: int = 2
 
 

@@ -51,7 +51,6 @@ class Locomotion(Task):
     n_places: ClassVar[int] = 1  # leading entries of qpos that say where on the ground the robot is
     observed_speed: ClassVar[float] = np.inf  # velocities are clipped to it in observations
     normal_velocities: ClassVar[bool] = False  # start velocities: normally or uniformly distributed
-    episode_steps = 1000
     constants: Any
 
     def __init__(

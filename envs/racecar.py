@@ -42,7 +42,7 @@ class RacecarConstants:
     torque_limit: float = 0.25
     brake_torque: float = 2.0
     ctrl_cost_weight: float = 0.01
-    episode_steps: int = 100
+    episode_steps: int = 100  # of which the observed time is a fraction
 
 
 class Racecar(Task):

@@ -141,6 +141,9 @@ def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path):
         (["--algo", "sac", "--enhancement", "policy"], "use mbpo"),
         (["--env", "CartPole-v1", "--enhancement", "policy"], "gradients"),
         (["--total-timesteps", "-5"], "total_timesteps=-5"),
+        (["--env-kwargs", "max_episode_steps:-1"], "max_episode_steps=-1"),
+        (["--env-kwargs", "max_episode_steps:0"], "`max_episode_steps` to be positive"),
+        (["--algo", "bptt", "--hyperparams", "train_env_kwargs.max_episode_steps:-1"], "with max_episode_steps"),
         (["--hyperparams", "max_minutes:0"], "max_minutes=0"),
         (["--hyperparams", "eval_seconds:often"], "eval_seconds='often'"),
         (["--hyperparams", "train_env_kwargs:1"], "train_env_kwargs=1"),
@@ -220,7 +223,7 @@ def test_arguments_for_the_training_alone(algorithm: str, tmp_path: Path):
     integrators = [int(model.mj_model.opt.integrator) for model in (trained, evaluated)]
     assert integrators == [mujoco.mjtIntegrator.mjINT_EULER, mujoco.mjtIntegrator.mjINT_RK4]
     assert (trained.contact_softness, evaluated.contact_softness) == (0.02, 0.0)
-    assert algo.env.envs.episode_steps == 10
+    assert algo.env.envs.max_episode_steps == 10
 
 
 class SlowEvaluation:

@@ -75,7 +75,6 @@ class Tumbler(Task):
     """A task with quaternions, activations, substeps, a scaled action, and a reward of everything."""
 
     n_substeps = 3
-    episode_steps = 10
 
     def __init__(self, backend: str = "sim") -> None:
         super().__init__(Model.from_xml_string(TUMBLER), TumblerConstants(), backend)
@@ -119,15 +118,16 @@ IN_CONTACT = (Locomotion, BallToTarget, Racecar)
 
 
 def random_transitions(task: Task, batch: int, seed: int = 0) -> tuple[TaskState, torch.Tensor]:
-    """States off the start, at various times, the last of them at the episode's last step."""
+    """States off the start, at various times, the last of them at the last step of those tasks that have one."""
     if isinstance(task, IN_CONTACT):
         return transitions_in_contact(task, batch, seed)
     rng, model = np.random.default_rng(seed), task.model
     qpos = np.tile(model.initial_state().qpos, (batch, 1))
     for row in qpos:
         mujoco.mj_integratePos(model.mj_model, row, rng.normal(size=model.nv), 1.0)
-    time = torch.from_numpy(rng.integers(0, task.episode_steps - 2, batch))
-    time[-1] = task.episode_steps - 1
+    episode_steps = task.episode_steps if isinstance(task, NLinkPendulum) else 10
+    time = torch.from_numpy(rng.integers(0, episode_steps - 2, batch))
+    time[-1] = episode_steps - 1
     velocities, activations = (torch.from_numpy(rng.normal(size=(batch, n))) for n in (model.nv, model.na))
     state = TaskState(model, torch.from_numpy(qpos), velocities, activations, time)
     return state, torch.from_numpy(rng.uniform(-0.9, 0.9, (batch, *task.action_space.shape)))
