@@ -84,7 +84,7 @@ def assert_equal_info(found: dict, expected: dict) -> None:
 def test_native_vector_environment_equals_gymnasiums(mode, limit):
     """Observations, rewards, flags and infos of `SyncVectorEnv` around single environments."""
     native = TaskVectorEnv(
-        "gradgym.envs.pendulum:NLinkPendulum", 3, n_links=2, max_episode_steps=limit, autoreset_mode=mode
+        "gradgym.envs.tasks.pendulum:NLinkPendulum", 3, n_links=2, max_episode_steps=limit, autoreset_mode=mode
     )
     reference = SyncVectorEnv([lambda: make(n_links=2, max_episode_steps=limit)] * 3, autoreset_mode=mode)
     obs, info = native.reset(seed=4)
@@ -196,11 +196,11 @@ def test_bad_vector_actions_are_named():
 def test_bad_options_are_named(arguments, message):
     for adapter in (TaskEnv, TaskVectorEnv):
         with pytest.raises(ValueError, match=message):
-            adapter("gradgym.envs.pendulum:NLinkPendulum", **arguments)
+            adapter("gradgym.envs.tasks.pendulum:NLinkPendulum", **arguments)
 
 
 def test_stepping_before_reset_is_refused():
-    for env in (TaskEnv("gradgym.envs.pendulum:NLinkPendulum"), make_vec(num_envs=1)):
+    for env in (TaskEnv("gradgym.envs.tasks.pendulum:NLinkPendulum"), make_vec(num_envs=1)):
         with pytest.raises(gymnasium.error.ResetNeeded):
             env.step(np.zeros(env.action_space.shape or ()))
 

@@ -12,18 +12,18 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from gradgym.envs.advance import advance
-from gradgym.envs.ant import Ant
-from gradgym.envs.ball_throw import BallThrow
-from gradgym.envs.ball_to_target import BallToTarget
-from gradgym.envs.golf import Golf
 from gradgym.envs.gradients import transition_gradients
-from gradgym.envs.half_cheetah import HalfCheetah
-from gradgym.envs.hopper import Hopper
-from gradgym.envs.locomotion import Locomotion
-from gradgym.envs.pendulum import NLinkPendulum
-from gradgym.envs.racecar import Racecar
 from gradgym.envs.task import Task, TaskState
-from gradgym.envs.walker2d import Walker2d
+from gradgym.envs.tasks.ant import Ant
+from gradgym.envs.tasks.ball_throw import BallThrow
+from gradgym.envs.tasks.ball_to_target import BallToTarget
+from gradgym.envs.tasks.golf import Golf
+from gradgym.envs.tasks.half_cheetah import HalfCheetah
+from gradgym.envs.tasks.hopper import Hopper
+from gradgym.envs.tasks.locomotion import Locomotion
+from gradgym.envs.tasks.pendulum import NLinkPendulum
+from gradgym.envs.tasks.racecar import Racecar
+from gradgym.envs.tasks.walker2d import Walker2d
 from gradgym.sim import Model, State, mujoco_twin
 
 PENDULUM = "gradgym/NLinkPendulum-v0"

@@ -16,9 +16,9 @@ from test_envs_gradients import random_transitions
 
 from gradgym import sim
 from gradgym.envs.advance import advance
-from gradgym.envs.ant import Ant
-from gradgym.envs.pendulum import NLinkPendulum
 from gradgym.envs.rendering import RENDER_OPTIONS
+from gradgym.envs.tasks.ant import Ant
+from gradgym.envs.tasks.pendulum import NLinkPendulum
 
 NAMES = ["Ant", "HalfCheetah", "Hopper", "Walker2d"]
 OBSERVATIONS = {"Ant": 27, "HalfCheetah": 17, "Hopper": 11, "Walker2d": 17}

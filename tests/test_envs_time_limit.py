@@ -94,7 +94,7 @@ def test_no_limit():
 )
 def test_what_is_no_limit_is_named(limit: Any, message: str):
     with pytest.raises(ValueError, match=f"max_episode_steps{message}" if message[0] == "=" else message):
-        TaskVectorEnv("gradgym.envs.pendulum:NLinkPendulum", max_episode_steps=limit)
+        TaskVectorEnv("gradgym.envs.tasks.pendulum:NLinkPendulum", max_episode_steps=limit)
 
 
 def test_the_pendulums_100_steps_are_its_own():

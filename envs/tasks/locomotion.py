@@ -19,9 +19,9 @@ from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..sim import Model
-from .rendering import RENDER_OPTIONS
-from .task import Task, TaskState
+from ...sim import Model
+from ..rendering import RENDER_OPTIONS
+from ..task import Task, TaskState
 
 
 @dataclass(frozen=True)

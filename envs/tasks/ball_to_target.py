@@ -13,9 +13,9 @@ import mujoco
 import torch
 from torch import Tensor
 
-from ..sim import Model
-from . import ASSETS
-from .task import Task, TaskState, place_on_ground
+from ...sim import Model
+from .. import ASSETS
+from ..task import Task, TaskState, place_on_ground
 
 
 @dataclass(frozen=True)

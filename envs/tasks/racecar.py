@@ -16,9 +16,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..sim import Model
-from . import ASSETS
-from .task import Task, TaskState, place_on_ground
+from ...sim import Model
+from .. import ASSETS
+from ..task import Task, TaskState, place_on_ground
 
 WHEELS = ("rear_left_wheel", "rear_right_wheel", "front_left_wheel", "front_right_wheel")
 _STEERING = ("left_steering", "right_steering")

@@ -13,8 +13,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..sim import Model
-from .task import Task, TaskState
+from ...sim import Model
+from ..task import Task, TaskState
 
 MAX_LINKS = 20
 
