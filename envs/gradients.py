@@ -75,14 +75,8 @@ def _task_derivatives(
         observation = _observation_of_copies(task, next_state)
         control = _control_of_copies(task, action)
         reward = _reward_of_leaves(task, state, action, next_state, full)
-        (
-            observation_by_next,
-            (control_rows,),
-            (reward_by_action,),
-            reward_by_next,
-            reward_by_state,
-            reward_by_forces,
-        ) = _pull_back([observation, control, reward])
+        found = _pull_back([observation, control, reward])
+    observation_by_next, (control_rows,), (reward_by_action,), reward_by_next, reward_by_state, reward_by_forces = found
     n_obs, control_by_action = len(observation.output), _numbers(control_rows, control.arguments[0][0]).swapaxes(0, 1)
     stacked = [_stack(o, r, n_obs) for o, r in zip(observation_by_next, reward_by_next, strict=True)]
     outputs_by_next = _by_tangent(next_state, stacked, n_obs + 1)
