@@ -12,6 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
+from vector_info import assert_equal_info
 
 from gradgym import envs as envs_package
 from gradgym.envs.single import TaskEnv
@@ -64,19 +65,6 @@ def test_make_vec_is_native():
     assert envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
     assert envs.action_space.shape == (3, 2)
     assert envs.max_return == pytest.approx(2.0)
-
-
-def assert_equal_info(found: dict, expected: dict) -> None:
-    assert set(found) == set(expected)
-    for key, value in expected.items():
-        if isinstance(value, dict):
-            assert_equal_info(found[key], value)
-        elif value.dtype == object:
-            for a, b in zip(found[key], value, strict=True):
-                assert (a is None) == (b is None)
-                np.testing.assert_allclose(a, b, atol=1e-6) if b is not None else None
-        else:
-            np.testing.assert_allclose(found[key], value, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("limit", [100, 37])

@@ -11,8 +11,8 @@ import pytest
 import torch
 from gymnasium.envs.mujoco.mujoco_env import MujocoEnv, expand_model_path
 from gymnasium.vector import SyncVectorEnv
-from test_envs_adapters import assert_equal_info
-from test_envs_gradients import random_transitions
+from transitions import random_transitions
+from vector_info import assert_equal_info
 
 from gradgym import sim
 from gradgym.envs.advance import advance

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from test_envs_adapters import assert_equal_info
+from vector_info import assert_equal_info
 
 from gradgym import sim
 from gradgym.envs.vector import TaskVectorEnv
