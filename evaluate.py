@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
-from .agents.evaluation import evaluate_returns
-from .agents.runs import RunConfig, load_best
+# Absolute, because this file also runs as a script, which belongs to no package.
+from gradgym.agents.evaluation import evaluate_returns
+from gradgym.agents.runs import RunConfig, load_best
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,7 +47,7 @@ def _make_env(config: RunConfig, backend: str, **kwargs: Any) -> gymnasium.Env[A
         raise ValueError(f"--backend gymnasium: Gymnasium has no environment that is {config.env}")
     env_id, arguments = counterpart
     limit = None if env.spec is None else env.spec.max_episode_steps
-    return gymnasium.make(env_id, max_episode_steps=limit, **{**arguments, **kwargs})
+    return gymnasium.make(env_id, max_episode_steps=limit or -1, **{**arguments, **kwargs})
 
 
 def _returns(

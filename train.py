@@ -13,10 +13,11 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
-from .agents import ALGORITHMS
-from .agents.configuration import load_preset, merged, parse_settings
-from .agents.mbpo import Enhancement
-from .agents.runs import Run, RunConfig
+# Absolute, because this file also runs as a script, which belongs to no package.
+from gradgym.agents import ALGORITHMS
+from gradgym.agents.configuration import load_preset, merged, parse_settings
+from gradgym.agents.mbpo import Enhancement
+from gradgym.agents.runs import Run, RunConfig
 
 
 def _parser() -> argparse.ArgumentParser:

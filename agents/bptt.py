@@ -56,10 +56,17 @@ class BPTT(AnalyticPolicyGradient):
             raise ValueError(f"search_spread={search_spread}: must not be negative")
         self.line_search, self.search_spread = line_search, search_spread
         super().__init__(policy, env, learning_rate, n_envs, horizon, gamma, max_grad_norm, adjoint_limit, **kwargs)
+        if self.env is not None:
+            self._window_length()  # refuses now what it would refuse in `learn`
 
     def _window_length(self) -> int:
+        return self.horizon or self._episode_length()
+
+    def _episode_length(self) -> int:
         assert self.env is not None
-        return self.horizon or self.env.envs.episode_steps
+        if self.env.envs.max_episode_steps is None:
+            raise ValueError("horizon=None is an episode that time ends: make env with max_episode_steps")
+        return self.env.envs.max_episode_steps
 
     def train(self, window: Window, worlds: DifferentiableEnvs) -> None:
         """One step of the policy."""
@@ -97,7 +104,7 @@ class BPTT(AnalyticPolicyGradient):
         act = vmap(lambda network, obs: functional_call(policy.actor, network, (obs,)))
         state = envs.task.initial([np.random.default_rng(seed) for _ in range(count)])
         returns, weight = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
-        for _ in range(envs.episode_steps):
+        for _ in range(self._episode_length()):
             obs = policy.normalize(envs.task.observation(state).float())
             action = policy.unscale(torch.tanh(act(networks, obs))).double()
             after = envs.task.transition(state, action)

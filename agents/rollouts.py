@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..envs.task import EndFromObservations, RewardFromObservations
 from .ensemble import ProbabilisticEnsemble
+from .native_vec_env import NativeVecEnv
 from .replay import Batch
 
 
@@ -21,7 +22,9 @@ def observed_task(env: VecEnv) -> EndFromObservations | None:
 
 
 def episode_limit(env: VecEnv) -> int | None:
-    """Steps after which an episode's time is over, where the environment's specification says so."""
+    """Steps after which an episode's time is over, where the environments or their specification say so."""
+    if isinstance(env.unwrapped, NativeVecEnv):
+        return env.unwrapped.envs.max_episode_steps
     spec = env.get_attr("spec")[0]
     return None if spec is None else spec.max_episode_steps
 

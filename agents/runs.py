@@ -92,6 +92,8 @@ class RunConfig:
         for name, value in times.items():
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
                 raise ValueError(f"{name}={value!r}: must be a positive number, or null")
+        if kwargs.get("env_kwargs", {}).get("max_episode_steps") == -1:
+            raise ValueError("max_episode_steps=-1: evaluations need a limit; training alone: train_env_kwargs")
         further = settings.pop("train_env_kwargs", {})
         if not isinstance(further, dict):
             raise ValueError(f"train_env_kwargs={further!r}: write single ones as train_env_kwargs.key:value")

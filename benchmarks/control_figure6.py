@@ -21,10 +21,10 @@ from measurement import Measurement, Row, cell
 from torch import Tensor
 
 from gradgym import sim
-from gradgym.envs.ball_throw import BallThrow
-from gradgym.envs.ball_to_target import BallToTarget
-from gradgym.envs.golf import Golf
 from gradgym.envs.task import TaskState
+from gradgym.envs.tasks.ball_throw import BallThrow
+from gradgym.envs.tasks.ball_to_target import BallToTarget
+from gradgym.envs.tasks.golf import Golf
 from gradgym.sim import torch_bridge
 
 

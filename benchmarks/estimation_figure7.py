@@ -16,7 +16,7 @@ import numpy as np
 from measurement import Measurement, Row, cell
 
 from gradgym import sim
-from gradgym.envs.racecar import WHEELS, Racecar
+from gradgym.envs.tasks.racecar import WHEELS, Racecar
 
 START, TARGET = 0.002, 0.8  # friction; place [m]
 STEPS = 40  # of the environment, 0.05 s each

@@ -11,7 +11,9 @@ draws of random signs, or a prediction for each parameter.
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -20,23 +22,30 @@ from mujoco import rollout as mujoco_rollout
 
 from gradgym import sim
 
-sys.path.insert(0, str(ROOT / "examples"))
 
-import system_identification as arm  # pyright: ignore[reportMissingImports]
+def _example(name: str) -> Any:
+    """A script of `examples/` as a module: no path leads from here to that folder."""
+    spec = spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
+
+arm = _example("system_identification")
 STEP = 1e-6  # of the differences, relative
 GOALS = (0.01, 0.001)
 ROUNDS, ITERATIONS = 5, 25
 NOISES, RECORDINGS = (1.0, 3.0, 10.0), 7  # in units of the example's
 
 
-def _differences(predictions: Callable[..., np.ndarray]) -> Callable[..., arm.Fit]:
+def _differences(predictions: Callable[..., np.ndarray]) -> Callable[..., Any]:
     """Derivatives from `predictions(values, recording, trajectory)`, (14, N, W, 6), for rows of parameters.
 
     The first row is that of `trajectory`, which our simulator has predicted already.
     """
 
-    def derivatives(values, recording, found, trajectory, weight, rng) -> arm.Fit:
+    def derivatives(values, recording, found, trajectory, weight, rng) -> Any:
         steps = STEP * np.maximum(np.abs(values), 0.1)
         base, *changed = predictions(np.vstack([values, values + np.diag(steps)]), recording, trajectory)
         columns = [(y - base) / (step * arm.deviations()) for y, step in zip(changed, steps, strict=True)]
@@ -47,7 +56,7 @@ def _differences(predictions: Callable[..., np.ndarray]) -> Callable[..., arm.Fi
     return derivatives
 
 
-def _by_mujoco(values: np.ndarray, recording: arm.Recording, trajectory: sim.Trajectory) -> np.ndarray:
+def _by_mujoco(values: np.ndarray, recording: Any, trajectory: sim.Trajectory) -> np.ndarray:
     """All models and windows in one call, which runs in C."""
     models = [arm.make_model(row) for row in values]
     start, n = recording.start, len(recording.ctrl)
@@ -58,13 +67,13 @@ def _by_mujoco(values: np.ndarray, recording: arm.Recording, trajectory: sim.Tra
     return states[..., 1:].reshape(len(models), *recording.states.shape)
 
 
-def _by_ours(values: np.ndarray, recording: arm.Recording, trajectory: sim.Trajectory) -> np.ndarray:
+def _by_ours(values: np.ndarray, recording: Any, trajectory: sim.Trajectory) -> np.ndarray:
     models = [sim.Model.from_mujoco(arm.make_model(row)) for row in values[1:]]
     paths = [trajectory, *(sim.rollout(model, recording.start, recording.ctrl) for model in models)]
     return np.array([np.concatenate([path.qpos, path.qvel], axis=-1)[:, 1:] for path in paths])
 
 
-SIDES: dict[str, Callable[..., arm.Fit]] = {
+SIDES: dict[str, Callable[..., Any]] = {
     "adjoint, two draws of signs": arm.by_adjoints,
     "differences of MuJoCo": _differences(_by_mujoco),
     "differences of ours": _differences(_by_ours),
@@ -110,11 +119,11 @@ def _seconds_to_goal(row: Row) -> float:
     return next((seconds for seconds, error in row["curve"] if error < GOALS[-1]), np.inf)
 
 
-def _run(recording: arm.Recording, side: Callable[..., arm.Fit], iterations: int, seed: int) -> Row:
+def _run(recording: Any, side: Callable[..., Any], iterations: int, seed: int) -> Row:
     """Processor seconds of one derivative, and of the whole with the largest relative error, by iteration."""
     each: list[float] = []
 
-    def timed(*arguments) -> arm.Fit:
+    def timed(*arguments) -> Any:
         begin = time.thread_time()
         fit = side(*arguments)
         each.append(time.thread_time() - begin)

@@ -19,7 +19,7 @@ import pendulum_table4
 import shac_sweep
 import target_trainings
 import vector_throughput
-from simulator_tables import MEASUREMENTS
+from simulator_measurements import MEASUREMENTS
 from trainings import Benchmark
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,26 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import checkpoint_figure8
-import control_figure6
-import estimation_figure7
-import gradient_accuracy
-import identification
-import laikago_tables
-import one_step_jacobian
-import robots_figure3
-from measurement import Measurement
-
-MEASUREMENTS: tuple[Measurement, ...] = (
-    laikago_tables.MEASUREMENT,
-    robots_figure3.MEASUREMENT,
-    checkpoint_figure8.MEASUREMENT,
-    one_step_jacobian.MEASUREMENT,
-    gradient_accuracy.MEASUREMENT,
-    control_figure6.MEASUREMENT,
-    estimation_figure7.MEASUREMENT,
-    identification.MEASUREMENT,
-)
+import readme
+from simulator_measurements import MEASUREMENTS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,8 +23,6 @@ def main(argv: list[str] | None = None) -> int:
         results = trial / measurement.results.name if quick else measurement.results
         measurement.main([*(["--quick"] if quick else []), "--results", str(results)])
     if not quick:
-        import readme  # it imports this module
-
         readme.main([])
     return 0
 

@@ -21,7 +21,6 @@ class Transition(NamedTuple):
     obs: NDArray[np.float32]
     reward: NDArray[np.float64]
     terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
     info: dict[str, NDArray[Any]]
     gradients: dict[str, NDArray[np.float64]] | None
 
@@ -51,7 +50,6 @@ def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients |
         obs=obs,
         reward=reward,
         terminated=task.terminal(next_state).numpy() | diverged,
-        truncated=task.truncated(next_state).numpy(),
         info=info,
         gradients=derivatives,
     )

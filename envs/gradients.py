@@ -5,10 +5,10 @@ the task's own observation, reward and control, and the chain rule joins them. D
 docs/gradients.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
+from itertools import accumulate
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -66,61 +66,101 @@ class _TaskDerivatives(NamedTuple):
 def _task_derivatives(
     task: Task, state: TaskState, action: Tensor, next_state: TaskState, full: bool
 ) -> _TaskDerivatives:
-    """One reverse pass for all outputs.
+    """One reverse pass of torch through the task's functions, and the tangent in place of coordinates.
 
-    Observation and control are evaluated on one copy of the transition for each of their entries
-    (axis 0), and copy k is pulled back with the k-th unit cotangent. The reward has a copy of its
-    own. Contact forces that are known in the next state are a leaf of it, and the simulator pulls
-    their cotangent back.
+    The reward also depends on contact forces, where they are known in the next state: the simulator
+    pulls that gradient back to the next state and the control.
     """
-    n_obs, nu, batch = task.observation_space.shape[0], task.model.nu, action.shape[0]
-
-    def leaf(x: Tensor) -> Tensor:
-        return x.detach().requires_grad_(x.is_floating_point())
-
-    def leaves(copies: int) -> Callable[[Tensor], Tensor]:
-        return lambda x: leaf(x.expand(copies, *x.shape))
-
     with torch.enable_grad():
-        seen, commanded = next_state.map(leaves(n_obs)), leaves(nu)(action)
-        before, taken, after = state.map(leaf) if full else state, leaf(action), next_state.map(leaf)
-        # Listed now: poses that the task's functions still compute are no leaves, but found through qpos.
-        by_seen, by_after, by_before = _coordinates(seen), _coordinates(after), _coordinates(before) if full else []
-        known: list[Tensor] = []
-        if next_state.known_forces is not None:
-            ctrl, forces = next_state.known_forces
-            known = [leaf(forces)]
-            after = replace(after, known_forces=ContactForces(ctrl, known[0]))
-        outputs = (task.observation(seen), task.control(commanded), task.reward(before, taken, after))
-        units = _unit_cotangents(n_obs, nu, batch)
-        varying = [i for i, output in enumerate(outputs) if output.requires_grad]  # a reward may be constant
-        found = iter(
-            torch.autograd.grad(
-                [outputs[i] for i in varying],
-                [commanded, taken, *by_seen, *by_after, *by_before, *known],
-                [units[i] for i in varying],
-                allow_unused=True,
-            )
-        )
-
-    control_by_action, reward_by_action = _numbers(next(found), commanded).swapaxes(0, 1), _numbers(next(found), taken)
-    seen_by, after_by, before_by = (list(islice(found, len(x))) for x in (by_seen, by_after, by_before))
-    by_next = _by_tangent(next_state, list(map(_as_rows, by_seen, seen_by, after_by)), n_obs + 1)
-    by_state = np.zeros_like(by_next[:, 0])
+        observation = _observation_of_copies(task, next_state)
+        control = _control_of_copies(task, action)
+        reward = _reward_of_leaves(task, state, action, next_state, full)
+        found = _pull_back([observation, control, reward])
+    observation_by_next, (control_rows,), (reward_by_action,), reward_by_next, reward_by_state, reward_by_forces = found
+    n_obs, control_by_action = len(observation.output), _numbers(control_rows, control.arguments[0][0]).swapaxes(0, 1)
+    stacked = [_stack(o, r, n_obs) for o, r in zip(observation_by_next, reward_by_next, strict=True)]
+    outputs_by_next = _by_tangent(next_state, stacked, n_obs + 1)
+    by_state = np.zeros_like(outputs_by_next[:, 0])
     if full:
-        by_state = _by_tangent(state, [g if g is None else g[None] for g in before_by], 1)[:, 0]
-    for cotangent in found:
+        by_state = _by_tangent(state, [g if g is None else g[None] for g in reward_by_state], 1)[:, 0]
+    result = _TaskDerivatives(outputs_by_next, by_state, _numbers(reward_by_action, action), control_by_action)
+    for cotangent in reward_by_forces:
         if cotangent is not None and cotangent.any():
             pulled = _pull_back_forces(task, next_state, cotangent)
-            by_next[:, n_obs] += pulled.state
-            reward_by_action += (pulled.ctrl[:, None] @ control_by_action)[:, 0]
-    return _TaskDerivatives(by_next, by_state, reward_by_action, control_by_action)
+            result.outputs_by_next[:, n_obs] += pulled.state
+            result.reward_by_action[:] += (pulled.ctrl[:, None] @ control_by_action)[:, 0]
+    return result
 
 
-def _pull_back_forces(task: Task, state: TaskState, cotangent: Tensor) -> StepGradient:
-    """The known contact forces' cotangent (N, nbody, 6) as gradients (N, ...) by state and control."""
-    assert state.known_forces is not None
-    return task.backend.cfrc_ext_vjp(task.model, state.numpy(), state.known_forces.ctrl.numpy(), cotangent.numpy())
+class _Asked(NamedTuple):
+    """What is asked of torch about one output: its cotangent, pulled back to groups of arguments."""
+
+    output: Tensor
+    cotangent: Tensor
+    arguments: Sequence[Sequence[Tensor]]
+
+
+def _observation_of_copies(task: Task, next_state: TaskState) -> _Asked:
+    """The observation's entries by the next state's `_coordinates`: gradients (n_obs, N, ...).
+
+    Reverse mode gives one gradient a pass. So each entry has a copy of the states, in front of the
+    batch axis, and copy k has the k-th unit cotangent.
+    """
+    n_obs = task.observation_space.shape[0]
+    copies = next_state.map(lambda x: _leaf(x.expand(n_obs, *x.shape)))
+    # Listed now: poses that the observation still computes are no leaves, but found through qpos.
+    coordinates = _coordinates(copies)
+    return _Asked(task.observation(copies), _unit_cotangents(n_obs, len(next_state.qpos)), [coordinates])
+
+
+def _control_of_copies(task: Task, action: Tensor) -> _Asked:
+    """The control's entries by the action, in the same way: a gradient (nu, N, n_act)."""
+    nu = task.model.nu
+    copies = _leaf(action.expand(nu, *action.shape))
+    return _Asked(task.control(copies), _unit_cotangents(nu, len(action)), [[copies]])
+
+
+def _reward_of_leaves(task: Task, state: TaskState, action: Tensor, next_state: TaskState, full: bool) -> _Asked:
+    """The reward by action, next state, state and known contact forces: gradients (N, ...).
+
+    The state's group is empty unless `full`, that of the forces where none are known.
+    """
+    action, after, before = _leaf(action), next_state.map(_leaf), state.map(_leaf) if full else state
+    groups = [[action], _coordinates(after), _coordinates(before) if full else [], []]
+    if next_state.known_forces is not None:
+        ctrl, forces = next_state.known_forces
+        groups[-1] = [_leaf(forces)]
+        after = replace(after, known_forces=ContactForces(ctrl, groups[-1][0]))
+    reward = task.reward(before, action, after)
+    return _Asked(reward, torch.ones_like(reward), groups)
+
+
+def _leaf(x: Tensor) -> Tensor:
+    """The same numbers as an argument of their own; times, which are integers, have no derivatives."""
+    return x.detach().requires_grad_(x.is_floating_point())
+
+
+def _pull_back(asked: Sequence[_Asked]) -> list[Sequence[Tensor | None]]:
+    """The gradients by all groups of arguments in their order, None where nothing depends on an argument.
+
+    One call for all, though their graphs have nothing in common: it costs more than most of the gradients.
+    """
+    groups = [group for one in asked for group in one.arguments]
+    varying = [one for one in asked if one.output.requires_grad]  # a reward may be constant
+    found = torch.autograd.grad(
+        [one.output for one in varying],
+        [argument for group in groups for argument in group],
+        [one.cotangent for one in varying],
+        allow_unused=True,
+    )
+    ends = accumulate(map(len, groups))
+    return [found[end - len(group) : end] for group, end in zip(groups, ends, strict=True)]
+
+
+@lru_cache(maxsize=64)
+def _unit_cotangents(n: int, batch: int) -> Tensor:
+    """For copy k of N vectors with n entries the k-th unit vector: (n, N, n)."""
+    return torch.eye(n, dtype=torch.float64)[:, None].expand(n, batch, n)
 
 
 def _numbers(gradient: Tensor | None, argument: Tensor) -> Floats:
@@ -128,18 +168,17 @@ def _numbers(gradient: Tensor | None, argument: Tensor) -> Floats:
     return np.zeros(argument.shape) if gradient is None else gradient.numpy().copy()
 
 
-@lru_cache(maxsize=64)
-def _unit_cotangents(n_obs: int, nu: int, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Cotangents of observation, control and reward for all copies: (n_obs, N, n_obs), (nu, N, nu), (N,)."""
-    by_obs, by_ctrl = (torch.eye(n, dtype=torch.float64)[:, None].expand(n, batch, n) for n in (n_obs, nu))
-    return by_obs, by_ctrl, torch.ones(batch, dtype=torch.float64)
-
-
-def _as_rows(argument: Tensor, observation: Tensor | None, reward: Tensor | None) -> Tensor | None:
-    """Gradients of observation and reward by one argument (n_obs, N, ...), stacked on axis 0."""
+def _stack(observation: Tensor | None, reward: Tensor | None, n_obs: int) -> Tensor | None:
+    """Gradients by one argument: (n_obs, N, ...) of the observation, and (N, ...) of the reward as the last row."""
     if reward is None:
-        return None if observation is None else torch.cat([observation, torch.zeros_like(argument[:1])])
-    return torch.cat([torch.zeros_like(argument) if observation is None else observation, reward[None]])
+        return None if observation is None else torch.cat([observation, torch.zeros_like(observation[:1])])
+    return torch.cat([reward.new_zeros(n_obs, *reward.shape) if observation is None else observation, reward[None]])
+
+
+def _pull_back_forces(task: Task, state: TaskState, cotangent: Tensor) -> StepGradient:
+    """The known contact forces' cotangent (N, nbody, 6) as gradients (N, ...) by state and control."""
+    assert state.known_forces is not None
+    return task.backend.cfrc_ext_vjp(task.model, state.numpy(), state.known_forces.ctrl.numpy(), cotangent.numpy())
 
 
 def _coordinates(state: TaskState) -> list[Tensor]:

@@ -15,7 +15,7 @@ Observation = NDArray[Any]  # float32, (n_obs,)
 
 
 class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
-    """One environment.
+    """One environment, without a limit of time: as for all of Gymnasium's, `gymnasium.make` wraps it in a `TimeLimit`.
 
     Args:
         task: "module:Class" of the task; it is made with `task_kwargs` and `backend`.
@@ -82,7 +82,7 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         if done.gradients is not None:
             info["gradients"] = {name: array[0] for name, array in done.gradients.items()}
         self._show()
-        return done.obs[0], float(done.reward[0]), bool(done.terminated[0]), bool(done.truncated[0]), info
+        return done.obs[0], float(done.reward[0]), bool(done.terminated[0]), False, info
 
     def render(self) -> NDArray[np.uint8] | None:
         """A frame (height, width, 3) of the current state for "rgb_array"; the window is drawn by `step`."""

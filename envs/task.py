@@ -2,6 +2,7 @@
 
 A task is Gymnasium's functional environment written in torch over batched states; the adapters
 (`single.py`, `vector.py`) turn any task into a `gymnasium.Env` and a `gymnasium.vector.VectorEnv`.
+A task does not end by time: the environments made from it do, by the limit that they were made with.
 In shapes `...` stands for the leading batch axes. Tensors are float64.
 """
 
@@ -103,7 +104,6 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     `params` arguments stay None, and `rng` is used by `initial` only.
     """
 
-    episode_steps: int
     n_substeps: int = 1
     max_return: float | None = None
     render_options: Mapping[str, Any] = MappingProxyType({})  # those of `StateRenderer`
@@ -219,10 +219,6 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
         """Whether the state ends the task, (...) bool; never, unless a task says otherwise."""
         return torch.zeros_like(state.time, dtype=torch.bool)
-
-    def truncated(self, state: TaskState) -> Tensor:
-        """Whether the task's time is over, (...) bool."""
-        return state.time >= self.episode_steps
 
 
 def place_on_ground(name: str, value: Any) -> tuple[float, float]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -28,7 +30,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
     Args:
         task, gradients, backend, render_mode, task_kwargs: as in `TaskEnv`.
         num_envs: their number.
-        max_episode_steps: truncates earlier than the task itself does.
+        max_episode_steps: steps after which an episode is truncated; None or -1 for no limit.
         autoreset_mode: NEXT_STEP, or SAME_STEP, which puts the ended episode's last observation
             and info into `final_obs` and `final_info`. In both, `info["gradients"]` belongs to
             the transition that the step made; a step that only resets made none.
@@ -57,7 +59,8 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self.num_envs = num_envs
         self.gradients: Gradients | None = gradients
         self.render_mode = render_mode
-        self.max_episode_steps = max_episode_steps
+        self.max_episode_steps = _time_limit(max_episode_steps)
+        self._spec: EnvSpec | None = None
         self.metadata = {
             "render_modes": list(RENDER_MODES),
             "render_fps": round(1.0 / self.task.seconds_per_step),
@@ -78,14 +81,21 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         return self.task.max_return
 
     @property
-    def episode_steps(self) -> int:
-        """Steps after which an episode is cut, if nothing ends it before."""
-        return min(self.task.episode_steps, self.max_episode_steps or self.task.episode_steps)
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's, with the limit of time that holds here: `make_vec` writes that of the registration."""
+        return self._spec
+
+    @spec.setter
+    def spec(  # pyright: ignore[reportIncompatibleVariableOverride] (a plain attribute there)
+        self, spec: EnvSpec | None
+    ) -> None:
+        self._spec = None if spec is None else replace(spec, max_episode_steps=self.max_episode_steps)
 
     def truncated(self, state: TaskState) -> Tensor:
-        """Whether the time of the task, or of these environments, is over, (...) bool."""
-        over = self.task.truncated(state)
-        return over if self.max_episode_steps is None else over | (state.time >= self.max_episode_steps)
+        """Whether the time of an episode is over, (...) bool."""
+        if self.max_episode_steps is None:
+            return torch.zeros_like(state.time, dtype=torch.bool)
+        return state.time >= self.max_episode_steps
 
     @property
     def state(self) -> TaskState:
@@ -118,15 +128,14 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         """Applies actions (num_envs, n_act); ValueError if their shape is wrong or one is not finite."""
         batch = read_action(type(self.task).__name__, actions, self.action_space.shape or ())
         done = advance(self.task, self.state, batch, self.gradients)
-        done = done._replace(truncated=self.truncated(done.state).numpy())
         self._state = done.state
         finish = self._finish_next_step if self.autoreset_mode is AutoresetMode.NEXT_STEP else self._finish_same_step
-        result = finish(done)
+        result = finish(done, self.truncated(done.state).numpy())
         self._show()
         return result
 
     def _finish_next_step(
-        self, done: Transition
+        self, done: Transition, truncated: Rows
     ) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
         """Environments whose episode ended in the step before only reset; their action is not used."""
         resetting = self._ended
@@ -135,15 +144,15 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         if resetting.any():
             self._restart(resetting, done.obs, info)
         reward = np.where(moved, done.reward, 0.0)
-        terminated, truncated = done.terminated & moved, done.truncated & moved
+        terminated, truncated = done.terminated & moved, truncated & moved
         self._ended = terminated | truncated
         return done.obs, reward, terminated, truncated, info
 
     def _finish_same_step(
-        self, done: Transition
+        self, done: Transition, truncated: Rows
     ) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
         """Environments whose episode ends restart at once; what ended goes to final_obs and final_info."""
-        ended = done.terminated | done.truncated
+        ended = done.terminated | truncated
         info = _masked(done.info, ~ended)
         if ended.any():
             final_obs = np.full(self.num_envs, None, object)
@@ -155,7 +164,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             self._restart(ended, done.obs, info)
         if done.gradients is not None:
             info |= _masked({"gradients": done.gradients}, np.ones(self.num_envs, bool))
-        return done.obs, done.reward, done.terminated, done.truncated, info
+        return done.obs, done.reward, done.terminated, truncated, info
 
     def start_states(self, rows: Rows) -> TaskState:
         """First states of new episodes in the environments `rows` (num_envs,); the other rows mean nothing."""
@@ -196,6 +205,17 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_renderer": None}
+
+
+def _time_limit(max_episode_steps: Any) -> int | None:
+    """The limit as a number, or None; ValueError for what is no limit."""
+    if max_episode_steps is None or max_episode_steps == -1:  # the latter is Gymnasium's word for no limit
+        return None
+    if isinstance(max_episode_steps, bool) or not isinstance(max_episode_steps, int | np.integer):
+        raise ValueError(f"max_episode_steps={max_episode_steps!r}: must be an integer, -1 for no limit")
+    if max_episode_steps < 1:
+        raise ValueError(f"max_episode_steps={max_episode_steps}: must be at least 1, or -1 for no limit")
+    return int(max_episode_steps)
 
 
 def _spread(states: TaskState, indices: NDArray[np.int64], count: int) -> TaskState:

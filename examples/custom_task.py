@@ -44,7 +44,6 @@ MJCF = """
 class Dribble(Task):
     """Positions of foot and ball in the plane, and all velocities; paid for a ball that nears (1, 0)."""
 
-    episode_steps = 100
     n_substeps = 4  # time steps of the simulation in one of the environment
 
     def __init__(self, backend: str = "sim") -> None:
@@ -68,7 +67,7 @@ class Dribble(Task):
 
 
 # For `gymnasium.make` and `gymnasium.make_vec`.
-envs.register("Dribble-v0", Dribble)
+envs.register("Dribble-v0", Dribble, max_episode_steps=100)
 
 
 def steps(backend: str, actions: NDArray[np.float64]) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float64]]]:

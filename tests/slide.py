@@ -24,8 +24,6 @@ RAIL = """
 class Slide(Task):
     """Starts at rest up to 1 m from the origin, force up to 10 N; reward -x^2 - 0.01 a^2, observation (x, v)."""
 
-    episode_steps = EPISODE_STEPS
-
     def __init__(self, backend: str = "sim") -> None:
         super().__init__(Model.from_xml_string(RAIL), backend=backend)
 
@@ -41,4 +39,4 @@ class Slide(Task):
         return {"place": -next_state.qpos.square().sum(-1), "effort": -0.01 * action.square().sum(-1)}
 
 
-register("Slide-v0", Slide)
+register("Slide-v0", Slide, EPISODE_STEPS)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -9,13 +10,12 @@ from stable_baselines3.common.logger import Logger
 
 from gradgym.agents import BPTT
 from gradgym.agents.evaluation import evaluate_returns
-from gradgym.envs.single import TaskEnv
 
 SMALL: dict[str, Any] = {"net_arch": [8], "activation_fn": torch.nn.Tanh, "log_std_init": -4.0, "log_std_min": -5.0}
 
 
-def pendulum() -> TaskEnv:
-    return TaskEnv("gradgym.envs.pendulum:NLinkPendulum", n_links=2)
+def pendulum() -> gymnasium.Env[Any, Any]:
+    return gymnasium.make("gradgym/NLinkPendulum-v0", n_links=2)
 
 
 def algorithm(**kwargs: Any) -> BPTT:

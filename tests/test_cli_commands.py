@@ -56,6 +56,33 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFix
     assert video.stat().st_size > 10_000
 
 
+ROOT = Path(__file__).parents[1]
+
+
+def run_file(name: str, *arguments: str, folder: Path) -> tuple[str, set[str]]:
+    """What `python <root>/<name> ...` prints when it is called in `folder`, and the names of all modules it imports."""
+    command = [sys.executable, "-X", "importtime", str(ROOT / name), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return done.stdout, {line.rpartition("|")[2].strip() for line in lines}
+
+
+def test_both_commands_run_as_files_from_any_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Then the repository is on the module path: its folders must not be imported beside the package's modules."""
+    command = [*TRAIN, "--algo", "ppo", "--total-timesteps", "100", "--hyperparams", "n_steps:100", "batch_size:50"]
+    trained, modules = run_file("train.py", *command, "--run-dir", "run", folder=tmp_path)
+    own = {path.stem for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert {"sim", "envs", "agents", "train", "evaluate"} <= own
+    assert "gradgym.agents" in modules and not modules & own
+    shown, modules = run_file("evaluate.py", "run", "--backend", "sim", "mujoco", "--episodes", "2", folder=tmp_path)
+    assert "gradgym.agents" in modules and not modules & own
+    assert [line.split()[0] for line in shown.splitlines()] == ["sim", "mujoco"]
+    # What the file saved is not of the module __main__: the installed command goes on with it.
+    assert train.main(["--resume", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == trained.splitlines()[1]
+
+
 def evaluations(run_dir: Path) -> list[dict[str, float]]:
     """Without what no two runs have in common."""
     return [{k: v for k, v in e.items() if k != "seconds"} for e in read_evaluations(run_dir)]
@@ -114,6 +141,9 @@ def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path):
         (["--algo", "sac", "--enhancement", "policy"], "use mbpo"),
         (["--env", "CartPole-v1", "--enhancement", "policy"], "gradients"),
         (["--total-timesteps", "-5"], "total_timesteps=-5"),
+        (["--env-kwargs", "max_episode_steps:-1"], "max_episode_steps=-1"),
+        (["--env-kwargs", "max_episode_steps:0"], "`max_episode_steps` to be positive"),
+        (["--algo", "bptt", "--hyperparams", "train_env_kwargs.max_episode_steps:-1"], "with max_episode_steps"),
         (["--hyperparams", "max_minutes:0"], "max_minutes=0"),
         (["--hyperparams", "eval_seconds:often"], "eval_seconds='often'"),
         (["--hyperparams", "train_env_kwargs:1"], "train_env_kwargs=1"),
@@ -193,7 +223,7 @@ def test_arguments_for_the_training_alone(algorithm: str, tmp_path: Path):
     integrators = [int(model.mj_model.opt.integrator) for model in (trained, evaluated)]
     assert integrators == [mujoco.mjtIntegrator.mjINT_EULER, mujoco.mjtIntegrator.mjINT_RK4]
     assert (trained.contact_softness, evaluated.contact_softness) == (0.02, 0.0)
-    assert algo.env.envs.episode_steps == 10
+    assert algo.env.envs.max_episode_steps == 10
 
 
 class SlowEvaluation:
@@ -234,7 +264,7 @@ def test_enhancement_swings_three_links_up(tmp_path: Path, capsys: pytest.Captur
 
 
 def benchmark(name: str, *arguments: str) -> str:
-    script = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    script = ROOT / "benchmarks" / f"{name}.py"
     return subprocess.run([sys.executable, str(script), *arguments], check=True, capture_output=True, text=True).stdout
 
 

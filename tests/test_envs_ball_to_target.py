@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from gradgym.envs.ball_throw import BallThrow
-from gradgym.envs.ball_to_target import BallToTarget
-from gradgym.envs.golf import Golf
 from gradgym.envs.task import RewardFromObservations, TaskState
+from gradgym.envs.tasks.ball_throw import BallThrow
+from gradgym.envs.tasks.ball_to_target import BallToTarget
+from gradgym.envs.tasks.golf import Golf
 from gradgym.sim import torch_bridge
 
 JOINTS = {BallThrow: 9, Golf: 5}

@@ -16,7 +16,7 @@ from gradgym.envs.differentiable import DifferentiableEnvs, TensorStep
 from gradgym.envs.task import TaskState
 from gradgym.envs.vector import TaskVectorEnv
 
-PENDULUM, HOPPER = "gradgym.envs.pendulum:NLinkPendulum", "gradgym.envs.hopper:Hopper"
+PENDULUM, HOPPER = "gradgym.envs.tasks.pendulum:NLinkPendulum", "gradgym.envs.tasks.hopper:Hopper"
 ARGUMENTS: dict[str, dict[str, Any]] = {PENDULUM: {"n_links": 2}, HOPPER: {}}
 TASKS = pytest.mark.parametrize("task", [PENDULUM, HOPPER], ids=["pendulum", "hopper"])
 STEPS = 5

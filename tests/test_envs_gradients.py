@@ -10,21 +10,20 @@ import pytest
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
+from transitions import IN_CONTACT, random_transitions
 
 from gradgym.envs.advance import advance
-from gradgym.envs.ant import Ant
-from gradgym.envs.ball_throw import BallThrow
-from gradgym.envs.ball_to_target import BallToTarget
-from gradgym.envs.golf import Golf
 from gradgym.envs.gradients import transition_gradients
-from gradgym.envs.half_cheetah import HalfCheetah
-from gradgym.envs.hopper import Hopper
-from gradgym.envs.locomotion import Locomotion
-from gradgym.envs.pendulum import NLinkPendulum
-from gradgym.envs.racecar import Racecar
 from gradgym.envs.task import Task, TaskState
-from gradgym.envs.walker2d import Walker2d
-from gradgym.sim import Model, State, mujoco_twin
+from gradgym.envs.tasks.ant import Ant
+from gradgym.envs.tasks.ball_throw import BallThrow
+from gradgym.envs.tasks.golf import Golf
+from gradgym.envs.tasks.half_cheetah import HalfCheetah
+from gradgym.envs.tasks.hopper import Hopper
+from gradgym.envs.tasks.pendulum import NLinkPendulum
+from gradgym.envs.tasks.racecar import Racecar
+from gradgym.envs.tasks.walker2d import Walker2d
+from gradgym.sim import Model, State
 
 PENDULUM = "gradgym/NLinkPendulum-v0"
 ACTION_KEYS = {"dobs_daction", "dreward_daction"}
@@ -75,7 +74,6 @@ class Tumbler(Task):
     """A task with quaternions, activations, substeps, a scaled action, and a reward of everything."""
 
     n_substeps = 3
-    episode_steps = 10
 
     def __init__(self, backend: str = "sim") -> None:
         super().__init__(Model.from_xml_string(TUMBLER), TumblerConstants(), backend)
@@ -115,39 +113,6 @@ TASKS = {
     "golf": Golf,
     "racecar": lambda backend: Racecar(backend=backend),
 }
-IN_CONTACT = (Locomotion, BallToTarget, Racecar)
-
-
-def random_transitions(task: Task, batch: int, seed: int = 0) -> tuple[TaskState, torch.Tensor]:
-    """States off the start, at various times, the last of them at the episode's last step."""
-    if isinstance(task, IN_CONTACT):
-        return transitions_in_contact(task, batch, seed)
-    rng, model = np.random.default_rng(seed), task.model
-    qpos = np.tile(model.initial_state().qpos, (batch, 1))
-    for row in qpos:
-        mujoco.mj_integratePos(model.mj_model, row, rng.normal(size=model.nv), 1.0)
-    time = torch.from_numpy(rng.integers(0, task.episode_steps - 2, batch))
-    time[-1] = task.episode_steps - 1
-    velocities, activations = (torch.from_numpy(rng.normal(size=(batch, n))) for n in (model.nv, model.na))
-    state = TaskState(model, torch.from_numpy(qpos), velocities, activations, time)
-    return state, torch.from_numpy(rng.uniform(-0.9, 0.9, (batch, *task.action_space.shape)))
-
-
-def transitions_in_contact(task: Task, batch: int, seed: int) -> tuple[TaskState, torch.Tensor]:
-    """States after moving for a while under random actions, all in contact."""
-    rng = np.random.default_rng(seed)
-    state, found = task.initial([np.random.default_rng(seed)]), []
-    actions = (torch.from_numpy(rng.uniform(-0.5, 0.5, (1, *task.action_space.shape))) for _ in range(1000))
-    with torch.no_grad():
-        for t, action in enumerate(actions):
-            state = task.transition(state, action)
-            if t % 7 == 6 and mujoco_twin.cfrc_ext(task.model, state.numpy(), task.control(action).numpy()).any():
-                found.append((state, action))
-            if len(found) == batch:
-                break
-    states, actions = zip(*found, strict=True)
-    qpos, qvel, act, time = (torch.cat([getattr(s, name) for s in states]) for name in ("qpos", "qvel", "act", "time"))
-    return TaskState(task.model, qpos, qvel, act, time), torch.cat(actions)
 
 
 def moved(task: Task, state: TaskState, tangent: np.ndarray) -> TaskState:

@@ -11,14 +11,14 @@ import pytest
 import torch
 from gymnasium.envs.mujoco.mujoco_env import MujocoEnv, expand_model_path
 from gymnasium.vector import SyncVectorEnv
-from test_envs_adapters import assert_equal_info
-from test_envs_gradients import random_transitions
+from transitions import random_transitions
+from vector_info import assert_equal_info
 
 from gradgym import sim
 from gradgym.envs.advance import advance
-from gradgym.envs.ant import Ant
-from gradgym.envs.pendulum import NLinkPendulum
 from gradgym.envs.rendering import RENDER_OPTIONS
+from gradgym.envs.tasks.ant import Ant
+from gradgym.envs.tasks.pendulum import NLinkPendulum
 
 NAMES = ["Ant", "HalfCheetah", "Hopper", "Walker2d"]
 OBSERVATIONS = {"Ant": 27, "HalfCheetah": 17, "Hopper": 11, "Walker2d": 17}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from gradgym.envs.pendulum import NLinkPendulum
 from gradgym.envs.task import RewardFromObservations
+from gradgym.envs.tasks.pendulum import NLinkPendulum
 
 PENDULUM = "gradgym/NLinkPendulum-v0"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gradgym import sim
-from gradgym.envs.racecar import WHEELS, Racecar
+from gradgym.envs.tasks.racecar import WHEELS, Racecar
 
 GRAVITY = 9.81
 BACKENDS = ["sim", "mujoco"]

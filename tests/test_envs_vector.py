@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from test_envs_adapters import assert_equal_info
+from vector_info import assert_equal_info
 
 from gradgym import sim
 from gradgym.envs.vector import TaskVectorEnv
@@ -82,7 +82,9 @@ def test_the_number_of_threads_does_not_show(mode):
 
 def test_ends_of_some_environments_in_the_same_step_are_gymnasiums():
     """Falls, which come at different times: `test_envs_adapters.py` has the limit of time, which all reach at once."""
-    native = TaskVectorEnv("gradgym.envs.hopper:Hopper", 5, autoreset_mode="SameStep", healthy_z_range=(1.2, np.inf))
+    native = TaskVectorEnv(
+        "gradgym.envs.tasks.hopper:Hopper", 5, autoreset_mode="SameStep", healthy_z_range=(1.2, np.inf)
+    )
     make = [lambda: gymnasium.make(HOPPER, healthy_z_range=(1.2, np.inf))] * 5
     reference = SyncVectorEnv(make, autoreset_mode=AutoresetMode.SAME_STEP)
     np.testing.assert_array_equal(native.reset(seed=0)[0], reference.reset(seed=0)[0])

@@ -1,17 +1,12 @@
 """Benchmarks run, and compare the same work."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
+import control_figure6
 import gymnasium
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
-import control_figure6  # pyright: ignore[reportMissingImports]
-import vector_throughput  # pyright: ignore[reportMissingImports]
+import vector_throughput
 
 
 def test_throughput_is_measured_and_shown(tmp_path, capsys):

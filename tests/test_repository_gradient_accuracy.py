@@ -1,23 +1,18 @@
 """The references of the benchmark of gradients are true, and it reports errors as they are."""
 
 import json
-import sys
-from pathlib import Path
 
+import gradient_accuracy
 import mujoco
 import numpy as np
 import pytest
+from extended_precision import Chain, chain_derivative
+from extrapolation import extrapolated
+from gradient_references import Reference, reference, relative
+from mechanisms import chain
+from sides import Side
 
 from gradgym import sim
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
-import gradient_accuracy  # pyright: ignore[reportMissingImports]
-from extended_precision import Chain, chain_derivative  # pyright: ignore[reportMissingImports]
-from extrapolation import extrapolated  # pyright: ignore[reportMissingImports]
-from gradient_references import Reference, reference, relative  # pyright: ignore[reportMissingImports]
-from mechanisms import chain  # pyright: ignore[reportMissingImports]
-from sides import Side  # pyright: ignore[reportMissingImports]
 
 
 def swinging(n: int) -> tuple[mujoco.MjModel, np.ndarray, np.ndarray, np.ndarray]:
@@ -104,6 +99,7 @@ def test_accuracy_is_measured_and_shown(tmp_path, capsys):
         for errors in row["differences"].values():
             assert 1e-11 < min(errors) < 1e-5
     assert "chain of 7, swinging: gradient of 50 steps" in capsys.readouterr().out
+    assert measurement.plot is not None and measurement.notes is not None
     measurement.plot(rows, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").exists()
     assert measurement.notes(rows)

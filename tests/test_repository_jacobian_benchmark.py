@@ -1,21 +1,16 @@
 """Engines that read no MJCF get the same mechanism, and the benchmark of Jacobians measures the same Jacobians."""
 
 import json
-import sys
-from pathlib import Path
 
 import mujoco
 import numpy as np
+import one_step_jacobian
 import pytest
+from mechanisms import Pose, chain, describe, tree
+from sides import Side
 
 from gradgym import sim
 from gradgym.envs import ASSETS
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
-import one_step_jacobian  # pyright: ignore[reportMissingImports]
-from mechanisms import Pose, chain, describe, tree  # pyright: ignore[reportMissingImports]
-from sides import Side  # pyright: ignore[reportMissingImports]
 
 # Two joints in one body, anchors off the frames, a slide, turned frames, a welded body.
 ODD = """<mujoco><worldbody>

@@ -1,17 +1,13 @@
 """The tables about one Laikago: all sides simulate the same robot, and what they answer is shown."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+import laikago_tables
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
-import laikago_tables  # pyright: ignore[reportMissingImports]
-from sides import Side  # pyright: ignore[reportMissingImports]
+from sides import Side
 
 
 def test_ours_and_mujocos_are_the_same_robot_and_the_table_shows_them(tmp_path: Path):

@@ -1,15 +1,11 @@
 """The frame of the benchmarks that measure: stored results make tables and pages."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
-from measurement import Measurement, cell  # pyright: ignore[reportMissingImports]
-from simulator_tables import MEASUREMENTS  # pyright: ignore[reportMissingImports]
+from measurement import Measurement, cell
+from simulator_measurements import MEASUREMENTS
 
 
 def _table(rows):

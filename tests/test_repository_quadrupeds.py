@@ -1,18 +1,14 @@
 """The scene of several robots that benchmarks measure, and the benchmarks about it."""
 
 import json
-import sys
 from pathlib import Path
 
+import checkpoint_figure8
 import mujoco
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
-import checkpoint_figure8  # pyright: ignore[reportMissingImports]
-import robots_figure3  # pyright: ignore[reportMissingImports]
-from quadrupeds import quadrupeds  # pyright: ignore[reportMissingImports]
+import robots_figure3
+from quadrupeds import quadrupeds
 
 
 def test_robots_of_a_scene_move_as_one_alone():

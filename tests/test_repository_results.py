@@ -1,22 +1,19 @@
 """README's tables are the stored results."""
 
 import json
-import sys
 from pathlib import Path
 
+import ant_figure5
+import ant_table5
+import control_figure6
 import numpy as np
+import pendulum_bptt
+import pendulum_table4
 import pytest
+import readme
+import target_trainings
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import ant_figure5  # noqa: E402  # pyright: ignore[reportMissingImports]
-import ant_table5  # noqa: E402  # pyright: ignore[reportMissingImports]
-import control_figure6  # noqa: E402  # pyright: ignore[reportMissingImports]
-import pendulum_bptt  # noqa: E402  # pyright: ignore[reportMissingImports]
-import pendulum_table4  # noqa: E402  # pyright: ignore[reportMissingImports]
-import readme  # noqa: E402  # pyright: ignore[reportMissingImports]
-import target_trainings  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 
 def test_readme_holds_what_the_results_say():

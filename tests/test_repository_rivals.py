@@ -1,22 +1,15 @@
 """What the simulator is compared with computes the same: PyTorch's quadruped, against MuJoCo and our gradients."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
 import pytest
 import torch
+from rivals import standing, torch_simulator
+from sides import Side
 
 from gradgym import sim
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks" / "rivals"))
-
-import standing  # pyright: ignore[reportMissingImports]
-import torch_simulator  # pyright: ignore[reportMissingImports]
-from sides import Side  # pyright: ignore[reportMissingImports]
 
 STEPS = 20
 

@@ -4,10 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
-import sides  # pyright: ignore[reportMissingImports]
+import sides
 
 SCRIPTS = {
     "counter": """

@@ -4,10 +4,10 @@ import mujoco
 import numpy as np
 import pytest
 import torch
+from contact_scenes import CONES, tight
 from derivatives import Map, assert_derivative, differentiate, is_smooth, moved, tangent_between
 from parity import GYMNASIUM_ASSETS, load, random_state
 from random_models import SMOOTH_MECHANISM
-from test_sim_contact import CONES, tight
 
 from gradgym import sim
 from gradgym.sim import mujoco_twin

@@ -9,10 +9,10 @@ import mujoco
 import numpy as np
 import pytest
 from collision import Pair, assert_equal_contacts, assert_exact_motion, random_rotation, rotation
+from contact_scenes import CONES, assert_equal_forward, tight, visited_states
 from derivatives import assert_constrained_step
 from kernels import all_kernels
 from numpy.typing import NDArray
-from test_sim_contact import CONES, assert_equal_forward, tight, visited_states
 
 from gradgym import sim
 from gradgym.sim.kernels.binding import source_of

@@ -8,7 +8,7 @@ the surface, the square root of that (a distance right to 1e-12 has a normal rig
 import mujoco
 import numpy as np
 import pytest
-from test_sim_contact import CONES, tight, visited_states
+from contact_scenes import CONES, tight, visited_states
 
 from gradgym import sim
 from gradgym.sim.collision.contacts import collide, contact_motion
@@ -203,7 +203,7 @@ def test_piles_equal_mujoco(cone: str, condim: int) -> None:
     assert touching >= 30
 
 
-def _tangent(m: sim.Model, a: sim.State, b: sim.State) -> np.ndarray:
+def tangent_between(m: sim.Model, a: sim.State, b: sim.State) -> np.ndarray:
     dq = np.zeros(m.nv)
     mujoco.mj_differentiatePos(m.mj_model, dq, 1.0, a.qpos, b.qpos)
     return np.concatenate([dq, b.qvel - a.qvel])
@@ -225,7 +225,7 @@ def test_step_jacobian_of_a_pile_equals_differences(cone: str) -> None:
                 ends.append(sim.State(qpos, s.qvel + sign * h * x[m.nv :], s.act))
             if any(not np.array_equal(np.sign(sim.forward(m, end, np.zeros(0)).efc_force), rows) for end in ends):
                 continue
-            plus, minus = (_tangent(m, centre, sim.step(m, end, np.zeros(0))) for end in ends)
+            plus, minus = (tangent_between(m, centre, sim.step(m, end, np.zeros(0))) for end in ends)
             if np.abs(plus + minus).max() > 1e-3 * np.abs(plus - minus).max():  # a contact has jumped
                 continue
             numeric, exact = (plus - minus) / (2 * h), jac.A @ x

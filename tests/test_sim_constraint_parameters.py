@@ -3,7 +3,8 @@
 import mujoco
 import numpy as np
 import pytest
-from test_sim_contact import CONES, _active_rows, _tangent, tight, visited_states
+from contact_scenes import CONES, active_rows, tight, visited_states
+from derivatives import tangent_between
 
 from gradgym import sim
 
@@ -64,15 +65,15 @@ def test_gradients_equal_differences(integrator: int, cone: str) -> None:
         cotangent = rng.normal(size=2 * m.nv)
         found = sim.step_vjp(m, s, ctrl, cotangent, params=True)
         assert found.params is not None
-        rows, centre = _active_rows(m, s, ctrl), sim.step(m, s, ctrl)
+        rows, centre = active_rows(m, s, ctrl), sim.step(m, s, ctrl)
         for field in FIELDS:
             value = getattr(mj_model, field)
             direction = rng.normal(size=value.shape) * np.abs(value)
             h = 1e-6  # leaves 1e-9 of rounding
             models = [m.replace(**{field: value + sign * h * direction}) for sign in (1, -1)]
-            if any(_active_rows(other, s, ctrl) != rows for other in models):
+            if any(active_rows(other, s, ctrl) != rows for other in models):
                 continue
-            plus, minus = (cotangent @ _tangent(m, centre, sim.step(other, s, ctrl)) for other in models)
+            plus, minus = (cotangent @ tangent_between(m, centre, sim.step(other, s, ctrl)) for other in models)
             numeric, exact = (plus - minus) / (2 * h), np.sum(found.params[field] * direction)
             assert exact == pytest.approx(numeric, rel=1e-5, abs=5e-9), field
             checked[field] += int(abs(numeric) > 1e-5)

@@ -8,8 +8,9 @@ the joint force are.
 import mujoco
 import numpy as np
 import pytest
+from contact_scenes import CONES, active_rows, tight, visited_states
+from derivatives import moved, tangent_between
 from parity import GYMNASIUM_ASSETS, HAND_ASSETS
-from test_sim_contact import CONES, _active_rows, _moved, _tangent, tight, visited_states
 
 from gradgym import sim
 from gradgym.envs import ASSETS
@@ -84,13 +85,13 @@ def test_jacobians_equal_differences(name: str, cone: str) -> None:
     m, rng, h, checked = sim.Model.from_mujoco(mj_model), np.random.default_rng(1), 1e-7, 0
     for d in visited_states(mj_model, 12, 3):
         s, ctrl = sim.State(d.qpos.copy(), d.qvel.copy(), d.act.copy()), d.ctrl.copy()
-        rows, centre, jac = _active_rows(m, s, ctrl), sim.step(m, s, ctrl), sim.step_jacobian(m, s, ctrl)
+        rows, centre, jac = active_rows(m, s, ctrl), sim.step(m, s, ctrl), sim.step_jacobian(m, s, ctrl)
         for _ in range(4):
             x, u = rng.normal(size=2 * m.nv + m.na), rng.normal(size=m.nu)
-            ends = [(_moved(m, s, sign * h * x), ctrl + sign * h * u) for sign in (1, -1)]
-            if any(_active_rows(m, *end) != rows for end in ends):
+            ends = [(moved(m, s, sign * h * x), ctrl + sign * h * u) for sign in (1, -1)]
+            if any(active_rows(m, *end) != rows for end in ends):
                 continue
-            plus, minus = (_tangent(m, centre, sim.step(m, *end)) for end in ends)
+            plus, minus = (tangent_between(m, centre, sim.step(m, *end)) for end in ends)
             numeric, exact = (plus - minus) / (2 * h), jac.A @ x + jac.B @ u
             np.testing.assert_allclose(exact, numeric, rtol=0, atol=1e-5 * max(1.0, np.abs(numeric).max()))
             checked += rows[0] > 0

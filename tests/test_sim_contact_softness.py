@@ -5,7 +5,8 @@ import pickle
 import mujoco
 import numpy as np
 import pytest
-from test_sim_contact import ASSETS, CONES, tight
+from contact_scenes import CONES, tight
+from parity import GYMNASIUM_ASSETS
 
 from gradgym import sim
 
@@ -87,8 +88,8 @@ def test_small_softness_tends_to_the_hard_contact(cone: str) -> None:
 
 
 def test_zero_is_mujocos_own_meaning() -> None:
-    model = sim.Model.from_xml_path(ASSETS / "ant.xml")
-    own = mujoco.MjModel.from_xml_path(str(ASSETS / "ant.xml"))
+    model = sim.Model.from_xml_path(GYMNASIUM_ASSETS / "ant.xml")
+    own = mujoco.MjModel.from_xml_path(str(GYMNASIUM_ASSETS / "ant.xml"))
     for field in ("geom_margin", "geom_solimp", "pair_margin", "pair_solimp", "body_margin"):
         np.testing.assert_array_equal(getattr(model.mj_model, field), getattr(own, field))
     assert model.contact_softness == 0.0
@@ -96,7 +97,7 @@ def test_zero_is_mujocos_own_meaning() -> None:
 
 @pytest.mark.parametrize("cone", CONES)
 def test_both_backends_mean_the_same(cone: str) -> None:
-    mj_model = tight(mujoco.MjSpec.from_file(str(ASSETS / "ant.xml")), CONES[cone])
+    mj_model = tight(mujoco.MjSpec.from_file(str(GYMNASIUM_ASSETS / "ant.xml")), CONES[cone])
     model = sim.Model.from_mujoco(mj_model, contact_softness=0.03)
     ctrls = np.random.default_rng(0).uniform(-1, 1, size=(100, model.nu))
     ours, theirs = (backend.rollout(model, model.initial_state(), ctrls) for backend in (sim, sim.mujoco_twin))

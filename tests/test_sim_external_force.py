@@ -4,11 +4,11 @@ import mujoco
 import numpy as np
 import pytest
 import torch
+from contact_scenes import CONES, MIXED, tight, visited_states
 from derivatives import moved
 from numpy.typing import NDArray
-from parity import load, random_state, spoil_workspaces
+from parity import GYMNASIUM_ASSETS, load, random_state, spoil_workspaces
 from random_models import SMOOTH_MECHANISM
-from test_sim_contact import ASSETS, CONES, MIXED, tight, visited_states
 
 from gradgym import sim
 from gradgym.sim import mujoco_twin, torch_bridge
@@ -33,7 +33,7 @@ def compiled(name: str, cone: str, condim: int = 4) -> mujoco.MjModel:
     piles = {"mixed": MIXED, "pedestal": PEDESTAL}
     if name in piles:
         return tight(mujoco.MjSpec.from_string(piles[name].format(condim=condim)), CONES[cone])
-    return tight(mujoco.MjSpec.from_file(str(ASSETS / f"{name}.xml")), CONES[cone])
+    return tight(mujoco.MjSpec.from_file(str(GYMNASIUM_ASSETS / f"{name}.xml")), CONES[cone])
 
 
 def situations(mj_model: mujoco.MjModel, count: int, seed: int) -> tuple[sim.State, Floats]:

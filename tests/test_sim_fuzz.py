@@ -3,7 +3,8 @@
 import mujoco
 import numpy as np
 import pytest
-from test_sim_contact import ASSETS, CONES, MIXED
+from contact_scenes import CONES, MIXED
+from parity import GYMNASIUM_ASSETS
 
 from gradgym import sim
 
@@ -12,7 +13,7 @@ SOLVERS = {"newton": int(mujoco.mjtSolver.mjSOL_NEWTON), "pgs": int(mujoco.mjtSo
 
 def wild_model(name: str, solver: str, cone: str) -> sim.Model:
     mixed = mujoco.MjSpec.from_string(MIXED.format(condim=6)) if name == "mixed" else None
-    spec = mixed or mujoco.MjSpec.from_file(str(ASSETS / f"{name}.xml"))
+    spec = mixed or mujoco.MjSpec.from_file(str(GYMNASIUM_ASSETS / f"{name}.xml"))
     spec.option.solver, spec.option.cone = SOLVERS[solver], CONES[cone]
     return sim.Model.from_mujoco(spec)
 

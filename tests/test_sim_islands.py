@@ -3,10 +3,9 @@
 import mujoco
 import numpy as np
 import pytest
+from contact_scenes import CONES, assert_equal_forward, tight, visited_states, with_pgs
 from crowds import Place, bugs, ends_meet, heap, laikagos, line
 from derivatives import assert_constrained_step
-from test_sim_contact import CONES, assert_equal_forward, tight, visited_states
-from test_sim_pgs import with_pgs
 
 from gradgym import sim
 from gradgym.sim.collision.broad_phase import trees_within_reach

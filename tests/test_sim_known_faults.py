@@ -3,8 +3,9 @@
 import mujoco
 import numpy as np
 import pytest
+from contact_scenes import CONES, tight
 from derivatives import assert_derivative, differentiate, is_smooth, step_map, tangent_between
-from test_sim_contact import ASSETS, CONES, tight
+from parity import GYMNASIUM_ASSETS
 
 from gradgym import sim
 
@@ -32,7 +33,7 @@ RESTING = """
 
 
 def ant(cone: str = "pyramidal") -> sim.Model:
-    return sim.Model.from_mujoco(tight(mujoco.MjSpec.from_file(str(ASSETS / "ant.xml")), CONES[cone]))
+    return sim.Model.from_mujoco(tight(mujoco.MjSpec.from_file(str(GYMNASIUM_ASSETS / "ant.xml")), CONES[cone]))
 
 
 def assert_jacobian(m: sim.Model, s: sim.State, ctrl: np.ndarray, seed: int) -> bool:

@@ -3,13 +3,12 @@
 import mujoco
 import numpy as np
 import pytest
-from parity import random_state
-from test_sim_contact import ASSETS, CONES, MIXED, MODELS, tight, visited_states
-from test_sim_equality import mixed
+from contact_scenes import CONES, MIXED, MODELS, PGS, tight, visited_states, with_pgs
+from equalities import mixed
+from parity import GYMNASIUM_ASSETS, random_state
 
 from gradgym import sim
 
-PGS = int(mujoco.mjtSolver.mjSOL_PGS)
 ADJOINTS = [("ant", 0), ("ant", 1), ("mixed4", 0), pytest.param("walker2d", 3, marks=pytest.mark.slow)]
 STACK = """
 <mujoco>
@@ -28,7 +27,7 @@ STACK = """
 def spec_of(name: str) -> mujoco.MjSpec:
     if name.startswith("mixed"):
         return mujoco.MjSpec.from_string(MIXED.format(condim=name.removeprefix("mixed")))
-    return mujoco.MjSpec.from_file(str(ASSETS / f"{name}.xml"))
+    return mujoco.MjSpec.from_file(str(GYMNASIUM_ASSETS / f"{name}.xml"))
 
 
 def states(mj_model: mujoco.MjModel, count: int, seed: int):
@@ -38,10 +37,6 @@ def states(mj_model: mujoco.MjModel, count: int, seed: int):
         mujoco.mj_forward(mj_model, d)
         if d.nefc:
             yield d, sim.State(d.qpos.copy(), d.qvel.copy(), d.act.copy()), d.ctrl.copy()
-
-
-def with_pgs(mj_model: mujoco.MjModel, tolerance: float = 1e-16) -> sim.Model:
-    return sim.Model.from_mujoco(mj_model).replace(solver=PGS, iterations=20000, tolerance=tolerance)
 
 
 @pytest.mark.parametrize("cone", CONES)

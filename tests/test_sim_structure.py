@@ -1,6 +1,5 @@
-"""Layers (imports point down only) and declared shapes."""
+"""What the simulator loads, and its declared shapes."""
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -15,46 +14,6 @@ from gradgym import sim
 from gradgym.sim.model.data import Data, Lanes
 
 ROOT = Path(sim.__file__).parent.parent
-LAYERS = ("sim", "envs", "agents")  # each may import those before it
-TORCH_FILE = "torch_bridge.py"
-
-
-def imports_of(path: Path) -> set[str]:
-    """Top-level packages and, for the project's own, `gradgym.<layer>`, imported anywhere in the file."""
-    package = ("gradgym", *path.relative_to(ROOT).parent.parts)
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {tuple(name.name.split(".")) for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            module = (*base, *(node.module.split(".") if node.module else ()))
-            # `from .. import sim` names the layer among the imported names
-            found |= {module} if len(module) > 1 else {(*module, name.name) for name in node.names}
-    return {".".join(name[:2]) if name[0] == "gradgym" else name[0] for name in found}
-
-
-def files_of(layer: str) -> list[Path]:
-    return sorted((ROOT / layer).rglob("*.py"))
-
-
-def test_the_scan_sees_relative_imports():
-    assert "gradgym.sim" in imports_of(ROOT / "sim" / "batch.py")
-    assert any("gradgym.sim" in imports_of(path) for path in files_of("envs"))
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-def test_imports_point_down(layer: str):
-    above = {f"gradgym.{name}" for name in LAYERS[LAYERS.index(layer) + 1 :]} | {"gradgym.train", "gradgym.evaluate"}
-    for path in files_of(layer):
-        assert not imports_of(path) & above, path.name
-
-
-def test_only_the_bridge_knows_torch_and_nothing_in_sim_knows_gymnasium():
-    for path in files_of("sim"):
-        forbidden = {"gymnasium", "stable_baselines3", "gymnasium_robotics"}
-        forbidden |= set() if path.name == TORCH_FILE else {"torch"}
-        assert not imports_of(path) & forbidden, path.name
 
 
 def test_simulating_loads_neither_torch_nor_gymnasium():

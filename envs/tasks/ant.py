@@ -7,8 +7,8 @@ import mujoco
 import torch
 from torch import Tensor
 
+from ..task import TaskState
 from .locomotion import Balance, BalanceConstants
-from .task import TaskState
 
 
 @dataclass(frozen=True)

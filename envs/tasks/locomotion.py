@@ -19,9 +19,9 @@ from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..sim import Model
-from .rendering import RENDER_OPTIONS
-from .task import Task, TaskState
+from ...sim import Model
+from ..rendering import RENDER_OPTIONS
+from ..task import Task, TaskState
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,6 @@ class Locomotion(Task):
     n_places: ClassVar[int] = 1  # leading entries of qpos that say where on the ground the robot is
     observed_speed: ClassVar[float] = np.inf  # velocities are clipped to it in observations
     normal_velocities: ClassVar[bool] = False  # start velocities: normally or uniformly distributed
-    episode_steps = 1000
     constants: Any
 
     def __init__(

@@ -13,9 +13,9 @@ import mujoco
 import torch
 from torch import Tensor
 
-from ..sim import Model
-from . import ASSETS
-from .task import Task, TaskState, place_on_ground
+from ...sim import Model
+from .. import ASSETS
+from ..task import Task, TaskState, place_on_ground
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class BallConstants:
     file: str  # of the MJCF in `ASSETS`
     target: tuple[float, float]  # x and y [m]
     rest_height: float  # of the centre of a ball that lies still: contacts give way under its weight [m]
-    episode_steps: int
+    episode_steps: int  # of which the observed time is a fraction
     n_substeps: int = 2
 
 

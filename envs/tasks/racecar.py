@@ -16,9 +16,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..sim import Model
-from . import ASSETS
-from .task import Task, TaskState, place_on_ground
+from ...sim import Model
+from .. import ASSETS
+from ..task import Task, TaskState, place_on_ground
 
 WHEELS = ("rear_left_wheel", "rear_right_wheel", "front_left_wheel", "front_right_wheel")
 _STEERING = ("left_steering", "right_steering")
@@ -42,7 +42,7 @@ class RacecarConstants:
     torque_limit: float = 0.25
     brake_torque: float = 2.0
     ctrl_cost_weight: float = 0.01
-    episode_steps: int = 100
+    episode_steps: int = 100  # of which the observed time is a fraction
 
 
 class Racecar(Task):

@@ -13,15 +13,15 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from ..sim import Model
-from .task import Task, TaskState
+from ...sim import Model
+from ..task import Task, TaskState
 
 MAX_LINKS = 20
 
 
 @dataclass(frozen=True)
 class PendulumConstants:
-    """SI units. Each link's centre of mass is at its far end."""
+    """SI units. Each link's centre of mass is at its far end. The chain shall be upright after `episode_steps`."""
 
     n_links: int = 5
     link_length: float = 0.5
@@ -43,9 +43,12 @@ class PendulumConstants:
 class NLinkPendulum(Task):
     """Observation: joint velocities (n), positions of the n + 1 link ends (3 each), time fraction.
 
-    Reward: decrease of the squared distance from tip to target, and in the last step also minus
-    the distance squared. It telescopes to the initial squared distance minus twice the final one,
-    the last step's own penalty included, so the maximum return is 2 (n L)^2 = 0.5 n^2.
+    Reward: decrease of the squared distance from tip to target, and in step 100 also minus the
+    distance squared. Over 100 steps it telescopes to the initial squared distance minus twice the
+    final one, that step's own penalty included, so the maximum return is 2 (n L)^2 = 0.5 n^2.
+
+    The 100 steps are the problem's own, whatever limit of time an environment has: the time fraction
+    is of them, and beyond them the reward is again the decrease alone.
     """
 
     def __init__(self, n_links: int = 5, backend: str = "sim") -> None:
@@ -68,7 +71,7 @@ class NLinkPendulum(Task):
     def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
         """Progress towards the target, and the last step's distance, each (...) [m^2]."""
         before, after = (self._squared_distance(s.kinematics.site_xpos[..., -1, :]) for s in (state, next_state))
-        return self._terms(before, after, self.truncated(next_state))
+        return self._terms(before, after, next_state.time == self.episode_steps)
 
     def state_info(self, state: TaskState, params: None = None) -> dict[str, Tensor]:
         """Distance from tip to target (...) [m]."""
@@ -77,8 +80,8 @@ class NLinkPendulum(Task):
     def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
         """The same reward (...) from observations, for transitions that a learned model predicts."""
         before, after = (self._squared_distance(o[..., -4:-1]) for o in (obs, next_obs))
-        last = next_obs[..., -1] * self.episode_steps > self.episode_steps - 0.5
-        return reduce(torch.add, self._terms(before, after, last).values())
+        early, late = (o[..., -1] * self.episode_steps > self.episode_steps - 0.5 for o in (obs, next_obs))
+        return reduce(torch.add, self._terms(before, after, late & ~early).values())
 
     def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
         """Whether the predicted transition ends the task, (...) bool: it never does before its time."""

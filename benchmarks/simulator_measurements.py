@@ -1,0 +1,22 @@
+"""What is measured of the simulator, in the order of README's tables."""
+
+import checkpoint_figure8
+import control_figure6
+import estimation_figure7
+import gradient_accuracy
+import identification
+import laikago_tables
+import one_step_jacobian
+import robots_figure3
+from measurement import Measurement
+
+MEASUREMENTS: tuple[Measurement, ...] = (
+    laikago_tables.MEASUREMENT,
+    robots_figure3.MEASUREMENT,
+    checkpoint_figure8.MEASUREMENT,
+    one_step_jacobian.MEASUREMENT,
+    gradient_accuracy.MEASUREMENT,
+    control_figure6.MEASUREMENT,
+    estimation_figure7.MEASUREMENT,
+    identification.MEASUREMENT,
+)
