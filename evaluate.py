@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
-from .agents.evaluation import evaluate_returns
-from .agents.runs import RunConfig, load_best
+from .agents.training.evaluation import evaluate_returns
+from .agents.training.run import RunConfig, load_best
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,9 +14,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
 from .agents import ALGORITHMS
-from .agents.configuration import load_preset, merged, parse_settings
-from .agents.mbpo import Enhancement
-from .agents.runs import Run, RunConfig
+from .agents.mbpo.mbpo import Enhancement
+from .agents.training.configuration import load_preset, merged, parse_settings
+from .agents.training.run import Run, RunConfig
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,11 +2,11 @@
 
 from stable_baselines3 import PPO, SAC
 
-from .bptt import BPTT
-from .critic import BatchedSACPolicy
-from .ensemble import ProbabilisticEnsemble
-from .mbpo import MBPO
-from .shac import SHAC
+from .mbpo.ensemble import ProbabilisticEnsemble
+from .mbpo.mbpo import MBPO
+from .mbpo.sac_policy import BatchedSACPolicy
+from .policy_gradient.bptt import BPTT
+from .policy_gradient.shac import SHAC
 
 ALGORITHMS = {"mbpo": MBPO, "sac": SAC, "ppo": PPO, "shac": SHAC, "bptt": BPTT}
 """Names of the command line."""

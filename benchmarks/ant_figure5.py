@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.runs import RunConfig
+from gradgym.agents.training.configuration import load_preset, merged
+from gradgym.agents.training.run import RunConfig
 
 ENV = "gradgym/Ant-v0"
 SEEDS = range(3)

@@ -22,8 +22,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from trainings import Benchmark, Row, table_line, train_run
 
 from gradgym.agents import MBPO
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import Run, RunConfig
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import Run, RunConfig
 
 EPISODES = 20
 TUNING_STEPS = 2000

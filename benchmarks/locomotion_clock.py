@@ -21,9 +21,9 @@ import gymnasium
 import numpy as np
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import RunConfig, load_best
+from gradgym.agents.training.configuration import load_preset, merged
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import RunConfig, load_best
 
 ENVS = {"Ant": "gradgym/Ant-v0", "HalfCheetah": "gradgym/HalfCheetah-v0"}
 SEEDS = range(3)

@@ -14,9 +14,9 @@ from typing import Any
 
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import RunConfig, load_best
+from gradgym.agents.training.configuration import load_preset, merged
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import RunConfig, load_best
 
 ENV = "gradgym/NLinkPendulum-v0"
 SEEDS = range(3)

@@ -18,9 +18,9 @@ from ant_figure5 import area
 from stable_baselines3.common.callbacks import BaseCallback
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import RunConfig
+from gradgym.agents.training.configuration import load_preset, merged
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import RunConfig
 
 ENVS = {"Ant": "gradgym/Ant-v0", "HalfCheetah": "gradgym/HalfCheetah-v0"}
 SEEDS = (100, 101)

@@ -18,9 +18,9 @@ import gymnasium
 import numpy as np
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import RunConfig, load_best
+from gradgym.agents.training.configuration import load_preset, merged
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import RunConfig, load_best
 
 # Of each: label, and how many episodes judge it.
 ENVS = {"BallThrow": ("a throw", 1), "Golf": ("golf", 1), "Racecar": ("the car", 20)}

@@ -22,7 +22,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
-from gradgym.agents.runs import Run, RunConfig, machine, versions
+from gradgym.agents.training.run import Run, RunConfig, machine, versions
 
 Row = dict[str, Any]
 _RESULTS = Path(__file__).parent / "results"

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gradgym.agents import ALGORITHMS, BatchedSACPolicy
-from gradgym.agents.configuration import constructor_arguments, load_preset, merged, parse_settings
+from gradgym.agents.training.configuration import constructor_arguments, load_preset, merged, parse_settings
 
 
 def test_settings_are_typed_and_nested():

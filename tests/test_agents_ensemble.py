@@ -1,10 +1,13 @@
+import math
+
+import pytest
 import torch
 from torch import Tensor, nn
 
-from gradgym.agents.critic import BatchedMlp
-from gradgym.agents.ensemble import Normaliser, ProbabilisticEnsemble
-from gradgym.agents.replay import Batch
-from gradgym.agents.rollouts import Brancher, rollout_length
+from gradgym.agents.mbpo.batched_mlp import BatchedMlp
+from gradgym.agents.mbpo.ensemble import Normaliser, ProbabilisticEnsemble, gaussian_nll, soft_bound
+from gradgym.agents.mbpo.model_rollouts import Brancher, rollout_length
+from gradgym.agents.mbpo.replay import Batch
 from gradgym.envs.task import EndFromObservations, RewardFromObservations
 
 
@@ -107,3 +110,18 @@ def test_branches_stop_where_time_is_over():
 def test_rollout_length_grows_between_its_ends():
     schedule = (100, 200, 1, 11)
     assert [rollout_length(schedule, t) for t in (0, 100, 150, 200, 900)] == [1, 1, 6, 11, 11]
+
+
+def test_likelihood_is_least_at_the_true_variance():
+    error = 2.0
+    log_var = torch.tensor([math.log(3.0), math.log(4.0), math.log(5.0)]).view(3, 1, 1)
+    losses = gaussian_nll(torch.zeros(3, 1, 1), log_var, torch.full((3, 1, 1), error))
+    assert losses[1].item() == pytest.approx(error**2 / 4.0 + math.log(4.0))
+    assert losses.argmin().item() == 1
+
+
+def test_soft_bound_keeps_the_inside_and_bounds_the_outside():
+    lower, upper = torch.tensor(-10.0), torch.tensor(0.5)
+    x = soft_bound(torch.tensor([-100.0, -5.0, 100.0]), lower, upper)
+    assert x[1].item() == pytest.approx(-5.0, abs=0.02)
+    assert x[0].item() == pytest.approx(-10.0, abs=1e-4) and x[2].item() == pytest.approx(0.5, abs=1e-4)

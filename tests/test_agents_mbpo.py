@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
 from gradgym.agents import MBPO, SAC, BatchedSACPolicy
-from gradgym.agents.evaluation import evaluate_returns
+from gradgym.agents.training.evaluation import evaluate_returns
 
 COMMON: dict[str, Any] = {
     "learning_rate": 3e-3,

@@ -17,9 +17,9 @@ from stable_baselines3.common.monitor import Monitor
 from torch import Tensor
 
 from gradgym.agents import BPTT, SHAC
-from gradgym.agents.analytic import AnalyticPolicyGradient, Window
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.returns import discounted_sum
+from gradgym.agents.policy_gradient.analytic import AnalyticPolicyGradient, Window
+from gradgym.agents.policy_gradient.returns import discounted_sum
+from gradgym.agents.training.evaluation import evaluate_returns
 from gradgym.envs.differentiable import DifferentiableEnvs
 
 COMMON: dict[str, Any] = {"learning_rate": 1e-2, "policy_kwargs": {"net_arch": [32, 32], "critic_arch": [32, 32]}}

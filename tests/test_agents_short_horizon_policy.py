@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from gradgym.agents.short_horizon_policy import RunningNormalization, ShortHorizonPolicy
+from gradgym.agents.policy_gradient.short_horizon_policy import RunningNormalization, ShortHorizonPolicy
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 ACTIONS = spaces.Box(np.array([-1.0, 2.0], np.float32), np.array([5.0, 2.5], np.float32))

@@ -15,11 +15,11 @@ import torch
 import yaml
 
 from gradgym import evaluate, train
-from gradgym.agents import evaluation
-from gradgym.agents.checkpoint import load_checkpoint
-from gradgym.agents.evaluation import read_evaluations
-from gradgym.agents.native_vec_env import NativeVecEnv
-from gradgym.agents.runs import Run, RunConfig
+from gradgym.agents.training import evaluation
+from gradgym.agents.training.checkpoint import load_checkpoint
+from gradgym.agents.training.evaluation import read_evaluations
+from gradgym.agents.training.native_vec_env import NativeVecEnv
+from gradgym.agents.training.run import Run, RunConfig
 
 TRAIN = ["--env", "gradgym/NLinkPendulum-v0", "--env-kwargs", "n_links:1", "--seed", "1"]
 ENHANCED = [*TRAIN, "--algo", "mbpo", "--enhancement", "policy"]

@@ -1,6 +1,6 @@
 """Settings of a training: presets, changes from the command line, and the constructor's arguments.
 
-Presets are in `presets/<algorithm>.yaml`.
+Presets are in `agents/presets/<algorithm>.yaml`.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from torch import nn
 
-from .critic import BatchedSACPolicy
+from ..mbpo.sac_policy import BatchedSACPolicy
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "elu": nn.ELU}
 

@@ -6,7 +6,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from ..envs.task import EndFromObservations, RewardFromObservations
+from ...envs.task import EndFromObservations, RewardFromObservations
 from .ensemble import ProbabilisticEnsemble
 from .replay import Batch
 

@@ -8,8 +8,8 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from ..envs.advance import is_finite
-from ..envs.differentiable import DifferentiableEnvs
+from ...envs.advance import is_finite
+from ...envs.differentiable import DifferentiableEnvs
 from .analytic import AnalyticPolicyGradient, Window
 from .returns import discounted_sum
 from .short_horizon_policy import ShortHorizonPolicy

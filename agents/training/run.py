@@ -23,13 +23,13 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
 
-from . import ALGORITHMS
-from .analytic import AnalyticPolicyGradient
+from .. import ALGORITHMS
+from ..mbpo.mbpo import MBPO
+from ..policy_gradient.analytic import AnalyticPolicyGradient
 from .checkpoint import CheckpointCallback, load_checkpoint
 from .clock import TimeLimitCallback, TrainingClock
 from .configuration import constructor_arguments
 from .evaluation import EvaluationCallback
-from .mbpo import MBPO
 from .native_vec_env import native
 
 _COUNTS = ("total_timesteps", "eval_freq", "eval_episodes", "checkpoint_freq")

@@ -11,7 +11,7 @@ import torch
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
-from ..envs.differentiable import DifferentiableEnvs
+from ...envs.differentiable import DifferentiableEnvs
 from .analytic import AnalyticPolicyGradient, Window
 from .returns import discounted_sum, td_lambda
 from .short_horizon_policy import ShortHorizonPolicy

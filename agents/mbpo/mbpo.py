@@ -17,11 +17,10 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
-from ..envs.task import RewardFromObservations
-from .critic import BatchedCritic, BatchedSACPolicy
-from .enhanced_samples import Ends, JacobianRows, SampleEnhancement
+from ...envs.task import RewardFromObservations
 from .ensemble import ProbabilisticEnsemble
 from .losses import actor_loss, critic_loss, enhanced_actor_loss, entropy_loss, squashed_gaussian, td_target
+from .model_rollouts import Brancher, episode_limit, observed_task, rollout_length
 from .replay import (
     Batch,
     BatchGradients,
@@ -31,7 +30,8 @@ from .replay import (
     TransitionBuffer,
     action_scale,
 )
-from .rollouts import Brancher, episode_limit, observed_task, rollout_length
+from .sac_policy import BatchedCritic, BatchedSACPolicy
+from .sample_enhancement import Ends, JacobianRows, SampleEnhancement
 from .value_gradients import Trajectory, balance, one_step, whole_episode
 
 Enhancement = Literal["sample", "policy"]

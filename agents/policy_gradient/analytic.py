@@ -12,8 +12,8 @@ from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import safe_mean
 from torch import Tensor
 
-from ..envs.differentiable import DifferentiableEnvs, TensorStep
-from .native_vec_env import NativeVecEnv, native
+from ...envs.differentiable import DifferentiableEnvs, TensorStep
+from ..training.native_vec_env import NativeVecEnv, native
 from .short_horizon_policy import ShortHorizonPolicy
 
 Self = TypeVar("Self", bound="AnalyticPolicyGradient")
