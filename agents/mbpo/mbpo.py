@@ -18,6 +18,8 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from ...envs.task import RewardFromObservations
+from ..training.configuration import RunConfig
+from ..training.sb3 import Sb3Algorithm
 from .ensemble import ProbabilisticEnsemble
 from .losses import actor_loss, critic_loss, enhanced_actor_loss, entropy_loss, squashed_gaussian, td_target
 from .model_rollouts import Brancher, episode_limit, observed_task, rollout_length
@@ -38,7 +40,7 @@ Enhancement = Literal["sample", "policy"]
 Horizon = Literal["step", "episode"]
 
 
-class MBPO(SAC):
+class MBPO(Sb3Algorithm, SAC):
     """Soft actor-critic on real and predicted transitions, with or without gradients from the simulator.
 
     Args:
@@ -126,6 +128,12 @@ class MBPO(SAC):
         if enhancement is None:
             return None
         return "full" if (enhancement, gradient_horizon) == ("policy", "episode") else "action"
+
+    @classmethod
+    def training_env(cls, config: RunConfig, arguments: dict[str, Any]) -> Any:
+        chosen = {name: arguments[name] for name in ("enhancement", "gradient_horizon") if name in arguments}
+        gradients = cls.required_gradients(**chosen)
+        return config.make_training_env(**({} if gradients is None else {"gradients": gradients}))
 
     @property
     def whole_episodes(self) -> bool:

@@ -5,7 +5,6 @@ from time import perf_counter, time_ns
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ...envs.differentiable import DifferentiableEnvs, TensorStep
 from ..training.native_vec_env import NativeVecEnv, native
+from ..training.sb3 import Sb3Algorithm
 from .short_horizon_policy import ShortHorizonPolicy
 
 Self = TypeVar("Self", bound="AnalyticPolicyGradient")
@@ -33,7 +33,7 @@ class Window(NamedTuple):
     next_obs: Tensor  # (T, N, n_obs), float32, of the state that each step led to
 
 
-class AnalyticPolicyGradient(BaseAlgorithm):
+class AnalyticPolicyGradient(Sb3Algorithm):
     """Ascends the exact gradient of the return of short rollouts through the simulator.
 
     Args:
