@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 
 from gradgym.agents.mbpo.batched_mlp import BatchedMlp
@@ -74,7 +75,7 @@ class EndOnly:
 
 class CountingModel(ProbabilisticEnsemble):
     def predict(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor | None]:
-        return obs + action, torch.full((len(obs),), 7.0) if self.learns_reward else None
+        return obs + 2.0 * action, torch.full((len(obs),), 7.0) if self.learns_reward else None
 
 
 def branches(
@@ -83,7 +84,7 @@ def branches(
     task = task or Counter()
     learns_reward = not isinstance(task, RewardFromObservations)
     model = CountingModel(1, 1, learns_reward=learns_reward, members=1, elites=1, net_arch=(2,))
-    brancher = Brancher(model, task, lambda a: 2.0 * a, limit, limit_is_end)
+    brancher = Brancher(model, task, spaces.Box(-2.0, 2.0, (1,)), limit, limit_is_end)
     start = torch.tensor([[0.0], [1.0]])
     return brancher.branch(start, torch.tensor([0, 1]), lambda o: torch.full((len(o), 1), 0.5), length)
 

@@ -86,7 +86,7 @@ def test_equal_seeds_give_equal_policies(variant: str):
 def test_several_environments_at_once():
     algorithm = make("policy, episode", n_envs=3)
     algorithm.learn(480)
-    assert len(algorithm._expanded) == 2 and algorithm._n_updates > 0
+    assert algorithm.episodes is not None and len(algorithm.episodes._kept) == 2 and algorithm._n_updates > 0
 
 
 def test_saved_models_predict_the_same_and_learn_on(tmp_path: Path):

@@ -114,7 +114,7 @@ class ProbabilisticEnsemble(nn.Module):
 
         Args:
             obs: (N, n_obs), N >= 2.
-            action: (N, n_act).
+            action: (N, n_act); as for `obs`, inputs are normalised, so units do not matter.
             next_obs: (N, n_obs).
             reward: (N,).
             batch_size: of each member.

@@ -12,6 +12,7 @@ from stable_baselines3.common.utils import safe_mean
 from torch import Tensor
 
 from ...envs.differentiable import DifferentiableEnvs, TensorStep
+from ..action_space import unscale
 from ..training.native_vec_env import NativeVecEnv, native
 from ..training.sb3 import Sb3Algorithm
 from .short_horizon_policy import ShortHorizonPolicy
@@ -166,7 +167,7 @@ class AnalyticPolicyGradient(Sb3Algorithm):
         obs, observed, steps = worlds.detach().float(), [], []
         for _ in range(self._window_length()):
             action = self.policy.act(obs, torch.randn(self.n_envs, *self.action_space.shape))  # pyright: ignore
-            step = worlds.step(self.policy.unscale(action))
+            step = worlds.step(unscale(action, self.action_space))
             observed.append(obs.detach())
             steps.append(step)
             obs = step.obs.float()
