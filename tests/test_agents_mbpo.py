@@ -118,6 +118,15 @@ def test_log_names_what_the_updates_cost():
     logged = algorithm.logger.name_to_value
     for name in ("time/ms_per_update", "train/critic_loss", "train/actor_gradient_norm", "train/model_error"):
         assert np.isfinite(logged[name])
+    assert logged["train/actor_gradient_norm"] != logged["train/critic_gradient_norm"]
+    assert logged["train/n_updates"] == 14 * 16  # after every 16 steps from the 112th on
+
+
+def test_learning_rates_follow_their_schedule():
+    algorithm = make("sac", learning_rate=lambda left: 0.01 * left)
+    optimizers = [algorithm.actor.optimizer, algorithm.critic.optimizer, algorithm.ent_coef_optimizer]
+    algorithm.learn(320)
+    assert [one.param_groups[0]["lr"] for one in optimizers if one is not None] == [0.0] * 3
 
 
 def test_first_actions_have_the_deviation_asked_for():
