@@ -13,12 +13,13 @@ import imageio
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3.common.base_class import BaseAlgorithm
 from tqdm import tqdm
 
 # Absolute, because this file also runs as a script, which belongs to no package.
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import RunConfig, load_best
+from gradgym.agents.training.algorithm import Policy
+from gradgym.agents.training.configuration import RunConfig
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import load_best
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,11 +52,11 @@ def _make_env(config: RunConfig, backend: str, **kwargs: Any) -> gymnasium.Env[A
 
 
 def _returns(
-    algorithm: BaseAlgorithm, env: gymnasium.Env[Any, Any], episodes: int, seed: int, backend: str
+    policy: Policy, env: gymnasium.Env[Any, Any], episodes: int, seed: int, backend: str
 ) -> NDArray[np.float64]:
     """Those of `evaluate_returns`, with a progress bar."""
     bar = tqdm(range(seed, seed + episodes), desc=backend, unit="episode", leave=False)
-    return np.concatenate([evaluate_returns(algorithm, env, 1, one) for one in bar])
+    return np.concatenate([evaluate_returns(policy, env, 1, one) for one in bar])
 
 
 def _gap(mean: float, reference: float, name: str) -> str:
@@ -64,7 +65,7 @@ def _gap(mean: float, reference: float, name: str) -> str:
     return f", gap to {name} {mean - reference:+.4f}{percent}"
 
 
-def _record(algorithm: BaseAlgorithm, env: gymnasium.Env[Any, Any], seed: int, path: Path) -> None:
+def _record(policy: Policy, env: gymnasium.Env[Any, Any], seed: int, path: Path) -> None:
     """Films one episode."""
     with imageio.get_writer(path, fps=env.metadata["render_fps"]) as writer, tqdm(unit="frame") as bar:
 
@@ -72,7 +73,7 @@ def _record(algorithm: BaseAlgorithm, env: gymnasium.Env[Any, Any], seed: int, p
             writer.append_data(frame)  # pyright: ignore[reportAttributeAccessIssue] (the stub lacks it)
             bar.update()
 
-        evaluate_returns(algorithm, env, 1, seed, on_frame=keep)
+        evaluate_returns(policy, env, 1, seed, on_frame=keep)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.episodes < 1:
             raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
         config = RunConfig.read(arguments.run_dir)
-        algorithm = load_best(arguments.run_dir)
+        policy = load_best(arguments.run_dir)
         envs = {backend: _make_env(config, backend) for backend in arguments.backend}
     except (ValueError, TypeError, gymnasium.error.Error) as error:
         print(f"gradgym-evaluate: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)
@@ -92,14 +93,14 @@ def main(argv: list[str] | None = None) -> int:
     maximum = getattr(envs[first].unwrapped, "max_return", None)
     means: dict[str, float] = {}
     for backend, env in envs.items():
-        returns = _returns(algorithm, env, arguments.episodes, arguments.seed, backend)
+        returns = _returns(policy, env, arguments.episodes, arguments.seed, backend)
         means[backend] = float(returns.mean())
         beside = "" if maximum is None else f" (maximum {maximum:.4f})"
         beside += "" if backend == first else _gap(means[backend], means[first], first)
         print(f"{backend:9s} return {means[backend]:.4f} +- {returns.std():.4f} over {len(returns)} episodes{beside}")
     if arguments.video is not None:
         env = _make_env(config, first, render_mode="rgb_array")
-        _record(algorithm, env, arguments.seed, arguments.video)
+        _record(policy, env, arguments.seed, arguments.video)
         print(f"Video: {arguments.video}")
     return 0
 

@@ -6,7 +6,6 @@ gradgym-train --algo mbpo --enhancement policy --env gradgym/NLinkPendulum-v0 --
 import argparse
 import sys
 from pathlib import Path
-from typing import get_args
 
 import gymnasium
 import torch
@@ -15,15 +14,16 @@ from tqdm import tqdm
 
 # Absolute, because this file also runs as a script, which belongs to no package.
 from gradgym.agents import ALGORITHMS
-from gradgym.agents.configuration import load_preset, merged, parse_settings
-from gradgym.agents.mbpo import Enhancement
-from gradgym.agents.runs import Run, RunConfig
+from gradgym.agents.training.configuration import RunConfig, load_preset, parse_settings
+from gradgym.agents.training.run import Run
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gradgym-train", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--algo", choices=sorted(ALGORITHMS), default="mbpo")
-    parser.add_argument("--enhancement", choices=get_args(Enhancement), help="use the simulator's gradients (mbpo)")
+    parser.add_argument(
+        "--enhancement", help="sample or policy: how mbpo uses the simulator's gradients; one of its hyperparams"
+    )
     parser.add_argument("--env", default="gradgym/NLinkPendulum-v0", help="environment id")
     parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE")
     parser.add_argument("--seed", type=int, default=0)
@@ -63,8 +63,10 @@ class _ProgressBar(BaseCallback):
 
 
 def _new_run(arguments: argparse.Namespace) -> tuple[RunConfig, Path]:
-    settings = load_preset(arguments.algo, arguments.env, arguments.enhancement)
-    settings = merged(settings, parse_settings(arguments.hyperparams))
+    changes = parse_settings(arguments.hyperparams)
+    if arguments.enhancement is not None:
+        changes["enhancement"] = arguments.enhancement
+    settings = load_preset(arguments.algo, arguments.env, changes)
     if arguments.total_timesteps is not None:
         settings["total_timesteps"] = arguments.total_timesteps
     config = RunConfig.from_settings(
@@ -72,7 +74,6 @@ def _new_run(arguments: argparse.Namespace) -> tuple[RunConfig, Path]:
         algo=arguments.algo,
         env=arguments.env,
         seed=arguments.seed,
-        enhancement=arguments.enhancement,
         env_kwargs=parse_settings(arguments.env_kwargs),
     )
     name = "-".join([arguments.algo, arguments.env.replace("/", "-"), str(arguments.seed)])

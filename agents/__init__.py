@@ -1,14 +1,13 @@
 """Algorithms that use the simulator's gradients, as Stable-Baselines3 classes, beside SB3's own."""
 
-from stable_baselines3 import PPO, SAC
+from .baselines import PPO, SAC
+from .mbpo.ensemble import ProbabilisticEnsemble
+from .mbpo.mbpo import MBPO
+from .mbpo.sac_policy import BatchedSACPolicy
+from .policy_gradient.bptt import BPTT
+from .policy_gradient.shac import SHAC
+from .training.algorithm import ALGORITHMS
 
-from .bptt import BPTT
-from .critic import BatchedSACPolicy
-from .ensemble import ProbabilisticEnsemble
-from .mbpo import MBPO
-from .shac import SHAC
-
-ALGORITHMS = {"mbpo": MBPO, "sac": SAC, "ppo": PPO, "shac": SHAC, "bptt": BPTT}
-"""Names of the command line."""
+ALGORITHMS |= {"mbpo": MBPO, "sac": SAC, "ppo": PPO, "shac": SHAC, "bptt": BPTT}
 
 __all__ = ["ALGORITHMS", "BPTT", "MBPO", "PPO", "SAC", "SHAC", "BatchedSACPolicy", "ProbabilisticEnsemble"]

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.runs import RunConfig
+from gradgym.agents.training.configuration import RunConfig, load_preset
 
 ENV = "gradgym/Ant-v0"
 SEEDS = range(3)
@@ -39,10 +38,11 @@ METHODS: dict[str, tuple[str, str | None, dict[str, Any], str]] = {
 
 def run_config(method: str, seed: int, quick: bool) -> RunConfig:
     algo, enhancement, changes, _ = METHODS[method]
-    settings = merged(load_preset(algo, ENV, enhancement), changes | {"checkpoint_freq": 10**9})
+    chosen = {} if enhancement is None else {"enhancement": enhancement}
+    settings = load_preset(algo, ENV, changes | chosen | {"checkpoint_freq": 10**9})
     if quick:
         settings |= QUICK | ({"n_steps": 100, "batch_size": 50} if algo == "ppo" else QUICK_OFF_POLICY)
-    return RunConfig.from_settings(settings, algo=algo, env=ENV, seed=seed, enhancement=enhancement)
+    return RunConfig.from_settings(settings, algo=algo, env=ENV, seed=seed)
 
 
 def run_name(method: str, seed: int) -> str:

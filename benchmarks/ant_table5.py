@@ -18,12 +18,12 @@ import ant_figure5
 import gymnasium
 import numpy as np
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
 from trainings import Benchmark, Row, table_line, train_run
 
 from gradgym.agents import MBPO
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import Run, RunConfig
+from gradgym.agents.training.configuration import RunConfig
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import Run
 
 EPISODES = 20
 TUNING_STEPS = 2000
@@ -44,7 +44,7 @@ def evaluate(policy: str, seed: int, quick: bool, work_dir: Path) -> Row:
     config = ant_figure5.run_config("sample", seed, quick)
     run_dir = work_dir / ant_figure5.run_name("sample", seed)
     if policy == UNTRAINED:
-        algorithm = Run(config, work_dir / f"untrained-{seed}").algorithm
+        algorithm = MBPO.from_config(config)
     else:
         if not (run_dir / "final_model.zip").exists():
             train_run(config, run_dir)
@@ -66,14 +66,14 @@ def evaluate(policy: str, seed: int, quick: bool, work_dir: Path) -> Row:
     }
 
 
-def tune(start: BaseAlgorithm, config: RunConfig, run_dir: Path, quick: bool) -> BaseAlgorithm:
+def tune(start: MBPO, config: RunConfig, run_dir: Path, quick: bool) -> MBPO:
     """SAC in Gymnasium's Ant from the networks of `start`, with the settings of its training."""
     steps = 100 if quick else TUNING_STEPS
-    hyperparams = config.hyperparams | {"model": False, "learning_starts": 0}
-    config = replace(config, **GYMNASIUM_ANT, enhancement=None, hyperparams=hyperparams)
+    hyperparams = config.hyperparams | {"enhancement": None, "model": False, "learning_starts": 0}
+    config = replace(config, **GYMNASIUM_ANT, hyperparams=hyperparams)
     run = Run(replace(config, total_timesteps=steps, eval_freq=steps), run_dir)
+    assert isinstance(run.algorithm, MBPO)
     run.algorithm.policy.load_state_dict(start.policy.state_dict())
-    assert isinstance(run.algorithm, MBPO) and isinstance(start, MBPO)
     assert run.algorithm.log_ent_coef is not None and start.log_ent_coef is not None
     run.algorithm.log_ent_coef.data.copy_(start.log_ent_coef.data)
     run.train()

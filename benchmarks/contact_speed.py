@@ -25,7 +25,7 @@ import mujoco
 import numpy as np
 
 from gradgym import sim
-from gradgym.agents.runs import machine, versions
+from gradgym.agents.training.provenance import machine, versions
 from gradgym.envs import ASSETS
 
 RESULTS = Path(__file__).parent / "results" / "contact_speed.json"

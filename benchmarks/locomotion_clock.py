@@ -21,9 +21,9 @@ import gymnasium
 import numpy as np
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import RunConfig, load_best
+from gradgym.agents.training.configuration import RunConfig, load_preset, merged
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import load_best
 
 ENVS = {"Ant": "gradgym/Ant-v0", "HalfCheetah": "gradgym/HalfCheetah-v0"}
 SEEDS = range(3)
@@ -74,7 +74,7 @@ def run_config(env: str, method: str, seed: int, quick: bool) -> RunConfig:
     if method != "shac":
         changes |= {"total_timesteps": 10**9}
         changes |= _QUICKER if env == "Ant" else {}
-    settings = merged(load_preset(METHODS[method][1], ENVS[env]), changes | (QUICK if quick else {}))
+    settings = load_preset(METHODS[method][1], ENVS[env], changes | (QUICK if quick else {}))
     return RunConfig.from_settings(settings, algo=METHODS[method][1], env=ENVS[env], seed=seed)
 
 

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gradgym.agents.runs import machine, versions
+from gradgym.agents.training.provenance import machine, versions
 
 Row = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,9 +14,9 @@ from typing import Any
 
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import RunConfig, load_best
+from gradgym.agents.training.configuration import RunConfig, load_preset
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import load_best
 
 ENV = "gradgym/NLinkPendulum-v0"
 SEEDS = range(3)
@@ -45,7 +45,7 @@ QUICK = {"total_timesteps": 600, "eval_freq": 300, "max_minutes": None}
 
 
 def run_config(n_links: int, seed: int, quick: bool) -> RunConfig:
-    settings = merged(load_preset("bptt", ENV), LONG.get(n_links, {}) | {"checkpoint_freq": 10**9})
+    settings = load_preset("bptt", ENV, LONG.get(n_links, {}) | {"checkpoint_freq": 10**9})
     settings |= QUICK if quick else {}
     return RunConfig.from_settings(settings, algo="bptt", env=ENV, seed=seed, env_kwargs={"n_links": n_links})
 

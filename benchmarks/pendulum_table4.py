@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import RunConfig, load_best
+from gradgym.agents.training.configuration import RunConfig, load_preset, merged
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import load_best
 
 ENV = "gradgym/NLinkPendulum-v0"
 PAPER = {
@@ -42,22 +42,21 @@ ENHANCED: dict[int, dict[str, Any]] = {
     6: {"policy_kwargs": {"log_std_init": -2.3}},
     7: {"policy_kwargs": {"log_std_init": -2.3}},
 }
+# What each changes in the preset of MBPO.
 METHODS: dict[str, dict[str, Any]] = {
     # Gradients carried through the stored episode; no learned model, as in the paper's released runs.
-    "policy": {"enhancement": "policy", "hyperparams": {}},
-    "mbpo": {"enhancement": None, "hyperparams": {}},
+    "policy": {"enhancement": "policy"},
+    "mbpo": {},
     # The same class without its model: SAC, with the faster update.
-    "sac": {"enhancement": None, "hyperparams": {"model": False}},
+    "sac": {"model": False},
     # Equation 13 as printed: one step, then the critic.
     "policy, one step": {
         "enhancement": "policy",
-        "hyperparams": {
-            "gradient_horizon": "step",
-            "gradient_steps": 100,
-            "learning_starts": 500,
-            "ent_coef": "auto_0.01",
-            "policy_kwargs": {"log_std_init": -1.0},
-        },
+        "gradient_horizon": "step",
+        "gradient_steps": 100,
+        "learning_starts": 500,
+        "ent_coef": "auto_0.01",
+        "policy_kwargs": {"log_std_init": -1.0},
     },
 }
 LABELS = {
@@ -69,16 +68,12 @@ LABELS = {
 
 
 def run_config(n_links: int, method: str, seed: int, quick: bool) -> RunConfig:
-    chosen = METHODS[method]
-    changes = chosen["hyperparams"]
+    changes = METHODS[method]
     if method == "policy":
         changes = merged(changes, ENHANCED[n_links])
     changes = changes | {"total_timesteps": 600 if quick else TOTAL_TIMESTEPS[n_links], "checkpoint_freq": 10**9}
-    settings = merged(load_preset("mbpo", ENV, chosen["enhancement"]), changes)
-    kwargs = {"n_links": n_links}
-    return RunConfig.from_settings(
-        settings, algo="mbpo", env=ENV, seed=seed, enhancement=chosen["enhancement"], env_kwargs=kwargs
-    )
+    settings = load_preset("mbpo", ENV, changes)
+    return RunConfig.from_settings(settings, algo="mbpo", env=ENV, seed=seed, env_kwargs={"n_links": n_links})
 
 
 def train(n_links: int, method: str, seed: int, quick: bool, work_dir: Path) -> Row:

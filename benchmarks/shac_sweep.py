@@ -18,9 +18,8 @@ from ant_figure5 import area
 from stable_baselines3.common.callbacks import BaseCallback
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import RunConfig
+from gradgym.agents.training.configuration import RunConfig, load_preset
+from gradgym.agents.training.evaluation import evaluate_returns
 
 ENVS = {"Ant": "gradgym/Ant-v0", "HalfCheetah": "gradgym/HalfCheetah-v0"}
 SEEDS = (100, 101)
@@ -55,7 +54,7 @@ def run_config(env: str, horizon: int, softness: float, seed: int, quick: bool) 
         "eval_episodes": 1 if quick else 3,
         "checkpoint_freq": 10**9,
     }
-    settings = merged(load_preset("shac", ENVS[env]), changes)
+    settings = load_preset("shac", ENVS[env], changes)
     return RunConfig.from_settings(settings, algo="shac", env=ENVS[env], seed=seed)
 
 

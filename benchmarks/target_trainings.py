@@ -18,9 +18,9 @@ import gymnasium
 import numpy as np
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.configuration import load_preset, merged
-from gradgym.agents.evaluation import evaluate_returns
-from gradgym.agents.runs import RunConfig, load_best
+from gradgym.agents.training.configuration import RunConfig, load_preset
+from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.run import load_best
 
 # Of each: label, and how many episodes judge it.
 ENVS = {"BallThrow": ("a throw", 1), "Golf": ("golf", 1), "Racecar": ("the car", 20)}
@@ -53,7 +53,7 @@ class LastDistance(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 def run_config(env: str, seed: int, quick: bool) -> RunConfig:
     env_id = f"gradgym/{env}-v0"
-    settings = merged(load_preset(ALGO, env_id), {"checkpoint_freq": 10**9} | (QUICK if quick else {}))
+    settings = load_preset(ALGO, env_id, {"checkpoint_freq": 10**9} | (QUICK if quick else {}))
     return RunConfig.from_settings(settings, algo=ALGO, env=env_id, seed=seed)
 
 

@@ -22,7 +22,9 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
-from gradgym.agents.runs import Run, RunConfig, machine, versions
+from gradgym.agents.training.configuration import RunConfig
+from gradgym.agents.training.provenance import machine, versions
+from gradgym.agents.training.run import Run
 
 Row = dict[str, Any]
 _RESULTS = Path(__file__).parent / "results"

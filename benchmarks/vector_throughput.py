@@ -35,7 +35,7 @@ from gymnasium.vector import VectorEnv
 from mujoco.rollout import Rollout
 
 from gradgym import sim
-from gradgym.agents.runs import machine, versions
+from gradgym.agents.training.provenance import machine, versions
 
 RESULTS = Path(__file__).parent / "results" / "vector_throughput.json"
 NUM_ENVS = (1, 16, 64, 256)

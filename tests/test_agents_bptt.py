@@ -9,7 +9,7 @@ import torch
 from stable_baselines3.common.logger import Logger
 
 from gradgym.agents import BPTT
-from gradgym.agents.evaluation import evaluate_returns
+from gradgym.agents.training.evaluation import evaluate_returns
 
 SMALL: dict[str, Any] = {"net_arch": [8], "activation_fn": torch.nn.Tanh, "log_std_init": -4.0, "log_std_min": -5.0}
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from gradgym.agents import ALGORITHMS, BatchedSACPolicy
-from gradgym.agents.configuration import constructor_arguments, load_preset, merged, parse_settings
+from gradgym.agents import ALGORITHMS
+from gradgym.agents.training.configuration import load_preset, merged, parse_settings
+from gradgym.agents.training.sb3 import constructor_arguments
 
 
 def test_settings_are_typed_and_nested():
@@ -27,12 +28,11 @@ def test_names_become_objects():
         {
             "learning_rate": "lin_2e-3",
             "train_freq": [1, "episode"],
-            "policy": "BatchedSACPolicy",
             "policy_kwargs": {"activation_fn": "tanh"},
         }
     )
     assert arguments["learning_rate"](0.5) == pytest.approx(1e-3)
-    assert arguments["train_freq"] == (1, "episode") and arguments["policy"] is BatchedSACPolicy
+    assert arguments["train_freq"] == (1, "episode")
     assert arguments["policy_kwargs"]["activation_fn"] is torch.nn.Tanh
 
 
@@ -51,13 +51,17 @@ def test_every_preset_has_the_runs_settings(algorithm: str):
 
 def test_an_enhancement_overrides_the_preset():
     plain = load_preset("mbpo", "gradgym/NLinkPendulum-v0")
-    enhanced = load_preset("mbpo", "gradgym/NLinkPendulum-v0", "policy")
+    enhanced = load_preset(
+        "mbpo", "gradgym/NLinkPendulum-v0", {"enhancement": "policy", "model_kwargs": {"members": 3}}
+    )
     assert "with_enhancement" not in plain and "gradient_horizon" not in plain
     assert enhanced["gradient_horizon"] == "episode" and enhanced["gamma"] == plain["gamma"]
+    assert enhanced["enhancement"] == "policy" and enhanced["model_kwargs"] == plain["model_kwargs"] | {"members": 3}
 
 
 def test_algorithms_on_the_ant_are_comparable():
     plain, sac = load_preset("mbpo", "gradgym/Ant-v0"), load_preset("sac", "gradgym/Ant-v0")
-    assert load_preset("mbpo", "gradgym/Ant-v0", "sample") == plain | {"action_perturbation": 0.2}
+    sample = {"enhancement": "sample"}
+    assert load_preset("mbpo", "gradgym/Ant-v0", sample) == plain | sample | {"action_perturbation": 0.2}
     of_model = {key for key in plain if "model" in key or "rollout" in key or key == "real_ratio"}
     assert sac == {key: value for key, value in plain.items() if key not in of_model} | {"policy": "BatchedSACPolicy"}

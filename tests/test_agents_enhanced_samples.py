@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gradgym.agents.enhanced_samples import SampleEnhancement, first_order, one_row, perturbations
-from gradgym.agents.replay import Batch, BatchGradients
+from gradgym.agents.mbpo.replay import Batch, BatchGradients
+from gradgym.agents.mbpo.sample_enhancement import SampleEnhancement, first_order, one_row, perturbations
 
 N_OBS, N_ACT = 3, 2
 TO_STATE = torch.tensor([[1.0, 0.0], [0.5, -2.0], [0.0, 3.0]])

@@ -1,10 +1,14 @@
+import math
+
+import pytest
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 
-from gradgym.agents.critic import BatchedMlp
-from gradgym.agents.ensemble import Normaliser, ProbabilisticEnsemble
-from gradgym.agents.replay import Batch
-from gradgym.agents.rollouts import Brancher, rollout_length
+from gradgym.agents.mbpo.batched_mlp import BatchedMlp
+from gradgym.agents.mbpo.ensemble import Normaliser, ProbabilisticEnsemble, gaussian_nll, soft_bound
+from gradgym.agents.mbpo.model_rollouts import Brancher, rollout_length
+from gradgym.agents.mbpo.replay import Batch
 from gradgym.envs.task import EndFromObservations, RewardFromObservations
 
 
@@ -71,7 +75,7 @@ class EndOnly:
 
 class CountingModel(ProbabilisticEnsemble):
     def predict(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor | None]:
-        return obs + action, torch.full((len(obs),), 7.0) if self.learns_reward else None
+        return obs + 2.0 * action, torch.full((len(obs),), 7.0) if self.learns_reward else None
 
 
 def branches(
@@ -80,7 +84,7 @@ def branches(
     task = task or Counter()
     learns_reward = not isinstance(task, RewardFromObservations)
     model = CountingModel(1, 1, learns_reward=learns_reward, members=1, elites=1, net_arch=(2,))
-    brancher = Brancher(model, task, lambda a: 2.0 * a, limit, limit_is_end)
+    brancher = Brancher(model, task, spaces.Box(-2.0, 2.0, (1,)), limit, limit_is_end)
     start = torch.tensor([[0.0], [1.0]])
     return brancher.branch(start, torch.tensor([0, 1]), lambda o: torch.full((len(o), 1), 0.5), length)
 
@@ -107,3 +111,18 @@ def test_branches_stop_where_time_is_over():
 def test_rollout_length_grows_between_its_ends():
     schedule = (100, 200, 1, 11)
     assert [rollout_length(schedule, t) for t in (0, 100, 150, 200, 900)] == [1, 1, 6, 11, 11]
+
+
+def test_likelihood_is_least_at_the_true_variance():
+    error = 2.0
+    log_var = torch.tensor([math.log(3.0), math.log(4.0), math.log(5.0)]).view(3, 1, 1)
+    losses = gaussian_nll(torch.zeros(3, 1, 1), log_var, torch.full((3, 1, 1), error))
+    assert losses[1].item() == pytest.approx(error**2 / 4.0 + math.log(4.0))
+    assert losses.argmin().item() == 1
+
+
+def test_soft_bound_keeps_the_inside_and_bounds_the_outside():
+    lower, upper = torch.tensor(-10.0), torch.tensor(0.5)
+    x = soft_bound(torch.tensor([-100.0, -5.0, 100.0]), lower, upper)
+    assert x[1].item() == pytest.approx(-5.0, abs=0.02)
+    assert x[0].item() == pytest.approx(-10.0, abs=1e-4) and x[2].item() == pytest.approx(0.5, abs=1e-4)

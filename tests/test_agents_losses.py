@@ -4,14 +4,12 @@ import pytest
 import torch
 from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
 
-from gradgym.agents.losses import (
+from gradgym.agents.mbpo.losses import (
     actor_loss,
     critic_loss,
     enhanced_actor_loss,
     entropy_loss,
-    gaussian_nll,
     importance_weight,
-    soft_bound,
     squashed_gaussian,
     td_target,
 )
@@ -66,18 +64,3 @@ def test_enhanced_loss_gives_the_weighted_action_gradient():
     enhanced_actor_loss(gradient, action, stored, torch.zeros(4)).backward()
     weight = torch.exp(-(action.detach() - stored).norm(dim=1, keepdim=True))
     assert action.grad is not None and torch.allclose(action.grad, -weight * gradient / 4)
-
-
-def test_likelihood_is_least_at_the_true_variance():
-    error = 2.0
-    log_var = torch.tensor([math.log(3.0), math.log(4.0), math.log(5.0)]).view(3, 1, 1)
-    losses = gaussian_nll(torch.zeros(3, 1, 1), log_var, torch.full((3, 1, 1), error))
-    assert losses[1].item() == pytest.approx(error**2 / 4.0 + math.log(4.0))
-    assert losses.argmin().item() == 1
-
-
-def test_soft_bound_keeps_the_inside_and_bounds_the_outside():
-    lower, upper = torch.tensor(-10.0), torch.tensor(0.5)
-    x = soft_bound(torch.tensor([-100.0, -5.0, 100.0]), lower, upper)
-    assert x[1].item() == pytest.approx(-5.0, abs=0.02)
-    assert x[0].item() == pytest.approx(-10.0, abs=1e-4) and x[2].item() == pytest.approx(0.5, abs=1e-4)

@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
 from gradgym.agents import MBPO, SAC, BatchedSACPolicy
-from gradgym.agents.evaluation import evaluate_returns
+from gradgym.agents.training.evaluation import evaluate_returns
 
 COMMON: dict[str, Any] = {
     "learning_rate": 3e-3,
@@ -86,7 +86,7 @@ def test_equal_seeds_give_equal_policies(variant: str):
 def test_several_environments_at_once():
     algorithm = make("policy, episode", n_envs=3)
     algorithm.learn(480)
-    assert len(algorithm._expanded) == 2 and algorithm._n_updates > 0
+    assert algorithm.episodes is not None and len(algorithm.episodes._kept) == 2 and algorithm._n_updates > 0
 
 
 def test_saved_models_predict_the_same_and_learn_on(tmp_path: Path):
@@ -118,6 +118,15 @@ def test_log_names_what_the_updates_cost():
     logged = algorithm.logger.name_to_value
     for name in ("time/ms_per_update", "train/critic_loss", "train/actor_gradient_norm", "train/model_error"):
         assert np.isfinite(logged[name])
+    assert logged["train/actor_gradient_norm"] != logged["train/critic_gradient_norm"]
+    assert logged["train/n_updates"] == 14 * 16  # after every 16 steps from the 112th on
+
+
+def test_learning_rates_follow_their_schedule():
+    algorithm = make("sac", learning_rate=lambda left: 0.01 * left)
+    optimizers = [algorithm.actor.optimizer, algorithm.critic.optimizer, algorithm.ent_coef_optimizer]
+    algorithm.learn(320)
+    assert [one.param_groups[0]["lr"] for one in optimizers if one is not None] == [0.0] * 3
 
 
 def test_first_actions_have_the_deviation_asked_for():
@@ -170,3 +179,80 @@ def test_an_environment_without_gradients_is_refused(enhancement: Any):
     algorithm = MBPO("MlpPolicy", gymnasium.make("PointMass-v0"), enhancement=enhancement, model=False)
     with pytest.raises(ValueError, match='gradients="action"'):
         algorithm.learn(10)
+
+
+def test_a_batch_has_its_share_of_real_transitions(monkeypatch: pytest.MonkeyPatch):
+    """The first are real, the others predicted; with the gradients of the real ones alone."""
+    algorithm = make("policy with model", real_ratio=0.25, batch_size=40)
+    algorithm.learn(200)
+    seen: list[Any] = []
+    expand = algorithm._expand_one_step
+    monkeypatch.setattr(algorithm, "_expand_one_step", lambda *a: (seen.append(a), expand(*a))[1])
+    algorithm.predicted.fields.rewards.fill_(77.0)
+    algorithm.train(3, 40)
+    assert len(seen) == 3
+    for batch, gradients, _ in seen:
+        assert len(gradients.dreward_daction) == 10
+        assert batch.rewards.tolist()[10:] == [77.0] * 30 and batch.rewards[:10].max() <= 0.0
+
+
+def test_the_model_is_fitted_when_it_is_due_and_the_policy_rolled_out(monkeypatch: pytest.MonkeyPatch):
+    """To all that was seen, every `model_train_freq` steps; the rollouts of two fits are kept."""
+    algorithm = make("mbpo", rollout_retain=2, rollout_schedule=(0, 640, 1, 5), train_freq=100, learning_starts=50)
+    fits: list[tuple[int, int]] = []
+    counts: list[int] = []
+    fit = algorithm.ensemble.fit
+
+    def watched(obs: Any, actions: Any, next_obs: Any, rewards: Any, **kwargs: Any) -> Any:
+        fits.append((algorithm.num_timesteps, len(obs)))
+        counts.append(algorithm.predicted.count)
+        # What the model is shown of actions is what the policy gave: x' = x + STEP a.
+        torch.testing.assert_close(next_obs[:, 0], obs[:, 0] + point_mass.STEP * actions[:, 0], rtol=1e-4, atol=1e-5)
+        assert kwargs == MODEL["model_fit_kwargs"]
+        return fit(obs, actions, next_obs, rewards, **kwargs)
+
+    monkeypatch.setattr(algorithm.ensemble, "fit", watched)
+    algorithm.learn(600)
+    assert fits == [(100, 100), (300, 300), (500, 500)]
+    assert algorithm.predicted.capacity == 500 * 5 * 2
+    # Of 1, 2 and 4 steps from 500 states; those at an episode's last step branch no further.
+    assert counts[:2] == [0, 500] and 500 + 500 < counts[2] <= 500 + 1000
+    last = algorithm.predicted.fields.obs[: algorithm.predicted.count, 1]
+    assert last.max() < 1.2  # of the time, which no rollout goes beyond
+
+
+@pytest.mark.parametrize("limit_is_end", [True, False])
+def test_rollouts_end_with_the_episodes_time(limit_is_end: bool):
+    kwargs = {"handle_timeout_termination": not limit_is_end}
+    algorithm = make("mbpo", replay_buffer_kwargs=kwargs, rollout_schedule=(0, 1, 9, 9), learning_starts=150)
+    algorithm.learn(200)
+    held = algorithm.predicted.count
+    dones = algorithm.predicted.fields.dones[:held]
+    # From each of 500 starts at a time of 0 to 7 to the last step, the eighth.
+    assert dones.sum() == (500 if limit_is_end else 0)
+    assert 500 * 3 < held < 500 * 6
+
+
+def test_ends_are_told_from_the_environments_actions():
+    """Where a task tells ends from observations, it gets actions in its own units."""
+    algorithm = make("sample without model")
+
+    class Ends:
+        def observed_terminal(self, obs: Any, action: Any, next_obs: Any) -> Any:
+            return action[:, 0] > 1.5
+
+    assert algorithm._observed_ends() is None
+    assert algorithm.env is not None
+    algorithm.env.envs[0].unwrapped.task = Ends()  # pyright: ignore[reportAttributeAccessIssue]
+    ends = algorithm._observed_ends()
+    assert ends is not None
+    assert ends(torch.zeros(2, 2), torch.tensor([[0.7], [0.8]]), torch.zeros(2, 2)).tolist() == [False, True]
+
+
+def test_enhanced_transitions_come_without_gradients():
+    algorithm = make("sample without model", extra_samples=10**6)
+    algorithm.learn(150)
+    batches, gradients = algorithm._draw_real(2, 30)
+    assert list(gradients) == [None, None]
+    rewards = algorithm.replay_buffer.everything().rewards
+    assert not any(reward in rewards for reward in batches[0].rewards[batches[0].dones == 0.0])

@@ -11,7 +11,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from gradgym.agents.native_vec_env import NativeVecEnv, native
+from gradgym.agents.training.native_vec_env import NativeVecEnv, native
 
 HOPPER, LIMIT = "gradgym/Hopper-v0", 25
 

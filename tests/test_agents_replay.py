@@ -5,7 +5,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from gradgym.agents.replay import Batch, EpisodeRecorder, GradientBuffer, PredictedTransitions, TransitionBuffer
+from gradgym.agents.mbpo.episode_gradients import EpisodeRecorder
+from gradgym.agents.mbpo.replay import Batch, GradientBuffer, PredictedTransitions, TransitionBuffer
 
 OBS = spaces.Box(-np.inf, np.inf, (2,), np.float32)
 ACT = spaces.Box(np.array([-2.0, 0.0], np.float32), np.array([2.0, 10.0], np.float32))

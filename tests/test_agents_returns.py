@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gradgym.agents.returns import discounted_sum, td_lambda
+from gradgym.agents.policy_gradient.returns import discounted_sum, td_lambda
 
 GAMMA = 0.9
 REWARD = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, 40.0]], dtype=torch.float64)

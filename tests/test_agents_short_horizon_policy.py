@@ -8,7 +8,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from gradgym.agents.short_horizon_policy import RunningNormalization, ShortHorizonPolicy
+from gradgym.agents.action_space import unscale
+from gradgym.agents.policy_gradient.short_horizon_policy import RunningNormalization, ShortHorizonPolicy
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 ACTIONS = spaces.Box(np.array([-1.0, 2.0], np.float32), np.array([5.0, 2.5], np.float32))
@@ -50,11 +51,11 @@ def test_a_first_noise_below_its_floor_is_refused():
 
 def test_actions_fill_their_space():
     found = policy()
-    ends = found.unscale(torch.tensor([[-1.0, -1.0], [0.0, 0.0], [1.0, 1.0]]))
+    ends = unscale(torch.tensor([[-1.0, -1.0], [0.0, 0.0], [1.0, 1.0]]), ACTIONS)
     torch.testing.assert_close(ends, torch.tensor([[-1.0, 2.0], [2.0, 2.25], [5.0, 2.5]]))
     obs = torch.randn(20, 3)
     predicted, _ = found.predict(obs.numpy(), deterministic=True)
-    acted = found.unscale(found.act(obs, torch.zeros(20, 2)))
+    acted = unscale(found.act(obs, torch.zeros(20, 2)), ACTIONS)
     np.testing.assert_allclose(predicted, acted.detach().numpy(), atol=1e-6)
 
 

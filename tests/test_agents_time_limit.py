@@ -15,8 +15,8 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from gradgym import evaluate, train
 from gradgym.agents import BPTT, MBPO, SHAC
-from gradgym.agents.checkpoint import load_checkpoint
-from gradgym.agents.native_vec_env import native
+from gradgym.agents.training.checkpoint import load_checkpoint
+from gradgym.agents.training.native_vec_env import native
 
 PENDULUM, CHEETAH = "gradgym/NLinkPendulum-v0", "gradgym/HalfCheetah-v0"
 LIMITS = pytest.mark.parametrize("limit", [37, 150])  # registered is 100

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.func import jacrev
 
 import gradgym  # noqa: F401 (registers the environments)
-from gradgym.agents.value_gradients import Trajectory, balance, one_step, whole_episode
+from gradgym.agents.mbpo.value_gradients import Trajectory, balance, one_step, whole_episode
 
 GAMMA = 0.9
 

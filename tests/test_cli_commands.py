@@ -15,11 +15,12 @@ import torch
 import yaml
 
 from gradgym import evaluate, train
-from gradgym.agents import evaluation
-from gradgym.agents.checkpoint import load_checkpoint
-from gradgym.agents.evaluation import read_evaluations
-from gradgym.agents.native_vec_env import NativeVecEnv
-from gradgym.agents.runs import Run, RunConfig
+from gradgym.agents.training import evaluation
+from gradgym.agents.training.checkpoint import load_checkpoint
+from gradgym.agents.training.configuration import RunConfig
+from gradgym.agents.training.evaluation import read_evaluations
+from gradgym.agents.training.native_vec_env import NativeVecEnv
+from gradgym.agents.training.run import Run
 
 TRAIN = ["--env", "gradgym/NLinkPendulum-v0", "--env-kwargs", "n_links:1", "--seed", "1"]
 ENHANCED = [*TRAIN, "--algo", "mbpo", "--enhancement", "policy"]
@@ -138,7 +139,8 @@ def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path):
         (["--env-kwargs", "n_links:0"], "n_links=0"),
         (["--env-kwargs", "n_links"], "key:value"),
         (["--hyperparams", "learning_rat:1"], "learning_rat"),
-        (["--algo", "sac", "--enhancement", "policy"], "use mbpo"),
+        (["--algo", "sac", "--enhancement", "policy"], "enhancement='policy': --algo sac has no such setting"),
+        (["--enhancement", "samples"], "enhancement='samples': choose"),
         (["--env", "CartPole-v1", "--enhancement", "policy"], "gradients"),
         (["--total-timesteps", "-5"], "total_timesteps=-5"),
         (["--env-kwargs", "max_episode_steps:-1"], "max_episode_steps=-1"),

@@ -8,8 +8,9 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from ..envs.advance import is_finite
-from ..envs.differentiable import DifferentiableEnvs
+from ...envs.advance import is_finite
+from ...envs.differentiable import DifferentiableEnvs
+from ..action_space import unscale
 from .analytic import AnalyticPolicyGradient, Window
 from .returns import discounted_sum
 from .short_horizon_policy import ShortHorizonPolicy
@@ -106,7 +107,7 @@ class BPTT(AnalyticPolicyGradient):
         returns, weight = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
         for _ in range(self._episode_length()):
             obs = policy.normalize(envs.task.observation(state).float())
-            action = policy.unscale(torch.tanh(act(networks, obs))).double()
+            action = unscale(torch.tanh(act(networks, obs)), self.action_space).double()
             after = envs.task.transition(state, action)
             finite = torch.from_numpy(is_finite(after))
             after = after.where(finite, state)

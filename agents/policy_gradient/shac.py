@@ -11,7 +11,8 @@ import torch
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
-from ..envs.differentiable import DifferentiableEnvs
+from ...envs.differentiable import DifferentiableEnvs
+from ..target_network import soft_update
 from .analytic import AnalyticPolicyGradient, Window
 from .returns import discounted_sum, td_lambda
 from .short_horizon_policy import ShortHorizonPolicy
@@ -95,8 +96,5 @@ class SHAC(AnalyticPolicyGradient):
                 else:
                     self.skipped_updates += 1
                 losses.append(loss.item())
-        with torch.no_grad():
-            targets: list[Tensor] = list(self.policy.critic_target.parameters())
-            sources: list[Tensor] = list(critic.parameters())
-            torch._foreach_lerp_(targets, sources, self.tau)  # pyright: ignore[reportPrivateImportUsage]
+        soft_update(self.policy.critic_target, critic, self.tau)
         return sum(losses) / len(losses)

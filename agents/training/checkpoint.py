@@ -6,6 +6,7 @@ all random generators; and how long it has trained. It is a pickle: load only th
 """
 
 import os
+import pickle
 import random
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +14,8 @@ from typing import Any, NamedTuple
 import cloudpickle
 import numpy as np
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 
 from .clock import TrainingClock
 
@@ -22,17 +23,28 @@ from .clock import TrainingClock
 class Checkpoint(NamedTuple):
     """What `load_checkpoint` finds."""
 
-    algorithm: BaseAlgorithm  # as it was saved, without a logger
+    algorithm: Any  # as it was saved, without a logger
     seconds: float  # spent in training
 
 
-def save_checkpoint(algorithm: BaseAlgorithm, path: Path, seconds: float) -> None:
+class _Pickler(cloudpickle.Pickler):
+    """Leaves out loggers, which hold open files."""
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return "logger" if isinstance(obj, Logger) else None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Puts None in their places."""
+
+    def persistent_load(self, pid: str) -> None:
+        return None
+
+
+def save_checkpoint(algorithm: Any, path: Path, seconds: float) -> None:
     """Writes beside `path` and then renames, so that a complete checkpoint exists at any time."""
-    # The logger holds open files.
-    attributes = {name: value for name, value in vars(algorithm).items() if name != "_logger"}
     content = {
-        "class": type(algorithm),
-        "attributes": attributes,
+        "algorithm": algorithm,
         "seconds": seconds,
         "random": random.getstate(),
         "numpy": np.random.get_state(),  # noqa: NPY002 (SB3 draws from the global generator)
@@ -40,7 +52,7 @@ def save_checkpoint(algorithm: BaseAlgorithm, path: Path, seconds: float) -> Non
     }
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        cloudpickle.dump(content, file)
+        _Pickler(file).dump(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
@@ -49,13 +61,11 @@ def save_checkpoint(algorithm: BaseAlgorithm, path: Path, seconds: float) -> Non
 def load_checkpoint(path: Path) -> Checkpoint:
     """The algorithm and its time; sets the global random generators too."""
     with path.open("rb") as file:
-        content: dict[str, Any] = cloudpickle.load(file)
-    algorithm: BaseAlgorithm = content["class"].__new__(content["class"])
-    vars(algorithm).update(content["attributes"])
+        content: dict[str, Any] = _Unpickler(file).load()
     random.setstate(content["random"])
     np.random.set_state(content["numpy"])  # noqa: NPY002
     torch.set_rng_state(content["torch"])
-    return Checkpoint(algorithm, content["seconds"])
+    return Checkpoint(content["algorithm"], content["seconds"])
 
 
 class CheckpointCallback(BaseCallback):

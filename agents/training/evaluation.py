@@ -8,14 +8,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
+from .algorithm import Policy
 from .clock import TrainingClock
 
 
 def evaluate_returns(
-    algorithm: BaseAlgorithm,
+    policy: Policy,
     env: gymnasium.Env[Any, Any],
     episodes: int,
     seed: int,
@@ -34,7 +34,7 @@ def evaluate_returns(
                 on_frame(env.render())
             if done:
                 break
-            action, _ = algorithm.predict(obs, deterministic=True)
+            action, _ = policy.predict(obs, deterministic=True)
             obs, reward, terminated, truncated, _ = env.step(action)
             returns[episode] += float(reward)
             done = terminated or truncated

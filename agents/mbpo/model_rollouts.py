@@ -1,14 +1,17 @@
 """Short rollouts of the learned model, branched from real states (Janner et al. 2019)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from ..envs.task import EndFromObservations, RewardFromObservations
+from ...envs.task import EndFromObservations, RewardFromObservations
+from ..action_space import unscale
+from ..training.native_vec_env import NativeVecEnv
 from .ensemble import ProbabilisticEnsemble
-from .native_vec_env import NativeVecEnv
 from .replay import Batch
 
 
@@ -43,7 +46,7 @@ class Brancher:
         ensemble: the learned model.
         task: gives the end, and the reward if it can, of a prediction (actions unscaled). A reward that it does not
             give is the model's; without a task nothing ends.
-        unscale: from the policy's actions in [-1, 1] to the environment's.
+        action_space: of the environment; policy and model have actions in [-1, 1].
         limit: steps in an episode, or None. No rollout goes past it.
         limit_is_end: whether nothing follows the last step, or time only ran out.
     """
@@ -52,11 +55,11 @@ class Brancher:
         self,
         ensemble: ProbabilisticEnsemble,
         task: EndFromObservations | None,
-        unscale: Callable[[Tensor], Tensor],
+        action_space: spaces.Space[Any],
         limit: int | None,
         limit_is_end: bool,
     ) -> None:
-        self.ensemble, self.task, self.unscale = ensemble, task, unscale
+        self.ensemble, self.task, self.action_space = ensemble, task, action_space
         self.limit, self.limit_is_end = limit, limit_is_end
 
     @torch.no_grad()
@@ -74,8 +77,8 @@ class Brancher:
             if len(obs) == 0:
                 break
             action = policy(obs)
-            next_obs, reward = self.ensemble.predict(obs, self.unscale(action))
-            transition = obs, self.unscale(action), next_obs
+            next_obs, reward = self.ensemble.predict(obs, action)
+            transition = obs, unscale(action, self.action_space), next_obs
             if isinstance(self.task, RewardFromObservations):
                 reward = self.task.observed_reward(*transition)
             assert reward is not None

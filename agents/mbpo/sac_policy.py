@@ -1,6 +1,5 @@
 """SAC's networks with all critics in one batched operation, under SB3's names."""
 
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -9,33 +8,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 
-
-class BatchedMlp(nn.Module):
-    """`members` perceptrons of one shape; one `baddbmm` a layer computes all of them."""
-
-    def __init__(self, members: int, sizes: list[int], activation: nn.Module) -> None:
-        super().__init__()
-        self.activation = activation
-        pairs = list(pairwise(sizes))
-        self.weights = nn.ParameterList(_uniform(members, n_in, n_out, n_in) for n_in, n_out in pairs)
-        self.biases = nn.ParameterList(_uniform(members, 1, n_out, n_in) for n_in, n_out in pairs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Inputs (B, n) shared by the members, or (M, B, n); outputs (M, B, n_out)."""
-        if x.dim() == 2:
-            x = x.expand(len(self.weights[0]), *x.shape)
-        last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            if layer < last:
-                x = self.activation(x)
-        return x
-
-
-def _uniform(members: int, n_in: int, n_out: int, fan_in: int) -> nn.Parameter:
-    """torch's default initialisation of a linear layer: uniform in +-1 / sqrt(fan_in)."""
-    bound = fan_in**-0.5
-    return nn.Parameter(torch.empty(members, n_in, n_out).uniform_(-bound, bound))
+from .batched_mlp import BatchedMlp
 
 
 class BatchedCritic(nn.Module):

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
-from ..envs import VECTOR_ADAPTER
-from ..envs.single import TaskEnv
-from ..envs.vector import TaskVectorEnv
+from ...envs import VECTOR_ADAPTER
+from ...envs.single import TaskEnv
+from ...envs.vector import TaskVectorEnv
 
 _COUNTED = (OrderEnforcing, PassiveEnvChecker, TimeLimit, Monitor)
 

@@ -5,15 +5,16 @@ from time import perf_counter, time_ns
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import safe_mean
 from torch import Tensor
 
-from ..envs.differentiable import DifferentiableEnvs, TensorStep
-from .native_vec_env import NativeVecEnv, native
+from ...envs.differentiable import DifferentiableEnvs, TensorStep
+from ..action_space import unscale
+from ..training.native_vec_env import NativeVecEnv, native
+from ..training.sb3 import Sb3Algorithm
 from .short_horizon_policy import ShortHorizonPolicy
 
 Self = TypeVar("Self", bound="AnalyticPolicyGradient")
@@ -33,7 +34,7 @@ class Window(NamedTuple):
     next_obs: Tensor  # (T, N, n_obs), float32, of the state that each step led to
 
 
-class AnalyticPolicyGradient(BaseAlgorithm):
+class AnalyticPolicyGradient(Sb3Algorithm):
     """Ascends the exact gradient of the return of short rollouts through the simulator.
 
     Args:
@@ -166,7 +167,7 @@ class AnalyticPolicyGradient(BaseAlgorithm):
         obs, observed, steps = worlds.detach().float(), [], []
         for _ in range(self._window_length()):
             action = self.policy.act(obs, torch.randn(self.n_envs, *self.action_space.shape))  # pyright: ignore
-            step = worlds.step(self.policy.unscale(action))
+            step = worlds.step(unscale(action, self.action_space))
             observed.append(obs.detach())
             steps.append(step)
             obs = step.obs.float()

@@ -120,12 +120,6 @@ class ShortHorizonPolicy(BasePolicy):
         """Actions in [-1, 1] (N, n_act) for observations (N, n_obs) and standard normal noise (N, n_act)."""
         return torch.tanh(self.actor(self.normalize(obs)) + self.std * noise)
 
-    def unscale(self, action: Tensor) -> Tensor:
-        """From [-1, 1] to the action space; differentiable, unlike SB3's `unscale_action`."""
-        assert isinstance(self.action_space, spaces.Box)
-        low, high = (torch.from_numpy(x).to(action) for x in (self.action_space.low, self.action_space.high))
-        return low + 0.5 * (action + 1.0) * (high - low)
-
     def target_value(self, obs: Tensor) -> Tensor:
         """The slow critic's value (...) of observations (..., n_obs), in the critic's units; differentiable by them."""
         return self.critic_target(self.normalize(obs)).squeeze(-1)

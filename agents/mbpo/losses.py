@@ -59,15 +59,3 @@ def enhanced_actor_loss(
     weight = importance_weight(policy_action, stored_action)
     gain = (action_gradient.detach() * policy_action).sum(-1)
     return (weight * (entropy_cost - gain)).mean()
-
-
-def gaussian_nll(mean: Tensor, log_var: Tensor, target: Tensor) -> Tensor:
-    """Negative log-likelihood without its constant, averaged over all but the first (member) axis, (M,)."""
-    loss = (mean - target).square() * torch.exp(-log_var) + log_var
-    return loss.flatten(1).mean(1)
-
-
-def soft_bound(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Bounds x smoothly from above, then from below (Chua et al. 2018, appendix A.1)."""
-    x = upper - torch.nn.functional.softplus(upper - x)
-    return lower + torch.nn.functional.softplus(x - lower)

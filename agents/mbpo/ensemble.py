@@ -8,8 +8,7 @@ members train in one batched operation. M is the number of members, B the batch 
 import torch
 from torch import Tensor, nn
 
-from .critic import BatchedMlp
-from .losses import gaussian_nll, soft_bound
+from .batched_mlp import BatchedMlp
 
 _WEIGHT_DECAY = 5e-5
 _BOUND_PENALTY = 0.01
@@ -115,7 +114,7 @@ class ProbabilisticEnsemble(nn.Module):
 
         Args:
             obs: (N, n_obs), N >= 2.
-            action: (N, n_act).
+            action: (N, n_act); as for `obs`, inputs are normalised, so units do not matter.
             next_obs: (N, n_obs).
             reward: (N,).
             batch_size: of each member.
@@ -188,3 +187,15 @@ class ProbabilisticEnsemble(nn.Module):
 
     def _weights(self) -> list[Tensor]:
         return [parameter.detach().clone() for parameter in self._stacked()]
+
+
+def gaussian_nll(mean: Tensor, log_var: Tensor, target: Tensor) -> Tensor:
+    """Negative log-likelihood without its constant, averaged over all but the first (member) axis, (M,)."""
+    loss = (mean - target).square() * torch.exp(-log_var) + log_var
+    return loss.flatten(1).mean(1)
+
+
+def soft_bound(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Bounds x smoothly from above, then from below (Chua et al. 2018, appendix A.1)."""
+    x = upper - torch.nn.functional.softplus(upper - x)
+    return lower + torch.nn.functional.softplus(x - lower)

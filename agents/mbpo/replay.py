@@ -7,14 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import Tensor
 
-from .value_gradients import Trajectory
+from ..action_space import unscale_slope
 
-_FULL_GRADIENTS = Trajectory._fields[2:]
 _ACTION_GRADIENTS = ("dobs_daction", "dreward_daction")
 
 
@@ -33,12 +31,6 @@ class BatchGradients(NamedTuple):
 
     dobs_daction: Tensor  # (B, n_obs, n_act)
     dreward_daction: Tensor  # (B, n_act)
-
-
-def action_scale(space: spaces.Space[Any]) -> NDArray[np.float64]:
-    """Derivative of the environment's action by the scaled one, (n_act,)."""
-    assert isinstance(space, spaces.Box)
-    return (space.high.astype(np.float64) - space.low) / 2.0
 
 
 def require_gradients(info: dict[str, Any], names: tuple[str, ...], level: str) -> dict[str, NDArray[np.float64]]:
@@ -111,7 +103,7 @@ class GradientBuffer(TransitionBuffer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.scale = action_scale(self.action_space)
+        self.slope = unscale_slope(self.action_space)
         n_obs, n_act = self.obs_shape[0], self.action_dim
         self.dobs_daction = np.zeros((self.buffer_size, self.n_envs, n_obs, n_act), np.float32)
         self.dreward_daction = np.zeros((self.buffer_size, self.n_envs, n_act), np.float32)
@@ -127,8 +119,8 @@ class GradientBuffer(TransitionBuffer):
     ) -> None:
         for env, info in enumerate(infos):
             gradients = require_gradients(info, _ACTION_GRADIENTS, "action")
-            self.dobs_daction[self.pos, env] = gradients["dobs_daction"] * self.scale
-            self.dreward_daction[self.pos, env] = gradients["dreward_daction"] * self.scale
+            self.dobs_daction[self.pos, env] = gradients["dobs_daction"] * self.slope
+            self.dreward_daction[self.pos, env] = gradients["dreward_daction"] * self.slope
         super().add(obs, next_obs, action, reward, done, infos)
 
     def draw_with_gradients(self, batches: int, batch_size: int) -> tuple[list[Batch], list[BatchGradients]]:
@@ -137,42 +129,6 @@ class GradientBuffer(TransitionBuffer):
         fields = [self._flat(name) for name in _ACTION_GRADIENTS]
         gradients = [BatchGradients(*(field.index_select(0, r) for field in fields)) for r in rows]
         return [self._gather(r) for r in rows], gradients
-
-
-class EpisodeRecorder:
-    """Collects each environment's running episode with its full gradients, until it ends."""
-
-    def __init__(self, n_envs: int, space: spaces.Space[Any]) -> None:
-        self.scale = action_scale(space)
-        self._running: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in range(n_envs)]
-        self._finished: list[tuple[Trajectory, NDArray[Any], bool]] = []
-
-    def add(
-        self,
-        obs: NDArray[Any],
-        next_obs: NDArray[Any],
-        action: NDArray[Any],
-        ends: NDArray[Any],
-        infos: list[dict[str, Any]],
-    ) -> None:
-        """One step of all environments; arguments have a leading environment axis.
-
-        `next_obs` is the true next observation also where the episode ended (`ends`).
-        """
-        for env, info in enumerate(infos):
-            found = require_gradients(info, _FULL_GRADIENTS, "full")
-            scaled = (found[k] * self.scale if k.endswith("_daction") else found[k] for k in _FULL_GRADIENTS)
-            self._running[env].append((obs[env].copy(), action[env].copy(), *scaled))
-            if ends[env]:
-                columns = (np.stack(column) for column in zip(*self._running[env], strict=True))
-                timeout = bool(info.get("TimeLimit.truncated", False))
-                self._finished.append((Trajectory(*columns), next_obs[env].copy(), timeout))
-                self._running[env] = []
-
-    def take_finished(self) -> list[tuple[Trajectory, NDArray[Any], bool]]:
-        """Episodes that ended since the last call: trajectory, last observation, whether time ran out."""
-        finished, self._finished = self._finished, []
-        return finished
 
 
 class PredictedTransitions:

@@ -1,0 +1,1 @@
+"""MBPO with sample and policy enhancement, and the networks that SAC shares with it."""

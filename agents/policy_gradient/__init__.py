@@ -1,0 +1,1 @@
+"""Policy gradients through the simulator: SHAC and BPTT."""

@@ -1,0 +1,1 @@
+"""What every training has: its run folder, configuration, checkpoints, clock and evaluations."""

@@ -1,0 +1,142 @@
+"""The configuration of a run, and where it comes from: presets and changes from the command line.
+
+Presets are in `agents/presets/<algorithm>.yaml`.
+"""
+
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import yaml
+
+from .provenance import versions
+
+_COUNTS = ("total_timesteps", "eval_freq", "eval_episodes", "checkpoint_freq")
+_TIMES = ("max_minutes", "eval_seconds")
+
+
+@dataclass
+class RunConfig:
+    """All that determines a training.
+
+    Args:
+        algo, env, seed: as on the command line.
+        total_timesteps: environment steps of the training.
+        eval_freq: steps between evaluations.
+        eval_episodes: of each evaluation.
+        checkpoint_freq: steps between checkpoints.
+        max_minutes: wall-clock of training, evaluations left out, after which it ends sooner.
+        eval_seconds: seconds of training between evaluations, in place of `eval_freq`.
+        env_kwargs: arguments of the environment.
+        train_env_kwargs: further ones, or others, for the training alone; evaluations do not see them.
+        hyperparams: what the algorithm's `from_config` takes: arguments of its constructor and of its environments.
+    """
+
+    algo: str
+    env: str
+    seed: int
+    total_timesteps: int
+    eval_freq: int
+    eval_episodes: int
+    checkpoint_freq: int
+    max_minutes: float | None = None
+    eval_seconds: float | None = None
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    train_env_kwargs: dict[str, Any] = field(default_factory=dict)
+    hyperparams: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], **kwargs: Any) -> "RunConfig":
+        """Splits the run's own settings from the constructor's arguments."""
+        own = {name: settings.pop(name) for name in _COUNTS}
+        for name, value in own.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}={value!r}: must be a positive integer")
+        times = {name: settings.pop(name, None) for name in _TIMES}
+        for name, value in times.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+                raise ValueError(f"{name}={value!r}: must be a positive number, or null")
+        if kwargs.get("env_kwargs", {}).get("max_episode_steps") == -1:
+            raise ValueError("max_episode_steps=-1: evaluations need a limit; training alone: train_env_kwargs")
+        further = settings.pop("train_env_kwargs", {})
+        if not isinstance(further, dict):
+            raise ValueError(f"train_env_kwargs={further!r}: write single ones as train_env_kwargs.key:value")
+        return cls(hyperparams=settings, train_env_kwargs=further, **own, **times, **kwargs)
+
+    def write(self, run_dir: Path) -> None:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump({**asdict(self), "versions": versions()}, sort_keys=False)
+        (run_dir / "config.yaml").write_text(text)
+
+    @classmethod
+    def read(cls, run_dir: Path) -> "RunConfig":
+        path = run_dir / "config.yaml"
+        if not path.exists():
+            raise ValueError(f"{run_dir}: no run folder, config.yaml is missing")
+        content = yaml.safe_load(path.read_text())
+        content.pop("versions")
+        return cls(**content)
+
+    def make_env(self, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+        """The environment of this run, with changed or further arguments."""
+        return gymnasium.make(self.env, **{**self.env_kwargs, **kwargs})
+
+    def make_training_env(self, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+        """The same, with `train_env_kwargs` too."""
+        return self.make_env(**{**self.train_env_kwargs, **kwargs})
+
+
+def load_preset(algorithm: str, env_id: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The block of an environment, or "default", with changes.
+
+    What a preset has under `with_<setting>` and a value overrides the rest of it where the changes
+    give the setting that value.
+    """
+    changes = changes or {}
+    text = files("gradgym.agents").joinpath("presets", f"{algorithm}.yaml").read_text()
+    blocks = yaml.safe_load(text)
+    preset = blocks.get(env_id, blocks["default"])
+    for block in [name for name in preset if name.startswith("with_")]:
+        chosen = changes.get(block.removeprefix("with_"))
+        preset.update(preset.pop(block).get(chosen, {}))
+    return merged(preset, changes)
+
+
+def parse_settings(words: list[str]) -> dict[str, Any]:
+    """`key:value` words to a dictionary; values are YAML, and `a.b:1` is {"a": {"b": 1}}."""
+    result: dict[str, Any] = {}
+    for word in words:
+        path, separator, text = word.partition(":")
+        if not separator or not path:
+            raise ValueError(f"{word!r}: write settings as key:value")
+        *parents, last = path.split(".")
+        target = result
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[last] = _parse_value(text)
+    return result
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"{text!r}: not a YAML value") from None
+    if isinstance(value, str):  # YAML 1.1 takes 1e-3 for a string
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `settings` with `changes`; dictionaries are merged, all else is replaced."""
+    result = deepcopy(settings)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result

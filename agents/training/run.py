@@ -1,0 +1,72 @@
+"""Run folders: what a training writes, and how it is built from its configuration or resumed.
+
+config.yaml            the resolved configuration
+checkpoint.pkl         from which the run goes on
+best_model.zip         the model with the best evaluation, as the algorithm saves it
+final_model.zip        the last one
+evaluations.jsonl      every evaluation, and how long the training had taken, evaluations left out
+events.out.tfevents.*  TensorBoard
+"""
+
+from pathlib import Path
+
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.logger import configure
+
+from .algorithm import ALGORITHMS, Algorithm
+from .checkpoint import CheckpointCallback, load_checkpoint
+from .clock import TimeLimitCallback, TrainingClock
+from .configuration import RunConfig
+from .evaluation import EvaluationCallback
+
+
+class Run:
+    """A training in a folder; new, or continued from its checkpoint if there is one."""
+
+    def __init__(self, config: RunConfig, run_dir: Path) -> None:
+        self.config, self.run_dir = config, run_dir
+        path = run_dir / "checkpoint.pkl"
+        self.algorithm: Algorithm
+        spent = 0.0
+        if path.exists():
+            self.algorithm, spent = load_checkpoint(path)
+        else:
+            self.algorithm = ALGORITHMS[config.algo].from_config(config)
+        self.algorithm.set_logger(configure(str(run_dir), ["tensorboard"]))
+        self.eval_env = config.make_env()
+        self.clock = TrainingClock(spent)
+        self.evaluation = EvaluationCallback(
+            self.eval_env,
+            run_dir,
+            self.clock,
+            config.eval_freq,
+            config.eval_episodes,
+            seed=config.seed + 10_000,
+            period=config.eval_seconds,
+        )
+        self.time_limit = TimeLimitCallback(self.clock, None if config.max_minutes is None else 60 * config.max_minutes)
+        # Evaluated before it is saved: a resumed run finds the evaluations of its checkpoint in the file.
+        checkpoints = CheckpointCallback(path, config.checkpoint_freq, self.clock)
+        self.callback = CallbackList([self.evaluation, checkpoints, self.time_limit])
+
+    @property
+    def max_return(self) -> float | None:
+        """The greatest possible return, where the environment knows it."""
+        return getattr(self.eval_env.unwrapped, "max_return", None)
+
+    def train(self, *callbacks: BaseCallback) -> None:
+        """Trains up to the configured number of steps, or minutes."""
+        left = self.config.total_timesteps - self.algorithm.num_timesteps
+        if left > 0 and not self.time_limit.reached:
+            callback = CallbackList([self.callback, *callbacks])
+            with self.clock.running():
+                self.algorithm.learn(left, callback=callback, reset_num_timesteps=False)
+        self.algorithm.save(self.run_dir / "final_model.zip")
+
+
+def load_best(run_dir: Path) -> Algorithm:
+    """The best model of a run, for `predict`."""
+    path = run_dir / "best_model.zip"
+    if not path.exists():
+        raise ValueError(f"{run_dir}: best_model.zip is missing, the run was never evaluated")
+    return ALGORITHMS[RunConfig.read(run_dir).algo].load(path, device="cpu")

@@ -1,0 +1,71 @@
+"""How a run makes an algorithm of Stable-Baselines3: environment and constructor's arguments from its configuration."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from inspect import signature
+from typing import Any, Self
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import nn
+
+from .configuration import RunConfig
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "elu": nn.ELU}
+
+
+class Sb3Algorithm(BaseAlgorithm):
+    """What an algorithm of SB3 lacks to be an `Algorithm` of a run; a base class beside its own."""
+
+    @classmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        arguments = constructor_arguments(config.hyperparams)
+        env = cls.training_env(config, arguments)
+        policy = arguments.pop("policy", "MlpPolicy")
+        # A constructor hands on what it does not name itself.
+        known = {name for base in cls.__mro__ for name in signature(base.__init__).parameters}
+        for name in arguments.keys() - known:
+            value, preset = arguments[name], f"agents/presets/{config.algo}.yaml"
+            raise ValueError(f"{name}={value!r}: --algo {config.algo} has no such setting, see {preset}")
+        return cls(policy, env, seed=config.seed, **arguments)
+
+    @classmethod
+    def training_env(cls, config: RunConfig, arguments: dict[str, Any]) -> Any:
+        """What the constructor takes as `env`; of its other arguments those for the environment alone are taken out."""
+        return config.make_training_env()
+
+
+class LinearSchedule:
+    """SB3 schedule from `initial` at the start of the training to zero at its end."""
+
+    def __init__(self, initial: float) -> None:
+        self.initial = initial
+
+    def __call__(self, progress_remaining: float) -> float:
+        return progress_remaining * self.initial
+
+
+def constructor_arguments(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as Python objects: schedules (`lin_1e-3`), tuples, and activations from their names."""
+    arguments = deepcopy(settings)
+    rate = arguments.get("learning_rate")
+    if isinstance(rate, str):
+        arguments["learning_rate"] = _schedule(rate)
+    if isinstance(arguments.get("train_freq"), list):
+        arguments["train_freq"] = tuple(arguments["train_freq"])
+    policy_kwargs = arguments.get("policy_kwargs", {})
+    name = policy_kwargs.get("activation_fn")
+    if name is not None:
+        if name not in ACTIVATIONS:
+            raise ValueError(f"activation_fn={name!r}: choose one of {', '.join(ACTIVATIONS)}")
+        policy_kwargs["activation_fn"] = ACTIVATIONS[name]
+    return arguments
+
+
+def _schedule(text: str) -> Callable[[float], float]:
+    kind, _, initial = text.partition("_")
+    try:
+        if kind == "lin":
+            return LinearSchedule(float(initial))
+    except ValueError:
+        pass
+    raise ValueError(f"learning_rate={text!r}: write a number, or lin_<number> for a linear decay to zero")
