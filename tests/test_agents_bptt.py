@@ -9,6 +9,7 @@ import torch
 from stable_baselines3.common.logger import Logger
 
 from gradgym.agents import BPTT
+from gradgym.agents.policy_gradient import bptt
 from gradgym.agents.training.evaluation import evaluate_returns
 
 SMALL: dict[str, Any] = {"net_arch": [8], "activation_fn": torch.nn.Tanh, "log_std_init": -4.0, "log_std_min": -5.0}
@@ -46,7 +47,7 @@ def test_line_search_never_loses(spread: float):
 
 def test_returns_of_the_search_are_those_of_episodes():
     found = algorithm(line_search=2)
-    networks = {name: p.detach().expand(2, *p.shape).clone() for name, p in found.policy.actor.named_parameters()}
+    networks = two_copies(found)
     networks["0.weight"][1] += 0.3
     expected = []
     for row in range(2):
@@ -57,6 +58,45 @@ def test_returns_of_the_search_are_those_of_episodes():
     with torch.no_grad():
         np.testing.assert_allclose(found._returns(networks).numpy(), expected, rtol=1e-4)
     assert found.num_timesteps == 200
+
+
+def two_copies(found: BPTT) -> dict[str, torch.Tensor]:
+    return {name: p.detach().expand(2, *p.shape).clone() for name, p in found.policy.actor.named_parameters()}
+
+
+def test_returns_of_the_search_end_where_the_task_ends(monkeypatch: pytest.MonkeyPatch):
+    found, env, expected = algorithm(line_search=2, gamma=0.9), pendulum(), 0.0
+    assert found.env is not None
+    monkeypatch.setattr(found.env.envs.task, "terminal", lambda state: state.time >= 3)
+    obs, _ = env.reset(seed=0)
+    for step in range(3):
+        obs, reward, *_ = env.step(found.predict(obs, deterministic=True)[0])
+        expected += 0.9**step * float(reward)
+    with torch.no_grad():
+        np.testing.assert_allclose(found._returns(two_copies(found)).numpy(), [expected] * 2, rtol=1e-4)
+
+
+def test_a_diverged_episode_is_the_worst_of_the_search(monkeypatch: pytest.MonkeyPatch):
+    found = algorithm(line_search=2)
+    monkeypatch.setattr(bptt, "is_finite", lambda state: np.array([True, False]))
+    with torch.no_grad():
+        returns = found._returns(two_copies(found)).tolist()
+    assert np.isfinite(returns[0]) and returns[1] == -np.inf
+
+
+@pytest.mark.parametrize("best", [0, 2])
+def test_an_update_goes_where_the_search_finds_most(best: int, monkeypatch: pytest.MonkeyPatch):
+    """To twice Adam's step, or nowhere; the noise takes its step in any case."""
+    found, returns = algorithm(line_search=3, learning_rate=0.01), torch.zeros(3)
+    returns[best] = 1.0
+    monkeypatch.setattr(found, "_returns", lambda networks: returns)
+    before = [p.detach().clone() for p in found.policy.actor_parameters]
+    found.learn(1)
+    moved = [
+        (p.detach() - old).abs().max().item() for p, old in zip(found.policy.actor_parameters, before, strict=True)
+    ]
+    assert moved[:-1] == [pytest.approx(0.02 if best == 0 else 0.0, abs=1e-5)] * 4
+    assert moved[-1] == pytest.approx(0.01, abs=1e-5)
 
 
 def test_search_leaves_the_line_by_noise_of_the_steps_size(monkeypatch: pytest.MonkeyPatch):

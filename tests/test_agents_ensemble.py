@@ -52,6 +52,29 @@ def test_fit_finds_means_and_noise():
     assert predicted_reward is not None and predicted_reward.mean().abs() < 0.1
     assert torch.allclose(predicted.mean(0), torch.tensor([0.25, 0.25]), atol=0.05)
     assert 0.06 < predicted[:, 0].std() < 0.16 and predicted[:, 1].std() < 0.06
+    _, predicted_reward = ensemble.predict(torch.ones(2000, 2), action)
+    assert predicted_reward is not None and abs(predicted_reward.mean() - 1.0) < 0.1
+
+
+def test_each_member_keeps_its_best_weights_and_the_best_members_predict(monkeypatch: pytest.MonkeyPatch):
+    """Holdout errors before the fit and after its one epoch: the first and third members improve."""
+    ensemble = ProbabilisticEnsemble(2, 2, learns_reward=True, members=4, elites=2, net_arch=(8,))
+    errors = [torch.tensor([3.0, 1.5, 2.0, 4.0]), torch.tensor([1.0, 1.5, 0.5, 5.0])]
+    monkeypatch.setattr(ensemble, "_holdout_errors", lambda x, y: errors.pop(0))
+    before = [weight.detach().clone() for weight in ensemble.network.weights]
+    report = ensemble.fit(*noisy_data(200), max_epochs=1)
+    for old, new in zip(before, ensemble.network.weights, strict=True):
+        assert [torch.equal(o, n) for o, n in zip(old, new, strict=True)] == [False, True, False, True]
+    assert ensemble.elites.tolist() == [2, 0]
+    assert report["model_error"] == pytest.approx(0.75) and report["model_epochs"] == 1.0
+
+
+def test_the_fit_ends_when_no_member_improves_by_a_hundredth(monkeypatch: pytest.MonkeyPatch):
+    ensemble = ProbabilisticEnsemble(2, 2, learns_reward=True, members=2, elites=1, net_arch=(8,))
+    errors = [torch.tensor([1.0, e]) for e in (1.0, 0.98, 0.975, 0.972, 0.9, 0.9, 0.9, 0.9)]
+    monkeypatch.setattr(ensemble, "_holdout_errors", lambda x, y: errors.pop(0))
+    # Improved in the first and fourth epochs; then two without.
+    assert ensemble.fit(*noisy_data(200), max_epochs=50, patience=3)["model_epochs"] == 7.0
 
 
 class Counter:
@@ -99,6 +122,15 @@ def test_branches_take_the_end_alone_from_a_task_without_observed_reward():
     batches = branches(None, False, 5, EndOnly())
     assert [b.rewards.tolist() for b in batches] == [[7.0, 7.0], [7.0, 7.0], [7.0]]
     assert [b.dones.tolist() for b in batches] == [[0.0, 0.0], [0.0, 1.0], [1.0]]
+
+
+def test_tasks_are_shown_the_environments_actions():
+    class Effort(Counter):
+        def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
+            return action[:, 0]
+
+    (batch,) = branches(None, False, 1, Effort())
+    assert batch.rewards.tolist() == [1.0, 1.0] and batch.actions.tolist() == [[0.5], [0.5]]
 
 
 def test_branches_stop_where_time_is_over():

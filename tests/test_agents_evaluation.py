@@ -82,6 +82,24 @@ def test_returns_are_those_of_whole_episodes_from_seeds_in_a_row():
     np.testing.assert_allclose(still, [-8.0 * x * x for x in starts(7, 3)], rtol=1e-6)
 
 
+class Ended(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Ends the task in the third step."""
+
+    def reset(self, **kwargs: Any) -> Any:
+        self.left = 3
+        return super().reset(**kwargs)
+
+    def step(self, action: Any) -> Any:
+        obs, reward, _, truncated, info = super().step(action)
+        self.left -= 1
+        return obs, reward, self.left == 0, truncated, info
+
+
+def test_an_episode_ends_with_the_task():
+    found = evaluate_returns(Model(), Ended(gymnasium.make("PointMass-v0")), 2, seed=7)
+    np.testing.assert_allclose(found, [-3.0 * x * x for x in starts(7, 2)], rtol=1e-6)
+
+
 def test_frames_are_taken_after_the_reset_and_each_step():
     frames: list[Any] = []
     env = gymnasium.make("PointMass-v0", disable_env_checker=True)

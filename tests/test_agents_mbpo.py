@@ -96,6 +96,11 @@ def test_saved_models_predict_the_same_and_learn_on(tmp_path: Path):
     loaded = MBPO.load(tmp_path / "model.zip", device="cpu")
     obs = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
     assert np.array_equal(algorithm.predict(obs, deterministic=True)[0], loaded.predict(obs, deterministic=True)[0])
+    for name, value in algorithm.ensemble.state_dict().items():
+        assert torch.equal(loaded.ensemble.state_dict()[name], value)
+    moments = [found.ensemble.optimizer.state_dict()["state"] for found in (algorithm, loaded)]
+    assert all(torch.equal(moments[0][k]["exp_avg"], moments[1][k]["exp_avg"]) for k in moments[0])
+    assert moments[0].keys() == moments[1].keys()
     env = algorithm.get_env()
     assert env is not None
     loaded.set_env(env)

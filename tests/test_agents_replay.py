@@ -89,6 +89,11 @@ def test_recorder_returns_whole_episodes_with_scaled_gradients():
     assert np.allclose(second.dstate_daction[2], 2.0 * SCALE)
     assert np.allclose(second.dobs_dstate[2], 2.0)
     assert recorder.take_finished() == []
+    # The next episode of the first environment has nothing of the last one.
+    row = np.ones((2, 2))
+    recorder.add(row, row, row, np.array([True, False]), [info_at(7, "full"), info_at(7, "full")])
+    ((third, _, _),) = recorder.take_finished()
+    assert len(third.obs) == 1 and third.dreward_dstate[0, 0] == 7.0
 
 
 def test_predicted_transitions_overwrite_the_oldest():

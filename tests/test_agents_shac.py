@@ -94,6 +94,7 @@ def test_ids_envs_and_vector_envs_are_the_same(cls: type[AnalyticPolicyGradient]
     [
         lambda: gymnasium.make("Slide-v0", max_episode_steps=7),
         lambda: gymnasium.wrappers.TimeLimit(gymnasium.make("Slide-v0").unwrapped, 7),
+        lambda: gymnasium.wrappers.TimeLimit(gymnasium.make("Slide-v0", max_episode_steps=9), 7),
     ],
 )
 def test_an_environments_own_time_limit_counts(env: Callable[[], Any]):
@@ -412,6 +413,14 @@ def test_shac_ascends_the_mean_reward_of_a_step_and_what_follows(trained: Any):
     expected = discounted_sum(window.reward.detach(), *ends, value, 0.95).mean() / 5
     assert seen["objective"] == pytest.approx(expected.item(), rel=1e-6)
     assert algorithm.policy.normalize.count == 20  # all observations of the window, once
+
+
+def test_shac_follows_the_value_of_what_follows_through_the_simulator():
+    """Without rewards there is still a gradient: that of the slow critic by the states that actions lead to."""
+    algorithm = make(SHAC, n_envs=4, horizon=5)
+    window, worlds = one_window(algorithm)
+    algorithm.train(window._replace(reward=torch.zeros(5, 4)), worlds)
+    assert algorithm.actor_gradient_norm > 1e-4
 
 
 def test_shac_fits_its_critic_to_td_lambda_in_its_own_unit(trained: Any):

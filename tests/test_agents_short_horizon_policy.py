@@ -67,3 +67,15 @@ def test_a_saved_policy_is_the_same_policy(tmp_path: Path):
     obs = torch.randn(10, 3)
     assert torch.equal(again.act(obs, torch.ones(10, 2)), found.act(obs, torch.ones(10, 2)))
     assert torch.equal(again.target_value(obs), found.target_value(obs))
+
+
+def test_values_are_those_of_the_slow_critic_at_normalised_observations():
+    found = policy()
+    found.observe(5.0 + 2.0 * torch.randn(100, 3))
+    with torch.no_grad():
+        found.critic_target[-1].bias.add_(1.0)  # pyright: ignore[reportCallIssue]
+    obs = 5.0 + 2.0 * torch.randn(4, 6, 3)
+    assert isinstance(found.normalize, RunningNormalization)
+    scaled = (obs - found.normalize.mean) / (found.normalize.var + 1e-4).sqrt()
+    expected = found.critic_target(10.0 * torch.tanh(scaled / 10.0))
+    torch.testing.assert_close(found.target_value(obs), expected[..., 0])
