@@ -8,6 +8,6 @@ from .policy_gradient.bptt import BPTT
 from .policy_gradient.shac import SHAC
 from .training.algorithm import ALGORITHMS
 
-ALGORITHMS |= {"mbpo": MBPO, "sac": SAC, "ppo": PPO, "shac": SHAC, "bptt": BPTT}
+ALGORITHMS.update(mbpo=MBPO, sac=SAC, ppo=PPO, shac=SHAC, bptt=BPTT)
 
 __all__ = ["ALGORITHMS", "BPTT", "MBPO", "PPO", "SAC", "SHAC", "BatchedSACPolicy", "ProbabilisticEnsemble"]

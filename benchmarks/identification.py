@@ -45,7 +45,9 @@ def _differences(predictions: Callable[..., np.ndarray]) -> Callable[..., Any]:
     The first row is that of `trajectory`, which our simulator has predicted already.
     """
 
-    def derivatives(values, recording, found, trajectory, weight, rng) -> Any:
+    def derivatives(
+        values: np.ndarray, recording: Any, found: np.ndarray, trajectory: sim.Trajectory, weight: np.ndarray, _: Any
+    ) -> Any:
         steps = STEP * np.maximum(np.abs(values), 0.1)
         base, *changed = predictions(np.vstack([values, values + np.diag(steps)]), recording, trajectory)
         columns = [(y - base) / (step * arm.deviations()) for y, step in zip(changed, steps, strict=True)]
@@ -123,7 +125,7 @@ def _run(recording: Any, side: Callable[..., Any], iterations: int, seed: int) -
     """Processor seconds of one derivative, and of the whole with the largest relative error, by iteration."""
     each: list[float] = []
 
-    def timed(*arguments) -> Any:
+    def timed(*arguments: Any) -> Any:
         begin = time.thread_time()
         fit = side(*arguments)
         each.append(time.thread_time() - begin)

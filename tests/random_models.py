@@ -1,10 +1,12 @@
 """Mechanisms as MJCF: random ones of every joint type, springs, dampers, armature, gravity
 compensation and all supported actuators, and some made by hand for what they have in them."""
 
+from typing import Any
+
 import numpy as np
 
 
-def _numbers(values) -> str:
+def _numbers(values: Any) -> str:
     return " ".join(f"{v:.17g}" for v in np.atleast_1d(values))
 
 

@@ -24,7 +24,7 @@ def algorithm(**kwargs: Any) -> BPTT:
 
 
 @pytest.mark.parametrize("spread", [0.0, 3.0])
-def test_line_search_never_loses(spread: float):
+def test_line_search_never_loses(spread: float) -> None:
     # A rate at which Adam's own steps go far astray: every update must keep at least what there was.
     # Without normalisation of observations nothing but the step changes the policy.
     found = BPTT(
@@ -45,7 +45,7 @@ def test_line_search_never_loses(spread: float):
     assert returns[-1] > returns[0] + 0.1
 
 
-def test_returns_of_the_search_are_those_of_episodes():
+def test_returns_of_the_search_are_those_of_episodes() -> None:
     found = algorithm(line_search=2)
     networks = two_copies(found)
     networks["0.weight"][1] += 0.3
@@ -64,7 +64,7 @@ def two_copies(found: BPTT) -> dict[str, torch.Tensor]:
     return {name: p.detach().expand(2, *p.shape).clone() for name, p in found.policy.actor.named_parameters()}
 
 
-def test_returns_of_the_search_end_where_the_task_ends(monkeypatch: pytest.MonkeyPatch):
+def test_returns_of_the_search_end_where_the_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     found, env, expected = algorithm(line_search=2, gamma=0.9), pendulum(), 0.0
     assert found.env is not None
     monkeypatch.setattr(found.env.envs.task, "terminal", lambda state: state.time >= 3)
@@ -76,7 +76,7 @@ def test_returns_of_the_search_end_where_the_task_ends(monkeypatch: pytest.Monke
         np.testing.assert_allclose(found._returns(two_copies(found)).numpy(), [expected] * 2, rtol=1e-4)
 
 
-def test_a_diverged_episode_is_the_worst_of_the_search(monkeypatch: pytest.MonkeyPatch):
+def test_a_diverged_episode_is_the_worst_of_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     found = algorithm(line_search=2)
     monkeypatch.setattr(bptt, "is_finite", lambda state: np.array([True, False]))
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_a_diverged_episode_is_the_worst_of_the_search(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("best", [0, 2])
-def test_an_update_goes_where_the_search_finds_most(best: int, monkeypatch: pytest.MonkeyPatch):
+def test_an_update_goes_where_the_search_finds_most(best: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """To twice Adam's step, or nowhere; the noise takes its step in any case."""
     found, returns = algorithm(line_search=3, learning_rate=0.01), torch.zeros(3)
     returns[best] = 1.0
@@ -99,7 +99,7 @@ def test_an_update_goes_where_the_search_finds_most(best: int, monkeypatch: pyte
     assert moved[-1] == pytest.approx(0.01, abs=1e-5)
 
 
-def test_search_leaves_the_line_by_noise_of_the_steps_size(monkeypatch: pytest.MonkeyPatch):
+def test_search_leaves_the_line_by_noise_of_the_steps_size(monkeypatch: pytest.MonkeyPatch) -> None:
     found = algorithm(line_search=400, search_spread=3.0)
     found.set_logger(Logger(None, []))
     start = [p.detach().clone() for p in found.policy.actor.parameters()]
@@ -125,6 +125,6 @@ def test_search_leaves_the_line_by_noise_of_the_steps_size(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("arguments", [{"line_search": 1}, {"line_search": 4, "horizon": 10}, {"search_spread": -1.0}])
-def test_line_search_refuses_what_it_cannot_do(arguments: dict[str, int]):
+def test_line_search_refuses_what_it_cannot_do(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"line_search|search_spread=-1"):
         algorithm(**arguments)

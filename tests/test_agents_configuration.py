@@ -6,24 +6,24 @@ from gradgym.agents.training.configuration import load_preset, merged, parse_set
 from gradgym.agents.training.sb3 import constructor_arguments
 
 
-def test_settings_are_typed_and_nested():
+def test_settings_are_typed_and_nested() -> None:
     parsed = parse_settings(["a:1", "b:1e-3", "c.d:[64, 64]", "c.e:tanh", "f:true", "g:x:y"])
     assert parsed == {"a": 1, "b": 1e-3, "c": {"d": [64, 64], "e": "tanh"}, "f": True, "g": "x:y"}
 
 
 @pytest.mark.parametrize("word", ["novalue", ":1", "a:[1"])
-def test_wrong_settings_are_quoted(word: str):
+def test_wrong_settings_are_quoted(word: str) -> None:
     with pytest.raises(ValueError, match=r"key:value|YAML"):
         parse_settings([word])
 
 
-def test_merging_changes_a_copy_and_keeps_neighbours():
+def test_merging_changes_a_copy_and_keeps_neighbours() -> None:
     settings = {"a": {"b": 1, "c": 2}, "d": 3}
     assert merged(settings, {"a": {"b": 9}, "d": 4}) == {"a": {"b": 9, "c": 2}, "d": 4}
     assert settings == {"a": {"b": 1, "c": 2}, "d": 3}
 
 
-def test_names_become_objects():
+def test_names_become_objects() -> None:
     arguments = constructor_arguments(
         {
             "learning_rate": "lin_2e-3",
@@ -37,19 +37,19 @@ def test_names_become_objects():
 
 
 @pytest.mark.parametrize("settings", [{"learning_rate": "cos_1"}, {"policy_kwargs": {"activation_fn": "step"}}])
-def test_unknown_names_are_refused(settings: dict[str, object]):
+def test_unknown_names_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"learning_rate|activation_fn"):
         constructor_arguments(settings)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_preset_has_the_runs_settings(algorithm: str):
+def test_every_preset_has_the_runs_settings(algorithm: str) -> None:
     for env in ("gradgym/NLinkPendulum-v0", "gradgym/Ant-v0", "Unknown-v0"):
         preset = load_preset(algorithm, env)
         assert {"total_timesteps", "eval_freq", "eval_episodes", "checkpoint_freq"} <= preset.keys()
 
 
-def test_an_enhancement_overrides_the_preset():
+def test_an_enhancement_overrides_the_preset() -> None:
     plain = load_preset("mbpo", "gradgym/NLinkPendulum-v0")
     enhanced = load_preset(
         "mbpo", "gradgym/NLinkPendulum-v0", {"enhancement": "policy", "model_kwargs": {"members": 3}}
@@ -59,7 +59,7 @@ def test_an_enhancement_overrides_the_preset():
     assert enhanced["enhancement"] == "policy" and enhanced["model_kwargs"] == plain["model_kwargs"] | {"members": 3}
 
 
-def test_algorithms_on_the_ant_are_comparable():
+def test_algorithms_on_the_ant_are_comparable() -> None:
     plain, sac = load_preset("mbpo", "gradgym/Ant-v0"), load_preset("sac", "gradgym/Ant-v0")
     sample = {"enhancement": "sample"}
     assert load_preset("mbpo", "gradgym/Ant-v0", sample) == plain | sample | {"action_perturbation": 0.2}

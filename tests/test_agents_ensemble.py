@@ -12,7 +12,7 @@ from gradgym.agents.mbpo.replay import Batch
 from gradgym.envs.task import EndFromObservations, RewardFromObservations
 
 
-def test_batched_networks_equal_single_ones():
+def test_batched_networks_equal_single_ones() -> None:
     batched = BatchedMlp(3, [4, 8, 2], nn.Tanh())
     x = torch.randn(5, 4)
     out = batched(x)
@@ -22,7 +22,7 @@ def test_batched_networks_equal_single_ones():
     assert torch.allclose(batched(x.expand(3, 5, 4)), out)
 
 
-def test_normaliser_inverts_and_leaves_constants():
+def test_normaliser_inverts_and_leaves_constants() -> None:
     x = torch.randn(100, 3) * torch.tensor([5.0, 0.1, 0.0]) + 2.0
     normaliser = Normaliser(3)
     normaliser.fit(x)
@@ -40,7 +40,7 @@ def noisy_data(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return obs, action, obs + 0.5 * action + noise, obs[:, 0]
 
 
-def test_fit_finds_means_and_noise():
+def test_fit_finds_means_and_noise() -> None:
     torch.manual_seed(0)
     ensemble = ProbabilisticEnsemble(2, 2, learns_reward=True, members=4, elites=2, net_arch=(32, 32))
     obs, action, next_obs, reward = noisy_data(3000)
@@ -56,7 +56,7 @@ def test_fit_finds_means_and_noise():
     assert predicted_reward is not None and abs(predicted_reward.mean() - 1.0) < 0.1
 
 
-def test_each_member_keeps_its_best_weights_and_the_best_members_predict(monkeypatch: pytest.MonkeyPatch):
+def test_each_member_keeps_its_best_weights_and_the_best_members_predict(monkeypatch: pytest.MonkeyPatch) -> None:
     """Holdout errors before the fit and after its one epoch: the first and third members improve."""
     ensemble = ProbabilisticEnsemble(2, 2, learns_reward=True, members=4, elites=2, net_arch=(8,))
     errors = [torch.tensor([3.0, 1.5, 2.0, 4.0]), torch.tensor([1.0, 1.5, 0.5, 5.0])]
@@ -69,7 +69,7 @@ def test_each_member_keeps_its_best_weights_and_the_best_members_predict(monkeyp
     assert report["model_error"] == pytest.approx(0.75) and report["model_epochs"] == 1.0
 
 
-def test_the_fit_ends_when_no_member_improves_by_a_hundredth(monkeypatch: pytest.MonkeyPatch):
+def test_the_fit_ends_when_no_member_improves_by_a_hundredth(monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble = ProbabilisticEnsemble(2, 2, learns_reward=True, members=2, elites=1, net_arch=(8,))
     errors = [torch.tensor([1.0, e]) for e in (1.0, 0.98, 0.975, 0.972, 0.9, 0.9, 0.9, 0.9)]
     monkeypatch.setattr(ensemble, "_holdout_errors", lambda x, y: errors.pop(0))
@@ -112,19 +112,19 @@ def branches(
     return brancher.branch(start, torch.tensor([0, 1]), lambda o: torch.full((len(o), 1), 0.5), length)
 
 
-def test_branches_take_reward_and_end_from_the_task():
+def test_branches_take_reward_and_end_from_the_task() -> None:
     batches = branches(None, False, 5)
     assert [b.rewards.tolist() for b in batches] == [[1.0, 2.0], [2.0, 3.0], [3.0]]
     assert [b.dones.tolist() for b in batches] == [[0.0, 0.0], [0.0, 1.0], [1.0]]
 
 
-def test_branches_take_the_end_alone_from_a_task_without_observed_reward():
+def test_branches_take_the_end_alone_from_a_task_without_observed_reward() -> None:
     batches = branches(None, False, 5, EndOnly())
     assert [b.rewards.tolist() for b in batches] == [[7.0, 7.0], [7.0, 7.0], [7.0]]
     assert [b.dones.tolist() for b in batches] == [[0.0, 0.0], [0.0, 1.0], [1.0]]
 
 
-def test_tasks_are_shown_the_environments_actions():
+def test_tasks_are_shown_the_environments_actions() -> None:
     class Effort(Counter):
         def observed_reward(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
             return action[:, 0]
@@ -133,19 +133,19 @@ def test_tasks_are_shown_the_environments_actions():
     assert batch.rewards.tolist() == [1.0, 1.0] and batch.actions.tolist() == [[0.5], [0.5]]
 
 
-def test_branches_stop_where_time_is_over():
+def test_branches_stop_where_time_is_over() -> None:
     for limit_is_end in (False, True):
         batches = branches(2, limit_is_end, 5)
         assert [len(b.rewards) for b in batches] == [2, 1]
         assert [b.dones.tolist() for b in batches] == [[0.0, float(limit_is_end)], [float(limit_is_end)]]
 
 
-def test_rollout_length_grows_between_its_ends():
+def test_rollout_length_grows_between_its_ends() -> None:
     schedule = (100, 200, 1, 11)
     assert [rollout_length(schedule, t) for t in (0, 100, 150, 200, 900)] == [1, 1, 6, 11, 11]
 
 
-def test_likelihood_is_least_at_the_true_variance():
+def test_likelihood_is_least_at_the_true_variance() -> None:
     error = 2.0
     log_var = torch.tensor([math.log(3.0), math.log(4.0), math.log(5.0)]).view(3, 1, 1)
     losses = gaussian_nll(torch.zeros(3, 1, 1), log_var, torch.full((3, 1, 1), error))
@@ -153,7 +153,7 @@ def test_likelihood_is_least_at_the_true_variance():
     assert losses.argmin().item() == 1
 
 
-def test_soft_bound_keeps_the_inside_and_bounds_the_outside():
+def test_soft_bound_keeps_the_inside_and_bounds_the_outside() -> None:
     lower, upper = torch.tensor(-10.0), torch.tensor(0.5)
     x = soft_bound(torch.tensor([-100.0, -5.0, 100.0]), lower, upper)
     assert x[1].item() == pytest.approx(-5.0, abs=0.02)

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import gymnasium
 import numpy as np
@@ -75,7 +75,7 @@ def starts(seed: int, count: int) -> list[float]:
     return [float(env.reset(seed=seed + k)[0][0]) for k in range(count)]
 
 
-def test_returns_are_those_of_whole_episodes_from_seeds_in_a_row():
+def test_returns_are_those_of_whole_episodes_from_seeds_in_a_row() -> None:
     found = evaluate_returns(Model(gain=1.0), gymnasium.make("PointMass-v0"), 3, seed=7)
     np.testing.assert_allclose(found, [point_mass.best_return(x) for x in starts(7, 3)], atol=1e-6)
     still = evaluate_returns(Model(), gymnasium.make("PointMass-v0"), 3, seed=7)
@@ -95,12 +95,12 @@ class Ended(gymnasium.Wrapper[Any, Any, Any, Any]):
         return obs, reward, self.left == 0, truncated, info
 
 
-def test_an_episode_ends_with_the_task():
+def test_an_episode_ends_with_the_task() -> None:
     found = evaluate_returns(Model(), Ended(gymnasium.make("PointMass-v0")), 2, seed=7)
     np.testing.assert_allclose(found, [-3.0 * x * x for x in starts(7, 2)], rtol=1e-6)
 
 
-def test_frames_are_taken_after_the_reset_and_each_step():
+def test_frames_are_taken_after_the_reset_and_each_step() -> None:
     frames: list[Any] = []
     env = gymnasium.make("PointMass-v0", disable_env_checker=True)
     env.unwrapped.render = lambda: "frame"  # pyright: ignore[reportAttributeAccessIssue]
@@ -109,7 +109,7 @@ def test_frames_are_taken_after_the_reset_and_each_step():
     assert len(frames) == 1 + point_mass.EPISODE_STEPS
 
 
-def test_evaluations_come_when_steps_say_so_and_the_best_model_is_kept(tmp_path: Path):
+def test_evaluations_come_when_steps_say_so_and_the_best_model_is_kept(tmp_path: Path) -> None:
     model = Model()
     found = callback(tmp_path, model)
     found.clock.now = 1.23456
@@ -137,7 +137,7 @@ def test_evaluations_come_when_steps_say_so_and_the_best_model_is_kept(tmp_path:
     assert {row["time/seconds_training"] for row in model.log.rows} == {1.235}
 
 
-def test_evaluations_by_seconds_count_seconds_alone(tmp_path: Path):
+def test_evaluations_by_seconds_count_seconds_alone(tmp_path: Path) -> None:
     model = Model()
     found = callback(tmp_path, model, period=2.0)
     for steps, now in ((500, 1.9), (501, 2.1), (900, 3.0), (901, 4.2)):
@@ -146,7 +146,7 @@ def test_evaluations_by_seconds_count_seconds_alone(tmp_path: Path):
     assert [e["timesteps"] for e in read_evaluations(tmp_path)] == [501, 901]
 
 
-def test_the_end_is_evaluated_once(tmp_path: Path):
+def test_the_end_is_evaluated_once(tmp_path: Path) -> None:
     model = Model()
     found = callback(tmp_path, model)
     model.num_timesteps = 30
@@ -155,7 +155,7 @@ def test_the_end_is_evaluated_once(tmp_path: Path):
     assert [e["timesteps"] for e in read_evaluations(tmp_path)] == [30]
 
 
-def test_a_resumed_training_forgets_what_it_will_do_again(tmp_path: Path):
+def test_a_resumed_training_forgets_what_it_will_do_again(tmp_path: Path) -> None:
     lines = [{"timesteps": t, "seconds": 1.0, "mean": -1.0 * t, "std": 0.0} for t in (10, 20, 30)]
     (tmp_path / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     model = Model()
@@ -173,7 +173,7 @@ class Learner:
         self.logger.file = (run_dir / "log").open("w")  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_a_checkpoint_keeps_the_algorithm_and_all_random_generators(tmp_path: Path):
+def test_a_checkpoint_keeps_the_algorithm_and_all_random_generators(tmp_path: Path) -> None:
     def draw() -> list[float]:
         return [random.random(), float(np.random.random()), float(torch.rand(()))]  # noqa: NPY002
 
@@ -188,7 +188,7 @@ def test_a_checkpoint_keeps_the_algorithm_and_all_random_generators(tmp_path: Pa
     assert [p.name for p in tmp_path.glob("checkpoint*")] == ["checkpoint.pkl"]
 
 
-def test_a_checkpoint_that_fails_leaves_the_last_one(tmp_path: Path):
+def test_a_checkpoint_that_fails_leaves_the_last_one(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pkl"
     save_checkpoint(Learner(tmp_path), path, 1.0)
     broken = Learner(tmp_path)
@@ -198,7 +198,7 @@ def test_a_checkpoint_that_fails_leaves_the_last_one(tmp_path: Path):
     assert load_checkpoint(path).seconds == 1.0
 
 
-def test_checkpoints_are_saved_when_due_and_at_the_end(tmp_path: Path):
+def test_checkpoints_are_saved_when_due_and_at_the_end(tmp_path: Path) -> None:
     learner, path = Learner(tmp_path), tmp_path / "checkpoint.pkl"
     clock = Clock()
     found = CheckpointCallback(path, 100, clock)
@@ -231,7 +231,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     return found
 
 
-def test_the_clock_counts_training_without_its_pauses(watch: Watch):
+def test_the_clock_counts_training_without_its_pauses(watch: Watch) -> None:
     clock = TrainingClock(spent=7.0)
     watch.now += 3.0
     assert clock.seconds == 7.0
@@ -249,7 +249,7 @@ def test_the_clock_counts_training_without_its_pauses(watch: Watch):
     assert clock.seconds == 10.0
 
 
-def test_the_clock_stops_where_training_fails(watch: Watch):
+def test_the_clock_stops_where_training_fails(watch: Watch) -> Never:
     clock = TrainingClock()
     with pytest.raises(RuntimeError), clock.running():
         watch.now += 2.0
@@ -258,7 +258,7 @@ def test_the_clock_stops_where_training_fails(watch: Watch):
     assert clock.seconds == 2.0
 
 
-def test_a_time_limit_ends_the_training(watch: Watch):
+def test_a_time_limit_ends_the_training(watch: Watch) -> None:
     clock = TrainingClock()
     limited, free = TimeLimitCallback(clock, 10.0), TimeLimitCallback(clock, None)
     with clock.running():
@@ -269,7 +269,7 @@ def test_a_time_limit_ends_the_training(watch: Watch):
         assert free._on_step() and not free.reached
 
 
-def test_the_clock_stands_while_a_policy_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_clock_stands_while_a_policy_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(*arguments: Any) -> Any:
         time.sleep(0.05)
         return np.zeros(2)

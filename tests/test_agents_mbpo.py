@@ -65,7 +65,7 @@ def regret(algorithm: MBPO) -> float:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_solves_the_point_mass(variant: str):
+def test_every_variant_solves_the_point_mass(variant: str) -> None:
     torch.set_num_threads(1)
     algorithm = make(variant)
     untrained = regret(algorithm)
@@ -75,7 +75,7 @@ def test_every_variant_solves_the_point_mass(variant: str):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_equal_seeds_give_equal_policies(variant: str):
+def test_equal_seeds_give_equal_policies(variant: str) -> None:
     # One after the other: SB3 draws from the global generators, which a constructor seeds.
     algorithms = [make(variant, seed).learn(320) for seed in (3, 3, 4)]
     weights = [torch.nn.utils.parameters_to_vector(a.actor.parameters()) for a in algorithms]
@@ -83,13 +83,13 @@ def test_equal_seeds_give_equal_policies(variant: str):
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_several_environments_at_once():
+def test_several_environments_at_once() -> None:
     algorithm = make("policy, episode", n_envs=3)
     algorithm.learn(480)
     assert algorithm.episodes is not None and len(algorithm.episodes._kept) == 2 and algorithm._n_updates > 0
 
 
-def test_saved_models_predict_the_same_and_learn_on(tmp_path: Path):
+def test_saved_models_predict_the_same_and_learn_on(tmp_path: Path) -> None:
     algorithm = make("policy with model")
     algorithm.learn(320)
     algorithm.save(tmp_path / "model.zip")
@@ -108,7 +108,7 @@ def test_saved_models_predict_the_same_and_learn_on(tmp_path: Path):
     assert loaded.num_timesteps == 640
 
 
-def test_sb3_trains_the_batched_policy():
+def test_sb3_trains_the_batched_policy() -> None:
     """The baseline SAC is SB3's own, on the same networks."""
     keep = ("batch_size", "learning_starts", "replay_buffer_kwargs", "policy_kwargs")
     algorithm = SAC(BatchedSACPolicy, gymnasium.make("PointMass-v0"), **{k: COMMON[k] for k in keep})
@@ -117,7 +117,7 @@ def test_sb3_trains_the_batched_policy():
     assert not torch.equal(before, torch.nn.utils.parameters_to_vector(algorithm.critic.parameters()))
 
 
-def test_log_names_what_the_updates_cost():
+def test_log_names_what_the_updates_cost() -> None:
     algorithm = make("mbpo")
     algorithm.learn(320, log_interval=10_000)
     logged = algorithm.logger.name_to_value
@@ -127,20 +127,20 @@ def test_log_names_what_the_updates_cost():
     assert logged["train/n_updates"] == 14 * 16  # after every 16 steps from the 112th on
 
 
-def test_learning_rates_follow_their_schedule():
+def test_learning_rates_follow_their_schedule() -> None:
     algorithm = make("sac", learning_rate=lambda left: 0.01 * left)
     optimizers = [algorithm.actor.optimizer, algorithm.critic.optimizer, algorithm.ent_coef_optimizer]
     algorithm.learn(320)
     assert [one.param_groups[0]["lr"] for one in optimizers if one is not None] == [0.0] * 3
 
 
-def test_first_actions_have_the_deviation_asked_for():
+def test_first_actions_have_the_deviation_asked_for() -> None:
     algorithm = make("sac", learning_starts=0)
     obs = torch.randn(7, 2)
     assert torch.allclose(algorithm.actor.get_action_dist_params(obs)[1], torch.full((7, 1), -1.0))
 
 
-def test_the_deviation_of_actions_goes_to_its_last_value():
+def test_the_deviation_of_actions_goes_to_its_last_value() -> None:
     algorithm = make("policy, episode", log_std_final=-3.0)
     assert isinstance(algorithm.actor.log_std, torch.nn.Linear)
     bias, seen = algorithm.actor.log_std.bias.detach(), []
@@ -157,7 +157,7 @@ def test_the_deviation_of_actions_goes_to_its_last_value():
     np.testing.assert_allclose(bias, -3.0, atol=1e-6)
 
 
-def test_a_time_limit_that_is_no_end_is_bootstrapped():
+def test_a_time_limit_that_is_no_end_is_bootstrapped() -> None:
     """Then the last step's gradient continues with the critic's."""
     algorithm = make("policy, episode", replay_buffer_kwargs={"handle_timeout_termination": True}, learning_starts=50)
     before = torch.nn.utils.parameters_to_vector(algorithm.critic.parameters()).clone()
@@ -174,19 +174,19 @@ def test_a_time_limit_that_is_no_end_is_bootstrapped():
         ({"enhancement": "policy", "gradient_horizon": "episode"}, "model=False"),
     ],
 )
-def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str):
+def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MBPO("MlpPolicy", gymnasium.make("PointMass-v0"), **arguments)
 
 
 @pytest.mark.parametrize("enhancement", ["policy", "sample"])
-def test_an_environment_without_gradients_is_refused(enhancement: Any):
+def test_an_environment_without_gradients_is_refused(enhancement: Any) -> None:
     algorithm = MBPO("MlpPolicy", gymnasium.make("PointMass-v0"), enhancement=enhancement, model=False)
     with pytest.raises(ValueError, match='gradients="action"'):
         algorithm.learn(10)
 
 
-def test_a_batch_has_its_share_of_real_transitions(monkeypatch: pytest.MonkeyPatch):
+def test_a_batch_has_its_share_of_real_transitions(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first are real, the others predicted; with the gradients of the real ones alone."""
     algorithm = make("policy with model", real_ratio=0.25, batch_size=40)
     algorithm.learn(200)
@@ -201,7 +201,7 @@ def test_a_batch_has_its_share_of_real_transitions(monkeypatch: pytest.MonkeyPat
         assert batch.rewards.tolist()[10:] == [77.0] * 30 and batch.rewards[:10].max() <= 0.0
 
 
-def test_the_model_is_fitted_when_it_is_due_and_the_policy_rolled_out(monkeypatch: pytest.MonkeyPatch):
+def test_the_model_is_fitted_when_it_is_due_and_the_policy_rolled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """To all that was seen, every `model_train_freq` steps; the rollouts of two fits are kept."""
     algorithm = make("mbpo", rollout_retain=2, rollout_schedule=(0, 640, 1, 5), train_freq=100, learning_starts=50)
     fits: list[tuple[int, int]] = []
@@ -227,7 +227,7 @@ def test_the_model_is_fitted_when_it_is_due_and_the_policy_rolled_out(monkeypatc
 
 
 @pytest.mark.parametrize("limit_is_end", [True, False])
-def test_rollouts_end_with_the_episodes_time(limit_is_end: bool):
+def test_rollouts_end_with_the_episodes_time(limit_is_end: bool) -> None:
     kwargs = {"handle_timeout_termination": not limit_is_end}
     algorithm = make("mbpo", replay_buffer_kwargs=kwargs, rollout_schedule=(0, 1, 9, 9), learning_starts=150)
     algorithm.learn(200)
@@ -238,7 +238,7 @@ def test_rollouts_end_with_the_episodes_time(limit_is_end: bool):
     assert 500 * 3 < held < 500 * 6
 
 
-def test_ends_are_told_from_the_environments_actions():
+def test_ends_are_told_from_the_environments_actions() -> None:
     """Where a task tells ends from observations, it gets actions in its own units."""
     algorithm = make("sample without model")
 
@@ -254,7 +254,7 @@ def test_ends_are_told_from_the_environments_actions():
     assert ends(torch.zeros(2, 2), torch.tensor([[0.7], [0.8]]), torch.zeros(2, 2)).tolist() == [False, True]
 
 
-def test_enhanced_transitions_come_without_gradients():
+def test_enhanced_transitions_come_without_gradients() -> None:
     algorithm = make("sample without model", extra_samples=10**6)
     algorithm.learn(150)
     batches, gradients = algorithm._draw_real(2, 30)

@@ -23,7 +23,7 @@ def pair(num_envs: int) -> Any:
     return native(single, num_envs), dummy
 
 
-def test_trajectories_and_infos_are_those_of_single_environments():
+def test_trajectories_and_infos_are_those_of_single_environments() -> None:
     found, expected = pair(3)
     for envs in (found, expected):
         envs.seed(5)
@@ -52,7 +52,7 @@ def test_trajectories_and_infos_are_those_of_single_environments():
     assert True in ends and False in ends
 
 
-def test_what_a_step_returned_is_not_changed_by_the_next():
+def test_what_a_step_returned_is_not_changed_by_the_next() -> None:
     envs, _ = pair(2)
     envs.seed(0)
     envs.reset()
@@ -64,7 +64,7 @@ def test_what_a_step_returned_is_not_changed_by_the_next():
             np.testing.assert_array_equal(a, b)
 
 
-def test_seeds_count_once_and_a_reset_forgets_the_running_episodes():
+def test_seeds_count_once_and_a_reset_forgets_the_running_episodes() -> None:
     envs, _ = pair(2)
     envs.seed(3)
     first = envs.reset()
@@ -76,7 +76,7 @@ def test_seeds_count_once_and_a_reset_forgets_the_running_episodes():
     np.testing.assert_array_equal(envs.reset(), first)
 
 
-def test_sb3_learns_the_same_on_both():
+def test_sb3_learns_the_same_on_both() -> None:
     """PPO over a few episodes; rewards differ by rounding, which SB3's own vector rounds to float32."""
     found = []
     for envs in pair(3):
@@ -92,14 +92,14 @@ def test_sb3_learns_the_same_on_both():
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-4)
 
 
-def test_what_is_native_already_stays():
+def test_what_is_native_already_stays() -> None:
     envs: Any = gymnasium.make_vec(HOPPER, 2, autoreset_mode=AutoresetMode.SAME_STEP)
     first = native(envs, num_envs=7)
     assert first.envs is envs and first.num_envs == 2
     assert native(first, num_envs=7) is first
 
 
-def test_environments_that_restart_a_step_later_are_made_anew():
+def test_environments_that_restart_a_step_later_are_made_anew() -> None:
     envs: Any = gymnasium.make_vec(HOPPER, 2, max_episode_steps=LIMIT, healthy_reward=3.0)
     made = native(envs, num_envs=7).envs
     assert made is not envs and made.autoreset_mode is AutoresetMode.SAME_STEP
@@ -108,7 +108,7 @@ def test_environments_that_restart_a_step_later_are_made_anew():
         NativeVecEnv(envs)
 
 
-def test_attributes_and_methods():
+def test_attributes_and_methods() -> None:
     envs, _ = pair(2)
     assert envs.get_attr("max_episode_steps") == [LIMIT, LIMIT]
     assert envs.get_attr("render_mode", indices=1) == [None]
@@ -119,7 +119,7 @@ def test_attributes_and_methods():
         envs.env_method("reset")
 
 
-def test_frames_are_sb3s_images():
+def test_frames_are_sb3s_images() -> None:
     single: Any = gymnasium.make(HOPPER, render_mode="rgb_array")
     envs = native(gymnasium.make_vec(HOPPER, 2, autoreset_mode=AutoresetMode.SAME_STEP, render_mode="rgb_array"), 2)
     envs.reset()

@@ -42,7 +42,7 @@ def flat(tensors: Any) -> Tensor:
     return torch.cat([t.detach().flatten() for t in tensors])
 
 
-def test_one_step_counts_what_follows_unless_the_task_ended():
+def test_one_step_counts_what_follows_unless_the_task_ended() -> None:
     """Equation 13 row by row; gradients belong to the first, real, transitions of a batch."""
     batch = transitions(6)
     gradients = BatchGradients(torch.randn(4, 2, 1), torch.randn(4, 1))
@@ -54,7 +54,7 @@ def test_one_step_counts_what_follows_unless_the_task_ended():
         torch.testing.assert_close(found.dvalue_daction[k], gradients.dreward_daction[k] + follows)
 
 
-def test_the_gradient_of_what_follows_is_that_of_the_target_critics():
+def test_the_gradient_of_what_follows_is_that_of_the_target_critics() -> None:
     """Through the next action too; against differences, in the mean over the batch."""
     algorithm, batch = make(ent_coef=0.0), transitions(64)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_the_gradient_of_what_follows_is_that_of_the_target_critics():
     np.testing.assert_allclose(found.mean(0).numpy(), expected, rtol=2e-3, atol=2e-5)
 
 
-def test_asking_for_the_gradient_does_not_change_the_critics_update():
+def test_asking_for_the_gradient_does_not_change_the_critics_update() -> None:
     batch, found = transitions(16), []
     for asked in (True, False):
         algorithm = make()
@@ -87,7 +87,7 @@ def test_asking_for_the_gradient_does_not_change_the_critics_update():
 
 
 @pytest.mark.parametrize("ent_coef", [0.5, "auto_0.5"])
-def test_the_enhanced_step_follows_equation_14(ent_coef: Any):
+def test_the_enhanced_step_follows_equation_14(ent_coef: Any) -> None:
     """The mean of w (alpha log pi - dQ/da . mu(s)), with SB3's density."""
     algorithm = make(ent_coef=ent_coef, target_entropy=-3.0)
     batch = ActionGradients(torch.randn(16, 2), 2 * torch.rand(16, 1) - 1, torch.randn(16, 1))
@@ -139,7 +139,7 @@ def episode(last_of_time: bool) -> tuple[list[tuple[Any, ...]], Trajectory]:
 
 @pytest.mark.parametrize("time_ran_out", [True, False])
 @pytest.mark.parametrize("with_critic", [True, False])
-def test_episodes_continue_with_the_critic_where_time_cut_them(time_ran_out: bool, with_critic: bool):
+def test_episodes_continue_with_the_critic_where_time_cut_them(time_ran_out: bool, with_critic: bool) -> None:
     algorithm = make(gradient_horizon="episode")
     actor, critic = algorithm.actor, algorithm.critic_target
     steps, trajectory = episode(time_ran_out)
@@ -171,7 +171,7 @@ def test_episodes_continue_with_the_critic_where_time_cut_them(time_ran_out: boo
     np.testing.assert_allclose(kept.actions.numpy(), trajectory.actions, rtol=1e-6)
 
 
-def test_only_the_latest_episodes_are_drawn_from():
+def test_only_the_latest_episodes_are_drawn_from() -> None:
     algorithm = make(gradient_horizon="episode")
     episodes = EpisodeGradients(2, 1, spaces.Box(-2.0, 2.0, (1,)), GAMMA)
     assert episodes.draw(3, 4) == []
@@ -190,7 +190,7 @@ def test_only_the_latest_episodes_are_drawn_from():
 @pytest.mark.parametrize("time_is_no_end", [True, False])
 def test_a_critic_is_trained_and_used_only_where_time_cuts_episodes(
     time_is_no_end: bool, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     algorithm = make(
         gradient_horizon="episode",
         replay_buffer_kwargs={"handle_timeout_termination": time_is_no_end},
@@ -211,7 +211,7 @@ def test_a_critic_is_trained_and_used_only_where_time_cuts_episodes(
     assert used == [algorithm.critic_target if time_is_no_end else None]
 
 
-def test_a_recorded_episode_ends_where_it_ended():
+def test_a_recorded_episode_ends_where_it_ended() -> None:
     """Not at the next one's start, which SB3 gives as the last step's observation."""
     algorithm = make(gradient_horizon="episode", train_freq=(1, "episode"), learning_starts=1000)
     algorithm.learn(2 * point_mass.EPISODE_STEPS)

@@ -35,7 +35,7 @@ def fill(buffer: Any, steps: int, n_envs: int = 1) -> None:
 
 
 @pytest.mark.parametrize("n_envs", [1, 3])
-def test_drawn_gradients_belong_to_the_drawn_transitions(n_envs: int):
+def test_drawn_gradients_belong_to_the_drawn_transitions(n_envs: int) -> None:
     buffer = GradientBuffer(5 * n_envs, OBS, ACT, n_envs=n_envs)
     fill(buffer, 8, n_envs)  # more than it holds: the oldest are gone
     batches, gradients = buffer.draw_with_gradients(3, 16)
@@ -49,7 +49,7 @@ def test_drawn_gradients_belong_to_the_drawn_transitions(n_envs: int):
         assert torch.allclose(gradient.dreward_daction, k[:, None] * torch.tensor([1.0, 2.0]) * torch.tensor(SCALE))
 
 
-def test_time_limits_end_the_task_only_where_asked():
+def test_time_limits_end_the_task_only_where_asked() -> None:
     for handle, expected in ((True, 0.0), (False, 1.0)):
         buffer = TransitionBuffer(9, OBS, ACT, handle_timeout_termination=handle)
         fill(buffer, 9)
@@ -57,26 +57,26 @@ def test_time_limits_end_the_task_only_where_asked():
         assert everything.dones[2] == expected and everything.dones[1] == 0.0
 
 
-def test_batches_are_float32_whatever_is_observed():
+def test_batches_are_float32_whatever_is_observed() -> None:
     buffer = TransitionBuffer(9, spaces.Box(-np.inf, np.inf, (2,), np.float64), ACT)
     fill(buffer, 9)
     assert {field.dtype for field in (*buffer.draw(1, 4)[0], buffer.draw_starts(4)[0])} == {torch.float32}
 
 
-def test_starts_know_their_time():
+def test_starts_know_their_time() -> None:
     buffer = TransitionBuffer(9, OBS, ACT)
     fill(buffer, 7)
     obs, time = buffer.draw_starts(20)
     assert torch.equal(obs[:, 0].long() % 3, time)
 
 
-def test_missing_gradients_name_the_option():
+def test_missing_gradients_name_the_option() -> None:
     buffer = GradientBuffer(5, OBS, ACT)
     with pytest.raises(ValueError, match='gradients="action"'):
         buffer.add(np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((1, 2)), np.zeros(1), np.zeros(1), [{}])
 
 
-def test_recorder_returns_whole_episodes_with_scaled_gradients():
+def test_recorder_returns_whole_episodes_with_scaled_gradients() -> None:
     recorder = EpisodeRecorder(2, ACT)
     for k in range(3):
         ends = np.array([k == 2, k == 1])
@@ -96,7 +96,7 @@ def test_recorder_returns_whole_episodes_with_scaled_gradients():
     assert len(third.obs) == 1 and third.dreward_dstate[0, 0] == 7.0
 
 
-def test_predicted_transitions_overwrite_the_oldest():
+def test_predicted_transitions_overwrite_the_oldest() -> None:
     ring = PredictedTransitions(4, 1, 1)
     for start in (0, 3):
         rows = torch.arange(start, start + 3).float()

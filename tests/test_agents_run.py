@@ -62,7 +62,9 @@ def evaluations(run_dir: Path) -> list[tuple[float, float]]:
 
 
 @pytest.mark.usefixtures("gain_search")
-def test_another_algorithm_is_trained_killed_resumed_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_another_algorithm_is_trained_killed_resumed_and_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     CONFIG.write(whole)
     assert train.main(["--resume", str(whole)]) == 0
@@ -95,7 +97,7 @@ def test_another_algorithm_is_trained_killed_resumed_and_evaluated(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("gain_search")
-def test_a_run_hands_its_settings_on(tmp_path: Path):
+def test_a_run_hands_its_settings_on(tmp_path: Path) -> None:
     """Minutes and seconds to the clock, further arguments to the training's environment alone, its own seeds."""
     config = replace(CONFIG, max_minutes=2.0, eval_seconds=7.0, train_env_kwargs={"backend": "mujoco"})
     run = Run(config, tmp_path)
@@ -109,7 +111,7 @@ def test_a_run_hands_its_settings_on(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("gain_search")
-def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path):
+def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path) -> None:
     short = replace(CONFIG, total_timesteps=400)
     first = Run(short, tmp_path)
     first.train()
@@ -126,7 +128,7 @@ def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("gain_search")
-def test_a_checkpoint_has_its_evaluation_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_checkpoint_has_its_evaluation_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def save(algorithm: Any, path: Path, seconds: float) -> None:
@@ -138,7 +140,7 @@ def test_a_checkpoint_has_its_evaluation_in_the_file(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.usefixtures("gain_search")
-def test_a_run_that_was_never_evaluated_has_no_best_model(tmp_path: Path):
+def test_a_run_that_was_never_evaluated_has_no_best_model(tmp_path: Path) -> None:
     CONFIG.write(tmp_path)
     with pytest.raises(ValueError, match=r"best_model\.zip is missing"):
         load_best(tmp_path)
@@ -157,14 +159,14 @@ def sb3_config(algo: str, env: str = "PointMass-v0", **hyperparams: Any) -> RunC
         ({"enhancement": "policy", "gradient_horizon": "episode", "model": False}, "full"),
     ],
 )
-def test_mbpo_asks_its_environment_for_the_gradients_it_needs(settings: dict[str, Any], gradients: str | None):
+def test_mbpo_asks_its_environment_for_the_gradients_it_needs(settings: dict[str, Any], gradients: str | None) -> None:
     algorithm = MBPO.from_config(sb3_config("mbpo", **settings))
     assert algorithm.env is not None
     assert algorithm.env.get_attr("gradients") == [gradients]
     assert algorithm.enhancement == settings.get("enhancement")
 
 
-def test_the_seed_and_the_policys_name_are_the_configurations():
+def test_the_seed_and_the_policys_name_are_the_configurations() -> None:
     found = [SAC.from_config(replace(sb3_config("sac", policy="BatchedSACPolicy"), seed=seed)) for seed in (5, 5, 6)]
     assert all(type(algorithm.policy) is BatchedSACPolicy for algorithm in found)
     first, same, other = (torch.nn.utils.parameters_to_vector(a.policy.parameters()) for a in found)
@@ -173,7 +175,7 @@ def test_the_seed_and_the_policys_name_are_the_configurations():
     assert type(plain.policy) is SACPolicy and plain.lr_schedule(0.5) == pytest.approx(5e-3)
 
 
-def test_ppo_steps_many_environments_natively():
+def test_ppo_steps_many_environments_natively() -> None:
     many = PPO.from_config(sb3_config("ppo", "Slide-v0", n_envs=3, n_steps=8, batch_size=8))
     assert isinstance(many.env, NativeVecEnv) and many.n_envs == 3
     one = PPO.from_config(sb3_config("ppo", "Slide-v0", n_steps=8, batch_size=8))
@@ -181,6 +183,6 @@ def test_ppo_steps_many_environments_natively():
 
 
 @pytest.mark.parametrize(("algo", "name"), [("sac", "enhancement"), ("mbpo", "learning_rat"), ("shac", "line_search")])
-def test_a_setting_that_an_algorithm_has_not_is_named(algo: str, name: str):
+def test_a_setting_that_an_algorithm_has_not_is_named(algo: str, name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name}=1: --algo {algo} has no such setting, see agents/presets/{algo}"):
         ALGORITHMS[algo].from_config(sb3_config(algo, "Slide-v0", **{name: 1}))

@@ -32,7 +32,7 @@ def moved(before: Batch, after: Batch) -> Tensor:
     return (before.actions != after.actions).any(1)
 
 
-def test_samples_of_a_linear_system_are_its_transitions():
+def test_samples_of_a_linear_system_are_its_transitions() -> None:
     batch, gradients = linear_batch(200)
     sample = ALWAYS.draw(batch, gradients, None)
     assert moved(batch, sample).all()
@@ -41,7 +41,7 @@ def test_samples_of_a_linear_system_are_its_transitions():
     assert sample.obs is batch.obs and sample.dones is batch.dones
 
 
-def test_error_on_the_pendulum_falls_with_the_square_of_the_perturbation():
+def test_error_on_the_pendulum_falls_with_the_square_of_the_perturbation() -> None:
     env: Any = gymnasium.make("gradgym/NLinkPendulum-v0", n_links=3, gradients="action").unwrapped
     env.reset(seed=0)
     env.action_space.seed(0)
@@ -67,7 +67,7 @@ def test_error_on_the_pendulum_falls_with_the_square_of_the_perturbation():
     np.testing.assert_allclose(ratios, 4.0, rtol=0.01)  # halving the perturbation quarters the error
 
 
-def test_actions_stay_in_their_space_and_fill_the_interval():
+def test_actions_stay_in_their_space_and_fill_the_interval() -> None:
     actions = torch.tensor([[1.0, 0.0], [-0.95, 0.5]]).repeat(5000, 1)
     change = perturbations(actions, 0.1)
     after = actions + change
@@ -78,27 +78,27 @@ def test_actions_stay_in_their_space_and_fill_the_interval():
     assert change[::2, 0].max() == 0.0 and change[::2, 0].min() < -0.099
 
 
-def test_a_real_transition_is_as_likely_as_each_extra_one():
+def test_a_real_transition_is_as_likely_as_each_extra_one() -> None:
     batch, gradients = linear_batch(20_000)
     share = moved(batch, SampleEnhancement(extra_samples=3).draw(batch, gradients, None)).float().mean()
     assert share.item() == pytest.approx(0.75, abs=0.02)
     assert not moved(batch, SampleEnhancement(extra_samples=0).draw(batch, gradients, None)).any()
 
 
-def test_every_draw_perturbs_anew():
+def test_every_draw_perturbs_anew() -> None:
     batch, gradients = linear_batch(50)
     batch = batch._replace(actions=0.5 * batch.actions)  # two draws are cut at the same bound nowhere
     first, second = (ALWAYS.draw(batch, gradients, None) for _ in range(2))
     assert moved(first, second).all()
 
 
-def test_a_transition_that_ended_stays_real():
+def test_a_transition_that_ended_stays_real() -> None:
     batch, gradients = linear_batch(100)
     batch = batch._replace(dones=(torch.arange(100) % 4 == 0).float())
     assert torch.equal(moved(batch, ALWAYS.draw(batch, gradients, None)), batch.dones == 0)
 
 
-def test_no_sample_crosses_an_end():
+def test_no_sample_crosses_an_end() -> None:
     def ends(obs: Tensor, actions: Tensor, next_obs: Tensor) -> Tensor:
         return next_obs[:, 2] > 0.0
 
@@ -113,7 +113,7 @@ def test_no_sample_crosses_an_end():
     assert stayed.any() and torch.equal(sample.next_obs[stayed], batch.next_obs[stayed])
 
 
-def test_one_row_moves_one_entry_by_its_cut_multiple():
+def test_one_row_moves_one_entry_by_its_cut_multiple() -> None:
     _, gradients = linear_batch(3000)
     sparse = one_row(gradients).dobs_daction
     assert (sparse.abs().sum(2) > 0).sum(1).eq(1).all()
@@ -124,7 +124,7 @@ def test_one_row_moves_one_entry_by_its_cut_multiple():
     assert torch.equal(one_row(large).dreward_daction, gradients.dreward_daction)
 
 
-def test_one_row_samples_move_one_entry():
+def test_one_row_samples_move_one_entry() -> None:
     batch, gradients = linear_batch(100)
     sample = SampleEnhancement(10**9, 0.1, "one").draw(batch, gradients, None)
     assert (sample.next_obs != batch.next_obs).sum(1).max() == 1
@@ -138,6 +138,6 @@ def test_one_row_samples_move_one_entry():
         (lambda: SampleEnhancement(jacobian_rows="some"), "jacobian_rows='some'"),  # pyright: ignore[reportArgumentType]
     ],
 )
-def test_wrong_settings_are_named(make: Callable[[], Any], message: str):
+def test_wrong_settings_are_named(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

@@ -60,7 +60,7 @@ def recorded(algorithm: AnalyticPolicyGradient) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("cls", "updates"), [(SHAC, 60), (BPTT, 25)])
-def test_a_mass_is_brought_to_the_origin(cls: type[AnalyticPolicyGradient], updates: int):
+def test_a_mass_is_brought_to_the_origin(cls: type[AnalyticPolicyGradient], updates: int) -> None:
     """A policy that does nothing has -9.4, the best linear one -0.79; seeds 0 to 2 come to -0.81 or more."""
     algorithm, env = make(cls), gymnasium.make("Slide-v0")
     assert evaluate_returns(algorithm, env, 20, seed=100).mean() < -7.0
@@ -69,14 +69,14 @@ def test_a_mass_is_brought_to_the_origin(cls: type[AnalyticPolicyGradient], upda
 
 
 @BOTH
-def test_equal_seeds_give_equal_policies(cls: type[AnalyticPolicyGradient]):
+def test_equal_seeds_give_equal_policies(cls: type[AnalyticPolicyGradient]) -> None:
     found = [weights(make(cls, seed=seed).learn(320)) for seed in (3, 3, 4)]
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
 
 
 @BOTH
-def test_ids_envs_and_vector_envs_are_the_same(cls: type[AnalyticPolicyGradient]):
+def test_ids_envs_and_vector_envs_are_the_same(cls: type[AnalyticPolicyGradient]) -> None:
     vector = gymnasium.make_vec("Slide-v0", 4, autoreset_mode=AutoresetMode.SAME_STEP)
     default = gymnasium.make_vec("Slide-v0", 4)  # restarts episodes a step later
     envs: list[Any] = ["Slide-v0", gymnasium.make("Slide-v0"), Monitor(gymnasium.make("Slide-v0")), vector, default]
@@ -97,7 +97,7 @@ def test_ids_envs_and_vector_envs_are_the_same(cls: type[AnalyticPolicyGradient]
         lambda: gymnasium.wrappers.TimeLimit(gymnasium.make("Slide-v0", max_episode_steps=9), 7),
     ],
 )
-def test_an_environments_own_time_limit_counts(env: Callable[[], Any]):
+def test_an_environments_own_time_limit_counts(env: Callable[[], Any]) -> None:
     algorithm = make(BPTT, env()).learn(1)
     assert algorithm.num_timesteps == 7 * algorithm.n_envs
     assert algorithm.ep_info_buffer[0]["l"] == 7
@@ -116,7 +116,7 @@ def test_an_environments_own_time_limit_counts(env: Callable[[], Any]):
         ),
     ],
 )
-def test_other_environments_are_refused(env: Callable[[], Any], error: type[Exception], message: str):
+def test_other_environments_are_refused(env: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make(SHAC, env())
 
@@ -134,12 +134,12 @@ def test_other_environments_are_refused(env: Callable[[], Any], error: type[Exce
         ({"device": "cuda"}, "device='cuda': the simulator is on the CPU"),
     ],
 )
-def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str):
+def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(SHAC, **arguments)
 
 
-def test_the_objectives_gradient_is_that_of_differences():
+def test_the_objectives_gradient_is_that_of_differences() -> None:
     """Through the policy, the simulator, the end of an episode, and the critic's value of what follows."""
     algorithm = make(SHAC, n_envs=4, horizon=6).learn(24 * 6)
     worlds, policy = DifferentiableEnvs(algorithm.env.envs), algorithm.policy
@@ -175,7 +175,7 @@ def test_the_objectives_gradient_is_that_of_differences():
 
 
 @BOTH
-def test_saved_models_predict_the_same_and_learn_on(cls: type[AnalyticPolicyGradient], tmp_path: Path):
+def test_saved_models_predict_the_same_and_learn_on(cls: type[AnalyticPolicyGradient], tmp_path: Path) -> None:
     algorithm = make(cls, n_envs=4).learn(160)
     algorithm.save(tmp_path / "model.zip")
     obs = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
@@ -194,7 +194,7 @@ def test_saved_models_predict_the_same_and_learn_on(cls: type[AnalyticPolicyGrad
 
 
 @BOTH
-def test_a_loaded_model_learns_as_the_saved_one_would(cls: type[AnalyticPolicyGradient], tmp_path: Path):
+def test_a_loaded_model_learns_as_the_saved_one_would(cls: type[AnalyticPolicyGradient], tmp_path: Path) -> None:
     """Optimizers and normalisation are saved: one update from equal starts and noise."""
     algorithm = make(cls, n_envs=4).learn(160)
     algorithm.save(tmp_path / "model.zip")
@@ -235,7 +235,7 @@ class Watch(BaseCallback):
         self.calls.append("training end")
 
 
-def test_callbacks_are_called_where_sb3_calls_them():
+def test_callbacks_are_called_where_sb3_calls_them() -> None:
     algorithm, watch = make(SHAC, n_envs=4), Watch()
     algorithm.learn(21, callback=watch)  # a second window is begun, and finished
     assert watch.steps == list(range(4, 41, 4))
@@ -244,7 +244,7 @@ def test_callbacks_are_called_where_sb3_calls_them():
     assert (algorithm.num_timesteps, algorithm._n_updates) == (40, 2)
 
 
-def test_a_callback_stops_the_training():
+def test_a_callback_stops_the_training() -> None:
     algorithm = make(SHAC, n_envs=4)
     watch, before = Watch(stop_at=12), weights(algorithm)
     algorithm.learn(1000, callback=watch)
@@ -256,7 +256,7 @@ def test_a_callback_stops_the_training():
 
 
 @BOTH
-def test_log_names_what_happened(cls: type[AnalyticPolicyGradient]):
+def test_log_names_what_happened(cls: type[AnalyticPolicyGradient]) -> None:
     algorithm = make(cls, n_envs=4, max_grad_norm=1e-3)
     rows = recorded(algorithm)
     algorithm.learn(3 * 4 * (algorithm.horizon or slide.EPISODE_STEPS))
@@ -288,7 +288,7 @@ class BentReward:
 
 
 @BOTH
-def test_adjoints_that_are_not_finite_are_never_applied(cls: type[AnalyticPolicyGradient]):
+def test_adjoints_that_are_not_finite_are_never_applied(cls: type[AnalyticPolicyGradient]) -> None:
     algorithm = make(cls, n_envs=4)
     rows, steps = recorded(algorithm), algorithm.horizon or slide.EPISODE_STEPS
     actor = [p.detach().clone() for p in algorithm.policy.actor_parameters]
@@ -308,7 +308,7 @@ def test_adjoints_that_are_not_finite_are_never_applied(cls: type[AnalyticPolicy
 
 
 @BOTH
-def test_a_gradient_that_is_not_finite_is_skipped_and_counted(cls: type[AnalyticPolicyGradient]):
+def test_a_gradient_that_is_not_finite_is_skipped_and_counted(cls: type[AnalyticPolicyGradient]) -> None:
     """Adjoints are finite in the simulator's float64, but not in the policy's float32."""
     algorithm = make(cls, n_envs=4)
     rows, steps = recorded(algorithm), algorithm.horizon or slide.EPISODE_STEPS
@@ -326,7 +326,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_counted(cls: type[Analytic
     assert not torch.equal(algorithm.policy.log_std, actor[-1])
 
 
-def test_the_critics_gradients_are_skipped_and_counted_too():
+def test_the_critics_gradients_are_skipped_and_counted_too() -> None:
     """Rewards beyond float32: each batch of each pass has a target that is not finite."""
     algorithm = make(SHAC, n_envs=4, critic_epochs=3, critic_batches=2)
     rows = recorded(algorithm)
@@ -353,7 +353,7 @@ class Blow(BaseCallback):
 
 
 @BOTH
-def test_diverged_environments_are_logged_and_end_their_episode(cls: type[AnalyticPolicyGradient]):
+def test_diverged_environments_are_logged_and_end_their_episode(cls: type[AnalyticPolicyGradient]) -> None:
     algorithm = make(cls, n_envs=4)
     rows = recorded(algorithm)
     algorithm.learn(2 * 4 * (algorithm.horizon or slide.EPISODE_STEPS), callback=Blow())
@@ -375,7 +375,7 @@ def one_window(algorithm: Any) -> tuple[Window, DifferentiableEnvs]:
     return window, worlds
 
 
-def test_a_window_is_what_the_environments_did():
+def test_a_window_is_what_the_environments_did() -> None:
     algorithm = make(SHAC, n_envs=4, horizon=5)
     window, worlds = one_window(algorithm)
     assert algorithm.num_timesteps == 4 * 5
@@ -407,7 +407,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Any:
     return algorithm, window, slow, value, seen
 
 
-def test_shac_ascends_the_mean_reward_of_a_step_and_what_follows(trained: Any):
+def test_shac_ascends_the_mean_reward_of_a_step_and_what_follows(trained: Any) -> None:
     algorithm, window, _, value, seen = trained
     ends = window.terminated, window.truncated
     expected = discounted_sum(window.reward.detach(), *ends, value, 0.95).mean() / 5
@@ -415,7 +415,7 @@ def test_shac_ascends_the_mean_reward_of_a_step_and_what_follows(trained: Any):
     assert algorithm.policy.normalize.count == 20  # all observations of the window, once
 
 
-def test_shac_follows_the_value_of_what_follows_through_the_simulator():
+def test_shac_follows_the_value_of_what_follows_through_the_simulator() -> None:
     """Without rewards there is still a gradient: that of the slow critic by the states that actions lead to."""
     algorithm = make(SHAC, n_envs=4, horizon=5)
     window, worlds = one_window(algorithm)
@@ -423,14 +423,14 @@ def test_shac_follows_the_value_of_what_follows_through_the_simulator():
     assert algorithm.actor_gradient_norm > 1e-4
 
 
-def test_shac_fits_its_critic_to_td_lambda_in_its_own_unit(trained: Any):
+def test_shac_fits_its_critic_to_td_lambda_in_its_own_unit(trained: Any) -> None:
     _, window, _, value, seen = trained
     expected = td_lambda(window.reward.detach(), window.terminated, window.truncated, value, 0.95, 0.7)
     torch.testing.assert_close(seen["target"], (expected * 0.05).flatten())
     assert torch.equal(seen["obs"], window.obs.flatten(0, 1))
 
 
-def test_shacs_slow_critic_moves_by_tau(trained: Any):
+def test_shacs_slow_critic_moves_by_tau(trained: Any) -> None:
     algorithm, _, slow, *_ = trained
     policy = algorithm.policy
     for old, now, fast in zip(slow, policy.critic_target.parameters(), policy.critic.parameters(), strict=True):
@@ -438,7 +438,7 @@ def test_shacs_slow_critic_moves_by_tau(trained: Any):
         torch.testing.assert_close(now, 0.7 * old + 0.3 * fast)
 
 
-def test_the_critics_passes_descend_on_all_rows():
+def test_the_critics_passes_descend_on_all_rows() -> None:
     algorithm = make(SHAC, n_envs=4, critic_epochs=1, critic_batches=1, max_grad_norm=0.01)
     critic = algorithm.policy.critic
     algorithm.policy.observe(2.0 + 3.0 * torch.randn(50, 2))  # the critic sees normalised observations
@@ -458,7 +458,7 @@ def test_the_critics_passes_descend_on_all_rows():
 
 
 @BOTH
-def test_an_update_keeps_the_noise_above_its_floor(cls: type[AnalyticPolicyGradient]):
+def test_an_update_keeps_the_noise_above_its_floor(cls: type[AnalyticPolicyGradient]) -> None:
     noise = {"log_std_init": -1.0, "log_std_min": -1.5}
     algorithm = make(cls, n_envs=4, policy_kwargs=COMMON["policy_kwargs"] | noise)
     algorithm.policy.log_std.data.fill_(-4.0)
@@ -466,7 +466,7 @@ def test_an_update_keeps_the_noise_above_its_floor(cls: type[AnalyticPolicyGradi
     assert algorithm.policy.log_std.tolist() == [-1.5]
 
 
-def test_a_step_goes_up_and_its_gradient_is_cut():
+def test_a_step_goes_up_and_its_gradient_is_cut() -> None:
     """Adam's first step is the rate times the sign of the gradient; the norm is cut, and reported uncut."""
     algorithm = make(SHAC, n_envs=4, max_grad_norm=1e-2)
     rows = recorded(algorithm)
@@ -484,7 +484,7 @@ def test_a_step_goes_up_and_its_gradient_is_cut():
     assert rows[-1]["train/adjoints"] == 2 * 4 * algorithm.horizon
 
 
-def test_bptt_ascends_the_mean_reward_of_whole_episodes(monkeypatch: pytest.MonkeyPatch):
+def test_bptt_ascends_the_mean_reward_of_whole_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
     algorithm, seen = make(BPTT, n_envs=4, gamma=0.9), []
     recorded(algorithm)
     _, callback = algorithm._setup_learn(1000)
@@ -500,7 +500,7 @@ def test_bptt_ascends_the_mean_reward_of_whole_episodes(monkeypatch: pytest.Monk
     assert algorithm.policy.normalize.count == 4 * slide.EPISODE_STEPS
 
 
-def test_the_learning_rate_follows_its_schedule():
+def test_the_learning_rate_follows_its_schedule() -> None:
     """That of the progress before each window; the critic's too."""
     algorithm, rates = make(SHAC, n_envs=4, learning_rate=lambda left: 0.01 * left), []
 

@@ -19,7 +19,7 @@ def policy(**kwargs: Any) -> ShortHorizonPolicy:
     return ShortHorizonPolicy(OBS, ACTIONS, lambda _: 1e-2, net_arch=[8], critic_arch=[8], **kwargs)
 
 
-def test_running_normalization_is_that_of_all_observations_at_once():
+def test_running_normalization_is_that_of_all_observations_at_once() -> None:
     seen = 3.0 + torch.tensor([1.0, 10.0, 0.1]) * torch.randn(50, 4, 3)
     running = RunningNormalization(3)
     for part in (seen[:7], seen[7:30], seen[30:]):
@@ -31,7 +31,7 @@ def test_running_normalization_is_that_of_all_observations_at_once():
     torch.testing.assert_close(running(flat), 10.0 * torch.tanh(expected / 10.0), rtol=1e-4, atol=1e-4)
 
 
-def test_the_noise_stays_above_its_floor_and_can_rise_from_it():
+def test_the_noise_stays_above_its_floor_and_can_rise_from_it() -> None:
     found = policy(log_std_init=-1.0, log_std_min=-1.5)
     for direction in (1.0, -1.0):
         for _ in range(200):
@@ -44,12 +44,12 @@ def test_the_noise_stays_above_its_floor_and_can_rise_from_it():
     assert found.log_std.min() > -1.0
 
 
-def test_a_first_noise_below_its_floor_is_refused():
+def test_a_first_noise_below_its_floor_is_refused() -> None:
     with pytest.raises(ValueError, match=r"log_std_init=-3\.0 is below log_std_min=-2\.0"):
         policy(log_std_init=-3.0)
 
 
-def test_actions_fill_their_space():
+def test_actions_fill_their_space() -> None:
     found = policy()
     ends = unscale(torch.tensor([[-1.0, -1.0], [0.0, 0.0], [1.0, 1.0]]), ACTIONS)
     torch.testing.assert_close(ends, torch.tensor([[-1.0, 2.0], [2.0, 2.25], [5.0, 2.5]]))
@@ -59,7 +59,7 @@ def test_actions_fill_their_space():
     np.testing.assert_allclose(predicted, acted.detach().numpy(), atol=1e-6)
 
 
-def test_a_saved_policy_is_the_same_policy(tmp_path: Path):
+def test_a_saved_policy_is_the_same_policy(tmp_path: Path) -> None:
     found = policy(activation_fn=torch.nn.Tanh, log_std_init=-0.5)
     found.observe(5.0 + torch.randn(100, 3))
     found.save(str(tmp_path / "policy.pt"))
@@ -69,7 +69,7 @@ def test_a_saved_policy_is_the_same_policy(tmp_path: Path):
     assert torch.equal(again.target_value(obs), found.target_value(obs))
 
 
-def test_values_are_those_of_the_slow_critic_at_normalised_observations():
+def test_values_are_those_of_the_slow_critic_at_normalised_observations() -> None:
     found = policy()
     found.observe(5.0 + 2.0 * torch.randn(100, 3))
     with torch.no_grad():

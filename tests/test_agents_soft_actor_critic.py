@@ -86,7 +86,7 @@ def by_sb3(ent_coef: Any, patch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("ent_coef", [0.3, "auto_0.3"])
-def test_updates_are_those_of_sb3(ent_coef: Any, monkeypatch: pytest.MonkeyPatch):
+def test_updates_are_those_of_sb3(ent_coef: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[Callable[..., tuple[Tensor, Tensor]]] = [by_mbpo, by_sb3]
     (start, found), (same_start, expected) = (run(ent_coef, monkeypatch) for run in runs)
     assert torch.equal(start, same_start)

@@ -28,7 +28,7 @@ def single(limit: int) -> Any:
 
 
 @LIMITS
-def test_native_environments_from_whatever_was_made(limit: int):
+def test_native_environments_from_whatever_was_made(limit: int) -> None:
     vector = [
         gymnasium.make_vec(PENDULUM, 2, n_links=1, max_episode_steps=limit, autoreset_mode=mode)
         for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)
@@ -40,7 +40,7 @@ def test_native_environments_from_whatever_was_made(limit: int):
         np.testing.assert_array_equal(np.flatnonzero(ends) + 1, [limit, 2 * limit])
 
 
-def test_native_environments_without_a_limit():
+def test_native_environments_without_a_limit() -> None:
     assert native(PENDULUM, 2).envs.max_episode_steps == 100
     for made in (single(-1), gymnasium.make_vec(PENDULUM, 2, max_episode_steps=-1)):
         assert native(made, 2).envs.max_episode_steps is None
@@ -58,7 +58,7 @@ class Lengths(BaseCallback):
 
 
 @LIMITS
-def test_whole_episodes_of_bptt_and_its_line_search(limit: int):
+def test_whole_episodes_of_bptt_and_its_line_search(limit: int) -> None:
     lengths = Lengths()
     algorithm = BPTT("MlpPolicy", single(limit), n_envs=2, line_search=3, policy_kwargs=SMALL, seed=0)
     algorithm.learn(1, callback=lengths)
@@ -67,7 +67,7 @@ def test_whole_episodes_of_bptt_and_its_line_search(limit: int):
     assert algorithm.num_timesteps == (2 + 3) * limit
 
 
-def test_whole_episodes_need_a_limit():
+def test_whole_episodes_need_a_limit() -> None:
     with pytest.raises(ValueError, match="horizon=None is an episode that time ends: make env with max_episode_steps"):
         BPTT("MlpPolicy", single(-1), policy_kwargs=SMALL)
     algorithm = BPTT("MlpPolicy", single(-1), n_envs=2, horizon=4, policy_kwargs=SMALL).learn(8)
@@ -75,7 +75,7 @@ def test_whole_episodes_need_a_limit():
 
 
 @LIMITS
-def test_windows_of_shac(limit: int):
+def test_windows_of_shac(limit: int) -> None:
     lengths = Lengths()
     algorithm = SHAC("MlpPolicy", single(limit), n_envs=2, horizon=4, policy_kwargs=SMALL, seed=0)
     algorithm.learn(8)
@@ -102,7 +102,7 @@ class Truncations(BaseCallback):
 
 @LIMITS
 @pytest.mark.parametrize("kind", ["single", "native", "wrapped"])
-def test_mbpo_stores_bootstraps_and_predicts_by_the_limit(limit: int, kind: str):
+def test_mbpo_stores_bootstraps_and_predicts_by_the_limit(limit: int, kind: str) -> None:
     """With the end of time as a true end, predictions end where the last step of an episode is predicted."""
     env = single(limit) if kind == "single" else native(single(limit), 1)
     ended = []
@@ -133,7 +133,7 @@ def test_mbpo_stores_bootstraps_and_predicts_by_the_limit(limit: int, kind: str)
 
 
 @LIMITS
-def test_ppo_on_native_environments(limit: int):
+def test_ppo_on_native_environments(limit: int) -> None:
     truncations = Truncations()
     PPO("MlpPolicy", native(single(limit), 1), n_steps=200, batch_size=100, device="cpu").learn(200, truncations)
     assert truncations.found == list(range(limit, 201, limit))
@@ -152,7 +152,7 @@ def count_steps(algorithm: Any, env: Any, episodes: int, seed: int, on_frame: An
 @pytest.mark.parametrize("limit", [40, 1100])  # registered is 1000
 def test_both_commands_on_all_backends(
     limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     environment = ["--env", CHEETAH, "--env-kwargs", f"max_episode_steps:{limit}", "frame_skip:1"]
     settings = ["n_envs:2", "horizon:2", "eval_episodes:1", "train_env_kwargs.max_episode_steps:30"]
     command = ["--algo", "shac", *environment, "--total-timesteps", "4", "--hyperparams", *settings]

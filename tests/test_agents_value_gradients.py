@@ -10,7 +10,7 @@ from gradgym.agents.mbpo.value_gradients import Trajectory, balance, one_step, w
 GAMMA = 0.9
 
 
-def test_one_step_is_equation_13():
+def test_one_step_is_equation_13() -> None:
     dr, jacobian, dv = torch.randn(3, 2), torch.randn(3, 5, 2), torch.randn(3, 5)
     got = one_step(dr, jacobian, dv, torch.tensor([GAMMA, GAMMA, 0.0]))
     assert torch.allclose(got[0], dr[0] + GAMMA * dv[0] @ jacobian[0])
@@ -65,7 +65,7 @@ class SmoothTask:
         return Trajectory(*columns), torch.stack(reactions).numpy(), x
 
 
-def test_whole_episode_is_the_derivative_of_the_return():
+def test_whole_episode_is_the_derivative_of_the_return() -> None:
     task = SmoothTask(0)
     offsets = 0.1 * torch.randn(6, 2, dtype=torch.float64)
     exact = jacrev(task.total)(offsets).numpy()
@@ -76,14 +76,14 @@ def test_whole_episode_is_the_derivative_of_the_return():
     assert np.allclose(got, exact / GAMMA ** np.arange(6)[:, None], rtol=1e-9, atol=1e-12)
 
 
-def test_whole_episode_limits_what_it_carries():
+def test_whole_episode_limits_what_it_carries() -> None:
     task = SmoothTask(1)
     trajectory, reactions, _ = task.trajectory(torch.zeros(6, 2, dtype=torch.float64))
     got = whole_episode(trajectory, reactions, GAMMA, np.zeros(4), limit=0.0)
     assert np.allclose(got, trajectory.dreward_daction)
 
 
-def test_pendulum_return_by_differences():
+def test_pendulum_return_by_differences() -> None:
     """Open loop on the real environment: dG/da_t from info against differences of whole episodes."""
     env = gymnasium.make("gradgym/NLinkPendulum-v0", n_links=2, gradients="full")
     actions = np.random.default_rng(0).uniform(-0.5, 0.5, (100, 2))
@@ -104,7 +104,7 @@ def test_pendulum_return_by_differences():
         assert np.isclose(got[t, joint], difference, rtol=1e-5, atol=1e-7)
 
 
-def test_balance_keeps_directions_and_bounds_lengths():
+def test_balance_keeps_directions_and_bounds_lengths() -> None:
     rows = np.array([[3.0, 4.0], [0.0, 0.001], [1e6, 0.0]])
     balanced = balance(rows)
     lengths = np.linalg.norm(rows, axis=1)

@@ -35,7 +35,7 @@ def weights(run_dir: Path) -> torch.Tensor:
     return torch.nn.utils.parameters_to_vector(policy.parameters())
 
 
-def test_a_run_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_run_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_dir = tmp_path / "run"
     assert train.main([*ENHANCED, "--total-timesteps", "800", "--run-dir", str(run_dir)]) == 0
     printed = capsys.readouterr().out
@@ -69,7 +69,7 @@ def run_file(name: str, *arguments: str, folder: Path) -> tuple[str, set[str]]:
     return done.stdout, {line.rpartition("|")[2].strip() for line in lines}
 
 
-def test_both_commands_run_as_files_from_any_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_both_commands_run_as_files_from_any_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Then the repository is on the module path: its folders must not be imported beside the package's modules."""
     command = [*TRAIN, "--algo", "ppo", "--total-timesteps", "100", "--hyperparams", "n_steps:100", "batch_size:50"]
     trained, modules = run_file("train.py", *command, "--run-dir", "run", folder=tmp_path)
@@ -99,7 +99,7 @@ def evaluations(run_dir: Path) -> list[dict[str, float]]:
     ],
     ids=["policy", "sample", "shac", "bptt"],
 )
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(command: list[str], tmp_path: Path):
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(command: list[str], tmp_path: Path) -> None:
     command = [*command, "--total-timesteps", "3000"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train.main([*command, "--run-dir", str(whole)]) == 0
@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(command: list[str], tmp
 
 
 @pytest.mark.parametrize("algorithm", ["mbpo", "sac", "ppo", "shac", "bptt"])
-def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path):
+def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         command = [*TRAIN, "--algo", algorithm, "--total-timesteps", "1000", "--run-dir", str(tmp_path / name)]
         few = {"ppo": [], "shac": ["n_envs:4"], "bptt": ["n_envs:4"]}.get(algorithm, ["gradient_steps:10"])
@@ -159,7 +159,7 @@ def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path):
 )
 def test_wrong_input_is_one_line_and_code_2(
     arguments: list[str], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     where = [] if "--resume" in arguments else ["--run-dir", str(tmp_path / "run")]
     assert train.main([*arguments, *where]) == 2
     error = capsys.readouterr().err.strip()
@@ -167,18 +167,18 @@ def test_wrong_input_is_one_line_and_code_2(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config.yaml").write_text("{}")
     assert train.main([*ENHANCED, "--run-dir", str(tmp_path)]) == 2
     assert "--resume" in capsys.readouterr().err
 
 
-def test_evaluate_needs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_evaluate_needs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main([str(tmp_path)]) == 2
     assert "config.yaml is missing" in capsys.readouterr().err
 
 
-def test_one_policy_on_all_backends(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_one_policy_on_all_backends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Ten steps of a hopper that was hardly trained: alike in all three."""
     run_dir, video = tmp_path / "run", tmp_path / "episode.mp4"
     command = ["--algo", "ppo", "--env", "gradgym/Hopper-v0", "--env-kwargs", "max_episode_steps:10"]
@@ -202,7 +202,7 @@ def test_one_policy_on_all_backends(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert video.stat().st_size > 5_000
 
 
-def test_a_task_of_our_own_has_no_counterpart(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_task_of_our_own_has_no_counterpart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main([*TRAIN, "--algo", "ppo", "--total-timesteps", "1000", "--run-dir", str(tmp_path)]) == 0
     assert evaluate.main([str(tmp_path), "--backend", "sim", "gymnasium"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
@@ -210,7 +210,7 @@ def test_a_task_of_our_own_has_no_counterpart(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("algorithm", ["shac", "ppo"])
-def test_arguments_for_the_training_alone(algorithm: str, tmp_path: Path):
+def test_arguments_for_the_training_alone(algorithm: str, tmp_path: Path) -> None:
     """Merged into the preset's, kept in the configuration, and unknown to evaluations."""
     command = ["--algo", algorithm, "--env", "gradgym/Hopper-v0", "--env-kwargs", "max_episode_steps:10"]
     changes = ["train_env_kwargs.contact_softness:0.02", "train_env_kwargs.integrator:Euler", "n_envs:4"]
@@ -239,7 +239,7 @@ class SlowEvaluation:
         return self.function(*arguments)
 
 
-def test_minutes_end_a_training_and_evaluations_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_minutes_end_a_training_and_evaluations_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "evaluate_returns", SlowEvaluation(evaluation.evaluate_returns))
     changes = ["max_minutes:0.05", "eval_seconds:0.5", "n_envs:2", "horizon:10"]
     command = [*TRAIN, "--algo", "bptt", "--total-timesteps", "1000000", "--hyperparams", *changes]
@@ -259,7 +259,7 @@ def test_minutes_end_a_training_and_evaluations_do_not_count(tmp_path: Path, mon
 
 
 @pytest.mark.slow
-def test_enhancement_swings_three_links_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_enhancement_swings_three_links_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [*TRAIN[:2], "--env-kwargs", "n_links:3", "--seed", "0", "--enhancement", "policy"]
     assert train.main([*command, "--total-timesteps", "15000", "--run-dir", str(tmp_path / "run")]) == 0
     assert max(e["mean"] for e in read_evaluations(tmp_path / "run")) > 4.28
@@ -271,7 +271,7 @@ def benchmark(name: str, *arguments: str) -> str:
 
 
 @pytest.mark.slow
-def test_benchmark_runs_and_goes_on(tmp_path: Path):
+def test_benchmark_runs_and_goes_on(tmp_path: Path) -> None:
     places = ["--work-dir", str(tmp_path / "work"), "--results", str(tmp_path / "results.json")]
     benchmark("pendulum_table4", *places, "--quick", "--methods", "policy")
     benchmark("pendulum_table4", *places, "--quick", "--methods", "policy", "sac")
@@ -281,21 +281,21 @@ def test_benchmark_runs_and_goes_on(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_benchmark_of_bptt_runs(tmp_path: Path):
+def test_benchmark_of_bptt_runs(tmp_path: Path) -> None:
     results = ["--results", str(tmp_path / "results.json")]
     benchmark("pendulum_bptt", "--work-dir", str(tmp_path / "work"), *results, "--quick", "--jobs", "1")
     assert benchmark("pendulum_bptt", *results, "--table").splitlines()[-1].startswith("| 5 | 12.5 | 12.4 |")
 
 
 @pytest.mark.slow
-def test_benchmark_of_targets_runs(tmp_path: Path):
+def test_benchmark_of_targets_runs(tmp_path: Path) -> None:
     results = ["--results", str(tmp_path / "results.json")]
     benchmark("target_trainings", "--work-dir", str(tmp_path / "work"), *results, "--quick", "--jobs", "1")
     assert benchmark("target_trainings", *results, "--table").splitlines()[-1].startswith("| golf | 0 | ")
 
 
 @pytest.mark.slow
-def test_benchmark_of_contact_runs(tmp_path: Path):
+def test_benchmark_of_contact_runs(tmp_path: Path) -> None:
     results = ["--results", str(tmp_path / "results.json")]
     benchmark("contact_speed", *results, "--quick")
     assert "Ant, Euler" in benchmark("contact_speed", *results, "--table")
@@ -303,7 +303,7 @@ def test_benchmark_of_contact_runs(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_benchmarks_of_the_ant_run(tmp_path: Path):
+def test_benchmarks_of_the_ant_run(tmp_path: Path) -> None:
     work = ["--work-dir", str(tmp_path / "work"), "--quick", "--jobs", "1"]
     for name, count in (("ant_figure5", 6), ("ant_table5", 2)):
         results = ["--results", str(tmp_path / f"{name}.json")]
@@ -318,7 +318,7 @@ def test_benchmarks_of_the_ant_run(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_benchmarks_of_shac_run(tmp_path: Path):
+def test_benchmarks_of_shac_run(tmp_path: Path) -> None:
     work = ["--work-dir", str(tmp_path / "work"), "--quick", "--jobs", "1"]
     for name, rows, lines in (("locomotion_clock", 6, 8), ("shac_sweep", 2, 2)):
         results = ["--results", str(tmp_path / f"{name}.json")]

@@ -1,6 +1,7 @@
 """The adapters: Gymnasium's and SB3's contracts, autoreset, errors, divergence, pickling, processes."""
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -12,11 +13,12 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
+from torch import Tensor
 from vector_info import assert_equal_info
 
 from gradgym import envs as envs_package
 from gradgym.envs.single import TaskEnv
-from gradgym.envs.task import Task
+from gradgym.envs.task import Task, TaskState
 from gradgym.envs.vector import TaskVectorEnv
 from gradgym.sim import Model
 
@@ -38,14 +40,14 @@ def make_vec(**options: Any) -> Any:
 # Positions and velocities have no bounds, as in Gymnasium's own MuJoCo environments.
 @pytest.mark.filterwarnings("ignore:.*A Box observation space (min|max)imum value is -?infinity")
 @pytest.mark.filterwarnings("error")
-def test_checkers_pass(env_id, gradients, backend):
+def test_checkers_pass(env_id: str, gradients: str, backend: str) -> None:
     env = gymnasium.make(env_id, gradients=gradients, backend=backend)
     check_env(env.unwrapped, skip_render_check=True)  # "human" needs a display; frames have their own test
     sb3_check_env(env)
 
 
 @pytest.mark.parametrize("env_id", ALL)
-def test_equal_seeds_and_actions_give_equal_episodes(env_id):
+def test_equal_seeds_and_actions_give_equal_episodes(env_id: str) -> None:
     def episode() -> list:
         env = gymnasium.make(env_id, gradients="full")
         env.action_space.seed(3)
@@ -59,7 +61,7 @@ def test_equal_seeds_and_actions_give_equal_episodes(env_id):
         np.testing.assert_array_equal(a, b)
 
 
-def test_make_vec_is_native():
+def test_make_vec_is_native() -> None:
     envs = make_vec(num_envs=3, n_links=2)
     assert isinstance(envs.unwrapped, TaskVectorEnv)
     assert envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
@@ -69,7 +71,7 @@ def test_make_vec_is_native():
 
 @pytest.mark.parametrize("limit", [100, 37])
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-def test_native_vector_environment_equals_gymnasiums(mode, limit):
+def test_native_vector_environment_equals_gymnasiums(mode: AutoresetMode, limit: int) -> None:
     """Observations, rewards, flags and infos of `SyncVectorEnv` around single environments."""
     native = TaskVectorEnv(
         "gradgym.envs.tasks.pendulum:NLinkPendulum", 3, n_links=2, max_episode_steps=limit, autoreset_mode=mode
@@ -92,17 +94,17 @@ def test_native_vector_environment_equals_gymnasiums(mode, limit):
 class OneFails:
     """Replaces a task's transition: some rows of every step come out as NaN."""
 
-    def __init__(self, task, rows):
+    def __init__(self, task: Task, rows: Any) -> None:
         self.transition, self.rows = task.transition, rows
 
-    def __call__(self, state, action):
+    def __call__(self, state: TaskState, action: Tensor):
         following = self.transition(state, action)
         following.qvel[self.rows] = torch.nan
         return following
 
 
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
-def test_divergence_ends_the_episode_without_nan(backend, tmp_path, monkeypatch):
+def test_divergence_ends_the_episode_without_nan(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file in the current directory
     env = make(n_links=5, gradients="full", backend=backend).unwrapped
     env.reset(seed=0)
@@ -123,7 +125,7 @@ def test_divergence_ends_the_episode_without_nan(backend, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-def test_one_divergence_leaves_the_other_environments_alone(mode):
+def test_one_divergence_leaves_the_other_environments_alone(mode: AutoresetMode) -> None:
     envs = make_vec(num_envs=3, n_links=2, gradients="action", autoreset_mode=mode)
     other = make_vec(num_envs=3, n_links=2, gradients="action", autoreset_mode=mode)
     envs.reset(seed=0)
@@ -158,14 +160,14 @@ def test_one_divergence_leaves_the_other_environments_alone(mode):
         (np.zeros((1, 2)), r"NLinkPendulum: action has shape \(1, 2\), expected \(2,\)"),
     ],
 )
-def test_bad_actions_are_named(action, message):
+def test_bad_actions_are_named(action: Tensor, message: str) -> None:
     env = make(n_links=2, disable_env_checker=True)
     env.reset(seed=0)
     with pytest.raises(ValueError, match=message):
         env.step(action)
 
 
-def test_bad_vector_actions_are_named():
+def test_bad_vector_actions_are_named() -> None:
     envs = make_vec(num_envs=2, n_links=2)
     envs.reset(seed=0)
     with pytest.raises(ValueError, match=r"action has shape \(2,\), expected \(2, 2\)"):
@@ -181,19 +183,19 @@ def test_bad_vector_actions_are_named():
         ({"render_mode": "ascii"}, "render_mode='ascii': choose None, 'human' or 'rgb_array'"),
     ],
 )
-def test_bad_options_are_named(arguments, message):
+def test_bad_options_are_named(arguments: dict[str, Any], message: str) -> None:
     for adapter in (TaskEnv, TaskVectorEnv):
         with pytest.raises(ValueError, match=message):
             adapter("gradgym.envs.tasks.pendulum:NLinkPendulum", **arguments)
 
 
-def test_stepping_before_reset_is_refused():
+def test_stepping_before_reset_is_refused() -> None:
     for env in (TaskEnv("gradgym.envs.tasks.pendulum:NLinkPendulum"), make_vec(num_envs=1)):
         with pytest.raises(gymnasium.error.ResetNeeded):
             env.step(np.zeros(env.action_space.shape or ()))
 
 
-def test_a_pickled_environment_continues_where_it_was():
+def test_a_pickled_environment_continues_where_it_was() -> None:
     env = make(n_links=3, gradients="full")
     env.reset(seed=0)
     for _ in range(10):
@@ -205,7 +207,7 @@ def test_a_pickled_environment_continues_where_it_was():
         np.testing.assert_array_equal(a[4]["gradients"]["dobs_dstate"], b[4]["gradients"]["dobs_dstate"])
 
 
-def test_seeds_of_a_vector_environment():
+def test_seeds_of_a_vector_environment() -> None:
     envs = make_vec(num_envs=2)
     envs.reset(seed=[3, None])
     with pytest.raises(ValueError, match="3 seeds for num_envs=2"):
@@ -217,7 +219,7 @@ def make_pendulum() -> Any:
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
-def test_subprocesses_return_what_one_process_does(start_method):
+def test_subprocesses_return_what_one_process_does(start_method: str) -> None:
     single = make_pendulum()
     expected_obs, _ = single.reset(seed=0)
     single.step(np.zeros(2))  # numba and torch are in use before the fork
@@ -244,7 +246,7 @@ def test_subprocesses_return_what_one_process_does(start_method):
         envs.close()
 
 
-def test_frames_show_the_state():
+def test_frames_show_the_state() -> None:
     env = make(n_links=2, render_mode="rgb_array")
     env.reset(seed=0)
     first = env.render()
@@ -262,7 +264,7 @@ def test_frames_show_the_state():
     envs.close()
 
 
-def test_a_window_without_a_display_is_refused(monkeypatch):
+def test_a_window_without_a_display_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
@@ -279,15 +281,15 @@ class Slider(Task):
         <actuator><motor joint="j" ctrlrange="-2 3"/><motor joint="j"/></actuator></mujoco>"""
         super().__init__(Model.from_xml_string(model), backend=backend)
 
-    def observation(self, state, rng=None, params=None):
+    def observation(self, state: TaskState, rng: Any = None, params: None = None):
         return torch.cat([state.qpos, state.qvel, state.qvel.square()], dim=-1)
 
-    def reward_terms(self, state, action, next_state):
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState):
         return {"push": action[..., 0]}
 
 
 @pytest.mark.parametrize("given", [Slider, f"{__name__}:Slider"])
-def test_registered_task_needs_no_more_than_its_definition(given):
+def test_registered_task_needs_no_more_than_its_definition(given: Any) -> None:
     envs_package.register("Slider-v0", given, 7)
     try:
         env: Any = gymnasium.make("Slider-v0", gradients="action")
@@ -304,7 +306,7 @@ def test_registered_task_needs_no_more_than_its_definition(given):
     np.testing.assert_allclose(info["gradients"]["dobs_daction"][:2], [[0.0, dt * dt], [0.0, dt]], rtol=1e-9)
 
 
-def test_a_task_that_cannot_be_imported_is_refused():
+def test_a_task_that_cannot_be_imported_is_refused() -> None:
     class Inside(Slider):
         pass
 

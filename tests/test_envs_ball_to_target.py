@@ -41,7 +41,7 @@ def some_torques(task: BallToTarget, seed: int = 0) -> Tensor:
 
 
 @TASKS
-def test_scene(task_type):
+def test_scene(task_type: Any) -> None:
     task, k = task_type(), JOINTS[task_type]
     m = task.model.mj_model
     assert (m.nq, m.nv, m.nu) == (k + 7, k + 6, k)
@@ -54,7 +54,7 @@ def test_scene(task_type):
 
 
 @TASKS
-def test_a_ball_that_lies_on_the_target_is_at_the_target(task_type):
+def test_a_ball_that_lies_on_the_target_is_at_the_target(task_type: Any) -> None:
     task = task_type(target=(2.0, -1.0))
     m = task.model.mj_model
     data = mujoco.MjData(m)
@@ -65,7 +65,7 @@ def test_a_ball_that_lies_on_the_target_is_at_the_target(task_type):
     assert task.distance(state).item() < 1e-7
 
 
-def test_without_torque_the_cup_keeps_its_ball():
+def test_without_torque_the_cup_keeps_its_ball() -> None:
     task = BallThrow()
     state = ends(task, no_torque(task))
     gap = task.ball(state) - state.kinematics.site_xpos[task.model.mj_model.site("tool").id]
@@ -73,7 +73,7 @@ def test_without_torque_the_cup_keeps_its_ball():
     assert state.qvel.norm() < 2.0
 
 
-def test_without_torque_the_club_hits_and_the_ball_comes_to_rest():
+def test_without_torque_the_club_hits_and_the_ball_comes_to_rest() -> None:
     task = Golf()
     state = ends(task, no_torque(task))
     x, y, _ = task.ball(state).tolist()
@@ -83,7 +83,7 @@ def test_without_torque_the_club_hits_and_the_ball_comes_to_rest():
 
 
 @TASKS
-def test_the_return_is_what_the_ball_came_nearer(task_type):
+def test_the_return_is_what_the_ball_came_nearer(task_type: Any) -> None:
     env: Any = gymnasium.make(IDS[task_type], target=(1.2, -0.3))
     _, info = env.reset(seed=0)
     k, total, first = JOINTS[task_type], 0.0, info["ball_distance"]
@@ -101,7 +101,7 @@ def test_the_return_is_what_the_ball_came_nearer(task_type):
 
 
 @TASKS
-def test_reward_and_terminal_from_observations_equal_the_environments(task_type):
+def test_reward_and_terminal_from_observations_equal_the_environments(task_type: Any) -> None:
     env: Any = gymnasium.make(IDS[task_type])
     task = env.unwrapped.task
     assert isinstance(task, RewardFromObservations)
@@ -114,7 +114,7 @@ def test_reward_and_terminal_from_observations_equal_the_environments(task_type)
         before = after
 
 
-def test_the_observed_spin_is_in_world_axes():
+def test_the_observed_spin_is_in_world_axes() -> None:
     """A ball that rolls at velocity v turns at z x v / r, whichever way its own axes point."""
     task, velocity, radius = Golf(), np.array([0.5, 0.3, 0.0]), 0.02135
     k, spin = task.n_joints, np.cross([0.0, 0.0, 1.0], velocity) / radius
@@ -128,7 +128,7 @@ def test_the_observed_spin_is_in_world_axes():
 
 @TASKS
 @pytest.mark.parametrize("torques", [no_torque, some_torques])
-def test_episodes_are_mujocos(task_type, torques):
+def test_episodes_are_mujocos(task_type: Any, torques: Any) -> None:
     tasks = [task_type(backend) for backend in ("sim", "mujoco")]
     states = [task.initial([np.random.default_rng(0)]) for task in tasks]
     with torch.no_grad():
@@ -140,7 +140,7 @@ def test_episodes_are_mujocos(task_type, torques):
 
 
 @TASKS
-def test_the_final_distance_is_differentiated_through_contact(task_type):
+def test_the_final_distance_is_differentiated_through_contact(task_type: Any) -> None:
     """By all torques of an episode, against central differences along random directions."""
     task = task_type()
     torques = some_torques(task)
@@ -157,7 +157,7 @@ def test_the_final_distance_is_differentiated_through_contact(task_type):
 
 
 @TASKS
-def test_plain_gradient_steps_from_zero_torque_hit_the_target(task_type):
+def test_plain_gradient_steps_from_zero_torque_hit_the_target(task_type: Any) -> None:
     """Polyak's step, whose length needs no tuning as the least distance is known to be zero."""
     task = task_type()
     torques, misses = no_torque(task).requires_grad_(), []
@@ -173,11 +173,11 @@ def test_plain_gradient_steps_from_zero_torque_hit_the_target(task_type):
 
 @TASKS
 @pytest.mark.parametrize("target", [1.0, (1.0, 2.0, 3.0), (1.0, np.nan), "ab", (None, 1.0)])
-def test_a_bad_target_is_named(task_type, target):
+def test_a_bad_target_is_named(task_type: Any, target: Any) -> None:
     with pytest.raises(ValueError, match=r"target=.*: must be two finite numbers, x and y"):
         task_type(target=target)
 
 
-def test_soft_contact_is_an_option():
+def test_soft_contact_is_an_option() -> None:
     task = Golf(contact_softness=0.05)
     assert task.model.mj_model.pair_margin.min() == pytest.approx(0.05)

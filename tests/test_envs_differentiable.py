@@ -66,7 +66,7 @@ def central_difference(function: Callable[[Tensor], Tensor], x: Tensor, directio
 
 
 @TASKS
-def test_gradients_by_actions_are_differences(task: str):
+def test_gradients_by_actions_are_differences(task: str) -> None:
     worlds, start = landed(task)
     actions = controls(worlds.envs, STEPS)
     leaf = actions.clone().requires_grad_()
@@ -84,7 +84,7 @@ def test_gradients_by_actions_are_differences(task: str):
 
 
 @TASKS
-def test_gradients_by_a_policys_parameters_are_differences(task: str):
+def test_gradients_by_a_policys_parameters_are_differences(task: str) -> None:
     """Through the observations as well, which a sequence of actions does not use."""
     worlds, start = landed(task)
     n_obs, n_act = worlds.envs.single_observation_space.shape[0], worlds.envs.single_action_space.shape[0]  # pyright: ignore[reportOptionalSubscript]
@@ -108,7 +108,7 @@ def test_gradients_by_a_policys_parameters_are_differences(task: str):
 
 
 @TASKS
-def test_steps_are_those_of_the_adapter(task: str):
+def test_steps_are_those_of_the_adapter(task: str) -> None:
     """Bit for bit, over ends by health and by time, and the starts of new episodes."""
     limit = 23
     envs, reference = (make(task, 4, max_episode_steps=limit) for _ in range(2))
@@ -135,7 +135,7 @@ def test_steps_are_those_of_the_adapter(task: str):
     assert (ends["terminated"] > 0) == (task == HOPPER)
 
 
-def test_an_end_of_the_task_is_no_truncation():
+def test_an_end_of_the_task_is_no_truncation() -> None:
     """The last step that time allows; the second hopper has fallen as well."""
     envs = make(HOPPER, max_episode_steps=10)
     fallen = envs.state.qpos.clone()
@@ -145,7 +145,7 @@ def test_an_end_of_the_task_is_no_truncation():
     assert (step.terminated.tolist(), step.truncated.tolist()) == ([False, True], [True, False])
 
 
-def test_no_gradient_crosses_the_start_of_an_episode():
+def test_no_gradient_crosses_the_start_of_an_episode() -> None:
     """Environment 1 begins anew after the third of five steps, environment 0 does not."""
     envs = make(PENDULUM, max_episode_steps=10)
     worlds = DifferentiableEnvs(envs)
@@ -162,7 +162,7 @@ def test_no_gradient_crosses_the_start_of_an_episode():
         assert (by_end[:3, 1] != 0).all() and (by_end[3:] == 0).all()
 
 
-def test_detach_ends_the_graph():
+def test_detach_ends_the_graph() -> None:
     envs = make(PENDULUM)
     worlds = DifferentiableEnvs(envs)
     leaf = controls(envs, 2).requires_grad_()
@@ -175,7 +175,7 @@ def test_detach_ends_the_graph():
 
 
 @TASKS
-def test_a_world_that_diverges_ends_and_leaves_the_others_alone(task: str):
+def test_a_world_that_diverges_ends_and_leaves_the_others_alone(task: str) -> None:
     blow = torch.tensor([3e9, -2e9, 1e9, 2e9, 1e9, 3e9], dtype=torch.float64)
 
     def episode(poisoned: bool) -> tuple[list[TensorStep], Tensor, DifferentiableEnvs]:
@@ -218,7 +218,7 @@ def test_a_world_that_diverges_ends_and_leaves_the_others_alone(task: str):
     assert worlds.record.dropped == (2 if task == HOPPER else 0)
 
 
-def test_adjoints_that_are_not_finite_are_dropped_and_counted():
+def test_adjoints_that_are_not_finite_are_dropped_and_counted() -> None:
     envs = make(PENDULUM)
     worlds, start = DifferentiableEnvs(envs), envs.state
     leaf = controls(envs, 3).requires_grad_()
@@ -239,7 +239,7 @@ def test_adjoints_that_are_not_finite_are_dropped_and_counted():
     assert (poisoned[2, 1] == 0).all() and (poisoned[:2, 1] != 0).all()
 
 
-def test_long_adjoints_are_cut_to_the_limit_and_counted():
+def test_long_adjoints_are_cut_to_the_limit_and_counted() -> None:
     """One step of a pendulum, whose reward meets the action only through the state it leads to."""
     envs = make(PENDULUM)
     envs.state = replace(envs.state, qvel=envs.state.qvel + torch.tensor([[0.0, 0.0], [3.0, -2.0]]))
@@ -273,7 +273,7 @@ def graph_nodes(tensor: Tensor) -> Counter[str]:
     return Counter(type(node).__name__ for node in seen)
 
 
-def test_the_simulator_is_one_node_a_step():
+def test_the_simulator_is_one_node_a_step() -> None:
     envs = make(HOPPER)
     worlds = DifferentiableEnvs(envs)
     steps = roll_out(worlds, envs.state, controls(envs, STEPS).requires_grad_())
@@ -300,7 +300,7 @@ def saved_numbers(frame_skip: int, steps: int) -> int:
     return sum(count)
 
 
-def test_memory_grows_by_the_checkpoint_and_not_by_substeps():
+def test_memory_grows_by_the_checkpoint_and_not_by_substeps() -> None:
     assert saved_numbers(frame_skip=5, steps=8) == saved_numbers(frame_skip=1, steps=8)
     a_step = (saved_numbers(frame_skip=5, steps=8) - saved_numbers(frame_skip=5, steps=4)) / 4
     checkpoint = 2 * (2 * (6 + 6) + 3)  # two hoppers: both states of the step, and its control
@@ -308,7 +308,7 @@ def test_memory_grows_by_the_checkpoint_and_not_by_substeps():
     assert checkpoint <= a_step <= 4 * checkpoint
 
 
-def test_the_graph_needs_the_simulator():
+def test_the_graph_needs_the_simulator() -> None:
     with pytest.raises(ValueError, match="backend='mujoco' has no torch graph"):
         DifferentiableEnvs(make(PENDULUM, backend="mujoco"))
     with pytest.raises(ValueError, match=r"adjoint_limit=0\.0"):

@@ -1,7 +1,7 @@
 """The gradient contract against central differences of whole environment steps."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Never
 
 import gymnasium
 import mujoco
@@ -10,6 +10,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
+from torch import Tensor
 from transitions import IN_CONTACT, random_transitions
 
 from gradgym.envs.advance import advance
@@ -81,15 +82,15 @@ class Tumbler(Task):
         self.observation_space = spaces.Box(-np.inf, np.inf, (n_obs,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
 
-    def control(self, action):
+    def control(self, action: Tensor):
         # Two controls from three actions, not component by component.
         a = super().control(action)
         return torch.stack([a[..., 0] * a[..., 1], 2.0 * a[..., 2]], dim=-1)
 
-    def observation(self, state, rng=None, params=None):
+    def observation(self, state: TaskState, rng: Any = None, params: None = None):
         return torch.cat([state.qpos, state.qvel.sin(), state.act, state.kinematics.site_xpos[..., 0, :]], dim=-1)
 
-    def reward_terms(self, state, action, next_state):
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState):
         tips = [s.kinematics.site_xpos[..., 0, :] for s in (state, next_state)]
         turned = (state.qpos[..., 3:7] * next_state.qpos[..., 3:7]).sum(-1)
         return {
@@ -147,7 +148,7 @@ def difference(task: Task, low: dict, high: dict, width: float) -> dict[str, np.
 
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
 @pytest.mark.parametrize("name", TASKS)
-def test_full_gradients_are_those_of_differences(name, backend):
+def test_full_gradients_are_those_of_differences(name: str, backend: str) -> None:
     task = TASKS[name](backend)
     # Contact is stiff: the error of a difference falls with the square of h down to about 1e-7.
     h = 1e-7 if isinstance(task, IN_CONTACT) else 1e-5
@@ -179,7 +180,7 @@ def test_full_gradients_are_those_of_differences(name, backend):
         np.testing.assert_allclose(array, expected[key], atol=TOLERANCE[backend] * max(1, np.abs(expected[key]).max()))
 
 
-def test_a_whole_episode_is_differentiable_by_torch():
+def test_a_whole_episode_is_differentiable_by_torch() -> None:
     """Return by open-loop actions: torch through the task, the contract's chain, and differences."""
     task, rng = NLinkPendulum(2), np.random.default_rng(0)
     actions = torch.from_numpy(rng.uniform(-0.5, 0.5, (100, 1, 2)))
@@ -213,7 +214,7 @@ def test_a_whole_episode_is_differentiable_by_torch():
     assert np.sum(by_torch * direction.numpy()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_poses_known_from_no_grad_are_not_taken_for_constants():
+def test_poses_known_from_no_grad_are_not_taken_for_constants() -> None:
     task = NLinkPendulum(2)
     state = task.initial([np.random.default_rng(0)])
     state.qpos.requires_grad_()
@@ -224,7 +225,7 @@ def test_poses_known_from_no_grad_are_not_taken_for_constants():
 
 
 @pytest.mark.parametrize("n_links", [1, 4])
-def test_both_backends_give_the_same_gradients(n_links):
+def test_both_backends_give_the_same_gradients(n_links: int) -> None:
     tasks = [NLinkPendulum(n_links, backend) for backend in ("sim", "mujoco")]
     state, action = random_transitions(tasks[0], 3)
     ours, theirs = (transition_gradients(t, state, action, t.transition(state, action), "full") for t in tasks)
@@ -233,7 +234,7 @@ def test_both_backends_give_the_same_gradients(n_links):
 
 
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
-def test_info_holds_the_gradient_by_the_action_given_to_step(backend):
+def test_info_holds_the_gradient_by_the_action_given_to_step(backend: str) -> None:
     """Differences of env.step itself, by replaying the episode; float32 observations bound the accuracy."""
     actions = np.random.default_rng(0).uniform(-0.8, 0.8, (100, 2))
 
@@ -256,7 +257,7 @@ def test_info_holds_the_gradient_by_the_action_given_to_step(backend):
 
 
 @pytest.mark.parametrize(("gradients", "keys"), [(None, None), ("action", ACTION_KEYS), ("full", FULL_KEYS)])
-def test_keys_shapes_and_no_gradients_from_reset(gradients, keys):
+def test_keys_shapes_and_no_gradients_from_reset(gradients: str, keys: set[str]) -> None:
     env = make(n_links=3, gradients=gradients)
     _, info = env.reset(seed=0)
     assert "gradients" not in info
@@ -268,7 +269,7 @@ def test_keys_shapes_and_no_gradients_from_reset(gradients, keys):
         assert array.shape == shapes[numerator] + shapes[denominator]
 
 
-def test_arrays_are_not_shared_between_calls():
+def test_arrays_are_not_shared_between_calls() -> None:
     env = make(n_links=2, gradients="full")
     env.reset(seed=0)
     first = env.step(np.zeros(2, np.float32))[-1]["gradients"]
@@ -283,7 +284,7 @@ def test_arrays_are_not_shared_between_calls():
 
 
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
-def test_clipping_has_the_inner_derivative_on_the_bound_and_none_beyond(backend):
+def test_clipping_has_the_inner_derivative_on_the_bound_and_none_beyond(backend: str) -> None:
     task = NLinkPendulum(2, backend)
     state, _ = random_transitions(task, 1)
 
@@ -302,7 +303,7 @@ def test_clipping_has_the_inner_derivative_on_the_bound_and_none_beyond(backend)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-def test_at_autoreset_gradients_belong_to_the_transition_that_ended(mode):
+def test_at_autoreset_gradients_belong_to_the_transition_that_ended(mode: AutoresetMode) -> None:
     envs = make_vec(num_envs=2, n_links=2, gradients="action", autoreset_mode=mode)
     single = make(n_links=2, gradients="action")
     _, info = envs.reset(seed=0)
@@ -330,11 +331,11 @@ def test_at_autoreset_gradients_belong_to_the_transition_that_ended(mode):
 class Survivor(NLinkPendulum):
     """A pendulum that is paid for nothing but time."""
 
-    def reward_terms(self, state, action, next_state):
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState):
         return {"alive": torch.ones_like(state.time, dtype=torch.float64)}
 
 
-def test_a_constant_reward_has_zero_gradients():
+def test_a_constant_reward_has_zero_gradients() -> None:
     task = Survivor(2)
     state, action = random_transitions(task, 3)
     found = transition_gradients(task, state, action, task.transition(state, action), "full")
@@ -343,8 +344,8 @@ def test_a_constant_reward_has_zero_gradients():
     assert found["dobs_daction"].any()
 
 
-def test_nothing_is_differentiated_unless_asked_for(monkeypatch):
-    def refuse(*_):
+def test_nothing_is_differentiated_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> Never:
         raise AssertionError("differentiated")
 
     env, asking = make(n_links=2), make(n_links=2, gradients="action")
@@ -356,10 +357,10 @@ def test_nothing_is_differentiated_unless_asked_for(monkeypatch):
         asking.step(np.zeros(2))
 
 
-def test_unknown_level_is_refused():
+def test_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="gradients='both': choose None, 'action' or 'full'"):
         make(gradients="both")
 
 
-def test_initial_state_type():
+def test_initial_state_type() -> None:
     assert isinstance(NLinkPendulum(2).initial([np.random.default_rng(0)]).numpy(), State)

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -16,6 +17,7 @@ from vector_info import assert_equal_info
 
 from gradgym import sim
 from gradgym.envs.advance import advance
+from gradgym.envs.gradients import Gradients
 from gradgym.envs.rendering import RENDER_OPTIONS
 from gradgym.envs.tasks.ant import Ant
 from gradgym.envs.tasks.pendulum import NLinkPendulum
@@ -60,7 +62,7 @@ class TamePolicy:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_keyword_arguments_and_defaults_are_gymnasiums(name):
+def test_keyword_arguments_and_defaults_are_gymnasiums(name: str) -> None:
     env = make(name)
     task, theirs = env.unwrapped.task, make_theirs(env).unwrapped
     arguments = inspect.signature(type(theirs).__init__).parameters
@@ -76,7 +78,7 @@ def test_keyword_arguments_and_defaults_are_gymnasiums(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_spaces_are_gymnasiums(name):
+def test_spaces_are_gymnasiums(name: str) -> None:
     env = make(name)
     theirs = make_theirs(env)
     assert env.action_space == theirs.action_space
@@ -86,7 +88,7 @@ def test_spaces_are_gymnasiums(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_equal_seeds_give_gymnasiums_start(name):
+def test_equal_seeds_give_gymnasiums_start(name: str) -> None:
     env = make(name)
     theirs = make_theirs(env)
     for seed in (0, 7, None, None):
@@ -98,7 +100,7 @@ def test_equal_seeds_give_gymnasiums_start(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_policy_moves_alike_in_simulator_twin_and_gymnasium(name):
+def test_one_policy_moves_alike_in_simulator_twin_and_gymnasium(name: str) -> None:
     """200 steps, in contact almost always. Observations within 1e-4.
 
     They differ by the solvers (MuJoCo's stops at its tolerance of 1e-8, and starts from the last
@@ -121,7 +123,7 @@ def test_one_policy_moves_alike_in_simulator_twin_and_gymnasium(name):
     assert (envs[0].unwrapped.state.qpos - start).abs().max() > 0.3, "nothing moved"
 
 
-def test_ants_reward_is_gymnasiums_up_to_stale_positions_and_forces(record_property):
+def test_ants_reward_is_gymnasiums_up_to_stale_positions_and_forces(record_property: Any) -> None:
     """Gymnasium's come from the last Runge-Kutta stage, ours from the next state: a small difference.
 
     Measured here: 0.005 a step on average where the reward is about 0.8, at most 0.03.
@@ -149,7 +151,7 @@ def test_ants_reward_is_gymnasiums_up_to_stale_positions_and_forces(record_prope
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
-def test_planar_rewards_and_infos_are_gymnasiums(name):
+def test_planar_rewards_and_infos_are_gymnasiums(name: str) -> None:
     """To 1e-6: their positions are qpos, and what differs is the sum of squares in float32."""
     env = make(name)
     theirs = make_theirs(env)
@@ -198,7 +200,7 @@ def main_body_x(theirs: Any) -> float:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_other_keyword_arguments_mean_the_same(name):
+def test_other_keyword_arguments_mean_the_same(name: str) -> None:
     env = make(name, **OTHER_KEYWORDS[name])
     theirs = make_theirs(env)
     task = env.unwrapped.task
@@ -224,7 +226,7 @@ def test_other_keyword_arguments_mean_the_same(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_health_is_seen_in_observations_too(name):
+def test_health_is_seen_in_observations_too(name: str) -> None:
     """Batches of random states around the bounds; for the hopper also a joint out of its range."""
     env = make(name)
     task = env.unwrapped.task
@@ -244,7 +246,7 @@ def test_health_is_seen_in_observations_too(name):
     assert task.observed_terminal(obs.float().expand(2, n, -1), action, obs.float().expand(2, n, -1)).shape == (2, n)
 
 
-def test_many_ants_at_once_are_single_ants():
+def test_many_ants_at_once_are_single_ants() -> None:
     """Native vector environment against `SyncVectorEnv`, beyond the ends of episodes."""
     kwargs = {"healthy_z_range": (0.6, 0.85), "gradients": "action"}
     native: Any = gymnasium.make_vec("gradgym/Ant-v0", num_envs=3, **kwargs)
@@ -261,7 +263,7 @@ def test_many_ants_at_once_are_single_ants():
     assert ends > 3
 
 
-def test_contact_cost_is_that_of_mujocos_forces_in_the_next_state():
+def test_contact_cost_is_that_of_mujocos_forces_in_the_next_state() -> None:
     """By `mj_rnePostConstraint` in the next state with the action's control, clipped; float64 throughout."""
     env = make("Ant")
     task = env.unwrapped.task
@@ -282,7 +284,7 @@ def test_contact_cost_is_that_of_mujocos_forces_in_the_next_state():
     assert max(costs) > 0.005
 
 
-def test_contact_cost_is_differentiable_by_torch():
+def test_contact_cost_is_differentiable_by_torch() -> None:
     task = Ant(contact_force_range=(-1e4, 1e4), contact_cost_weight=1e-3)
     env = make("Ant")
     policy = TamePolicy(task)
@@ -305,7 +307,9 @@ def test_contact_cost_is_differentiable_by_torch():
 
 
 @pytest.mark.parametrize("gradients", ["action", "full"])
-def test_contact_forces_are_evaluated_once_and_pulled_back_once(gradients, monkeypatch):
+def test_contact_forces_are_evaluated_once_and_pulled_back_once(
+    gradients: Gradients, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
     for name in ("cfrc_ext", "cfrc_ext_vjp"):
         original = getattr(sim, name)
@@ -331,13 +335,13 @@ def test_contact_forces_are_evaluated_once_and_pulled_back_once(gradients, monke
         ("Ant", {"integrator": "Leapfrog"}, ValueError, "integrator='Leapfrog': choose 'Euler'"),
     ],
 )
-def test_wrong_arguments_are_named(name, arguments, error, message):
+def test_wrong_arguments_are_named(name: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make(name, **arguments)
 
 
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
-def test_simulation_options_change_the_model_and_nothing_else(backend):
+def test_simulation_options_change_the_model_and_nothing_else(backend: str) -> None:
     plain, soft = Ant(backend), Ant(backend, integrator="Euler", contact_softness=0.02)
     assert int(plain.model.mj_model.opt.integrator) == mujoco.mjtIntegrator.mjINT_RK4
     assert int(soft.model.mj_model.opt.integrator) == mujoco.mjtIntegrator.mjINT_EULER
@@ -348,14 +352,14 @@ def test_simulation_options_change_the_model_and_nothing_else(backend):
     assert not torch.equal(soft.transition(start, action).qvel, plain.transition(start, action).qvel)
 
 
-def test_a_model_file_of_ones_own(tmp_path):
+def test_a_model_file_of_ones_own(tmp_path: Path) -> None:
     source = expand_model_path("hopper.xml")
     path = tmp_path / "mine.xml"
     path.write_text(open(source).read().replace('timestep="0.002"', 'timestep="0.004"'))
     assert make("Hopper", xml_file=str(path)).unwrapped.task.seconds_per_step == pytest.approx(0.016)
 
 
-def test_render_options_reach_the_renderer():
+def test_render_options_reach_the_renderer() -> None:
     env = make("Ant", render_mode="rgb_array", width=64, height=48, default_camera_config={"distance": 2.0})
     env.reset(seed=0)
     near = env.render()

@@ -15,7 +15,7 @@ PENDULUM = "gradgym/NLinkPendulum-v0"
 
 
 @pytest.mark.parametrize("n_links", [1, 2, 5, 20])
-def test_constants_of_the_papers_experiments(n_links):
+def test_constants_of_the_papers_experiments(n_links: int) -> None:
     task = NLinkPendulum(n_links)
     m = task.model.mj_model
     assert (m.nq, m.nv, m.nu, m.na) == (n_links, n_links, n_links, 0)
@@ -38,7 +38,7 @@ def make(**options: Any) -> Any:
     return gymnasium.make(PENDULUM, **options)
 
 
-def test_starts_horizontal_along_y_at_rest():
+def test_starts_horizontal_along_y_at_rest() -> None:
     obs, info = make(n_links=3).reset(seed=0)
     ends = [[0, 0, 0], [0, 0.5, 0], [0, 1.0, 0], [0, 1.5, 0]]
     np.testing.assert_allclose(obs, np.concatenate([np.zeros(3), np.ravel(ends), [0.0]]), atol=1e-7)
@@ -47,7 +47,7 @@ def test_starts_horizontal_along_y_at_rest():
 
 
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
-def test_one_link_follows_the_closed_form(backend):
+def test_one_link_follows_the_closed_form(backend: str) -> None:
     # (I + m L^2) q'' = 10 a - m g L cos q, semi-implicit Euler.
     env = make(n_links=1, backend=backend)
     env.reset(seed=0)
@@ -63,7 +63,7 @@ def test_one_link_follows_the_closed_form(backend):
 
 
 @pytest.mark.parametrize("n_links", [1, 4])
-def test_reward_telescopes_and_ends_with_the_distance(n_links):
+def test_reward_telescopes_and_ends_with_the_distance(n_links: int) -> None:
     env = make(n_links=n_links)
     env.reset(seed=0)
     rng, rewards, distances = np.random.default_rng(1), [], [env.unwrapped.task.max_return]
@@ -81,7 +81,7 @@ def test_reward_telescopes_and_ends_with_the_distance(n_links):
     assert sum(rewards) == pytest.approx(env.unwrapped.max_return - 2 * distances[-1], abs=1e-4)
 
 
-def test_the_maximum_is_the_return_of_ending_on_the_target():
+def test_the_maximum_is_the_return_of_ending_on_the_target() -> None:
     task = NLinkPendulum(3)
     start = task.initial([np.random.default_rng(0)])
     upright = start.map(torch.clone)
@@ -91,7 +91,7 @@ def test_the_maximum_is_the_return_of_ending_on_the_target():
     assert reward.item() == pytest.approx(task.max_return, abs=1e-12)
 
 
-def test_reward_and_terminal_from_observations_equal_the_environments():
+def test_reward_and_terminal_from_observations_equal_the_environments() -> None:
     env = make(n_links=3)
     task = env.unwrapped.task
     assert isinstance(task, RewardFromObservations)
@@ -113,13 +113,13 @@ def test_reward_and_terminal_from_observations_equal_the_environments():
 
 
 @pytest.mark.parametrize("n_links", [0, 21, 2.5, True, "5"])
-def test_bad_number_of_links_is_named(n_links):
+def test_bad_number_of_links_is_named(n_links: int) -> None:
     with pytest.raises(ValueError, match=r"n_links=.*: must be an integer from 1 to 20"):
         make(n_links=n_links)
 
 
 @pytest.mark.parametrize("n_links", range(1, 21))
-def test_every_length_runs_on_both_backends_alike(n_links):
+def test_every_length_runs_on_both_backends_alike(n_links: int) -> None:
     actions = np.random.default_rng(n_links).uniform(-1, 1, (10, n_links))
     last = []
     for backend in ("sim", "mujoco"):

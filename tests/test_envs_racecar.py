@@ -25,7 +25,7 @@ def drive(env: Any, action: Any, steps: int) -> tuple[np.ndarray, dict[str, Any]
     return np.array([obs for obs, *_ in found], np.float64), found[-1][-1]
 
 
-def test_the_car_is_pybullets():
+def test_the_car_is_pybullets() -> None:
     m = Racecar(sliding_friction=0.3).model.mj_model
     assert (m.nv, m.nu, m.na) == (12, 6, 0)
     assert m.body("chassis").mass == 4.0
@@ -38,7 +38,7 @@ def test_the_car_is_pybullets():
     np.testing.assert_allclose([left[0] - rear[0], left[1] - right[1]], [0.325, 0.2])
 
 
-def test_observation_at_the_start():
+def test_observation_at_the_start() -> None:
     env = make(reset_noise_scale=0.0, initial_speed=1.5)
     obs, info = env.reset(seed=0)
     expected = [2.0, 0.0, 0.0, 0.0, 1.0, 1.5, *[0.0] * 9, *[1.5] * 4, 0.0]
@@ -46,7 +46,7 @@ def test_observation_at_the_start():
     assert info["target_distance"] == pytest.approx(2.0, abs=1e-4)
 
 
-def test_noise_moves_the_car_and_the_observation_sees_the_target_from_it():
+def test_noise_moves_the_car_and_the_observation_sees_the_target_from_it() -> None:
     task = Racecar()
     start = task.initial([np.random.default_rng(i) for i in range(200)])
     obs = task.observation(start)
@@ -62,7 +62,7 @@ def test_noise_moves_the_car_and_the_observation_sees_the_target_from_it():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("friction", "steps"), [(0.0637, 40), (0.3, 20)])
-def test_braking_distance(friction, steps, backend):
+def test_braking_distance(friction: float, steps: int, backend: str) -> None:
     # v^2 / (2 mu g). What remains: a tyre's contact takes the friction only after the first centimetre or so.
     env = make(sliding_friction=friction, reset_noise_scale=0.0, braked=True, backend=backend)
     env.reset(seed=0)
@@ -72,7 +72,7 @@ def test_braking_distance(friction, steps, backend):
     assert info["y_position"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_stopping_place_by_friction():
+def test_stopping_place_by_friction() -> None:
     # d/dmu of v^2 / (2 mu g): minus the distance divided by mu.
     friction = 0.1
     task = Racecar(friction, reset_noise_scale=0.0, braked=True)
@@ -89,7 +89,7 @@ def test_stopping_place_by_friction():
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_coasting(backend):
+def test_coasting(backend: str) -> None:
     # Bearings brake each wheel by d omega: (M + 4 I / r^2) v' = - 4 d v / r^2.
     env = make(reset_noise_scale=0.0, backend=backend)
     env.reset(seed=0)
@@ -101,7 +101,7 @@ def test_coasting(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_turning_circle(backend):
+def test_turning_circle(backend: str) -> None:
     # Wheels that roll turn the car by v tan(steering) / wheelbase; the front ones at unequal angles, for one centre.
     env = make(reset_noise_scale=0.0, initial_speed=0.5, backend=backend)
     env.reset(seed=0)
@@ -112,7 +112,7 @@ def test_turning_circle(backend):
     assert yaw_rate == pytest.approx(speed / radius, rel=0.03)
 
 
-def test_reward_is_progress_less_the_cost():
+def test_reward_is_progress_less_the_cost() -> None:
     env = make()
     _, info = env.reset(seed=3)
     rng, before = np.random.default_rng(0), info["target_distance"]
@@ -126,7 +126,7 @@ def test_reward_is_progress_less_the_cost():
         assert truncated == (t == 99)
 
 
-def test_both_backends_drive_alike():
+def test_both_backends_drive_alike() -> None:
     # Contact and sliding wheels do not forget the solvers' tolerance, but it stays small for a second.
     actions, last = np.random.default_rng(0).uniform(-1, 1, (20, 2)), []
     for backend in BACKENDS:
@@ -148,12 +148,12 @@ def test_both_backends_drive_alike():
         ({"target": "12"}, r"target='12': must be two finite numbers"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**arguments)
 
 
-def test_the_target_is_an_argument():
+def test_the_target_is_an_argument() -> None:
     env = make(target=(-1.0, 0.5), reset_noise_scale=0.0)
     observation, _ = env.reset(seed=0)
     np.testing.assert_allclose(observation[:2], [-1.0, 0.5], atol=1e-6)

@@ -27,7 +27,7 @@ def first_truncation(env: Any, most: int) -> int | None:
 
 
 @pytest.mark.parametrize("env_id", ALL)
-def test_observed_time_is_of_the_registered_limit(env_id: str):
+def test_observed_time_is_of_the_registered_limit(env_id: str) -> None:
     """A task whose observation, or reward, tells the time divides it by the limit of the registration."""
     env: Any = gymnasium.make(env_id)
     envs: Any = gymnasium.make_vec(env_id, num_envs=2)
@@ -38,20 +38,20 @@ def test_observed_time_is_of_the_registered_limit(env_id: str):
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-def test_a_single_environment(limit: int):
+def test_a_single_environment(limit: int) -> None:
     env: Any = gymnasium.make(PENDULUM, n_links=1, max_episode_steps=limit)
     assert env.spec.max_episode_steps == limit
     assert first_truncation(env, 200) == limit
 
 
-def test_half_cheetah_gets_its_1500_steps():
+def test_half_cheetah_gets_its_1500_steps() -> None:
     env: Any = gymnasium.make(CHEETAH, frame_skip=1, max_episode_steps=1500)
     assert first_truncation(env, 1600) == env.spec.max_episode_steps == 1500
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("limit", LIMITS)
-def test_vector_environments(limit: int, mode: AutoresetMode):
+def test_vector_environments(limit: int, mode: AutoresetMode) -> None:
     envs: Any = gymnasium.make_vec(PENDULUM, 2, n_links=1, max_episode_steps=limit, autoreset_mode=mode)
     assert envs.max_episode_steps == envs.spec.max_episode_steps == limit
     assert first_truncation(envs, 200) == limit
@@ -60,7 +60,7 @@ def test_vector_environments(limit: int, mode: AutoresetMode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_state_beyond_the_registered_limit_goes_on(mode: AutoresetMode):
+def test_a_state_beyond_the_registered_limit_goes_on(mode: AutoresetMode) -> None:
     envs: Any = gymnasium.make_vec(CHEETAH, 3, max_episode_steps=1500, autoreset_mode=mode)
     envs.reset(seed=0)
     envs.state = replace(envs.state, time=torch.tensor([0, 1200, 1499]))
@@ -68,7 +68,7 @@ def test_a_state_beyond_the_registered_limit_goes_on(mode: AutoresetMode):
     np.testing.assert_array_equal(truncated, [False, False, True])
 
 
-def test_environments_as_a_graph():
+def test_environments_as_a_graph() -> None:
     envs: Any = gymnasium.make_vec(CHEETAH, 3, max_episode_steps=1500, autoreset_mode=AutoresetMode.SAME_STEP)
     envs.reset(seed=0)
     envs.state = replace(envs.state, time=torch.tensor([0, 1200, 1499]))
@@ -77,7 +77,7 @@ def test_environments_as_a_graph():
     assert envs.state.time.tolist() == [1, 1201, 0]
 
 
-def test_no_limit():
+def test_no_limit() -> None:
     env: Any = gymnasium.make(PENDULUM, n_links=1, max_episode_steps=NEVER)
     assert env.spec.max_episode_steps is None
     assert first_truncation(env, 300) is None
@@ -92,12 +92,12 @@ def test_no_limit():
     ("limit", "message"),
     [(0, "=0: must be at least 1"), (-2, "=-2: must be at least 1"), (1.5, "=1.5: must be an integer"), (True, "True")],
 )
-def test_what_is_no_limit_is_named(limit: Any, message: str):
+def test_what_is_no_limit_is_named(limit: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"max_episode_steps{message}" if message[0] == "=" else message):
         TaskVectorEnv("gradgym.envs.tasks.pendulum:NLinkPendulum", max_episode_steps=limit)
 
 
-def test_the_pendulums_100_steps_are_its_own():
+def test_the_pendulums_100_steps_are_its_own() -> None:
     """Beyond them its time goes on and its reward is the progress; only step 100 is also charged the distance."""
     env: Any = gymnasium.make(PENDULUM, n_links=2, max_episode_steps=150)
     task, rows = env.unwrapped.task, []

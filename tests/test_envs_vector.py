@@ -18,7 +18,7 @@ STEPS = 25
 
 
 @pytest.fixture(autouse=True)
-def threads_as_before(monkeypatch):
+def threads_as_before(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pool, "_SHORT", 0.0)  # all threads, however little there is to do
     before = sim.get_num_threads()
     yield
@@ -30,7 +30,7 @@ def actions_of(envs: Any, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("env_id", [ANT, HOPPER, PENDULUM])
-def test_environments_together_are_single_ones_bit_for_bit(env_id):
+def test_environments_together_are_single_ones_bit_for_bit(env_id: str) -> None:
     """Observations, rewards, flags, infos and the states behind them, up to the first end of each."""
     sim.set_num_threads(3)
     envs: Any = gymnasium.make_vec(env_id, num_envs=NUM_ENVS)
@@ -64,7 +64,7 @@ def flat(results: tuple[Any, ...]) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-def test_the_number_of_threads_does_not_show(mode):
+def test_the_number_of_threads_does_not_show(mode: AutoresetMode) -> None:
     def episodes(threads: int) -> list[np.ndarray]:
         sim.set_num_threads(threads)
         options = {"healthy_z_range": (0.6, 0.85), "gradients": "action", "autoreset_mode": mode}
@@ -80,7 +80,7 @@ def test_the_number_of_threads_does_not_show(mode):
             np.testing.assert_array_equal(a, b)
 
 
-def test_ends_of_some_environments_in_the_same_step_are_gymnasiums():
+def test_ends_of_some_environments_in_the_same_step_are_gymnasiums() -> None:
     """Falls, which come at different times: `test_envs_adapters.py` has the limit of time, which all reach at once."""
     native = TaskVectorEnv(
         "gradgym.envs.tasks.hopper:Hopper", 5, autoreset_mode="SameStep", healthy_z_range=(1.2, np.inf)
@@ -99,7 +99,7 @@ def test_ends_of_some_environments_in_the_same_step_are_gymnasiums():
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-def test_what_is_returned_is_the_callers_own(mode):
+def test_what_is_returned_is_the_callers_own(mode: AutoresetMode) -> None:
     """Who overwrites all arrays that a step returned changes nothing: not the next steps, and no other array."""
     options = {"max_episode_steps": 4, "gradients": "action", "autoreset_mode": mode}
     envs, untouched = (gymnasium.make_vec(ANT, num_envs=3, **options) for _ in range(2))

@@ -22,7 +22,7 @@ def number_after(label: str, printed: str) -> float:
     return float(re.findall(rf"{re.escape(label)} ({NUMBER})", printed)[-1])
 
 
-def test_custom_task_means_the_same_in_both_backends():
+def test_custom_task_means_the_same_in_both_backends() -> None:
     printed = run("custom_task")
     assert number_after("the ball has moved by", printed) > 0.05
     assert number_after("largest difference of observations from MuJoCo's:", printed) < 1e-6  # float32
@@ -34,7 +34,7 @@ def test_custom_task_means_the_same_in_both_backends():
     assert "rewards (64,), their gradients (64, 2)" in printed
 
 
-def test_policy_gradient_swings_up():
+def test_policy_gradient_swings_up() -> None:
     printed = run("policy_gradient")
     losses = [float(x) for x in re.findall(rf"loss ({NUMBER})", printed)]
     assert losses[0] > 3.0
@@ -43,7 +43,7 @@ def test_policy_gradient_swings_up():
     assert printed.strip().endswith("upright at the end 16 of 16")
 
 
-def test_trajectory_optimization_hits_and_films(tmp_path):
+def test_trajectory_optimization_hits_and_films(tmp_path: Path) -> None:
     printed = run("trajectory_optimization", "--render", str(tmp_path / "throw.gif"))
     misses = [float(x) for x in re.findall(rf"misses the target by ({NUMBER}) m", printed)]
     assert misses[0] > 1.5
@@ -54,7 +54,7 @@ def test_trajectory_optimization_hits_and_films(tmp_path):
     assert all(moving)
 
 
-def test_system_identification_finds_all_parameters():
+def test_system_identification_finds_all_parameters() -> None:
     printed = run("system_identification", "--iterations", "13")
     errors = [float(x) for x in re.findall(rf"largest error ({NUMBER}) %", printed)]
     assert errors[0] > 90.0
@@ -62,7 +62,7 @@ def test_system_identification_finds_all_parameters():
     assert printed.count("]") == printed.count("[") == 12  # a row for each, the friction coefficient has no unit
 
 
-def test_system_identification_bears_noise():
+def test_system_identification_bears_noise() -> None:
     printed = run("system_identification", "--noise", "1", "--seed", "4")
     # Of seven seeds the largest error was between 0.7 and 1.2 %.
     assert number_after("largest error", printed) < 2.0

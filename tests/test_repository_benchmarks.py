@@ -1,15 +1,17 @@
 """Benchmarks run, and compare the same work."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import control_figure6
 import gymnasium
 import numpy as np
+import pytest
 import vector_throughput
 
 
-def test_throughput_is_measured_and_shown(tmp_path, capsys):
+def test_throughput_is_measured_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results.json"
     assert vector_throughput.main(["--quick", "--threads", "2", "--results", str(results)]) == 0
     for row in json.loads(results.read_text())["rows"]:
@@ -22,7 +24,7 @@ def test_throughput_is_measured_and_shown(tmp_path, capsys):
     assert second.startswith("| 8 |")
 
 
-def test_mujocos_rollout_makes_the_steps_that_ours_made():
+def test_mujocos_rollout_makes_the_steps_that_ours_made() -> None:
     envs: Any = gymnasium.make_vec("gradgym/Ant-v0", num_envs=3)
     ours = vector_throughput.SteppingOurs(envs, steps=10, settling_steps=0)
     ours()
@@ -34,7 +36,7 @@ def test_mujocos_rollout_makes_the_steps_that_ours_made():
     theirs.threads.close()
 
 
-def test_motion_control_descends_from_no_torque(tmp_path, capsys):
+def test_motion_control_descends_from_no_torque(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results.json"
     assert control_figure6.MEASUREMENT.main(["--quick", "--results", str(results)]) == 0
     header, _, *lines = capsys.readouterr().out.splitlines()[-6:]

@@ -6,9 +6,10 @@ from typing import Any
 import estimation_figure7
 import identification
 import numpy as np
+import pytest
 
 
-def test_the_car_is_stopped_within_ten_updates():
+def test_the_car_is_stopped_within_ten_updates() -> None:
     rows = estimation_figure7.MEASUREMENT.rows()
     curves = {row["method"]: row["curve"] for row in rows if "method" in row}
     reached = estimation_figure7.reached(curves["gradient descent"], estimation_figure7.CLOSE)
@@ -20,14 +21,14 @@ def test_the_car_is_stopped_within_ten_updates():
         assert abs(friction * 2 * 9.81 * (0.8 + miss) - 1.0) < 0.01
 
 
-def test_the_slope_of_the_miss_is_that_of_a_difference():
+def test_the_slope_of_the_miss_is_that_of_a_difference() -> None:
     car, h = estimation_figure7.Braking(3), 1e-5
     _, slope = car.miss_and_slope(0.1)
     by_difference = (car.miss(0.1 + h) - car.miss(0.1 - h)) / (2 * h)
     np.testing.assert_allclose(slope, by_difference, rtol=1e-5)
 
 
-def test_figure_7_is_measured_and_shown(tmp_path: Path, capsys):
+def test_figure_7_is_measured_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "results.json"
     assert estimation_figure7.MEASUREMENT.main(["--quick", "--results", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -35,7 +36,7 @@ def test_figure_7_is_measured_and_shown(tmp_path: Path, capsys):
     assert "0.8000" in lines[3]  # Gauss-Newton needs no more than the six simulations
 
 
-def test_all_sides_of_the_identification_are_told_the_same(monkeypatch):
+def test_all_sides_of_the_identification_are_told_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients of the loss: from our adjoint, and from differences of both simulators' predictions."""
     arm, told = identification.arm, []
     # Only differences know how the softness of constraints, set here, follows the masses.
@@ -47,7 +48,7 @@ def test_all_sides_of_the_identification_are_told_the_same(monkeypatch):
 
     for side in identification.SIDES.values():
 
-        def keep(*arguments: Any, side=side):
+        def keep(*arguments: Any, side: Any = side) -> Any:
             told.append(side(*arguments))
             return told[-1]
 
@@ -59,6 +60,6 @@ def test_all_sides_of_the_identification_are_told_the_same(monkeypatch):
         np.testing.assert_allclose(ours.gradient, other.gradient, atol=1e-3 * np.abs(ours.gradient).max())
 
 
-def test_all_parameters_are_found():
+def test_all_parameters_are_found() -> None:
     for row in identification._sides(identification.MEASUREMENT.rows()):
         assert min(error for _, error in row["curve"]) < identification.GOALS[-1]

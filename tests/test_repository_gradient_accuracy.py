@@ -1,6 +1,8 @@
 """The references of the benchmark of gradients are true, and it reports errors as they are."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import gradient_accuracy
 import mujoco
@@ -21,7 +23,7 @@ def swinging(n: int) -> tuple[mujoco.MjModel, np.ndarray, np.ndarray, np.ndarray
     return m, *rng.normal(size=(3, n))
 
 
-def test_the_chain_moves_as_mujocos_does():
+def test_the_chain_moves_as_mujocos_does() -> None:
     m, qpos, qvel, ctrl = swinging(4)
     d = mujoco.MjData(m)
     d.qpos[:], d.qvel[:], d.ctrl[:] = qpos, qvel, ctrl
@@ -33,7 +35,7 @@ def test_the_chain_moves_as_mujocos_does():
 
 
 @pytest.mark.parametrize("steps", [1, 20])
-def test_the_chains_derivative_is_ours(steps):
+def test_the_chains_derivative_is_ours(steps: int) -> None:
     m, qpos, qvel, ctrl = swinging(4)
     exact = chain_derivative(m, qpos, qvel, ctrl, steps)
     ours = sim.step_jacobian(sim.Model.from_mujoco(m), sim.State(qpos, qvel, np.empty(0)), ctrl, n_steps=steps)
@@ -42,15 +44,15 @@ def test_the_chains_derivative_is_ours(steps):
     assert np.max(exact.uncertainty) < 1e-15
 
 
-def test_a_tree_is_no_chain():
+def test_a_tree_is_no_chain() -> None:
     m = mujoco.MjModel.from_xml_string("""<mujoco><worldbody><body><joint/><geom size="0.1"/>
         <body><joint/><geom size="0.1"/></body><body><joint/><geom size="0.1"/></body></body></worldbody></mujoco>""")
     with pytest.raises(ValueError, match="not a chain"):
         Chain(m)
 
 
-def test_extrapolation_knows_its_error():
-    def smooth(x):
+def test_extrapolation_knows_its_error() -> None:
+    def smooth(x: Any):
         return np.stack([np.sin(3.0 * x[:, 0]) * np.exp(x[:, 1]), np.cos(x[:, 0]) + 5.0 * x[:, 1]], axis=1)
 
     found = extrapolated(smooth, 2, (2,))
@@ -60,14 +62,14 @@ def test_extrapolation_knows_its_error():
 
 
 @pytest.mark.parametrize("distance", [1e-5, 0.0])
-def test_extrapolation_knows_its_error_near_a_kink(distance):
+def test_extrapolation_knows_its_error_near_a_kink(distance: float) -> None:
     """|x - distance| x + x has the derivative 1 + distance on both sides of zero; at the kink 1, but no second one."""
     found = extrapolated(lambda x: np.abs(x - distance) * x + x, 1, (1,))
     error = abs(found.value[0, 0] - (1.0 + distance))
     assert error < 10.0 * found.uncertainty[0, 0] < 1e-6
 
 
-def test_errors_are_of_the_worst_block_and_may_be_infinite():
+def test_errors_are_of_the_worst_block_and_may_be_infinite() -> None:
     value = np.ones((4, 6))
     deviation = np.zeros((4, 6))
     deviation[2:, 4:] = 0.01
@@ -80,7 +82,7 @@ def test_errors_are_of_the_worst_block_and_may_be_infinite():
     assert gradient_accuracy.shown(3e-5, 1e-9) == "3e-05"
 
 
-def test_jacobians_chain_to_the_gradient():
+def test_jacobians_chain_to_the_gradient() -> None:
     case = gradient_accuracy.CASES["chain of 7, swinging"]()
     functional = np.random.default_rng(1).normal(size=(1, 14))
     model, states = sim.Model.from_mujoco(case.model), gradient_accuracy.path(case)[1]
@@ -89,7 +91,7 @@ def test_jacobians_chain_to_the_gradient():
     np.testing.assert_allclose(gradient_accuracy.chained(jacobians, functional), gradient, atol=1e-11)
 
 
-def test_accuracy_is_measured_and_shown(tmp_path, capsys):
+def test_accuracy_is_measured_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     measurement, results = gradient_accuracy.MEASUREMENT, tmp_path / "results.json"
     assert measurement.main(["--quick", "--results", str(results)]) == 0
     rows = json.loads(results.read_text())["rows"]
@@ -107,7 +109,7 @@ def test_accuracy_is_measured_and_shown(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in gradient_accuracy.CASES if "chain" not in name])
-def test_jacobians_in_contact_are_those_of_both_engines(name):
+def test_jacobians_in_contact_are_those_of_both_engines(name: str) -> None:
     case = gradient_accuracy.CASES[name]()
     nv = case.model.nv
     known = reference(case, 1, np.eye(2 * nv))
@@ -118,7 +120,7 @@ def test_jacobians_in_contact_are_those_of_both_engines(name):
 
 
 @pytest.mark.slow
-def test_mjx_gives_the_jacobian_of_a_free_body():
+def test_mjx_gives_the_jacobian_of_a_free_body() -> None:
     pytest.importorskip("mujoco.mjx")
     case = gradient_accuracy.CASES["Laikago, only its feet"]()
     functional = np.random.default_rng(0).normal(size=(1, 36))

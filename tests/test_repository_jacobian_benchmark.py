@@ -1,6 +1,7 @@
 """Engines that read no MJCF get the same mechanism, and the benchmark of Jacobians measures the same Jacobians."""
 
 import json
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -70,7 +71,7 @@ def mass_matrix(m: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_described_links_have_mujocos_mass_matrix(name):
+def test_described_links_have_mujocos_mass_matrix(name: str) -> None:
     m = MODELS[name]()
     d, found = mujoco.MjData(m), np.empty((m.nv, m.nv))
     d.qpos[:] = np.random.default_rng(0).normal(size=m.nq)
@@ -80,7 +81,7 @@ def test_described_links_have_mujocos_mass_matrix(name):
     np.testing.assert_allclose(mass_matrix(m, d.qpos), found - np.diag(m.dof_armature), atol=1e-12)
 
 
-def test_described_contacts_and_spheres_touch_the_floor():
+def test_described_contacts_and_spheres_touch_the_floor() -> None:
     at = one_step_jacobian.CASES["Laikago standing"]()
     described = describe(at.model, at.states, at.ctrls)
     d = mujoco.MjData(at.model)
@@ -100,7 +101,7 @@ def test_described_contacts_and_spheres_touch_the_floor():
         assert -2e-3 < bottom < 0.0
 
 
-def test_pinocchio_gives_the_jacobians_that_ours_gives():
+def test_pinocchio_gives_the_jacobians_that_ours_gives() -> None:
     pytest.importorskip("pinocchio")
     at = one_step_jacobian.CASES["chain of 7"]()
     model = sim.Model.from_mujoco(at.model)
@@ -113,7 +114,7 @@ def test_pinocchio_gives_the_jacobians_that_ours_gives():
             np.testing.assert_allclose(b, ours.B, atol=1e-11)
 
 
-def test_another_mechanism_is_refused():
+def test_another_mechanism_is_refused() -> None:
     pytest.importorskip("pinocchio")
     at = one_step_jacobian.CASES["chain of 1"]()
     heavier = at.model.__copy__()
@@ -126,7 +127,7 @@ def test_another_mechanism_is_refused():
         assert side.ask("load", name="chain", case=described) > 1e3 * one_step_jacobian.AGREEMENT
 
 
-def test_jacobians_are_timed_and_shown(tmp_path, capsys):
+def test_jacobians_are_timed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results.json"
     assert one_step_jacobian.MEASUREMENT.main(["--quick", "--results", str(results)]) == 0
     (row,) = json.loads(results.read_text())["rows"]

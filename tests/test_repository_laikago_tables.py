@@ -10,7 +10,7 @@ import pytest
 from sides import Side
 
 
-def test_ours_and_mujocos_are_the_same_robot_and_the_table_shows_them(tmp_path: Path):
+def test_ours_and_mujocos_are_the_same_robot_and_the_table_shows_them(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     assert laikago_tables.MEASUREMENT.main(["--quick", "--results", str(path)]) == 0
     rows = json.loads(path.read_text())["rows"]
@@ -29,7 +29,7 @@ def test_ours_and_mujocos_are_the_same_robot_and_the_table_shows_them(tmp_path: 
         assert f"| {row['side']} |" in laikago_tables.notes(rows)
 
 
-def test_what_could_not_be_measured_is_shown_as_such():
+def test_what_could_not_be_measured_is_shown_as_such() -> None:
     rows: list[dict[str, Any]] = [
         {
             "side": "first",
@@ -71,7 +71,7 @@ NEAR = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("contestant", laikago_tables.CONTESTANTS[2:], ids=lambda c: c.label)
-def test_rivals_are_where_ours_is(contestant):
+def test_rivals_are_where_ours_is(contestant: Any) -> None:
     with Side("ours") as ours, Side(contestant.script) as rival:
         if rival.missing is not None:
             pytest.skip(rival.missing)

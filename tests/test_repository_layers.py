@@ -79,11 +79,11 @@ def sources(root: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("path", sources(ROOT), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_down_and_are_relative(path: Path):
+def test_imports_point_down_and_are_relative(path: Path) -> None:
     assert broken(ROOT, path) == []
 
 
-def test_every_folder_of_sim_has_its_place_in_the_order():
+def test_every_folder_of_sim_has_its_place_in_the_order() -> None:
     folders = {path.name for path in (ROOT / "sim").iterdir() if path.is_dir() and any(path.glob("*.py"))}
     assert "collision" in folders and folders <= set(ROOMS)
 
@@ -97,7 +97,7 @@ def modules_below(folder: Path) -> dict[str, set[str]]:
     }
 
 
-def test_no_test_imports_another():
+def test_no_test_imports_another() -> None:
     graph = modules_below(ROOT / "tests")
     assert graph["test_sim_contact"] >= {"contact_scenes", "parity"}
     for name, imported in graph.items():
@@ -105,13 +105,13 @@ def test_no_test_imports_another():
     list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
-def test_benchmarks_do_not_import_each_other_in_a_circle():
+def test_benchmarks_do_not_import_each_other_in_a_circle() -> None:
     graph = modules_below(ROOT / "benchmarks")
     assert "simulator_measurements" in graph["readme"]
     list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
-def test_modules_of_the_package_do_not_import_each_other_in_a_circle():
+def test_modules_of_the_package_do_not_import_each_other_in_a_circle() -> None:
     """A folder's `__init__` stands for the folder: it is what those who name the folder import."""
     graph = {}
     for path in sources(ROOT):
@@ -143,7 +143,7 @@ def test_modules_of_the_package_do_not_import_each_other_in_a_circle():
         ("sim/solver/newton.py", "from ..pipeline import step", "gradgym.sim.pipeline points up in sim"),
     ],
 )
-def test_a_wrong_import_is_found(place: str, statement: str, reason: str, tmp_path: Path):
+def test_a_wrong_import_is_found(place: str, statement: str, reason: str, tmp_path: Path) -> None:
     existing = ("envs/task.py", "agents/mbpo.py", "train.py", "sim/kernels/jit.py", "sim/model/data.py", "sim/_jit.py")
     for name in (*existing, "tests/parity.py", place):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ def test_a_wrong_import_is_found(place: str, statement: str, reason: str, tmp_pa
     assert found.startswith(f"{place}:") and found.endswith(f" {reason}")
 
 
-def test_right_imports_are_right(tmp_path: Path):
+def test_right_imports_are_right(tmp_path: Path) -> None:
     lines = {
         "sim/torch_bridge.py": "import torch\nfrom .pipeline.step import step",
         "sim/pipeline/step.py": "from ..solver import newton\nfrom ..kernels.jit import kernel\nfrom . import step",

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any, Never
 
 import pytest
 from measurement import Measurement, cell
 from simulator_measurements import MEASUREMENTS
 
 
-def _table(rows):
+def _table(rows: Any):
     return "\n".join(f"| {row['steps']} | {cell(row['rival'])} |" for row in rows)
 
 
@@ -24,7 +25,7 @@ FALLS = Measurement(
 )
 
 
-def test_quick_results_are_stored_and_shown(tmp_path: Path, capsys):
+def test_quick_results_are_stored_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "new" / "falls.json"
     assert FALLS.main(["--quick", "--results", str(path)]) == 0
     stored = json.loads(path.read_text())
@@ -37,12 +38,12 @@ def test_quick_results_are_stored_and_shown(tmp_path: Path, capsys):
     assert capsys.readouterr().out == "| 5 |  |\n"
 
 
-def test_results_stay_where_a_measurement_fails(tmp_path: Path):
+def test_results_stay_where_a_measurement_fails(tmp_path: Path) -> None:
     path = tmp_path / "falls.json"
     FALLS.main(["--quick", "--results", str(path)])
     before = path.read_text()
 
-    def fail(quick: bool):
+    def fail(quick: bool) -> Never:
         raise RuntimeError("no ground")
 
     broken = Measurement("falls", "Falls", "", "", fail, _table)
@@ -52,7 +53,7 @@ def test_results_stay_where_a_measurement_fails(tmp_path: Path):
 
 
 @pytest.mark.parametrize("measurement", MEASUREMENTS, ids=lambda m: m.name)
-def test_a_page_says_what_it_shows_and_what_it_does_not(measurement: Measurement):
+def test_a_page_says_what_it_shows_and_what_it_does_not(measurement: Measurement) -> None:
     page = measurement.page()
     assert measurement.page_path.read_text() == page
     assert measurement.command in page

@@ -16,7 +16,7 @@ def config() -> configparser.ConfigParser:
     return parser
 
 
-def test_package_list_names_every_folder():
+def test_package_list_names_every_folder() -> None:
     inits = [path for path in SOURCES if path.name == "__init__.py"]
     folders = {".".join(("gradgym", *path.parent.relative_to(ROOT).parts)) for path in inits}
     listed = config()["options"]["packages"].split()
@@ -24,12 +24,12 @@ def test_package_list_names_every_folder():
     assert set(listed) == folders | {"gradgym"}
 
 
-def test_every_folder_with_sources_is_a_package():
+def test_every_folder_with_sources_is_a_package() -> None:
     for path in SOURCES:
         assert (path.parent / "__init__.py").exists(), f"{path.parent} has no __init__.py"
 
 
-def test_data_files_are_listed():
+def test_data_files_are_listed() -> None:
     """Whatever lies beside the sources and is not Python must match a package_data pattern."""
     patterns = {package: files.split() for package, files in config()["options.package_data"].items()}
     for layer in LAYERS:
@@ -39,7 +39,7 @@ def test_data_files_are_listed():
                 assert any(relative.match(p) for p in patterns.get(f"gradgym.{layer}", [])), f"{path} is not packaged"
 
 
-def test_import_is_light_and_works_from_anywhere(tmp_path):
+def test_import_is_light_and_works_from_anywhere(tmp_path: Path) -> None:
     """`import gradgym` registers environments without loading torch or compiling anything."""
     code = "import sys, gradgym, gymnasium; gymnasium.spec('gradgym/NLinkPendulum-v0'); print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

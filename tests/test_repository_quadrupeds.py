@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import checkpoint_figure8
 import mujoco
@@ -11,7 +12,7 @@ import robots_figure3
 from quadrupeds import quadrupeds
 
 
-def test_robots_of_a_scene_move_as_one_alone():
+def test_robots_of_a_scene_move_as_one_alone() -> None:
     alone, scene = quadrupeds(1), quadrupeds(6)
     ends = []
     for each in (alone, scene):
@@ -29,7 +30,7 @@ def test_robots_of_a_scene_move_as_one_alone():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("benchmark", [checkpoint_figure8, robots_figure3], ids=lambda b: b.MEASUREMENT.name)
-def test_benchmarks_measure_and_show(benchmark, tmp_path: Path, capsys):
+def test_benchmarks_measure_and_show(benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "results.json"
     assert benchmark.MEASUREMENT.main(["--quick", "--results", str(path)]) == 0
     rows = json.loads(path.read_text())["rows"]

@@ -21,7 +21,7 @@ def run(block: str) -> list[str]:
     return printed.getvalue().splitlines()
 
 
-def test_readme_example_prints_a_gradient():
+def test_readme_example_prints_a_gradient() -> None:
     (block,) = python_blocks("README.md")
     assert len(block.strip().splitlines()) == 10
     gradient, shape = run(block)
@@ -31,7 +31,7 @@ def test_readme_example_prints_a_gradient():
     assert shape == "(16, 3)"
 
 
-def test_docs_example_agrees_with_differences():
+def test_docs_example_agrees_with_differences() -> None:
     (block,) = python_blocks("docs/gradients.md")
     rows = [[float(x) for x in line.split()] for line in run(block)]
     assert len(rows) == 3
@@ -39,7 +39,7 @@ def test_docs_example_agrees_with_differences():
         assert analytic == pytest.approx(by_difference, abs=1e-4)
 
 
-def test_the_trainers_of_the_docs_run(tmp_path, monkeypatch):
+def test_the_trainers_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     training, own = python_blocks("docs/policy_gradients.md")
     (action,) = run(training.replace("1_000_000", "500"))
@@ -49,14 +49,14 @@ def test_the_trainers_of_the_docs_run(tmp_path, monkeypatch):
     assert 0.0 < float(norm.removeprefix("tensor(").split(",")[0]) < 100.0
 
 
-def test_ci_runs_the_readmes_test_command():
+def test_ci_runs_the_readmes_test_command() -> None:
     readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
     (command,) = re.findall(r"&& (pip install -c .*)$", readme, re.MULTILINE)
     assert command in ci.splitlines()
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
-def test_every_file_that_is_named_exists(name):
+def test_every_file_that_is_named_exists(name: str) -> None:
     named = set(re.findall(r"`([\w./]+\.(?:py|md|cfg|txt))`", (ROOT / name).read_text()))
     missing = {path for path in named if not (ROOT / path).exists()}
     assert named

@@ -16,25 +16,25 @@ import target_trainings
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
-def test_readme_holds_what_the_results_say():
+def test_readme_holds_what_the_results_say() -> None:
     assert readme.main(["--check"]) == 0
 
 
 @pytest.mark.parametrize("path", sorted((BENCHMARKS / "results").glob("*.json")), ids=lambda path: path.name)
-def test_every_result_says_where_it_comes_from(path: Path):
+def test_every_result_says_where_it_comes_from(path: Path) -> None:
     stored = json.loads(path.read_text())
     assert {"command", "versions", "machine", "rows"} <= stored.keys()
     assert stored["rows"]
 
 
-def test_stored_curves_and_greatest_returns_agree():
+def test_stored_curves_and_greatest_returns_agree() -> None:
     for row in pendulum_table4.BENCHMARK.rows():
         assert max(value for _, value in row["curve"]) == pytest.approx(row["max_return"], abs=1e-3)
         assert row["max_return"] <= 0.5 * row["n"] ** 2 + 1e-9
         assert row["env_steps"] <= 10_000 * row["n"]
 
 
-def test_goals_of_bptt_were_reached_where_the_curve_says_so():
+def test_goals_of_bptt_were_reached_where_the_curve_says_so() -> None:
     for row in pendulum_bptt.BENCHMARK.rows():
         goal = pendulum_bptt.GOALS[row["n"]]
         # Curves are stored to four digits.
@@ -44,7 +44,7 @@ def test_goals_of_bptt_were_reached_where_the_curve_says_so():
         assert row["max_return"] <= 0.5 * row["n"] ** 2 + 1e-9
 
 
-def test_curves_of_the_ant_had_equal_steps_and_updates():
+def test_curves_of_the_ant_had_equal_steps_and_updates() -> None:
     rows = ant_figure5.BENCHMARK.rows()
     assert len({row["env_steps"] for row in rows}) == 1
     assert len({row["updates"] for row in rows if row["method"] != "ppo"}) == 1
@@ -52,12 +52,12 @@ def test_curves_of_the_ant_had_equal_steps_and_updates():
         assert ant_figure5.area(np.array(row["curve"])) == pytest.approx(row["area"], abs=1e-2)
 
 
-def test_policies_of_the_ant_transfer():
+def test_policies_of_the_ant_transfer() -> None:
     rows = ant_table5.BENCHMARK.rows()
     assert all(row["episodes"] == ant_table5.EPISODES and abs(row["gap"]) < 0.05 for row in rows)
 
 
-def test_descent_ended_nearer_than_evolution_on_every_target():
+def test_descent_ended_nearer_than_evolution_on_every_target() -> None:
     rows = control_figure6.MEASUREMENT.rows()
     for name, problem in control_figure6.PROBLEMS.items():
         for target in problem.targets:
@@ -67,7 +67,7 @@ def test_descent_ended_nearer_than_evolution_on_every_target():
             assert found["gradient"]["loss"] < found["cma"]["loss"]
 
 
-def test_balls_and_cars_end_where_mujoco_takes_them_too():
+def test_balls_and_cars_end_where_mujoco_takes_them_too() -> None:
     rows = target_trainings.BENCHMARK.rows()
     assert {(row["env"], row["seed"]) for row in rows} == {
         (env, seed) for env in target_trainings.ENVS for seed in target_trainings.SEEDS

@@ -48,7 +48,7 @@ def _inputs(starts: list[Any]) -> tuple[Any, torch.Tensor]:
     return state, ctrl.expand(STEPS, -1, -1).clone()
 
 
-def test_a_batch_of_rollouts_is_mujocos(model, robot, starts):
+def test_a_batch_of_rollouts_is_mujocos(model: mujoco.MjModel, robot: Any, starts: Any) -> None:
     state, ctrls = _inputs(starts)
     end = robot.rollout(state, ctrls)
     contacts = []
@@ -67,7 +67,9 @@ def test_a_batch_of_rollouts_is_mujocos(model, robot, starts):
 # Newton's last iteration solves exactly for the rows that push; 50 sweeps leave a few thousandths of the way
 @pytest.mark.parametrize(("solver", "tolerance"), [("newton", 1e-11), ("pgs", 2e-3)])
 @pytest.mark.parametrize("which", [0, 1], ids=["at rest", "falling"])
-def test_autograd_finds_our_gradients(model, robot, starts, which, solver, tolerance):
+def test_autograd_finds_our_gradients(
+    model: mujoco.MjModel, robot: Any, starts: Any, which: Any, solver: Any, tolerance: float
+) -> None:
     state, ctrls = _inputs(starts[which : which + 1])
     tangent = torch.zeros(1, 36, dtype=torch.float64, requires_grad=True)
     ctrls.requires_grad_()
@@ -86,7 +88,7 @@ def test_autograd_finds_our_gradients(model, robot, starts, which, solver, toler
         np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
-def test_what_is_left_out_is_refused(model, starts):
+def test_what_is_left_out_is_refused(model: mujoco.MjModel, starts: Any) -> None:
     spec = standing.robot()
     spec.joints[3].damping[0] = 1.0
     damped = spec.compile()
@@ -94,7 +96,7 @@ def test_what_is_left_out_is_refused(model, starts):
         torch_simulator.Quadruped(damped, _loaded(damped, starts[0]).contact)
 
 
-def test_the_side_answers():
+def test_the_side_answers() -> None:
     with Side("torch_autograd") as side:
         assert side.missing is None
         for solver in ("Newton", "PGS"):

@@ -53,7 +53,7 @@ def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sides, "_RIVALS", tmp_path)
 
 
-def test_a_side_answers_in_a_process_that_stays():
+def test_a_side_answers_in_a_process_that_stays() -> None:
     with sides.Side("counter") as side, sides.Side("counter") as other:
         assert side.missing is None
         assert side.ask("count", upto=4) == {"sum": 6, "asked": 1}
@@ -62,7 +62,7 @@ def test_a_side_answers_in_a_process_that_stays():
         assert side.ask("threads") == "1"
 
 
-def test_what_a_side_raises_is_heard_and_it_goes_on():
+def test_what_a_side_raises_is_heard_and_it_goes_on() -> None:
     with sides.Side("counter") as side:
         for function, message in (
             ("fall", "ValueError: no ground$"),
@@ -74,7 +74,7 @@ def test_what_a_side_raises_is_heard_and_it_goes_on():
         assert side.ask("count", upto=2)["sum"] == 1
 
 
-def test_a_side_that_ends_is_reported_each_time():
+def test_a_side_that_ends_is_reported_each_time() -> None:
     with sides.Side("counter") as side:
         for _ in range(2):
             with pytest.raises(sides.SideError, match="counter ended with code 3"):
@@ -84,14 +84,14 @@ def test_a_side_that_ends_is_reported_each_time():
 @pytest.mark.parametrize(
     ("name", "reason"), [("uninstalled", "no_such_simulator"), ("crashed", "code 4"), ("nowhere", "code 2")]
 )
-def test_a_missing_side_says_why(name, reason):
+def test_a_missing_side_says_why(name: str, reason: str) -> None:
     with sides.Side(name) as side:
         assert side.missing is not None and reason in side.missing
         with pytest.raises(sides.SideError, match=f"{name} is missing.*{reason}"):
             side.ask("count", upto=1)
 
 
-def test_another_interpreter_by_a_variable(monkeypatch):
+def test_another_interpreter_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTER_PYTHON", sys.executable)
     with sides.Side("counter") as side:
         assert side.ask("count", upto=2)["sum"] == 1
@@ -101,14 +101,14 @@ def test_another_interpreter_by_a_variable(monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's record of peak memory")
-def test_memory_that_is_taken_and_given_back_is_measured_each_time():
+def test_memory_that_is_taken_and_given_back_is_measured_each_time() -> None:
     with sides.Side("counter") as side:
         for megabytes in (20, 40, 20):
             # The bytes and their copy; resident memory is counted to a fraction of a megabyte
             assert side.ask("grow", megabytes=megabytes) == pytest.approx(2 * megabytes, abs=2.0)
 
 
-def test_time_is_of_one_run():
+def test_time_is_of_one_run() -> None:
     runs = []
     seconds = sides.processor_seconds(lambda: runs.append(sum(range(10000))), at_least=0.01)
     assert len(runs) > 1

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ WORLDS = 37  # a prime: no number of threads divides it
 
 
 @pytest.fixture(autouse=True)
-def threads_as_before(monkeypatch):
+def threads_as_before(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pool, "_SHORT", 0.0)  # all threads, however little there is to do
     before = sim.get_num_threads()
     yield
@@ -65,7 +66,7 @@ def assert_equal(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) 
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_results_do_not_depend_on_the_number_of_threads(integrator: str):
+def test_results_do_not_depend_on_the_number_of_threads(integrator: str) -> None:
     model = load(SMOOTH_MECHANISM, integrator)
     state, ctrl = batch(model, WORLDS)
     sim.set_num_threads(1)
@@ -77,7 +78,7 @@ def test_results_do_not_depend_on_the_number_of_threads(integrator: str):
 
 @pytest.mark.parametrize("short", [0.0, np.inf])
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_every_world_is_computed_once(threads: int, short: float, monkeypatch):
+def test_every_world_is_computed_once(threads: int, short: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "_SHORT", short)
     sim.set_num_threads(threads)
     for count in (0, 1, 2, 3, 15, 16, WORLDS, 200):
@@ -90,7 +91,7 @@ def test_every_world_is_computed_once(threads: int, short: float, monkeypatch):
         np.testing.assert_array_equal(times, 1)
 
 
-def test_an_error_in_any_thread_is_raised():
+def test_an_error_in_any_thread_is_raised() -> None:
     sim.set_num_threads(2)
     first, failed = threading.get_ident(), threading.Event()
 
@@ -104,7 +105,7 @@ def test_an_error_in_any_thread_is_raised():
         pool.for_worlds(4, work)
 
 
-def test_a_world_does_not_feel_its_neighbours():
+def test_a_world_does_not_feel_its_neighbours() -> None:
     model = load(SMOOTH_MECHANISM, "RK4")
     state, ctrl = batch(model, 5)
     nx = 2 * model.nv + model.na
@@ -123,7 +124,7 @@ def test_a_world_does_not_feel_its_neighbours():
             np.testing.assert_array_equal(together.params[name][b], value, err_msg=name)
 
 
-def test_several_batch_axes_are_kept():
+def test_several_batch_axes_are_kept() -> None:
     model = load(SMOOTH_MECHANISM)
     state, ctrl = batch(model, 2, 3)
     flat = sim.State(*(part.reshape(6, -1) for part in state))
@@ -134,7 +135,7 @@ def test_several_batch_axes_are_kept():
     assert sim.forward(model, state, ctrl).xmat.shape == (2, 3, model.nbody, 9)
 
 
-def test_empty_batches_and_models_without_joints_give_empty_results():
+def test_empty_batches_and_models_without_joints_give_empty_results() -> None:
     model = load(SMOOTH_MECHANISM)
     none = sim.State(np.zeros((0, model.nq)), np.zeros((0, model.nv)), np.zeros((0, model.na)))
     assert sim.step(model, none, np.zeros((0, model.nu))).qpos.shape == (0, model.nq)
@@ -143,7 +144,7 @@ def test_empty_batches_and_models_without_joints_give_empty_results():
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_twenty_calls_same_answer_whatever_runs_between(integrator: str):
+def test_twenty_calls_same_answer_whatever_runs_between(integrator: str) -> None:
     model = load(SMOOTH_MECHANISM, integrator)
     others = [load(random_tree(7, 9), "RK4"), load(GYMNASIUM_ASSETS / "ant.xml", "Euler")]
     state, ctrl = batch(model, 2)
@@ -157,7 +158,7 @@ def test_twenty_calls_same_answer_whatever_runs_between(integrator: str):
         assert_equal(expected, everything(model, state, ctrl))
 
 
-def test_arguments_are_left_alone_and_results_are_not_shared():
+def test_arguments_are_left_alone_and_results_are_not_shared() -> None:
     model = load(SMOOTH_MECHANISM)
     state, ctrl = batch(model, 2)
     before = [part.copy() for part in (*state, ctrl)]
@@ -169,7 +170,7 @@ def test_arguments_are_left_alone_and_results_are_not_shared():
     assert_equal(kept, first)
 
 
-def test_threads_of_the_caller_do_not_disturb_each_other():
+def test_threads_of_the_caller_do_not_disturb_each_other() -> None:
     model = load(SMOOTH_MECHANISM, "RK4")
     state, ctrl = batch(model, WORLDS)
     expected = everything(model, state, ctrl)
@@ -184,11 +185,11 @@ def test_threads_of_the_caller_do_not_disturb_each_other():
         assert_equal(expected, result)
 
 
-def _in_child(model: sim.Model, state: sim.State, ctrl: np.ndarray, queue) -> None:
+def _in_child(model: sim.Model, state: sim.State, ctrl: np.ndarray, queue: Any) -> None:
     queue.put(everything(model, state, ctrl))
 
 
-def test_a_forked_child_simulates_on_threads_of_its_own():
+def test_a_forked_child_simulates_on_threads_of_its_own() -> None:
     model = load(SMOOTH_MECHANISM)
     state, ctrl = batch(model, 8)
     sim.set_num_threads(2)
@@ -202,7 +203,7 @@ def test_a_forked_child_simulates_on_threads_of_its_own():
     assert child.exitcode == 0
 
 
-def test_pickled_model_is_the_same_model():
+def test_pickled_model_is_the_same_model() -> None:
     model = load(SMOOTH_MECHANISM, "implicitfast").replace(gravity=np.array([0.0, 1.0, -3.0]))
     state, ctrl = batch(model, 2)
     again = pickle.loads(pickle.dumps(model))
@@ -210,7 +211,7 @@ def test_pickled_model_is_the_same_model():
     assert again.mj_model.body(1).name == "trunk"
 
 
-def test_replace_changes_the_copy_only():
+def test_replace_changes_the_copy_only() -> None:
     model = load(SMOOTH_MECHANISM)
     state, ctrl = random_state(model, 0)
     before = sim.step(model, state, ctrl)
@@ -222,7 +223,7 @@ def test_replace_changes_the_copy_only():
 
 @pytest.mark.slow
 @pytest.mark.xfail(reason="the gradient of actuator_gear differs in its last bit")
-def test_results_do_not_depend_on_whether_kernels_were_just_compiled(tmp_path: Path):
+def test_results_do_not_depend_on_whether_kernels_were_just_compiled(tmp_path: Path) -> None:
     program = """
 import hashlib, sys
 import numpy as np

@@ -53,7 +53,7 @@ def all_parts() -> list[Part]:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: "_".join(part.name for part in parts_of(m)))
-def test_nothing_that_a_part_replaces_is_left(model: sim.Model):
+def test_nothing_that_a_part_replaces_is_left(model: sim.Model) -> None:
     parts, points = parts_of(model), entry_points(model)
     replaced = {key for part in parts for key, value in part.table.items() if value is not key}
     for name in ENTRIES:
@@ -64,7 +64,7 @@ def test_nothing_that_a_part_replaces_is_left(model: sim.Model):
             assert not left, (name, [source_of(kernel).__name__ for kernel in left])
 
 
-def test_every_kernel_that_a_part_names_is_met_by_some_model():
+def test_every_kernel_that_a_part_names_is_met_by_some_model() -> None:
     """A key that nothing calls, because its caller was given another function, would replace nothing in silence."""
     met = set[object]()
     for one in MODELS:
@@ -78,26 +78,26 @@ def test_every_kernel_that_a_part_names_is_met_by_some_model():
             assert source_of(value).__code__ in instances, (part.name, source_of(key).__name__)
 
 
-def test_names_of_parts_are_unique():
+def test_names_of_parts_are_unique() -> None:
     names = [part.name for part in all_parts()]
     assert len(set(names)) == len(names)
 
 
-def test_an_empty_hook_is_refused():
+def test_an_empty_hook_is_refused() -> None:
     with pytest.raises(RuntimeError, match="no part replaces step"):
         specialise(rollout_worlds, ())
     with pytest.raises(RuntimeError, match="no part replaces solve_constraints"):
         specialise(rollout_worlds, (model_parts.INTEGRATORS[EULER], model_parts.CONSTRAINED))
 
 
-def test_two_tables_of_one_name_are_refused():
+def test_two_tables_of_one_name_are_refused() -> None:
     wrong = Part("euler", {step: forward, step_adj: model_parts.INTEGRATORS[EULER].table[step_adj]})
     specialise(rollout_worlds, (model_parts.INTEGRATORS[EULER],))
     with pytest.raises(RuntimeError, match="two parts with one name"):
         specialise(rollout_worlds, (wrong,))
 
 
-def test_what_calls_no_replaced_kernel_is_shared():
+def test_what_calls_no_replaced_kernel_is_shared() -> None:
     for one in MODELS:
         assert specialise(kinematics, parts_of(one)) is kinematics
     laikago = [one for one in MODELS if one.nefcmax and one.nv == 18]
@@ -105,7 +105,7 @@ def test_what_calls_no_replaced_kernel_is_shared():
     assert len(laikago) == 4 and len(rows) == 1  # rows know nothing of integrators and solvers
 
 
-def test_later_parts_win():
+def test_later_parts_win() -> None:
     first, second = Part("first", {step: forward}), Part("second", {step: euler})
     found = all_kernels(specialise(rollout_worlds, (first, second)))
     assert euler in found and forward not in found
@@ -113,7 +113,7 @@ def test_later_parts_win():
     assert euler in kept
 
 
-def test_cache_folder_is_named_after_every_source(tmp_path: Path):
+def test_cache_folder_is_named_after_every_source(tmp_path: Path) -> None:
     """Numba does not notice an edit in a function of another file, so all files of the simulator must count."""
     root = Path(sim.__file__).parent
     assert root == jit.SOURCES
@@ -133,7 +133,7 @@ def test_cache_folder_is_named_after_every_source(tmp_path: Path):
     assert jit.source_hash(copied) not in seen
 
 
-def test_every_decorated_function_is_known_as_a_kernel():
+def test_every_decorated_function_is_known_as_a_kernel() -> None:
     """`specialise` and the progress line know kernels by their registration, wherever their files stand."""
     for kernel in all_kernels(rollout_worlds) | all_kernels(entry_points(MODELS[-1]).rollout_adj):
         assert kernel in jit.KERNELS

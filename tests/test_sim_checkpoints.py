@@ -71,19 +71,19 @@ def assert_same(model: sim.Model, interval: int, n_steps: int, *batch: int) -> s
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
-def test_motion_and_gradients_do_not_depend_on_the_interval(interval: int):
+def test_motion_and_gradients_do_not_depend_on_the_interval(interval: int) -> None:
     path = assert_same(ant(), interval, 2, 3)
     assert path.warmstart is not None and path.warmstart.shape == (3, len(kept(interval)) - 1, 14)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("integrator", "solver"), [("RK4", "Newton"), ("Euler", "PGS")])
-def test_nor_with_other_integrators_and_solvers(integrator: str, solver: str):
+def test_nor_with_other_integrators_and_solvers(integrator: str, solver: str) -> None:
     for interval in INTERVALS:
         assert_same(ant(integrator, solver), interval, 2)
 
 
-def test_the_solver_starts_where_it_did():
+def test_the_solver_starts_where_it_did() -> None:
     """Without its first guess at the checkpoints the states between are others, within its tolerance."""
     model = ant()
     state, ctrls, rng = standing(model)
@@ -93,13 +93,13 @@ def test_the_solver_starts_where_it_did():
     np.testing.assert_allclose(exact.ctrls, cold.ctrls, atol=1e-2 * np.abs(exact.ctrls).max())
 
 
-def test_a_model_without_constraints_keeps_no_first_guess():
+def test_a_model_without_constraints_keeps_no_first_guess() -> None:
     model = load(SMOOTH_MECHANISM)
     state, _ = random_state(model, 0)
     assert sim.rollout(model, state, np.zeros((STEPS, model.nu)), checkpoint_interval=3).warmstart is None
 
 
-def test_gradient_in_contact_is_the_derivative():
+def test_gradient_in_contact_is_the_derivative() -> None:
     spec = mujoco.MjSpec.from_file(str(ANT))
     model = sim.Model.from_mujoco(tight(spec, CONES["elliptic"], int(INTEGRATORS["Euler"])))
     state, ctrls, rng = standing(model)
@@ -123,7 +123,7 @@ def test_gradient_in_contact_is_the_derivative():
     assert smooth >= 4
 
 
-def test_states_of_checkpoints_and_errors():
+def test_states_of_checkpoints_and_errors() -> None:
     model = load(SMOOTH_MECHANISM)
     state, _ = random_state(model, 0)
     ctrls = np.random.default_rng(0).normal(size=(STEPS, model.nu))
@@ -152,7 +152,7 @@ def test_states_of_checkpoints_and_errors():
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
-def test_the_twin_keeps_the_same_checkpoints(interval: int):
+def test_the_twin_keeps_the_same_checkpoints(interval: int) -> None:
     model = load(SMOOTH_MECHANISM)
     state, _ = random_state(model, 0)
     rng = np.random.default_rng(0)
@@ -174,7 +174,7 @@ def losses(model: sim.Model, state: sim.State, interval: int, weights: torch.Ten
     return loss
 
 
-def test_torch_gradients_are_those_of_the_simulator():
+def test_torch_gradients_are_those_of_the_simulator() -> None:
     model = ant()
     state, ctrls, rng = standing(model, 2)
     few, _ = seeds(model, rng, 3, 2)

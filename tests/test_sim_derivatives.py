@@ -75,7 +75,7 @@ def assert_exact(model: sim.Model, state: sim.State, ctrl: np.ndarray, n_steps: 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
-def test_known_models_have_exact_derivatives(path: Path, integrator: str):
+def test_known_models_have_exact_derivatives(path: Path, integrator: str) -> None:
     model = load(path, integrator)
     for seed, n_steps in ((0, 1), (1, 3)):
         state, ctrl = calm_state(model, seed)
@@ -85,7 +85,7 @@ def test_known_models_have_exact_derivatives(path: Path, integrator: str):
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("name", SPECIAL_MODELS)
-def test_special_models_have_exact_derivatives(name: str, integrator: str):
+def test_special_models_have_exact_derivatives(name: str, integrator: str) -> None:
     model = load(SPECIAL_MODELS[name], integrator)
     for seed in range(3):
         state, ctrl = random_state(model, seed)
@@ -95,7 +95,7 @@ def test_special_models_have_exact_derivatives(name: str, integrator: str):
 
 @repeatable
 @given(**trees)
-def test_random_trees_have_exact_derivatives(seed: int, nbody: int, integrator: str, n_steps: int):
+def test_random_trees_have_exact_derivatives(seed: int, nbody: int, integrator: str, n_steps: int) -> None:
     model = sim.Model.from_xml_string(random_tree(seed, nbody, integrator, timestep=0.02))
     state, ctrl = random_state(model, seed)
     assume(no_clamp_switches(model, state, ctrl, n_steps))
@@ -105,7 +105,7 @@ def test_random_trees_have_exact_derivatives(seed: int, nbody: int, integrator: 
 @pytest.mark.slow
 @thorough
 @given(**trees)
-def test_many_random_trees_have_exact_derivatives(seed: int, nbody: int, integrator: str, n_steps: int):
+def test_many_random_trees_have_exact_derivatives(seed: int, nbody: int, integrator: str, n_steps: int) -> None:
     model = sim.Model.from_xml_string(random_tree(seed, nbody, integrator, timestep=0.02))
     state, ctrl = random_state(model, seed)
     assume(no_clamp_switches(model, state, ctrl, n_steps))
@@ -114,7 +114,7 @@ def test_many_random_trees_have_exact_derivatives(seed: int, nbody: int, integra
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("n_steps", [1, 3])
-def test_error_of_differences_falls_with_the_square_of_their_step(integrator: str, n_steps: int):
+def test_error_of_differences_falls_with_the_square_of_their_step(integrator: str, n_steps: int) -> None:
     model = load(SMOOTH_MECHANISM, integrator)
     state, ctrl = random_state(model, 5)
     exact = jacobian(model, state, ctrl, n_steps)
@@ -123,7 +123,7 @@ def test_error_of_differences_falls_with_the_square_of_their_step(integrator: st
 
 
 @pytest.mark.parametrize("turn", [3.1, 4.0, 7.0])
-def test_fast_turns_have_exact_derivatives(turn: float):
+def test_fast_turns_have_exact_derivatives(turn: float) -> None:
     text = """<mujoco><option timestep="0.01" integrator="RK4"/><worldbody>
       <body><freejoint/><inertial pos="0.1 0 0" mass="1" diaginertia="0.1 0.12 0.15"/></body></worldbody></mujoco>"""
     model = load(text)
@@ -133,7 +133,7 @@ def test_fast_turns_have_exact_derivatives(turn: float):
     assert_exact(model, state, np.zeros(0), 1, seed=0)
 
 
-def test_the_check_itself_notices_a_wrong_derivative():
+def test_the_check_itself_notices_a_wrong_derivative() -> None:
     model = load(SMOOTH_MECHANISM, "RK4")
     state, ctrl = random_state(model, 5)
     exact = jacobian(model, state, ctrl, 1)
@@ -147,7 +147,7 @@ def test_the_check_itself_notices_a_wrong_derivative():
 
 
 @pytest.mark.parametrize("seed", [0, 3, 7, 9, 15, 28])
-def test_order_of_rows_and_columns_is_that_of_mjd_transition_fd(seed: int):
+def test_order_of_rows_and_columns_is_that_of_mjd_transition_fd(seed: int) -> None:
     model = sim.Model.from_xml_string(random_tree(seed, 6, "Euler"))
     state, ctrl = random_state(model, seed)
     assert model.na > 0
@@ -163,7 +163,7 @@ def test_order_of_rows_and_columns_is_that_of_mjd_transition_fd(seed: int):
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_gradient_of_a_rollout_is_its_derivative(integrator: str):
+def test_gradient_of_a_rollout_is_its_derivative(integrator: str) -> None:
     model = load(SMOOTH_MECHANISM, integrator)
     state, _ = random_state(model, 3)
     rng, nx, steps = np.random.default_rng(0), 2 * model.nv + model.na, 6
@@ -185,7 +185,7 @@ def test_gradient_of_a_rollout_is_its_derivative(integrator: str):
         assert_derivative(np.array([exact]), differentiate(path, (state, ctrls), direction))
 
 
-def test_rollout_of_one_step_and_step_agree():
+def test_rollout_of_one_step_and_step_agree() -> None:
     model = load(SMOOTH_MECHANISM, "RK4")
     state, ctrl = random_state(model, 4)
     cotangent = np.random.default_rng(2).normal(size=2 * model.nv + model.na)
@@ -196,7 +196,7 @@ def test_rollout_of_one_step_and_step_agree():
     np.testing.assert_array_equal(whole.ctrls[0], single.ctrl)
 
 
-def test_rotational_columns_are_body_frame_shifts_of_mj_integrate_pos():
+def test_rotational_columns_are_body_frame_shifts_of_mj_integrate_pos() -> None:
     # A free body at rest without gravity: the step keeps the pose, so turning the start by a body-frame
     # rotation turns the end by the same, and A is the identity plus the time step.
     text = """<mujoco><option timestep="0.01" gravity="0 0 0"/><worldbody><body><freejoint/>

@@ -108,7 +108,7 @@ WITHOUT_CONTACT = "<option><flag contact='disable'/></option>"
 
 
 @pytest.mark.parametrize("element", UNSUPPORTED)
-def test_unsupported_element_is_named(element: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_unsupported_element_is_named(element: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file in the current directory
     text = UNSUPPORTED[element]
     if not element.startswith("contact"):
@@ -119,7 +119,7 @@ def test_unsupported_element_is_named(element: str, tmp_path: Path, monkeypatch:
     assert element in str(caught.value)
 
 
-def test_all_unsupported_elements_are_listed_at_once():
+def test_all_unsupported_elements_are_listed_at_once() -> None:
     joint = '<joint name="j" actuatorgravcomp="true" stiffness="1 0.5"/>'
     text = document(f"<body>{joint}<geom size='1'/></body>", option='density="1" integrator="implicit"')
     with pytest.raises(sim.UnsupportedModelError) as caught:
@@ -130,24 +130,24 @@ def test_all_unsupported_elements_are_listed_at_once():
     assert "\n" not in str(caught.value)
 
 
-def test_actuators_of_several_controls_are_named():
+def test_actuators_of_several_controls_are_named() -> None:
     with pytest.raises(sim.UnsupportedModelError, match="actuator 'a': several controls or activations"):
         sim.Model.from_xml_string(with_actuator('<pid name="a" joint="j" kp="1"/>'))
 
 
-def test_elements_without_name_are_numbered():
+def test_elements_without_name_are_numbered() -> None:
     text = "<mujoco><worldbody><body><joint damping='1 0.5'/><geom size='1'/></body></worldbody></mujoco>"
     with pytest.raises(sim.UnsupportedModelError, match="joint number 0: polynomial damping"):
         sim.Model.from_xml_string(text)
 
 
 @pytest.mark.parametrize("element", [name for name in UNSUPPORTED if "limits" in name or "frictionloss" in name])
-def test_disabled_constraints_are_no_obstacle(element: str):
+def test_disabled_constraints_are_no_obstacle(element: str) -> None:
     option = "<option><flag constraint='disable'/></option>"
     sim.Model.from_xml_string(UNSUPPORTED[element].replace("<worldbody>", option + "<worldbody>", 1))
 
 
-def test_contact_filters_are_mujocos():
+def test_contact_filters_are_mujocos() -> None:
     # neither parent and child, nor welded, nor excluded, nor masked geoms can collide
     chain = LIMB.replace("</body>", '<body><joint/><geom size="1"/><body><geom size="2"/></body></body></body>')
     excluded = '<contact><exclude body1="p" body2="q"/></contact>'
@@ -162,7 +162,7 @@ def test_contact_filters_are_mujocos():
 # --- files ----------------------------------------------------------------------------------------
 
 
-def test_missing_file(tmp_path: Path):
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no model file at .*robot\.xml"):
         sim.Model.from_xml_path(tmp_path / "robot.xml")
 
@@ -176,7 +176,7 @@ def test_missing_file(tmp_path: Path):
         ("<mujoco><actuator><motor joint='nowhere'/></actuator></mujoco>", "nowhere"),
     ],
 )
-def test_malformed_model_says_where(text: str, message: str, tmp_path: Path):
+def test_malformed_model_says_where(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         sim.Model.from_xml_string(text)
     (tmp_path / "robot.xml").write_text(text)
@@ -184,7 +184,7 @@ def test_malformed_model_says_where(text: str, message: str, tmp_path: Path):
         sim.Model.from_xml_path(tmp_path / "robot.xml")
 
 
-def test_models_come_from_files_strings_specs_and_compiled_models(tmp_path: Path):
+def test_models_come_from_files_strings_specs_and_compiled_models(tmp_path: Path) -> None:
     (tmp_path / "robot.xml").write_text(SMOOTH_MECHANISM)
     compiled = mujoco.MjModel.from_xml_string(SMOOTH_MECHANISM)
     spec = mujoco.MjSpec.from_string(SMOOTH_MECHANISM)
@@ -200,13 +200,13 @@ def test_models_come_from_files_strings_specs_and_compiled_models(tmp_path: Path
 
 
 @pytest.mark.parametrize("field", sim.State._fields)
-def test_wrong_shapes_of_the_state(model: sim.Model, state: sim.State, field: str):
+def test_wrong_shapes_of_the_state(model: sim.Model, state: sim.State, field: str) -> None:
     size = getattr(state, field).size
     with pytest.raises(ValueError, match=rf"state\.{field} has shape \({size + 1},\), expected \(\.\.\., {size}\)"):
         sim.step(model, state._replace(**{field: np.zeros(size + 1)}), np.zeros(model.nu))
 
 
-def test_batch_axes_must_agree(model: sim.Model, state: sim.State):
+def test_batch_axes_must_agree(model: sim.Model, state: sim.State) -> None:
     with pytest.raises(ValueError, match=r"state\.qvel has shape \(2, \d+\), expected"):
         sim.step(model, state._replace(qvel=np.zeros((2, model.nv))), np.zeros(model.nu))
     with pytest.raises(ValueError, match=r"ctrl has shape \(2, \d+\), expected"):
@@ -217,7 +217,7 @@ def test_batch_axes_must_agree(model: sim.Model, state: sim.State):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite(model: sim.Model, state: sim.State, bad: float):
+def test_values_that_are_not_finite(model: sim.Model, state: sim.State, bad: float) -> None:
     nx = 2 * model.nv + model.na
     for field in sim.State._fields:
         value = getattr(state, field).copy()
@@ -233,7 +233,7 @@ def test_values_that_are_not_finite(model: sim.Model, state: sim.State, bad: flo
         sim.step_vjp(model, state, np.zeros(model.nu), cotangent)
 
 
-def test_wrong_shapes_of_controls_and_cotangents(model: sim.Model, state: sim.State):
+def test_wrong_shapes_of_controls_and_cotangents(model: sim.Model, state: sim.State) -> None:
     nu, nx = model.nu, 2 * model.nv + model.na
     with pytest.raises(ValueError, match=rf"ctrl has shape \({nu + 1},\), expected"):
         sim.forward(model, state, np.zeros(nu + 1))
@@ -246,7 +246,7 @@ def test_wrong_shapes_of_controls_and_cotangents(model: sim.Model, state: sim.St
         sim.rollout_vjp(model, path, np.zeros((4, nx)))
 
 
-def test_wrong_types(model: sim.Model, state: sim.State):
+def test_wrong_types(model: sim.Model, state: sim.State) -> None:
     with pytest.raises(TypeError, match=r"state: expected a sim\.State, got ndarray"):
         sim.step(model, state.qpos, np.zeros(model.nu))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="ctrl: expected numbers"):
@@ -272,6 +272,6 @@ def test_wrong_types(model: sim.Model, state: sim.State):
         ({"integrator": 2}, sim.UnsupportedModelError, "implicit"),
     ],
 )
-def test_replace_refuses(model: sim.Model, field: dict, error: type[Exception], message: str):
+def test_replace_refuses(model: sim.Model, field: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         model.replace(**field)

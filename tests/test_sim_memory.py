@@ -45,7 +45,7 @@ def inputs(model: sim.Model, steps: int, interval: int = 1) -> tuple[np.ndarray,
 
 # An interval of 50 leaves the controls and their gradient, 192 bytes a step, and little more.
 @pytest.mark.parametrize(("interval", "most"), [(1, BYTES_PER_STEP), (50, 224)])
-def test_arrays_of_a_long_rollout(interval: int, most: int):
+def test_arrays_of_a_long_rollout(interval: int, most: int) -> None:
     model = sim.Model.from_xml_string(QUADRUPED)
     assert (model.nv, model.nu) == (18, 12)
     forward_and_backward(model, *inputs(model, 2 * interval, interval), interval)
@@ -80,7 +80,7 @@ def report_peak() -> None:
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux's record of peak memory")
-def test_resident_memory_of_a_long_rollout():
+def test_resident_memory_of_a_long_rollout() -> None:
     command = [sys.executable, "-c", "import test_sim_memory; test_sim_memory.report_peak()"]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     raised = int(done.stdout.split("raised by")[1])

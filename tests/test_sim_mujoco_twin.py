@@ -1,11 +1,14 @@
 """The MuJoCo twin against plain MuJoCo calls, and its Jacobians against differences of its steps."""
 
 import threading
+from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
 import pytest
 
+from gradgym import sim
 from gradgym.sim import Model, State, mujoco_twin
 
 MECHANISM = """
@@ -35,7 +38,7 @@ INTEGRATORS = ("Euler", "implicitfast", "RK4")
 
 
 @pytest.fixture(params=INTEGRATORS)
-def model(request) -> Model:
+def model(request: pytest.FixtureRequest) -> Model:
     return Model.from_xml_string(MECHANISM.format(integrator=request.param))
 
 
@@ -57,7 +60,7 @@ def plain_mujoco(model: Model, state: State, ctrl: np.ndarray, n_steps: int) -> 
     return np.concatenate([data.qpos, data.qvel, data.act])
 
 
-def test_step_is_mj_step(model):
+def test_step_is_mj_step(model: sim.Model) -> None:
     state, ctrl = random_states(model, 2, 3)
     result = mujoco_twin.step(model, state, ctrl, n_steps=4)
     assert result.qpos.shape == (2, 3, model.nq)
@@ -66,13 +69,13 @@ def test_step_is_mj_step(model):
         np.testing.assert_array_equal(np.concatenate([x[index] for x in result]), expected)
 
 
-def test_single_state_needs_no_batch_axis(model):
+def test_single_state_needs_no_batch_axis(model: sim.Model) -> None:
     state, ctrl = random_states(model)
     result = mujoco_twin.step(model, state, ctrl)
     np.testing.assert_array_equal(np.concatenate(result), plain_mujoco(model, state, ctrl, 1))
 
 
-def test_forward_is_mj_forward(model):
+def test_forward_is_mj_forward(model: sim.Model) -> None:
     state, ctrl = random_states(model, 2)
     result = mujoco_twin.forward(model, state, ctrl)
     data = mujoco.MjData(model.mj_model)
@@ -82,7 +85,7 @@ def test_forward_is_mj_forward(model):
         np.testing.assert_array_equal(getattr(result, name)[1], getattr(data, name))
 
 
-def test_rollout_repeats_step(model):
+def test_rollout_repeats_step(model: sim.Model) -> None:
     state, _ = random_states(model, 2)
     ctrls = np.random.default_rng(1).uniform(-1, 1, (2, 5, model.nu))
     trajectory = mujoco_twin.rollout(model, state, ctrls, 2)
@@ -106,7 +109,7 @@ def moved(model: Model, state: State, tangent: np.ndarray) -> State:
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])
-def test_jacobian_is_the_derivative_of_step(model, n_steps):
+def test_jacobian_is_the_derivative_of_step(model: sim.Model, n_steps: int) -> None:
     # Along random directions and with another step than the twin's own (1e-6): errors do not cancel.
     state, ctrl = random_states(model)
     A, B = mujoco_twin.step_jacobian(model, state, ctrl, n_steps)
@@ -119,7 +122,7 @@ def test_jacobian_is_the_derivative_of_step(model, n_steps):
         np.testing.assert_allclose(A @ dx + B @ du, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
 
 
-def test_rk4_differences_agree_with_mujoco_on_a_model_it_can_difference():
+def test_rk4_differences_agree_with_mujoco_on_a_model_it_can_difference() -> None:
     euler = Model.from_xml_string(MECHANISM.format(integrator="Euler"))
     state, ctrl = random_states(euler)
     expected = mujoco_twin.step_jacobian(euler, state, ctrl)
@@ -133,7 +136,7 @@ def test_rk4_differences_agree_with_mujoco_on_a_model_it_can_difference():
 
 
 @pytest.mark.parametrize(("ctrl", "share"), [(0.3, 1.0), (1.0, 1.0), (-1.0, 1.0), (1.5, 0.0)])
-def test_control_limit_counts_from_the_inside(model, ctrl, share):
+def test_control_limit_counts_from_the_inside(model: sim.Model, ctrl: Any, share: float) -> None:
     state, _ = random_states(model)
     just_inside = np.array([np.clip(ctrl, -0.9999, 0.9999), 0.0])
     inside = mujoco_twin.step_jacobian(model, state, just_inside).B[:, 0]
@@ -141,7 +144,7 @@ def test_control_limit_counts_from_the_inside(model, ctrl, share):
     np.testing.assert_allclose(at_limit, share * inside, atol=2e-6)
 
 
-def test_vjp_is_the_transposed_jacobian(model):
+def test_vjp_is_the_transposed_jacobian(model: sim.Model) -> None:
     state, ctrl = random_states(model, 3)
     cotangent = np.random.default_rng(3).normal(size=(3, 2 * model.nv + model.na))
     jacobian = mujoco_twin.step_jacobian(model, state, ctrl, 2)
@@ -150,7 +153,7 @@ def test_vjp_is_the_transposed_jacobian(model):
     np.testing.assert_allclose(gradient.ctrl, np.einsum("bi,bij->bj", cotangent, jacobian.B), atol=1e-13)
 
 
-def test_rollout_vjp_is_the_derivative_of_rollout(model):
+def test_rollout_vjp_is_the_derivative_of_rollout(model: sim.Model) -> None:
     state, _ = random_states(model)
     rng, h, nx = np.random.default_rng(4), 1e-5, 2 * model.nv + model.na
     ctrls = rng.uniform(-0.9, 0.9, (4, model.nu))
@@ -163,7 +166,7 @@ def test_rollout_vjp_is_the_derivative_of_rollout(model):
     assert gradient.state0 @ dx + np.sum(gradient.ctrls * du) == pytest.approx(expected, rel=1e-6)
 
 
-def test_equal_inputs_give_equal_outputs_whatever_came_before(model):
+def test_equal_inputs_give_equal_outputs_whatever_came_before(model: sim.Model) -> None:
     state, ctrl = random_states(model)
     other, other_ctrl = random_states(model, seed=7)
     first = mujoco_twin.step(model, state, ctrl)
@@ -174,7 +177,7 @@ def test_equal_inputs_give_equal_outputs_whatever_came_before(model):
         np.testing.assert_array_equal(np.concatenate(first), np.concatenate(again))
 
 
-def test_threads_do_not_share_workspaces(model):
+def test_threads_do_not_share_workspaces(model: sim.Model) -> None:
     state, ctrl = random_states(model)
     expected = mujoco_twin.step(model, state, ctrl, 200)
     found: list[State] = []
@@ -188,7 +191,9 @@ def test_threads_do_not_share_workspaces(model):
     assert len(found) == 4
 
 
-def test_divergence_is_visible_and_not_reset_away(model, tmp_path, monkeypatch):
+def test_divergence_is_visible_and_not_reset_away(
+    model: sim.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file in the current directory
     state, ctrl = random_states(model)
     fast = state._replace(qvel=np.full(model.nv, 1e9))
@@ -197,7 +202,7 @@ def test_divergence_is_visible_and_not_reset_away(model, tmp_path, monkeypatch):
     assert not int(model.mj_model.opt.disableflags) & int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
 
 
-def test_wrong_shapes_are_named(model):
+def test_wrong_shapes_are_named(model: sim.Model) -> None:
     state, ctrl = random_states(model)
     with pytest.raises(ValueError, match=rf"state.qvel has shape \(3,\), expected \(..., {model.nv}\)"):
         mujoco_twin.step(model, state._replace(qvel=np.zeros(3)), ctrl)

@@ -62,7 +62,7 @@ def assert_parameter_gradients(
         assert error <= bound, f"gradient of {name} is off by {error:.2e}, more than {bound:.2e}"
 
 
-def test_the_parameters_are_those_promised():
+def test_the_parameters_are_those_promised() -> None:
     expected = {"body_mass", "body_inertia", "body_ipos", "body_pos", "dof_armature", "dof_damping", "jnt_stiffness"}
     expected |= {"actuator_gainprm", "actuator_biasprm", "actuator_gear", "gravity"}
     expected |= {"geom_friction", "geom_solref", "pair_friction", "dof_frictionloss", "jnt_solref"}
@@ -71,7 +71,7 @@ def test_the_parameters_are_those_promised():
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("source", SOURCES)
-def test_known_models(source: str, integrator: str):
+def test_known_models(source: str, integrator: str) -> None:
     model = load(SOURCES[source], integrator)
     for seed, n_steps in ((0, 1), (2, 3)):
         state, ctrl = random_state(model, seed)
@@ -83,7 +83,7 @@ def test_known_models(source: str, integrator: str):
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("name", SPECIAL_MODELS)
-def test_special_models(name: str, integrator: str):
+def test_special_models(name: str, integrator: str) -> None:
     model = load(SPECIAL_MODELS[name], integrator)
     for seed in range(2):
         state, ctrl = random_state(model, seed)
@@ -96,7 +96,7 @@ def test_special_models(name: str, integrator: str):
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_stiffness_of_servos_on_a_circle(integrator: str):
+def test_stiffness_of_servos_on_a_circle(integrator: str) -> None:
     model = load(SPECIAL_MODELS[CIRCLE], integrator)
     state, ctrl = random_state(model, 0)
     rng = np.random.default_rng(0)
@@ -117,7 +117,7 @@ def test_stiffness_of_servos_on_a_circle(integrator: str):
 
 @repeatable
 @given(**trees)
-def test_random_trees(seed: int, nbody: int, integrator: str, n_steps: int):
+def test_random_trees(seed: int, nbody: int, integrator: str, n_steps: int) -> None:
     model = sim.Model.from_xml_string(random_tree(seed, nbody, integrator, timestep=0.02))
     state, ctrl = random_state(model, seed)
     expected = differences(model, state, ctrl, n_steps, seed)
@@ -128,7 +128,7 @@ def test_random_trees(seed: int, nbody: int, integrator: str, n_steps: int):
 @pytest.mark.slow
 @thorough
 @given(**trees)
-def test_many_random_trees(seed: int, nbody: int, integrator: str, n_steps: int):
+def test_many_random_trees(seed: int, nbody: int, integrator: str, n_steps: int) -> None:
     model = sim.Model.from_xml_string(random_tree(seed, nbody, integrator, timestep=0.02))
     state, ctrl = random_state(model, seed)
     expected = differences(model, state, ctrl, n_steps, seed)

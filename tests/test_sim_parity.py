@@ -28,17 +28,17 @@ thorough = settings(deadline=None, derandomize=True, max_examples=2000)
 trees = {"seed": st.integers(0, 10**6), "nbody": st.integers(1, 12), "integrator": st.sampled_from(INTEGRATORS)}
 
 
-def test_gymnasium_still_ships_the_models():
+def test_gymnasium_still_ships_the_models() -> None:
     assert {"ant", "humanoid", "half_cheetah", "hopper", "walker2d", "pusher"} <= {path.stem for path in GYMNASIUM}
 
 
-def test_swimmer_is_refused_for_its_fluid():
+def test_swimmer_is_refused_for_its_fluid() -> None:
     with pytest.raises(sim.UnsupportedModelError, match="density"):
         load(GYMNASIUM_ASSETS / "swimmer.xml")
 
 
 @pytest.mark.parametrize("path", [*GYMNASIUM, *HANDS], ids=lambda path: path.stem)
-def test_known_models_agree(path: Path):
+def test_known_models_agree(path: Path) -> None:
     for integrator in INTEGRATORS:
         model = load(path, integrator)
         for seed in range(3):
@@ -56,20 +56,20 @@ def assert_random_tree_agrees(seed: int, nbody: int, integrator: str, timestep: 
 
 @repeatable
 @given(**trees)
-def test_random_trees_agree(seed: int, nbody: int, integrator: str):
+def test_random_trees_agree(seed: int, nbody: int, integrator: str) -> None:
     assert_random_tree_agrees(seed, nbody, integrator, 0.01)
 
 
 @pytest.mark.slow
 @thorough
 @given(**trees)
-def test_many_random_trees_agree(seed: int, nbody: int, integrator: str):
+def test_many_random_trees_agree(seed: int, nbody: int, integrator: str) -> None:
     assert_random_tree_agrees(seed, nbody, integrator, 0.01)
 
 
 @repeatable
 @given(seed=st.integers(0, 10**6), nbody=st.integers(1, 12))
-def test_runge_kutta_agrees_where_rotations_do_not_commute(seed: int, nbody: int):
+def test_runge_kutta_agrees_where_rotations_do_not_commute(seed: int, nbody: int) -> None:
     # In a step of 0.1 s bodies turn by about 0.1 rad: without the correction of the stages' velocities for
     # curvature (Munthe-Kaas) orientations would be off by 0.1^3 or so.
     model = sim.Model.from_xml_string(random_tree(seed, nbody, "RK4", 0.1))
@@ -86,7 +86,7 @@ FLAGS = ["gravity", "spring", "damper", "clampctrl", "actuation", "eulerdamp", "
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("flags", FLAGS)
-def test_option_flags_mean_the_same(flags: str, integrator: str):
+def test_option_flags_mean_the_same(flags: str, integrator: str) -> None:
     disable = " ".join(f'{flag}="disable"' for flag in flags.split())
     for seed in range(4):
         text = random_tree(seed, 8, integrator).replace(
@@ -98,7 +98,7 @@ def test_option_flags_mean_the_same(flags: str, integrator: str):
         assert_same_step(model, state, 2.0 * ctrl)
 
 
-def test_disabled_groups_of_actuators_are_left_out():
+def test_disabled_groups_of_actuators_are_left_out() -> None:
     text = SMOOTH_MECHANISM.replace('<motor joint="free"', '<motor group="3" joint="free"')
     text = text.replace('dyntype="filter"', 'group="5" dyntype="filter"')
     model = load(text.replace('<option timestep="0.02"', '<option timestep="0.02" actuatorgroupdisable="3 5"'))
@@ -110,7 +110,7 @@ def test_disabled_groups_of_actuators_are_left_out():
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 @pytest.mark.parametrize("name", SPECIAL_MODELS)
-def test_special_models_agree(name: str, integrator: str):
+def test_special_models_agree(name: str, integrator: str) -> None:
     model = load(SPECIAL_MODELS[name], integrator)
     for seed in range(4):
         state, ctrl = random_state(model, seed, speed=2.0)
@@ -127,7 +127,7 @@ SERVOS = {
 
 @pytest.mark.parametrize("target", [0.4, 3.0, 3.6, 7.0, -9.0])
 @pytest.mark.parametrize("servo", SERVOS)
-def test_servos_of_ball_joints_take_the_shorter_way_round(servo: str, target: float):
+def test_servos_of_ball_joints_take_the_shorter_way_round(servo: str, target: float) -> None:
     # The length of such a transmission is defined on a circle, and so is the setpoint (MuJoCo 4).
     actuator = SERVOS[servo].format('joint="j" gear="0.3 -0.2 0.8"')
     text = f"""<mujoco><worldbody><body><joint name="j" type="ball"/><geom size="0.1" pos="0.2 0 0"/></body></worldbody>
@@ -141,7 +141,7 @@ def test_servos_of_ball_joints_take_the_shorter_way_round(servo: str, target: fl
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_many_steps_stay_together(integrator: str):
+def test_many_steps_stay_together(integrator: str) -> None:
     # 100 steps of a smooth system: errors of 1e-16 a step, amplified by its own dynamics.
     model = load(SMOOTH_MECHANISM, integrator)
     state, ctrl = random_state(model, 1)
@@ -157,7 +157,7 @@ SPINNING = """<mujoco><option timestep="0.01" integrator="RK4"/><worldbody>
 
 
 @pytest.mark.parametrize("turn", [3.1, 3.2, 4.0, 6.2, 6.4, 7.0])
-def test_bodies_may_turn_more_than_half_way_in_a_runge_kutta_step(turn: float):
+def test_bodies_may_turn_more_than_half_way_in_a_runge_kutta_step(turn: float) -> None:
     model = load(SPINNING)
     spin = np.array([0.0, 0.0, 0.0, turn, 0.1 * turn, 0.05 * turn]) / 0.01
     assert_same_step(model, model.initial_state()._replace(qvel=spin), np.zeros(0))

@@ -69,7 +69,7 @@ def momenta(model: sim.Model, state: sim.State) -> np.ndarray:
     return np.concatenate([linear, angular])
 
 
-def test_energy_of_an_undamped_chain_is_kept_to_the_order_of_runge_kutta():
+def test_energy_of_an_undamped_chain_is_kept_to_the_order_of_runge_kutta() -> None:
     # Over a fixed time a method of order p errs by c h^p: halving h divides the error by 2^4.
     errors = []
     for timestep in (0.02, 0.01, 0.005, 0.0025):
@@ -84,7 +84,7 @@ def test_energy_of_an_undamped_chain_is_kept_to_the_order_of_runge_kutta():
 
 
 @pytest.mark.parametrize(("integrator", "order"), [("Euler", 1), ("implicitfast", 1), ("RK4", 4)])
-def test_state_converges_with_the_order_of_the_integrator(integrator: str, order: int):
+def test_state_converges_with_the_order_of_the_integrator(integrator: str, order: int) -> None:
     def end(timestep: float) -> sim.State:
         model = sim.Model.from_xml_string(CHAIN.format(timestep=timestep, integrator=integrator))
         state, ctrl = random_state(model, 1)
@@ -97,7 +97,7 @@ def test_state_converges_with_the_order_of_the_integrator(integrator: str, order
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_free_fall(integrator: str):
+def test_free_fall(integrator: str) -> None:
     # Constant acceleration g: v(t) = v0 + g t exactly. Positions of RK4: x0 + v0 t + g t^2 / 2 exactly; those of
     # the two semi-implicit methods use the new velocity, which adds g t h / 2.
     h, steps, gravity = 0.01, 50, np.array([0.3, -0.2, -9.8])
@@ -114,7 +114,7 @@ def test_free_fall(integrator: str):
     np.testing.assert_allclose(end.qpos[3:], [1.0, 0.0, 0.0, 0.0], atol=1e-14)
 
 
-def test_period_of_a_small_pendulum():
+def test_period_of_a_small_pendulum() -> None:
     # T = 2 pi sqrt(I / (m g l)) (1 + a^2 / 16 + ...), I about the pivot, amplitude a
     mass, length, moment, amplitude, h = 1.3, 0.6, 0.05, 0.02, 1e-3
     text = f"""<mujoco><option timestep="{h}" integrator="RK4" gravity="0 0 -9.8"/><worldbody>
@@ -130,7 +130,7 @@ def test_period_of_a_small_pendulum():
     assert times[1] - times[0] == pytest.approx(period, rel=1e-7)  # the series' next term: 11 a^4 / 3072 = 6e-10
 
 
-def test_momentum_of_a_floating_tree_is_kept():
+def test_momentum_of_a_floating_tree_is_kept() -> None:
     # No outer force: p and L are constants. RK4 errs by h^4.
     drifts = []
     for timestep in (0.01, 0.005):
@@ -143,7 +143,7 @@ def test_momentum_of_a_floating_tree_is_kept():
     assert math.log2(drifts[0] / drifts[1]) > 3.7, drifts
 
 
-def test_spinning_top_precesses_about_its_angular_momentum():
+def test_spinning_top_precesses_about_its_angular_momentum() -> None:
     # Torque-free symmetric top (I1 = I2): its axis turns about L at the rate |L| / I1 (Euler).
     text = """<mujoco><option timestep="0.002" integrator="RK4" gravity="0 0 0"/><worldbody>
       <body><freejoint/><inertial pos="0 0 0" mass="1" diaginertia="0.2 0.2 0.3"/></body></worldbody></mujoco>"""

@@ -30,11 +30,11 @@ def stacked(values: list[np.ndarray]) -> np.ndarray:
 
 
 @pytest.fixture(params=range(len(SOURCES)))
-def model(request) -> sim.Model:
+def model(request: pytest.FixtureRequest) -> sim.Model:
     return load(SOURCES[request.param])
 
 
-def test_values_are_mujocos(model: sim.Model):
+def test_values_are_mujocos(model: sim.Model) -> None:
     qpos = raw_configurations(model, 3)
     spoil_workspaces(model)
     found = dict(zip(poses.POSE_FIELDS, poses.evaluate(model, qpos), strict=True))
@@ -46,7 +46,7 @@ def test_values_are_mujocos(model: sim.Model):
             np.testing.assert_allclose(value[b], getattr(data, name), atol=1e-13, err_msg=name)
 
 
-def test_push_forward_is_the_derivative(model: sim.Model):
+def test_push_forward_is_the_derivative(model: sim.Model) -> None:
     qpos = raw_configurations(model, 1)
     all_poses = Map(lambda x: stacked(poses.evaluate(model, x[None]))[0], lambda x, t: x + t, lambda a, b: b - a)
     for direction in np.random.default_rng(2).normal(size=(5, model.nq)):
@@ -55,7 +55,7 @@ def test_push_forward_is_the_derivative(model: sim.Model):
         assert_derivative(exact, differentiate(all_poses, qpos[0], direction), tolerance=1e-8)
 
 
-def test_error_of_differences_falls_with_the_square_of_their_step():
+def test_error_of_differences_falls_with_the_square_of_their_step() -> None:
     model = load(SMOOTH_MECHANISM)
     qpos = raw_configurations(model, 1)
     all_poses = Map(lambda x: stacked(poses.evaluate(model, x[None]))[0], lambda x, t: x + t, lambda a, b: b - a)
@@ -64,7 +64,7 @@ def test_error_of_differences_falls_with_the_square_of_their_step():
     assert_error_falls_with_the_square(all_poses, qpos[0], direction, exact)
 
 
-def test_pull_back_is_the_transpose_of_push_forward(model: sim.Model):
+def test_pull_back_is_the_transpose_of_push_forward(model: sim.Model) -> None:
     count, rng = 4, np.random.default_rng(3)
     qpos = raw_configurations(model, count)
     rates = rng.normal(size=qpos.shape)
@@ -77,7 +77,7 @@ def test_pull_back_is_the_transpose_of_push_forward(model: sim.Model):
         assert abs(terms.sum() - gradient[b] @ rates[b]) <= 1e-12 * np.abs(terms).sum()
 
 
-def test_gradient_has_no_part_along_quaternions():
+def test_gradient_has_no_part_along_quaternions() -> None:
     # f(s q) = f(q), so q . df/dq = 0 (Euler's theorem on homogeneous functions of degree zero)
     model = load(SMOOTH_MECHANISM)
     qpos = raw_configurations(model, 1)

@@ -1,6 +1,7 @@
 """Rotations, their Jacobians and adjoints, against matrix power series and MuJoCo's own functions."""
 
 import math
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -38,12 +39,12 @@ def right_jacobian_series(phi: np.ndarray) -> np.ndarray:
     return total
 
 
-def as_matrix(kernel, phi: np.ndarray) -> np.ndarray:
+def as_matrix(kernel: Any, phi: np.ndarray) -> np.ndarray:
     return np.array([kernel(tuple(phi), tuple(unit)) for unit in np.eye(3)]).T
 
 
 @pytest.mark.parametrize("angle", [*ANGLES, 4.0, 6.0])
-def test_right_jacobian(angle: float):
+def test_right_jacobian(angle: float) -> None:
     phi = rotation_vector(angle)
     expected = right_jacobian_series(phi)
     np.testing.assert_allclose(as_matrix(rotation.right_jacobian_t, phi).T, expected, atol=TOLERANCE)
@@ -51,7 +52,7 @@ def test_right_jacobian(angle: float):
 
 
 @pytest.mark.parametrize("angle", ANGLES)
-def test_inverse_of_right_jacobian(angle: float):
+def test_inverse_of_right_jacobian(angle: float) -> None:
     phi = rotation_vector(angle)
     expected = np.linalg.inv(right_jacobian_series(phi))
     np.testing.assert_allclose(as_matrix(rotation.right_jacobian_inv, phi), expected, atol=TOLERANCE)
@@ -59,7 +60,7 @@ def test_inverse_of_right_jacobian(angle: float):
 
 
 @pytest.mark.parametrize("angle", ANGLES)
-def test_adjoint_of_the_inverse_of_right_jacobian(angle: float):
+def test_adjoint_of_the_inverse_of_right_jacobian(angle: float) -> None:
     phi = rotation_vector(angle)
     rng = np.random.default_rng(1)
     v, g = rng.normal(size=(2, 3))
@@ -76,7 +77,7 @@ def test_adjoint_of_the_inverse_of_right_jacobian(angle: float):
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.5, 2.0])
-def test_adjoint_of_the_inverse_of_right_jacobian_is_the_limit_of_differences(angle: float):
+def test_adjoint_of_the_inverse_of_right_jacobian_is_the_limit_of_differences(angle: float) -> None:
     phi = rotation_vector(angle)
     v, g = np.random.default_rng(2).normal(size=(2, 3))
     gradient = np.array(rotation.right_jacobian_inv_adj(tuple(phi), tuple(v), tuple(g)))
@@ -90,7 +91,7 @@ def test_adjoint_of_the_inverse_of_right_jacobian_is_the_limit_of_differences(an
 
 
 @pytest.mark.parametrize("angle", ANGLES)
-def test_exponential_and_logarithm_are_mujocos(angle: float):
+def test_exponential_and_logarithm_are_mujocos(angle: float) -> None:
     phi = rotation_vector(angle)
     expected = np.array([1.0, 0.0, 0.0, 0.0])
     mujoco.mju_quatIntegrate(expected, phi, 1.0)
@@ -103,7 +104,7 @@ def test_exponential_and_logarithm_are_mujocos(angle: float):
         np.testing.assert_allclose(rotation.quat_log(tuple(sign * quat)), velocity, atol=1e-12)
 
 
-def test_products_matrices_and_rotations_are_mujocos():
+def test_products_matrices_and_rotations_are_mujocos() -> None:
     rng = np.random.default_rng(3)
     a, b, v = rng.normal(size=4), rng.normal(size=4), rng.normal(size=3)
     a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
@@ -117,7 +118,7 @@ def test_products_matrices_and_rotations_are_mujocos():
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.02])
-def test_configurations_move_as_mj_integrate_pos(scale: float):
+def test_configurations_move_as_mj_integrate_pos(scale: float) -> None:
     model = sim.Model.from_xml_string(SMOOTH_MECHANISM)
     state, _ = random_state(model, 0)
     shift = np.random.default_rng(1).normal(size=model.nv)
@@ -128,7 +129,7 @@ def test_configurations_move_as_mj_integrate_pos(scale: float):
     np.testing.assert_allclose(integrate_pos_numpy(model, state.qpos, scale * shift), expected, atol=1e-15)
 
 
-def test_adjoint_of_moving_a_configuration():
+def test_adjoint_of_moving_a_configuration() -> None:
     model = sim.Model.from_xml_string(SMOOTH_MECHANISM)
     state, _ = random_state(model, 0)
     rng, scale, nv = np.random.default_rng(1), 0.3, model.nv

@@ -16,7 +16,7 @@ from gradgym.sim.model.data import Data, Lanes
 ROOT = Path(sim.__file__).parent.parent
 
 
-def test_simulating_loads_neither_torch_nor_gymnasium():
+def test_simulating_loads_neither_torch_nor_gymnasium() -> None:
     # The package's own __init__ registers environments, so the simulator is loaded below a bare package.
     program = f"""
 import sys, types
@@ -43,7 +43,7 @@ def declared(struct: type, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("source", [SMOOTH_MECHANISM, HAND_ASSETS / "manipulate_block.xml"])
-def test_declared_shapes_are_allocated_and_mujocos(source: str | Path):
+def test_declared_shapes_are_allocated_and_mujocos(source: str | Path) -> None:
     model = load(source)
     theirs = mujoco.MjData(model.mj_model)
     mujoco.mj_forward(model.mj_model, theirs)
@@ -66,7 +66,7 @@ def test_declared_shapes_are_allocated_and_mujocos(source: str | Path):
             assert getattr(model.mj_model, name).shape == shape, name
 
 
-def test_adjoint_fields_have_the_shape_of_what_they_belong_to():
+def test_adjoint_fields_have_the_shape_of_what_they_belong_to() -> None:
     model = load(SMOOTH_MECHANISM)
     lanes = Lanes.for_model(model, nlane=1, with_params=True)
     own = [name for name in sim.PARAMETERS if not name.startswith(("geom_", "pair_"))]  # these are collected per pair
@@ -74,7 +74,7 @@ def test_adjoint_fields_have_the_shape_of_what_they_belong_to():
         assert getattr(lanes, name + "_adj").shape == getattr(model, name).shape
 
 
-def test_reported_shapes_are_the_declared_ones():
+def test_reported_shapes_are_the_declared_ones() -> None:
     model = load(SMOOTH_MECHANISM)
     shapes = declared(Data, model.sizes)
     forward = sim.forward(model, model.initial_state(), np.zeros(model.nu))

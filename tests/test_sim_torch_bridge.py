@@ -1,6 +1,7 @@
 """The simulator as torch functions: torch's own gradient checks, function transforms, batches, types."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,11 +35,11 @@ def step(model: sim.Model, tensors: Iterable[Tensor], n_steps: int = 1) -> bridg
 
 
 @pytest.fixture(params=INTEGRATORS)
-def model(request) -> sim.Model:
+def model(request: pytest.FixtureRequest) -> sim.Model:
     return load(SMOOTH_MECHANISM, request.param)
 
 
-def test_values_are_those_of_the_simulator(model: sim.Model):
+def test_values_are_those_of_the_simulator(model: sim.Model) -> None:
     tensors = inputs(model)
     qpos, qvel, act, ctrl = (t.detach().numpy() for t in tensors)
     expected = sim.step(model, sim.State(qpos, qvel, act), ctrl, 2)
@@ -51,7 +52,7 @@ def test_values_are_those_of_the_simulator(model: sim.Model):
         np.testing.assert_array_equal(found.detach().numpy(), value)
 
 
-def test_gradients_of_step(model: sim.Model):
+def test_gradients_of_step(model: sim.Model) -> None:
     assert torch.autograd.gradcheck(lambda *x: tuple(step(model, x, 2)), inputs(model), rtol=1e-5, atol=1e-7)
 
 
@@ -64,7 +65,7 @@ def directions_of(qpos: Tensor) -> Tensor:
     return unit
 
 
-def test_gradients_of_step_at_raw_quaternions(model: sim.Model):
+def test_gradients_of_step_at_raw_quaternions(model: sim.Model) -> None:
     def directions(*x: Tensor) -> tuple[Tensor, ...]:
         after = step(model, x)
         return directions_of(after.qpos), after.qvel, after.act
@@ -72,7 +73,7 @@ def test_gradients_of_step_at_raw_quaternions(model: sim.Model):
     assert torch.autograd.gradcheck(directions, inputs(model, raw=True), rtol=1e-5, atol=1e-7)
 
 
-def test_gradients_of_rollout(model: sim.Model):
+def test_gradients_of_rollout(model: sim.Model) -> None:
     qpos, qvel, act, _ = inputs(model)
     ctrls = torch.randn(WORLDS, 3, model.nu, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -83,7 +84,7 @@ def test_gradients_of_rollout(model: sim.Model):
     assert torch.autograd.gradcheck(directions, (qpos, qvel, act, ctrls.requires_grad_()), rtol=1e-5, atol=1e-7)
 
 
-def test_one_state_serves_a_batch_of_controls(model: sim.Model):
+def test_one_state_serves_a_batch_of_controls(model: sim.Model) -> None:
     qpos, qvel, act, ctrl = inputs(model)
     path = bridge.rollout(model, qpos[0], qvel[0], act[0], ctrl[:, None])
     assert path.qpos.shape == (WORLDS, 2, model.nq)
@@ -93,7 +94,7 @@ def test_one_state_serves_a_batch_of_controls(model: sim.Model):
 
 
 @pytest.mark.parametrize("source", [SMOOTH_MECHANISM, random_tree(21, 9), GYMNASIUM_ASSETS / "ant.xml"])
-def test_gradients_of_kinematics_both_ways(source):
+def test_gradients_of_kinematics_both_ways(source: Any) -> None:
     model = load(source)
     qpos = inputs(model, raw=True)[0]
     assert torch.autograd.gradcheck(
@@ -107,7 +108,7 @@ def kinematics_function(field: str):
 
 
 @pytest.mark.parametrize("field", bridge.Kinematics._fields)
-def test_function_transforms_of_kinematics(field: str):
+def test_function_transforms_of_kinematics(field: str) -> None:
     qpos, f = kinematics_function(field)
     generator = torch.Generator().manual_seed(0)
     rate = torch.randn(qpos.shape, dtype=qpos.dtype, generator=generator)
@@ -125,7 +126,7 @@ def test_function_transforms_of_kinematics(field: str):
     torch.testing.assert_close(torch.func.jacrev(f)(qpos), torch.func.jacfwd(f)(qpos), rtol=1e-12, atol=1e-13)
 
 
-def test_vmap_of_step_is_the_batch(model: sim.Model):
+def test_vmap_of_step_is_the_batch(model: sim.Model) -> None:
     tensors = [t.detach() for t in inputs(model)]
     mapped = torch.func.vmap(lambda q, v, a, u: bridge.step(model, q, v, a, u, 2))(*tensors)
     for found, expected in zip(mapped, step(model, tensors, 2), strict=True):
@@ -135,14 +136,14 @@ def test_vmap_of_step_is_the_batch(model: sim.Model):
     torch.testing.assert_close(shared.qvel, expected.qvel, rtol=0, atol=0)
 
 
-def test_jacrev_of_step_is_the_jacobian(model: sim.Model):
+def test_jacrev_of_step_is_the_jacobian(model: sim.Model) -> None:
     qpos, qvel, act, ctrl = (t.detach()[0] for t in inputs(model))
     by_ctrl = torch.func.jacrev(lambda u: bridge.step(model, qpos, qvel, act, u).qvel)(ctrl)
     B = sim.step_jacobian(model, sim.State(qpos.numpy(), qvel.numpy(), act.numpy()), ctrl.numpy()).B
     np.testing.assert_allclose(by_ctrl.numpy(), B[model.nv : 2 * model.nv], rtol=1e-12, atol=1e-15)
 
 
-def test_single_precision_in_and_out(model: sim.Model):
+def test_single_precision_in_and_out(model: sim.Model) -> None:
     doubles = inputs(model)
     singles = [t.detach().float().requires_grad_() for t in doubles]
     found, expected = step(model, singles), step(model, doubles)
@@ -155,7 +156,7 @@ def test_single_precision_in_and_out(model: sim.Model):
     assert bridge.kinematics(model, singles[0]).site_xpos.dtype == torch.float32
 
 
-def test_second_derivatives_are_refused_not_zero(model: sim.Model):
+def test_second_derivatives_are_refused_not_zero(model: sim.Model) -> None:
     tensors = inputs(model)
     gradient = torch.autograd.grad(step(model, tensors).qvel.square().sum(), tensors[3], create_graph=True)[0]
     with pytest.raises(NotImplementedError, match="first derivatives only"):
@@ -166,14 +167,14 @@ def test_second_derivatives_are_refused_not_zero(model: sim.Model):
         gradient.sum().backward()
 
 
-def test_no_graph_is_kept_where_no_gradient_is_asked_for(model: sim.Model):
+def test_no_graph_is_kept_where_no_gradient_is_asked_for(model: sim.Model) -> None:
     tensors = inputs(model)
     with torch.no_grad():
         assert not step(model, tensors).qpos.requires_grad
     assert not step(model, (t.detach() for t in tensors)).qpos.requires_grad
 
 
-def test_wrong_values_are_named(model: sim.Model):
+def test_wrong_values_are_named(model: sim.Model) -> None:
     qpos, qvel, act, ctrl = (t.detach() for t in inputs(model))
     ctrl[1, 0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):

@@ -58,5 +58,6 @@ class BatchedSACPolicy(SACPolicy):
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> Any:
         assert isinstance(self.observation_space, spaces.Box)
         n_inputs = self.observation_space.shape[0] + self.action_space.shape[0]  # pyright: ignore[reportOptionalSubscript]
-        arch, count = self.critic_kwargs["net_arch"], self.critic_kwargs["n_critics"]
+        settings: dict[str, Any] = self.critic_kwargs
+        arch, count = settings["net_arch"], settings["n_critics"]
         return BatchedCritic(count, n_inputs, arch, self.activation_fn()).to(self.device)

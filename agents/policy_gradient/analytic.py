@@ -166,7 +166,7 @@ class AnalyticPolicyGradient(Sb3Algorithm):
         assert self.env is not None
         obs, observed, steps = worlds.detach().float(), [], []
         for _ in range(self._window_length()):
-            action = self.policy.act(obs, torch.randn(self.n_envs, *self.action_space.shape))  # pyright: ignore
+            action = self.policy.act(obs, torch.randn(self.n_envs, *self.action_space.shape))  # pyright: ignore[reportOptionalIterable] (a Box has a shape)
             step = worlds.step(unscale(action, self.action_space))
             observed.append(obs.detach())
             steps.append(step)

@@ -87,9 +87,9 @@ class ShortHorizonPolicy(BasePolicy):
         self.critic, self.critic_target = (self._mlp([n_obs, *self.critic_arch, 1]) for _ in range(2))
         self.critic_target.load_state_dict(self.critic.state_dict())
         self.critic_target.requires_grad_(False)
-        rate, fused = lr_schedule(1.0), {"betas": tuple(betas), "fused": True}
-        self.optimizer = torch.optim.Adam([*self.actor.parameters(), self.log_std], rate, **fused)
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), rate, **fused)
+        settings: dict[str, Any] = {"lr": lr_schedule(1.0), "betas": tuple(betas), "fused": True}
+        self.optimizer = torch.optim.Adam([*self.actor.parameters(), self.log_std], **settings)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), **settings)
 
     def _mlp(self, sizes: list[int]) -> nn.Sequential:
         layers: list[nn.Module] = []

@@ -1,6 +1,6 @@
 """How long a run has trained, and the end of a training by wall-clock."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -24,7 +24,7 @@ class TrainingClock:
         return self._spent + running
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Generator[None]:
         """Counts what happens inside."""
         self._started = perf_counter()
         try:
@@ -33,7 +33,7 @@ class TrainingClock:
             self._stop()
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> Generator[None]:
         """Leaves out what happens inside, if the clock runs at all."""
         was_running = self._started is not None
         self._stop()

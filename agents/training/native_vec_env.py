@@ -113,13 +113,11 @@ def native(env: Any, num_envs: int) -> NativeVecEnv:
 
 def _like(env: TaskEnv | TaskVectorEnv, num_envs: int, max_episode_steps: int | None) -> NativeVecEnv:
     """New environments of the same task."""
-    envs = TaskVectorEnv(
-        num_envs=num_envs,
-        max_episode_steps=max_episode_steps,
-        autoreset_mode=AutoresetMode.SAME_STEP,
-        **env.task_arguments,
+    task: dict[str, Any] = env.task_arguments
+    mode = AutoresetMode.SAME_STEP
+    return NativeVecEnv(
+        TaskVectorEnv(num_envs=num_envs, max_episode_steps=max_episode_steps, autoreset_mode=mode, **task)
     )
-    return NativeVecEnv(envs)
 
 
 def _time_limit(env: gymnasium.Env[Any, Any]) -> int | None:
@@ -134,6 +132,7 @@ def _time_limit(env: gymnasium.Env[Any, Any]) -> int | None:
                 f"env is wrapped in {type(env).__name__}, which native environments cannot be: pass it bare"
             )
         if isinstance(env, TimeLimit):
-            limit = env._max_episode_steps if limit is None else min(limit, env._max_episode_steps)
+            own: int = env._max_episode_steps  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] (it has no other name)
+            limit = own if limit is None else min(limit, own)
         env = env.env
     return limit
