@@ -13,6 +13,7 @@ same few steps. Every evaluation has the same episodes, whose seeds no training 
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ant_figure5
 import gymnasium
@@ -27,7 +28,7 @@ from gradgym.agents.training.run import Run
 
 EPISODES = 20
 TUNING_STEPS = 2000
-GYMNASIUM_ANT = {"env": "Ant-v5", "env_kwargs": {"include_cfrc_ext_in_observation": False}}
+GYMNASIUM_ANT: dict[str, Any] = {"env": "Ant-v5", "env_kwargs": {"include_cfrc_ext_in_observation": False}}
 PRETRAINED, UNTRAINED = "with pretraining", "without pretraining"
 PAPER = {UNTRAINED: "868 ± 77", PRETRAINED: "1735 ± 1066"}
 BACKENDS = {

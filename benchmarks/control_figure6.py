@@ -145,7 +145,7 @@ def measure(quick: bool) -> list[Row]:
     sim.set_num_threads(1)
     torch.set_num_threads(1)
     try:
-        import cma  # noqa: F401  (an optional rival)
+        import cma  # noqa: F401 (an optional rival) # pyright: ignore[reportUnusedImport]
 
         methods = list(LABELS)
     except ImportError:

@@ -37,7 +37,7 @@ class GradientNorms(BaseCallback):
         self.norms: list[float] = []
 
     def _on_rollout_start(self) -> None:
-        if self.model._n_updates:  # pyright: ignore[reportAttributeAccessIssue] (not BaseAlgorithm's)
+        if self.model._n_updates:  # noqa: SLF001 # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
             self.norms.append(self.model.actor_gradient_norm)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _on_step(self) -> bool:

@@ -138,7 +138,7 @@ def train_run(config: RunConfig, run_dir: Path, *callbacks: BaseCallback) -> tup
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     row = {
         "env_steps": run.algorithm.num_timesteps,
-        "updates": run.algorithm._n_updates,  # pyright: ignore[reportAttributeAccessIssue] (not BaseAlgorithm's)
+        "updates": run.algorithm._n_updates,  # noqa: SLF001 # pyright: ignore[reportAttributeAccessIssue]
         "wall_seconds": round(wall, 1),
         "cpu_seconds": round(cpu, 1),
         "curve": [[e["timesteps"], round(e["mean"], 4)] for e in run.evaluation.evaluations],

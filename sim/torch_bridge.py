@@ -226,7 +226,7 @@ def _(info: Any, in_dims: Any, qpos: Tensor, rate: Tensor, key: int) -> Any:
 
 
 @_kinematics_rate.register_fake
-def _(qpos: Tensor, rate: Tensor, key: int) -> list[Tensor]:
+def _(qpos: Tensor, rate: Tensor, key: int) -> list[Tensor]:  # noqa: ARG001 (torch passes it)
     return [qpos.new_empty((qpos.shape[0], *shape)) for shape in poses.pose_shapes(_models[key]).values()]
 
 

@@ -1,5 +1,7 @@
 """Models in contact and the states that they visit, solved to rounding, and compared with MuJoCo."""
 
+from collections.abc import Iterator
+
 import mujoco
 import numpy as np
 
@@ -36,7 +38,7 @@ def tight(spec: mujoco.MjSpec, cone: mujoco.mjtCone, integrator: int | None = No
     return spec.compile()
 
 
-def visited_states(mj_model: mujoco.MjModel, count: int, seed: int):
+def visited_states(mj_model: mujoco.MjModel, count: int, seed: int) -> Iterator[mujoco.MjData]:
     """States that random controls lead to, each with a control."""
     rng, d = np.random.default_rng(seed), mujoco.MjData(mj_model)
     for k in range(count):

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -249,7 +249,7 @@ def test_the_clock_counts_training_without_its_pauses(watch: Watch) -> None:
     assert clock.seconds == 10.0
 
 
-def test_the_clock_stops_where_training_fails(watch: Watch) -> Never:
+def test_the_clock_stops_where_training_fails(watch: Watch) -> None:
     clock = TrainingClock()
     with pytest.raises(RuntimeError), clock.running():
         watch.now += 2.0

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.func import jacrev
 
-import gradgym  # noqa: F401 (registers the environments)
+import gradgym  # noqa: F401 (registers the environments) # pyright: ignore[reportUnusedImport]
 from gradgym.agents.mbpo.value_gradients import Trajectory, balance, one_step, whole_episode
 
 GAMMA = 0.9

@@ -97,7 +97,7 @@ class OneFails:
     def __init__(self, task: Task, rows: Any) -> None:
         self.transition, self.rows = task.transition, rows
 
-    def __call__(self, state: TaskState, action: Tensor):
+    def __call__(self, state: TaskState, action: Tensor) -> TaskState:
         following = self.transition(state, action)
         following.qvel[self.rows] = torch.nan
         return following
@@ -281,10 +281,10 @@ class Slider(Task):
         <actuator><motor joint="j" ctrlrange="-2 3"/><motor joint="j"/></actuator></mujoco>"""
         super().__init__(Model.from_xml_string(model), backend=backend)
 
-    def observation(self, state: TaskState, rng: Any = None, params: None = None):
+    def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
         return torch.cat([state.qpos, state.qvel, state.qvel.square()], dim=-1)
 
-    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState):
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
         return {"push": action[..., 0]}
 
 

@@ -35,7 +35,7 @@ def no_torque(task: BallToTarget) -> Tensor:
 def some_torques(task: BallToTarget, seed: int = 0) -> Tensor:
     """Smooth torques that throw the ball away, or that swing the club askew."""
     rng = np.random.default_rng(seed)
-    knots = {BallThrow: 0.15, Golf: 0.05}[type(task)] * rng.normal(size=(6, task.n_joints))
+    knots = (0.15 if isinstance(task, BallThrow) else 0.05) * rng.normal(size=(6, task.n_joints))
     times, at = np.linspace(0, 5, task.episode_steps), np.arange(6)
     return torch.from_numpy(np.stack([np.interp(times, at, column) for column in knots.T], axis=1))
 

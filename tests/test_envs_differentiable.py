@@ -24,7 +24,8 @@ STEPS = 5
 
 def make(task: str, num_envs: int = 2, **options: Any) -> TaskVectorEnv:
     """Environments that were reset with seed 0."""
-    envs = TaskVectorEnv(task, num_envs, **{"autoreset_mode": AutoresetMode.SAME_STEP, **ARGUMENTS[task], **options})
+    every: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, **ARGUMENTS[task], **options}
+    envs = TaskVectorEnv(task, num_envs, **every)
     envs.reset(seed=0)
     return envs
 

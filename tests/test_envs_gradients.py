@@ -82,15 +82,15 @@ class Tumbler(Task):
         self.observation_space = spaces.Box(-np.inf, np.inf, (n_obs,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
 
-    def control(self, action: Tensor):
+    def control(self, action: Tensor) -> Tensor:
         # Two controls from three actions, not component by component.
         a = super().control(action)
         return torch.stack([a[..., 0] * a[..., 1], 2.0 * a[..., 2]], dim=-1)
 
-    def observation(self, state: TaskState, rng: Any = None, params: None = None):
+    def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
         return torch.cat([state.qpos, state.qvel.sin(), state.act, state.kinematics.site_xpos[..., 0, :]], dim=-1)
 
-    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState):
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
         tips = [s.kinematics.site_xpos[..., 0, :] for s in (state, next_state)]
         turned = (state.qpos[..., 3:7] * next_state.qpos[..., 3:7]).sum(-1)
         return {
@@ -238,7 +238,7 @@ def test_info_holds_the_gradient_by_the_action_given_to_step(backend: str) -> No
     """Differences of env.step itself, by replaying the episode; float32 observations bound the accuracy."""
     actions = np.random.default_rng(0).uniform(-0.8, 0.8, (100, 2))
 
-    def last_step(change: np.ndarray):
+    def last_step(change: np.ndarray) -> Any:
         env = make(n_links=2, gradients="action", backend=backend)
         env.reset(seed=0)
         for action in actions[:-1]:
@@ -331,7 +331,7 @@ def test_at_autoreset_gradients_belong_to_the_transition_that_ended(mode: Autore
 class Survivor(NLinkPendulum):
     """A pendulum that is paid for nothing but time."""
 
-    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState):
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
         return {"alive": torch.ones_like(state.time, dtype=torch.float64)}
 
 

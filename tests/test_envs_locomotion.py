@@ -248,7 +248,7 @@ def test_health_is_seen_in_observations_too(name: str) -> None:
 
 def test_many_ants_at_once_are_single_ants() -> None:
     """Native vector environment against `SyncVectorEnv`, beyond the ends of episodes."""
-    kwargs = {"healthy_z_range": (0.6, 0.85), "gradients": "action"}
+    kwargs: dict[str, Any] = {"healthy_z_range": (0.6, 0.85), "gradients": "action"}
     native: Any = gymnasium.make_vec("gradgym/Ant-v0", num_envs=3, **kwargs)
     reference = SyncVectorEnv([lambda: make("Ant", **kwargs)] * 3)
     np.testing.assert_array_equal(native.reset(seed=0)[0], reference.reset(seed=0)[0])

@@ -1,5 +1,6 @@
 """Many environments at once: they are single ones, whatever the number of threads, and share nothing."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -18,7 +19,7 @@ STEPS = 25
 
 
 @pytest.fixture(autouse=True)
-def threads_as_before(monkeypatch: pytest.MonkeyPatch):
+def threads_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pool, "_SHORT", 0.0)  # all threads, however little there is to do
     before = sim.get_num_threads()
     yield
@@ -67,7 +68,7 @@ def flat(results: tuple[Any, ...]) -> list[np.ndarray]:
 def test_the_number_of_threads_does_not_show(mode: AutoresetMode) -> None:
     def episodes(threads: int) -> list[np.ndarray]:
         sim.set_num_threads(threads)
-        options = {"healthy_z_range": (0.6, 0.85), "gradients": "action", "autoreset_mode": mode}
+        options: dict[str, Any] = {"healthy_z_range": (0.6, 0.85), "gradients": "action", "autoreset_mode": mode}
         envs: Any = gymnasium.make_vec(ANT, num_envs=NUM_ENVS, **options)
         found = flat(envs.reset(seed=0))
         for actions in actions_of(envs):
@@ -101,7 +102,7 @@ def test_ends_of_some_environments_in_the_same_step_are_gymnasiums() -> None:
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_what_is_returned_is_the_callers_own(mode: AutoresetMode) -> None:
     """Who overwrites all arrays that a step returned changes nothing: not the next steps, and no other array."""
-    options = {"max_episode_steps": 4, "gradients": "action", "autoreset_mode": mode}
+    options: dict[str, Any] = {"max_episode_steps": 4, "gradients": "action", "autoreset_mode": mode}
     envs, untouched = (gymnasium.make_vec(ANT, num_envs=3, **options) for _ in range(2))
     for envs_ in (envs, untouched):
         envs_.reset(seed=0)

@@ -52,7 +52,7 @@ def test_a_tree_is_no_chain() -> None:
 
 
 def test_extrapolation_knows_its_error() -> None:
-    def smooth(x: Any):
+    def smooth(x: Any) -> Any:
         return np.stack([np.sin(3.0 * x[:, 0]) * np.exp(x[:, 1]), np.cos(x[:, 0]) + 5.0 * x[:, 1]], axis=1)
 
     found = extrapolated(smooth, 2, (2,))

@@ -9,7 +9,7 @@ from measurement import Measurement, cell
 from simulator_measurements import MEASUREMENTS
 
 
-def _table(rows: Any):
+def _table(rows: Any) -> str:
     return "\n".join(f"| {row['steps']} | {cell(row['rival'])} |" for row in rows)
 
 

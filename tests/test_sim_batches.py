@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ WORLDS = 37  # a prime: no number of threads divides it
 
 
 @pytest.fixture(autouse=True)
-def threads_as_before(monkeypatch: pytest.MonkeyPatch):
+def threads_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pool, "_SHORT", 0.0)  # all threads, however little there is to do
     before = sim.get_num_threads()
     yield

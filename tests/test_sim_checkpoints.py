@@ -1,5 +1,7 @@
 """Rollouts that keep every k-th state: the same motion and gradients to the last bit, less memory, clear errors."""
 
+from collections.abc import Callable
+
 import mujoco
 import numpy as np
 import pytest
@@ -164,7 +166,9 @@ def test_the_twin_keeps_the_same_checkpoints(interval: int) -> None:
     np.testing.assert_array_equal(found.state0, expected.state0)
 
 
-def losses(model: sim.Model, state: sim.State, interval: int, weights: torch.Tensor):
+def losses(
+    model: sim.Model, state: sim.State, interval: int, weights: torch.Tensor
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """The controls' weighted sum of the checkpoints' velocities as a torch function."""
     qpos, qvel, act = (torch.tensor(part) for part in state)
 

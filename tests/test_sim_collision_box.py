@@ -3,6 +3,7 @@
 Single pairs are put into poses directly; piles run through whole steps.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import mujoco
@@ -61,7 +62,7 @@ def orientations(kinds: tuple[str, str], scene: str, rng: np.random.Generator) -
     return one, one @ (quarter * np.linalg.det(quarter)) @ rotation(tilt)
 
 
-def scenes(kinds: tuple[str, str], scene: str, models: int, poses: int, seed: int = 0):
+def scenes(kinds: tuple[str, str], scene: str, models: int, poses: int, seed: int = 0) -> Iterator[Any]:
     """Pairs in random poses, from separate to deep inside each other."""
     rng = np.random.default_rng(seed)
     for k in range(models):

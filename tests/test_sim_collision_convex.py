@@ -5,6 +5,8 @@ curved surfaces, and round geoms that lie deep in another, where MuJoCo expands 
 the surface, the square root of that (a distance right to 1e-12 has a normal right to 1e-6).
 """
 
+from collections.abc import Iterator
+
 import mujoco
 import numpy as np
 import pytest
@@ -88,7 +90,7 @@ def pair_model(first: str, second: str, margin: float = 0.0) -> mujoco.MjModel:
     )
 
 
-def poses(nq: int, count: int, seed: int):
+def poses(nq: int, count: int, seed: int) -> Iterator[np.ndarray]:
     """Random, parallel and nearly parallel poses, from far apart to deep inside."""
     rng = np.random.default_rng(seed)
     for k in range(count):

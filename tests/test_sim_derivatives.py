@@ -24,7 +24,7 @@ from random_models import SMOOTH_MECHANISM, SPECIAL_MODELS, random_tree
 from gradgym import sim
 
 MODELS = [GYMNASIUM_ASSETS / f"{name}.xml" for name in ("ant", "humanoid", "half_cheetah", "hopper", "pusher")]
-MODELS += [HAND_ASSETS / "manipulate_block.xml"]
+MODELS.append(HAND_ASSETS / "manipulate_block.xml")
 repeatable = settings(deadline=None, derandomize=True, max_examples=30)
 thorough = settings(deadline=None, derandomize=True, max_examples=500)
 trees = {

@@ -1,5 +1,7 @@
 """Projected Gauss-Seidel: the same solution and gradients as Newton's method, and exact when unfinished."""
 
+from collections.abc import Iterator
+
 import mujoco
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ def spec_of(name: str) -> mujoco.MjSpec:
     return mujoco.MjSpec.from_file(str(GYMNASIUM_ASSETS / f"{name}.xml"))
 
 
-def states(mj_model: mujoco.MjModel, count: int, seed: int):
+def states(mj_model: mujoco.MjModel, count: int, seed: int) -> Iterator[tuple[mujoco.MjData, sim.State, np.ndarray]]:
     """(MuJoCo's data, state, control) of visited states with constraints."""
     for d in visited_states(mj_model, count, seed):
         d.qacc_warmstart[:] = 0

@@ -1,5 +1,7 @@
 """Poses of bodies, geoms and sites: values against MuJoCo, derivatives by raw `qpos` against differences."""
 
+from typing import Any
+
 import mujoco
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ from random_models import SMOOTH_MECHANISM, SMOOTH_QUATERNIONS, random_tree
 from gradgym import sim
 from gradgym.sim import poses
 
-SOURCES = [SMOOTH_MECHANISM, random_tree(5, 8), random_tree(21, 12)]
-SOURCES += [GYMNASIUM_ASSETS / "humanoid.xml", HAND_ASSETS / "manipulate_block.xml"]
+SOURCES: list[Any] = [SMOOTH_MECHANISM, random_tree(5, 8), random_tree(21, 12)]
+SOURCES.extend([GYMNASIUM_ASSETS / "humanoid.xml", HAND_ASSETS / "manipulate_block.xml"])
 
 
 def raw_configurations(model: sim.Model, count: int) -> np.ndarray:

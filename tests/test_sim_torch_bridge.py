@@ -1,6 +1,6 @@
 """The simulator as torch functions: torch's own gradient checks, function transforms, batches, types."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ def test_gradients_of_kinematics_both_ways(source: Any) -> None:
     )
 
 
-def kinematics_function(field: str):
+def kinematics_function(field: str) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
     model = load(SMOOTH_MECHANISM)
     return inputs(model, raw=True)[0].detach(), lambda q: getattr(bridge.kinematics(model, q), field)
 

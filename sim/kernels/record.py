@@ -198,7 +198,7 @@ def _lower_attribute(context: Any, builder: Any, typ: StructType, value: Any, at
         itemsize=itemsize,
         meminfo=None,  # the Python object owns the memory: no reference counting in kernels
     )
-    return array._getvalue()
+    return array._getvalue()  # noqa: SLF001 (Numba's way to hand a made array on)
 
 
 @unbox(StructType)
