@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from gradgym.agents import ALGORITHMS
-from gradgym.agents.training.configuration import load_preset, merged, parse_settings
+from gradgym.agents.training.configuration import RunConfig, load_preset, merged, parse_settings
 from gradgym.agents.training.sb3 import constructor_arguments
 
 
@@ -65,3 +67,13 @@ def test_algorithms_on_the_ant_are_comparable() -> None:
     assert load_preset("mbpo", "gradgym/Ant-v0", sample) == plain | sample | {"action_perturbation": 0.2}
     of_model = {key for key in plain if "model" in key or "rollout" in key or key == "real_ratio"}
     assert sac == {key: value for key, value in plain.items() if key not in of_model} | {"policy": "BatchedSACPolicy"}
+
+
+def test_a_configuration_of_another_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    config = RunConfig.from_settings(load_preset("sac", "gradgym/Ant-v0"), algo="sac", env="gradgym/Ant-v0", seed=0)
+    config.write(tmp_path)
+    assert RunConfig.read(tmp_path) == config
+    with (tmp_path / "config.yaml").open("a") as file:
+        file.write("enhancement: null\n")
+    with pytest.raises(ValueError, match=r"config.yaml: gradgym .* wrote enhancement, which this one knows not"):
+        RunConfig.read(tmp_path)

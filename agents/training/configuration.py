@@ -4,7 +4,7 @@ Presets are in `agents/presets/<algorithm>.yaml`.
 """
 
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,12 @@ class RunConfig:
         if not path.exists():
             raise ValueError(f"{run_dir}: no run folder, config.yaml is missing")
         content = yaml.safe_load(path.read_text())
-        content.pop("versions")
+        written_by = content.pop("versions", {}).get("gradgym", "another version")
+        unknown = content.keys() - {known.name for known in fields(cls)}
+        if unknown:
+            raise ValueError(
+                f"{path}: gradgym {written_by} wrote {', '.join(sorted(unknown))}, which this one knows not"
+            )
         return cls(**content)
 
     def make_env(self, **kwargs: Any) -> gymnasium.Env[Any, Any]:
