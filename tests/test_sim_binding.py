@@ -105,6 +105,14 @@ def test_what_calls_no_replaced_kernel_is_shared() -> None:
     assert len(laikago) == 4 and len(rows) == 1  # rows know nothing of integrators and solvers
 
 
+def test_models_of_the_same_parts_share_their_functions() -> None:
+    """A changed copy, of which a search makes thousands, is bound already."""
+    for one in MODELS:
+        again = one.replace(timestep=0.5 * one.timestep)
+        assert entry_points(again) is entry_points(one)
+    assert entry_points(MODELS[0]) is not entry_points(MODELS[1])
+
+
 def test_later_parts_win() -> None:
     first, second = Part("first", {step: forward}), Part("second", {step: euler})
     found = all_kernels(specialise(rollout_worlds, (first, second)))

@@ -7,8 +7,9 @@ model compiles what it uses and nothing else, and who reads a step need not know
 
 import dis
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from numba.core.dispatcher import Dispatcher
 
@@ -20,7 +21,8 @@ _HOOKS: set[Any] = set()
 _INSTANCES: dict[str, tuple[dict[str, Any], Any]] = {}  # by name: what was replaced in it, and the kernel
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Part:
     """Kernels and what replaces them; parts of one name have one table."""
 
     name: str

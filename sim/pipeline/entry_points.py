@@ -1,6 +1,6 @@
 """The compiled functions that Python calls, bound for a model from the parts of its step."""
 
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from ..kernels.binding import Part, specialise
@@ -14,7 +14,7 @@ from .worlds import forward_world, rollout_adj_worlds, rollout_worlds
 
 
 class EntryPoints:
-    """What a model runs; models with the same parts share the kernels."""
+    """What a model runs, each function bound when it is first asked for."""
 
     def __init__(self, parts: tuple[Part, ...], moves_by_next_velocity: bool) -> None:
         self._parts, self._moves_by_next_velocity = parts, moves_by_next_velocity
@@ -50,5 +50,10 @@ class EntryPoints:
 
 
 def entry_points(model: Model) -> EntryPoints:
-    """The compiled functions for `model`."""
-    return kept_with(model, "entry points", lambda: EntryPoints(parts_of(model), model.integrator != RK4))
+    """The compiled functions for `model`; models of the same parts share them."""
+    return kept_with(model, "entry points", lambda: _entry_points(parts_of(model), model.integrator != RK4))
+
+
+@cache
+def _entry_points(parts: tuple[Part, ...], moves_by_next_velocity: bool) -> EntryPoints:
+    return EntryPoints(parts, moves_by_next_velocity)
