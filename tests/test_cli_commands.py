@@ -73,7 +73,7 @@ def test_both_commands_run_as_files_from_any_folder(tmp_path: Path, capsys: pyte
     """Then the repository is on the module path: its folders must not be imported beside the package's modules."""
     command = [*TRAIN, "--algo", "ppo", "--total-timesteps", "100", "--hyperparams", "n_steps:100", "batch_size:50"]
     trained, modules = run_file("train.py", *command, "--run-dir", "run", folder=tmp_path)
-    own = {path.stem for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py"}
+    own = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path.is_dir() and path.name.isidentifier())}
     assert {"sim", "envs", "agents", "train", "evaluate"} <= own
     assert "gradgym.agents" in modules and not modules & own
     shown, modules = run_file("evaluate.py", "run", "--backend", "sim", "mujoco", "--episodes", "2", folder=tmp_path)

@@ -11,8 +11,8 @@ from parity import random_state
 from random_models import SMOOTH_MECHANISM
 
 from gradgym import sim
-from gradgym.sim import rotation
 from gradgym.sim.dynamics.integrate import integrate_pos, integrate_pos_adj
+from gradgym.sim.kernels import rotation
 from gradgym.sim.tangent import integrate_pos as integrate_pos_numpy
 
 # Around every threshold between series and closed form, near the half turn, and (where allowed) beyond.
