@@ -1,38 +1,63 @@
-"""Which pairs of geoms are worth a closer look: bounding boxes of trees, then bounding spheres of geoms."""
+"""Which pairs of geoms are worth a closer look: boxes around bodies and trees, then bounding spheres of geoms."""
 
 from ..kernels.enums import PLANE
 from ..kernels.jit import kernel
-from ..kernels.rotation import dot3, load3, sub3
+from ..kernels.record import Floats
+from ..kernels.rotation import dot3, load3, load_mat3, mat_vec3, sub3
 from ..model.data import Data
 from ..model.model import Model
-from .frame import column3
+from .frame import column3, row3
 
 
 @kernel
-def tree_boxes(m: Model, d: Data) -> None:
-    """Fill tree_box: around the bounding spheres of what may touch another tree."""
-    for t in range(m.ntree):
-        for i in range(m.tree_geomadr[t], m.tree_geomadr[t] + m.tree_geomnum[t]):
-            g = m.tree_geom[i]
+def bounding_boxes(m: Model, d: Data) -> None:
+    """Fill box: of moving bodies, around those of their geoms that are in groups, and of trees."""
+    for u in range(m.nmover):
+        _empty(d, u)
+        for i in range(m.mover_geomadr[u], m.mover_geomadr[u] + m.mover_geomnum[u]):
+            _add_geom(m, d, u, m.mover_geom[i])
+    for t in range(m.ntreebox):
+        b = m.nmover + t
+        _empty(d, b)
+        for i in range(m.treebox_moveradr[t], m.treebox_moveradr[t] + m.treebox_movernum[t]):
+            u = m.treebox_mover[i]
             for axis in range(3):
-                low, high = d.geom_xpos[g, axis] - m.geom_rbound[g], d.geom_xpos[g, axis] + m.geom_rbound[g]
-                if i == m.tree_geomadr[t]:
-                    d.tree_box[t, axis], d.tree_box[t, 3 + axis] = low, high
-                else:
-                    d.tree_box[t, axis] = min(low, d.tree_box[t, axis])
-                    d.tree_box[t, 3 + axis] = max(high, d.tree_box[t, 3 + axis])
+                d.box[b, axis] = min(d.box[b, axis], d.box[u, axis])
+                d.box[b, 3 + axis] = max(d.box[b, 3 + axis], d.box[u, 3 + axis])
 
 
 @kernel
-def trees_within_reach(m: Model, d: Data, group: int) -> bool:
-    """Boxes of the group's two trees closer than its largest margin and gap."""
-    t, u, reach = m.group_tree[group, 0], m.group_tree[group, 1], m.group_reach[group]
+def _empty(d: Data, b: int) -> None:
     for axis in range(3):
-        if d.tree_box[t, axis] - d.tree_box[u, 3 + axis] > reach:
-            return False
-        if d.tree_box[u, axis] - d.tree_box[t, 3 + axis] > reach:
+        d.box[b, axis], d.box[b, 3 + axis] = 1e300, -1e300
+
+
+@kernel
+def _add_geom(m: Model, d: Data, u: int, g: int) -> None:
+    """Extend box `u` to what the geom's own box and its bounding sphere have in common."""
+    pos, half = load3(d.geom_xpos, g), (m.geom_box[g, 3], m.geom_box[g, 4], m.geom_box[g, 5])
+    offset = mat_vec3(load_mat3(d.geom_xmat, g), load3(m.geom_box, g))
+    for axis in range(3):
+        turn = row3(d.geom_xmat, g, axis)
+        extent = abs(turn[0]) * half[0] + abs(turn[1]) * half[1] + abs(turn[2]) * half[2]
+        low, high = max(offset[axis] - extent, -m.geom_rbound[g]), min(offset[axis] + extent, m.geom_rbound[g])
+        d.box[u, axis] = min(d.box[u, axis], pos[axis] + low)
+        d.box[u, 3 + axis] = max(d.box[u, 3 + axis], pos[axis] + high)
+
+
+@kernel
+def boxes_within_reach(a: Floats, i: int, b: Floats, j: int, reach: float) -> bool:
+    """Box a[i] and box b[j], lower and upper corners, closer than `reach`."""
+    for axis in range(3):
+        if a[i, axis] - b[j, 3 + axis] > reach or b[j, axis] - a[i, 3 + axis] > reach:
             return False
     return True
+
+
+@kernel
+def group_within_reach(m: Model, d: Data, group: int) -> bool:
+    """The group's two boxes closer than its largest margin and gap."""
+    return boxes_within_reach(d.box, m.group_box[group, 0], d.box, m.group_box[group, 1], m.group_reach[group])
 
 
 @kernel

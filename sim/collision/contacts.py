@@ -8,7 +8,7 @@ from .box_box import collide_box_box
 from .box_box_motion import box_box_motion
 from .box_geoms import collide_box
 from .box_motion import box_motion
-from .broad_phase import tree_boxes, trees_within_reach, within_reach
+from .broad_phase import bounding_boxes, boxes_within_reach, group_within_reach, within_reach
 from .convex import collide_convex
 from .convex_motion import convex_motion
 from .rim_geoms import collide_rim
@@ -22,12 +22,31 @@ def collide(m: Model, d: Data) -> None:
     """Fill ncon, con_pair, con_dist, con_pos, con_frame, con_hint, con_feature."""
     d.ncon[0] = 0
     _collide_pairs(m, d, 0, m.nalways)
-    if m.ngroup > 0:
-        tree_boxes(m, d)
+    if m.nmover > 0:
+        bounding_boxes(m, d)
+        for mover in range(m.nmover if m.nstatic > 0 else 0):
+            _collide_with_static(m, d, mover)
         for group in range(m.ngroup):
-            if trees_within_reach(m, d, group):
+            if group_within_reach(m, d, group):
                 first = m.group_pairadr[group]
                 _collide_pairs(m, d, first, first + m.group_pairnum[group])
+
+
+@kernel
+def _collide_with_static(m: Model, d: Data, mover: int) -> None:
+    """One moving body's pairs with the static geoms whose boxes are near."""
+    row = mover * m.nstatic
+    if m.static_pairadr[row] == m.static_pairadr[row + m.nstatic]:
+        return
+    node = 0
+    while node < m.nstaticnode:
+        if not boxes_within_reach(d.box, mover, m.static_box, node, 0.0):
+            node = m.static_next[node]
+            continue
+        leaf = m.static_leaf[node]
+        if leaf >= 0:
+            _collide_pairs(m, d, m.static_pairadr[row + leaf], m.static_pairadr[row + leaf + 1])
+        node += 1
 
 
 @kernel

@@ -1,7 +1,11 @@
-"""Pairs of geoms in groups by the kinematic trees they belong to, so that most of a scene's pairs need no test.
+"""Pairs of geoms in groups by what bounding boxes can part, so that most of a scene's pairs need no test.
 
-Of n robots most pairs are of two robots, and their number grows with the square of n. Two trees
-whose bounding boxes are apart have no contact: their whole group is passed over (`collision/broad_phase.py`).
+Pairs of a moving and a static geom are found by a descent through the static geoms
+(`static_geoms.py`). Others are in groups with two boxes each: of n robots most pairs are of two
+robots, so a group has the pairs of two kinematic trees, or, where these are many for every two
+bodies, those of two bodies. If the boxes are apart the whole group is passed over
+(`collision/broad_phase.py`). What is left is always tested: pairs with a plane, which has no box,
+and those inside a tree or with a mocap body that are too few.
 """
 
 from typing import Any
@@ -9,37 +13,98 @@ from typing import Any
 import mujoco
 import numpy as np
 
-Pair = tuple[tuple[int, int], int]  # two geoms; index in MuJoCo's list of pairs, -1: not listed
+from ..kernels.enums import PLANE
+from ..kernels.record import Floats, Ints
+from .static_geoms import geom_boxes, static_fields
+
+ALWAYS, STATIC, GROUPED = 0, 1, 2  # how a pair is found
+FEW_STATIC = 6  # geoms for which no descent pays
+FEW_PAIRS = 4  # of two bodies, for which no box of a body pays
 
 
-def trees_of(m: mujoco.MjModel, geoms: tuple[int, int]) -> tuple[int, int]:
-    """The two trees, in ascending order; (-1, -1) if one is static or both are the same: no group."""
-    first, second = sorted(int(m.body_treeid[m.geom_bodyid[g]]) for g in geoms)
-    return (-1, -1) if first < 0 or first == second else (first, second)
+def places_of(m: mujoco.MjModel, geom: Ints) -> Ints:
+    """How pairs of geoms (npair, 2) are found, and the two things that they are of: (npair, 3).
+
+    STATIC: moving body (as all bodies here: what others are welded to) and static geom. GROUPED: two
+    boxes, a body's number, or nbody and a tree's.
+    """
+    body = m.body_weldid[m.geom_bodyid[geom]]
+    static, plane = body == 0, np.any(m.geom_type[geom] == PLANE, axis=1)
+    places = np.zeros((len(geom), 3), np.int64)
+    with_static = np.any(static, axis=1) & ~plane
+    if len(np.unique(geom[static & with_static[:, None]])) > FEW_STATIC:
+        places[with_static] = np.stack(
+            [np.full(with_static.sum(), STATIC), body[with_static].max(axis=1), geom[static & with_static[:, None]]],
+            axis=1,
+        )
+    moving = ~np.any(static, axis=1) & ~plane
+    places[moving] = _boxes_of(m, np.sort(body[moving], axis=1))
+    return places
 
 
-def in_groups(m: mujoco.MjModel, pairs: list[Pair]) -> list[Pair]:
-    """The pairs in order, those without a group first, then group by group."""
-    return sorted(pairs, key=lambda pair: (trees_of(m, pair[0]), pair))
+def _boxes_of(m: mujoco.MjModel, body: Ints) -> Ints:
+    """The same for pairs of geoms of two moving bodies (npair, 2)."""
+    tree = m.body_treeid[body]
+    _, bodies = np.unique(body[:, 0] * m.nbody + body[:, 1], return_inverse=True)
+    number = np.bincount(bodies)  # of pairs of two bodies
+    _, trees = np.unique((tree[:, 0] + 1) * (m.ntree + 1) + tree[:, 1] + 1, return_inverse=True)
+    # a pair of bodies counts once
+    many = np.bincount(trees) >= FEW_PAIRS * np.bincount(trees, weights=1.0 / number[bodies])
+    apart = (tree[:, 0] != tree[:, 1]) & np.all(tree >= 0, axis=1)
+    places = np.zeros((len(body), 3), np.int64)
+    by_tree, by_body = apart & ~many[trees], many[trees]
+    places[by_tree, 0], places[by_tree, 1:] = GROUPED, np.sort(m.nbody + tree[by_tree], axis=1)
+    places[by_body, 0], places[by_body, 1:] = GROUPED, body[by_body]
+    return places
 
 
-def group_fields(m: mujoco.MjModel, geom: np.ndarray, reach: np.ndarray) -> dict[str, Any]:
-    """Fields of `Model` for pairs in groups with geoms (npair, 2) and margin plus gap (npair)."""
-    trees = np.array([trees_of(m, (int(a), int(b))) for a, b in geom], np.int32).reshape(len(geom), 2)
-    always = int(np.count_nonzero(trees[:, 0] < 0))
-    group, start, count = np.unique(trees[always:], axis=0, return_index=True, return_counts=True)
-    touching = np.unique(geom[always:])
-    owner = m.body_treeid[m.geom_bodyid[touching]]
-    number = np.bincount(owner, minlength=m.ntree)
+def in_groups(m: mujoco.MjModel, geom: Ints, listed: Ints) -> Ints:
+    """Order of pairs of geoms (npair, 2): those always tested, those with a static geom, then group by group.
+
+    Among themselves they are in order of their geoms and of their index in MuJoCo's list of pairs.
+    """
+    place = places_of(m, geom)
+    return np.lexsort((listed, geom[:, 1], geom[:, 0], place[:, 2], place[:, 1], place[:, 0]))
+
+
+def group_fields(m: mujoco.MjModel, geom: Ints, reach: Floats) -> dict[str, Any]:
+    """Fields of `Model` for pairs in this order, with geoms (npair, 2) and margin plus gap (npair)."""
+    place, box = places_of(m, geom), geom_boxes(m)
+    first_static, first_grouped = np.searchsorted(place[:, 0], [STATIC, GROUPED])
+    static = slice(first_static, first_grouped)
+    group, start, count = np.unique(place[first_grouped:, 1:], axis=0, return_index=True, return_counts=True)
+    # bodies whose boxes are needed, and their geoms
+    used = np.unique(geom[first_static:])
+    used = used[m.body_weldid[m.geom_bodyid[used]] != 0]
+    owner = m.body_weldid[m.geom_bodyid[used]]
+    mover = np.unique(owner)
+    number = np.searchsorted(owner[order := np.argsort(owner, kind="stable")], mover)
+    boxed_trees = np.unique(group[group >= m.nbody]) - m.nbody
+    tree = m.body_treeid[mover]
+    by_tree = np.argsort(tree, kind="stable")
+    members = np.searchsorted(tree[by_tree], boxed_trees), np.searchsorted(tree[by_tree], boxed_trees, side="right")
+    index = np.zeros(m.nbody + m.ntree, np.int32)
+    index[mover] = np.arange(len(mover))
+    index[m.nbody + boxed_trees] = len(mover) + np.arange(len(boxed_trees))
     return {
-        "nalways": always,
+        "nalways": int(first_static),
         "ngroup": len(group),
-        "group_tree": group,
-        "group_pairadr": always + start,
+        "group_box": index[group],
+        "group_pairadr": first_grouped + start,
         "group_pairnum": count,
-        "group_reach": np.array([reach[always + i : always + i + n].max() for i, n in zip(start, count, strict=True)]),
-        "ntreegeom": len(touching),
-        "tree_geom": touching[np.argsort(owner, kind="stable")],
-        "tree_geomadr": np.cumsum(number) - number,
-        "tree_geomnum": number,
+        "group_reach": np.array(
+            [reach[first_grouped + i : first_grouped + i + n].max() for i, n in zip(start, count, strict=True)]
+        ),
+        "nmover": len(mover),
+        "nmovergeom": len(used),
+        "mover_geomadr": number,
+        "mover_geomnum": np.diff(number, append=len(used)),
+        "mover_geom": used[order],
+        "nbox": len(mover) + len(boxed_trees),
+        "ntreebox": len(boxed_trees),
+        "treebox_moveradr": members[0],
+        "treebox_movernum": members[1] - members[0],
+        "treebox_mover": by_tree,
+        "geom_box": box,
+        **static_fields(m, box, mover, place[static, 1:], int(first_static), reach[static]),
     }

@@ -56,7 +56,7 @@ class Data(Struct):
     act_dot: Floats = floats("na")
     qacc: Floats = floats("nv")  # acceleration [m/s^2 or rad/s^2]
 
-    tree_box: Floats = floats("ntree", 6)  # lower and upper corner of what may touch another tree [m]
+    box: Floats = floats("nbox", 6)  # lower and upper corner of moving bodies, then of trees [m]
     ncon: Ints = ints(1)  # number of contacts
     con_pair: Ints = ints("nconmax")  # index into the model's con_* tables
     con_dist: Floats = floats("nconmax")  # distance of the surfaces, negative inside [m]

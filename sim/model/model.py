@@ -25,7 +25,12 @@ _SIZES = (
         "nmoment",
         "npair",
         "ngroup",
-        "ntreegeom",
+        "nmover",
+        "nmovergeom",
+        "nbox",
+        "ntreebox",
+        "nstaticnode",
+        "nstaticpair",
         "nconmax",
         "nconcone",
         "nefcmax",
@@ -72,9 +77,15 @@ class Model(Struct):
     nmoment: int = integer()  # degrees of freedom that actuators act on, counted for each actuator
     ngravcomp: int = integer()
     npair: int = integer()  # pairs of geoms that may collide
-    nalways: int = integer()  # those of them that are always tested, the first ones; the rest are in groups
-    ngroup: int = integer()  # pairs of trees that may collide
-    ntreegeom: int = integer()  # geoms in such pairs
+    nalways: int = integer()  # those of them that are always tested, the first ones; then those with static geoms
+    ngroup: int = integer()  # the rest are in groups, of two bodies or of two trees
+    nmover: int = integer()  # moving bodies, as what others are welded to, of pairs that are not always tested
+    nmovergeom: int = integer()  # their geoms in such pairs
+    ntreebox: int = integer()  # trees in groups
+    nbox: int = integer()  # nmover + ntreebox
+    nstatic: int = integer()  # static geoms that moving bodies search
+    nstaticnode: int = integer()  # nodes of the hierarchy of boxes that holds them
+    nstaticpair: int = integer()  # nmover * nstatic + 1; 0 without such geoms
     nconmax: int = integer()  # most contacts at once
     nconcone: int = integer()  # nconmax if the cone is elliptic, else 0
     nefcmax: int = integer()  # most constraint rows at once
@@ -129,9 +140,6 @@ class Model(Struct):
 
     tree_dofadr: Ints = ints("ntree")
     tree_dofnum: Ints = ints("ntree")
-    tree_geomadr: Ints = ints("ntree")  # its geoms that may touch another tree's: place in tree_geom
-    tree_geomnum: Ints = ints("ntree")
-    tree_geom: Ints = ints("ntreegeom")
 
     jnt_type: Ints = ints("njnt")  # mjtJoint
     jnt_qposadr: Ints = ints("njnt")
@@ -164,6 +172,7 @@ class Model(Struct):
     geom_type: Ints = ints("ngeom")  # mjtGeom
     geom_size: Floats = floats("ngeom", 3)
     geom_rbound: Floats = floats("ngeom")
+    geom_box: Floats = floats("ngeom", 6)  # centre and half sizes of a box around it, its own frame [m]
     geom_dataid: Ints = ints("ngeom")  # mesh, -1: none
     geom_pos: Floats = floats("ngeom", 3)
     geom_quat: Floats = floats("ngeom", 4)
@@ -186,7 +195,17 @@ class Model(Struct):
     mesh_polymapnum: Ints = ints("nmeshvert")
     mesh_polymap: Ints = ints("nmeshpolymap")
 
-    group_tree: Ints = ints("ngroup", 2)
+    mover_geomadr: Ints = ints("nmover")  # a moving body's geoms: place in mover_geom
+    mover_geomnum: Ints = ints("nmover")
+    mover_geom: Ints = ints("nmovergeom")
+    treebox_moveradr: Ints = ints("ntreebox")  # the moving bodies of a tree: place in treebox_mover
+    treebox_movernum: Ints = ints("ntreebox")
+    treebox_mover: Ints = ints("nmover")
+    static_box: Floats = floats("nstaticnode", 6)  # lower and upper corner, reach included; see `static_geoms.py` [m]
+    static_next: Ints = ints("nstaticnode")  # the node after its descendants
+    static_leaf: Ints = ints("nstaticnode")  # number of its static geom, -1: it has descendants
+    static_pairadr: Ints = ints("nstaticpair")  # first pair of moving body and static geom, [mover * nstatic + leaf]
+    group_box: Ints = ints("ngroup", 2)  # its two boxes: those of moving bodies, then those of trees
     group_pairadr: Ints = ints("ngroup")  # first of the group's pairs of geoms, which are neighbours
     group_pairnum: Ints = ints("ngroup")
     group_reach: Floats = floats("ngroup")  # most of their margin and gap [m]
