@@ -9,37 +9,52 @@ from typing import Any
 import mujoco
 import numpy as np
 
-Pair = tuple[tuple[int, int], int]  # two geoms; index in MuJoCo's list of pairs, -1: not listed
+from ..kernels.record import Ints
 
 
-def trees_of(m: mujoco.MjModel, geoms: tuple[int, int]) -> tuple[int, int]:
-    """The two trees, in ascending order; (-1, -1) if one is static or both are the same: no group."""
-    first, second = sorted(int(m.body_treeid[m.geom_bodyid[g]]) for g in geoms)
-    return (-1, -1) if first < 0 or first == second else (first, second)
+def trees_of(m: mujoco.MjModel, geoms: Ints) -> Ints:
+    """The two trees of pairs of geoms (npair, 2), in ascending order.
+
+    (-1, -1) if one is static or both are the same: no group.
+    """
+    trees = np.sort(m.body_treeid[m.geom_bodyid[geoms]], axis=1)
+    trees[(trees[:, 0] < 0) | (trees[:, 0] == trees[:, 1])] = -1
+    return trees
 
 
-def in_groups(m: mujoco.MjModel, pairs: list[Pair]) -> list[Pair]:
-    """The pairs in order, those without a group first, then group by group."""
-    return sorted(pairs, key=lambda pair: (trees_of(m, pair[0]), pair))
+def in_groups(m: mujoco.MjModel, geoms: Ints, listed: Ints) -> Ints:
+    """Order of pairs of geoms (npair, 2) in which those without a group come first, then group by group.
+
+    Inside a group they are in order of their geoms and of their index in MuJoCo's list of pairs.
+    """
+    trees, pairs = trees_of(m, geoms).astype(np.int64), geoms.astype(np.int64)
+    return np.lexsort((listed, pairs[:, 0] * m.ngeom + pairs[:, 1], trees[:, 0] * m.ntree + trees[:, 1]))
 
 
-def group_fields(m: mujoco.MjModel, geom: np.ndarray, reach: np.ndarray) -> dict[str, Any]:
-    """Fields of `Model` for pairs in groups with geoms (npair, 2) and margin plus gap (npair)."""
-    trees = np.array([trees_of(m, (int(a), int(b))) for a, b in geom], np.int32).reshape(len(geom), 2)
+def group_fields(m: mujoco.MjModel, geom: Ints) -> dict[str, Any]:
+    """Fields of `Model` for pairs in groups with geoms (npair, 2), but for `group_reach`."""
+    trees = trees_of(m, geom)
     always = int(np.count_nonzero(trees[:, 0] < 0))
-    group, start, count = np.unique(trees[always:], axis=0, return_index=True, return_counts=True)
-    touching = np.unique(geom[always:])
+    trees = trees[always:]
+    starts = np.ones(len(trees), bool)
+    starts[1:] = np.any(trees[1:] != trees[:-1], axis=1)
+    start = np.flatnonzero(starts)
+    touching = np.flatnonzero(np.bincount(geom[always:].ravel(), minlength=m.ngeom))
     owner = m.body_treeid[m.geom_bodyid[touching]]
     number = np.bincount(owner, minlength=m.ntree)
     return {
         "nalways": always,
-        "ngroup": len(group),
-        "group_tree": group,
+        "ngroup": len(start),
+        "group_tree": trees[start],
         "group_pairadr": always + start,
-        "group_pairnum": count,
-        "group_reach": np.array([reach[always + i : always + i + n].max() for i, n in zip(start, count, strict=True)]),
+        "group_pairnum": np.diff(start, append=len(trees)),
         "ntreegeom": len(touching),
         "tree_geom": touching[np.argsort(owner, kind="stable")],
         "tree_geomadr": np.cumsum(number) - number,
         "tree_geomnum": number,
     }
+
+
+def group_reach(start: Ints, reach: np.ndarray) -> np.ndarray:
+    """The largest margin plus gap of each group, from those of all pairs (npair) and the groups' first pairs."""
+    return np.maximum.reduceat(reach, start) if len(start) else np.zeros(0)
