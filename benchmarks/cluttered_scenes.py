@@ -84,7 +84,11 @@ def table() -> mujoco.MjSpec:
         for i, side in enumerate((-1.0, 1.0)):
             finger = palm.add_body(name=f"{prefix}finger{i}", pos=[0, side * 0.03, 0.18])
             finger.add_joint(
-                type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, side, 0], range=[-0.02, 0.02], limited=True, damping=[5, 0, 0]
+                type=mujoco.mjtJoint.mjJNT_SLIDE,
+                axis=[0, side, 0],
+                range=[-0.02, 0.02],
+                limited=True,
+                damping=[5, 0, 0],
             )
             finger.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="link", pos=[0, 0, 0.05], density=200)
             for k in range(4):

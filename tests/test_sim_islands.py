@@ -8,7 +8,7 @@ from crowds import Place, bugs, ends_meet, heap, laikagos, line
 from derivatives import assert_constrained_step
 
 from gradgym import sim
-from gradgym.sim.collision.broad_phase import trees_within_reach
+from gradgym.sim.collision.broad_phase import group_within_reach
 from gradgym.sim.model.workspaces import workspace
 from gradgym.sim.pipeline.entry_points import entry_points
 
@@ -152,7 +152,7 @@ def cost(places: list[Place]) -> dict[str, int]:
         data.qpos[:], data.qvel[:], data.act[:] = model.initial_state()
         data.ctrl[:] = 0.0
         entry_points(model).forward(model, data)
-        near = [g for g in range(model.ngroup) if trees_within_reach(model, data, g)]
+        near = [g for g in range(model.ngroup) if group_within_reach(model, data, g)]
         return {
             "contacts": int(data.ncon[0]),
             "islands": int(data.nisland[0]),

@@ -63,8 +63,14 @@ def in_groups(m: mujoco.MjModel, geom: Ints, listed: Ints) -> Ints:
 
     Among themselves they are in order of their geoms and of their index in MuJoCo's list of pairs.
     """
-    place = places_of(m, geom)
-    return np.lexsort((listed, geom[:, 1], geom[:, 0], place[:, 2], place[:, 1], place[:, 0]))
+    pairs = geom.astype(np.int64)
+    return np.lexsort((listed, pairs[:, 0] * m.ngeom + pairs[:, 1], _number_of(m, places_of(m, geom))))
+
+
+def _number_of(m: mujoco.MjModel, place: Ints) -> Ints:
+    """One number for each place."""
+    most = m.nbody + m.ntree + m.ngeom
+    return (place[:, 0] * most + place[:, 1]) * most + place[:, 2]
 
 
 def group_fields(m: mujoco.MjModel, geom: Ints, reach: Floats) -> dict[str, Any]:
@@ -72,7 +78,9 @@ def group_fields(m: mujoco.MjModel, geom: Ints, reach: Floats) -> dict[str, Any]
     place, box = places_of(m, geom), geom_boxes(m)
     first_static, first_grouped = np.searchsorted(place[:, 0], [STATIC, GROUPED])
     static = slice(first_static, first_grouped)
-    group, start, count = np.unique(place[first_grouped:, 1:], axis=0, return_index=True, return_counts=True)
+    grouped = _number_of(m, place[first_grouped:])
+    start = np.flatnonzero(np.diff(grouped, prepend=-1))
+    group = place[first_grouped + start, 1:]
     # bodies whose boxes are needed, and their geoms
     used = np.unique(geom[first_static:])
     used = used[m.body_weldid[m.geom_bodyid[used]] != 0]
@@ -91,10 +99,8 @@ def group_fields(m: mujoco.MjModel, geom: Ints, reach: Floats) -> dict[str, Any]
         "ngroup": len(group),
         "group_box": index[group],
         "group_pairadr": first_grouped + start,
-        "group_pairnum": count,
-        "group_reach": np.array(
-            [reach[first_grouped + i : first_grouped + i + n].max() for i, n in zip(start, count, strict=True)]
-        ),
+        "group_pairnum": np.diff(start, append=len(grouped)),
+        "group_reach": np.maximum.reduceat(reach[first_grouped:], start) if len(start) else np.zeros(0),
         "nmover": len(mover),
         "nmovergeom": len(used),
         "mover_geomadr": number,

@@ -4,20 +4,19 @@ The reverse of `contact_pairs.py`. Of two equal friction coefficients either cou
 each gets half, so that a change of both is told right.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.record import kept_with
-from .contact_pairs import MIN_FRICTION, mix, possible_contact_pairs
+from ..kernels.record import Ints, kept_with
+from .contact_parameters import MIN_FRICTION, SPREAD, mix, own_solreffriction
 from .model import Model
 
 Floats = NDArray[np.float64]
 
 PAIR_FIELDS = ("con_friction", "con_solref", "con_solreffriction")
 CONTACT_PARAMETERS = ("geom_friction", "geom_solref", "pair_friction", "pair_solref", "pair_solreffriction")
-_SPREAD = np.array([0, 0, 1, 2, 2])  # geom's friction of the contact's five directions
 
 
 class _Shares(NamedTuple):
@@ -41,18 +40,27 @@ def model_gradients(model: Model, found: dict[str, Floats]) -> dict[str, Floats]
     shares, m = _shares(model), model.mj_model
     for name in CONTACT_PARAMETERS:
         result[name] = np.zeros((len(friction), *getattr(m, name).shape))
-    by_geom = np.stack([friction[..., _SPREAD == i].sum(-1) for i in range(3)], axis=-1)
+    by_geom = np.stack([friction[..., SPREAD == i].sum(-1) for i in range(3)], axis=-1)
     for side in range(2):
-        at: Any = (slice(None), model.con_geom[:, side])
-        np.add.at(result["geom_friction"], at, by_geom * shares.friction[:, side])
-        np.add.at(result["geom_solref"], at, (solref + reffriction) * shares.solref[:, side])
-    for p in np.flatnonzero(shares.listed >= 0):
-        at = (slice(None), shares.listed[p])
-        result["pair_friction"][at] += friction[:, p] * shares.listed_friction[p]
-        result["pair_solref"][at] += solref[:, p] * shares.listed_solref[p]
-        name = "pair_solreffriction" if shares.own_reffriction[p] else "pair_solref"
-        result[name][at] += reffriction[:, p] * shares.listed_solreffriction[p]
+        geom = model.con_geom[:, side]
+        result["geom_friction"] += _sums(geom, by_geom * shares.friction[:, side], model.ngeom)
+        result["geom_solref"] += _sums(geom, (solref + reffriction) * shares.solref[:, side], model.ngeom)
+    rows = np.flatnonzero(shares.listed >= 0)
+    listed = shares.listed[rows]
+    result["pair_friction"][:, listed] = friction[:, rows] * shares.listed_friction[rows]
+    result["pair_solref"][:, listed] = solref[:, rows] * shares.listed_solref[rows]
+    by_reffriction, own = reffriction[:, rows] * shares.listed_solreffriction[rows], shares.own_reffriction[rows]
+    result["pair_solreffriction"][:, listed[own]] = by_reffriction[:, own]
+    result["pair_solref"][:, listed[~own]] += by_reffriction[:, ~own]
     return result
+
+
+def _sums(geom: Ints, values: Floats, ngeom: int) -> Floats:
+    """Sums (batch, ngeom, k) of the values (batch, npair, k) of each geom."""
+    out = np.zeros((len(values), ngeom, values.shape[2]))
+    for world, column in np.ndindex(len(values), values.shape[2]):
+        out[world, :, column] = np.bincount(geom, values[world, :, column], ngeom)
+    return out
 
 
 def _shares(model: Model) -> _Shares:
@@ -63,7 +71,8 @@ def _shares(model: Model) -> _Shares:
 def _make_shares(model: Model) -> _Shares:
     m, n = model.mj_model, model.npair
     a, b = model.con_geom[:, 0], model.con_geom[:, 1]
-    listed = np.array([index for _, index in possible_contact_pairs(m)][:n], np.int64)
+    pairs = model.contact_pairs
+    listed = pairs.listed
     combined = (listed < 0)[:, None]
     rank = np.sign(m.geom_priority[a] - m.geom_priority[b])[:, None]
 
@@ -73,21 +82,21 @@ def _make_shares(model: Model) -> _Shares:
     friction *= (first * friction_a + (1.0 - first) * friction_b >= MIN_FRICTION)[:, None]
 
     solref_a, solref_b = m.geom_solref[a], m.geom_solref[b]
-    blend = np.array([mix(x, y) for x, y in zip(m.geom_solmix[a], m.geom_solmix[b], strict=True)]).reshape(n, 1)
+    blend = mix(m.geom_solmix[a], m.geom_solmix[b])
     standard = ((solref_a[:, :1] > 0) & (solref_b[:, :1] > 0)) | np.zeros((n, 2), bool)
     first = _by_rank(rank, np.where(standard, blend, 0.5 * (1.0 - np.sign(solref_a - solref_b))))
     solref = np.stack([first, 1.0 - first], axis=1) * combined[..., None]
     value = first * solref_a + (1.0 - first) * solref_b
     solref *= _free(value, model.con_solref)[:, None]
 
-    own = np.zeros(n, bool)
+    rows, own = np.flatnonzero(listed >= 0), np.zeros(n, bool)
+    given = listed[rows]
+    own[own_solreffriction(m, pairs)] = True
     ones = np.ones((n, 5)), np.ones((n, 2)), np.ones((n, 2))
-    for p in np.flatnonzero(listed >= 0):
-        i = listed[p]
-        own[p] = np.any(m.pair_solreffriction[i])
-        ones[0][p] = m.pair_friction[i] >= MIN_FRICTION
-        ones[1][p] = _free(m.pair_solref[i], model.con_solref[p])
-        ones[2][p] = _free(m.pair_solreffriction[i] if own[p] else m.pair_solref[i], model.con_solreffriction[p])
+    reffriction = np.where(own[rows, None], m.pair_solreffriction[given], m.pair_solref[given])
+    ones[0][rows] = m.pair_friction[given] >= MIN_FRICTION
+    ones[1][rows] = _free(m.pair_solref[given], model.con_solref[rows])
+    ones[2][rows] = _free(reffriction, model.con_solreffriction[rows])
     return _Shares(friction, solref, listed, *ones, own)
 
 

@@ -6,12 +6,22 @@ import mujoco
 import numpy as np
 
 from ..kernels.record import Ints
-from .contact_pairs import collision_of, contact_fields
+from .contact_groups import group_fields
+from .contact_pairs import Pairs, families, pair_fields
+from .contact_parameters import (
+    contact_dim,
+    contact_friction,
+    contact_gap,
+    contact_margin,
+    contact_solimp,
+    contact_solref,
+    contact_solreffriction,
+)
 from .couplings import ROWS, equality_fields, moment_fields, tendon_fields, widest_row
 from .unsupported import disabled
 
 
-def derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
+def derived_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
     """Fields that fold MuJoCo's option flags in, so that kernels need not look at them."""
     bit = mujoco.mjtDisableBit
     spring, damper = not disabled(m, bit.mjDSBL_SPRING), not disabled(m, bit.mjDSBL_DAMPER)
@@ -26,7 +36,7 @@ def derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
     ctrllimited = m.actuator_ctrllimited.astype(bool) & (not disabled(m, bit.mjDSBL_CLAMPCTRL))
     return {
         "integrator": int(m.opt.integrator),
-        **_constraint_fields(m),
+        **_constraint_fields(m, pairs),
         "eulerdamp": int(damper and not disabled(m, bit.mjDSBL_EULERDAMP)),
         "damped": int(np.any(damping)),
         "timestep": float(m.opt.timestep),
@@ -49,7 +59,7 @@ def derived_fields(m: mujoco.MjModel) -> dict[str, Any]:
 _SOLREFS = ("jnt_solref", "dof_solref", "tendon_solref_lim", "tendon_solref_fri", "eq_solref")
 
 
-def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
+def _constraint_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
     bit = mujoco.mjtDisableBit
     on = not disabled(m, bit.mjDSBL_CONSTRAINT)
     limited = m.jnt_limited.astype(bool) & (on and not disabled(m, bit.mjDSBL_LIMIT))
@@ -63,13 +73,11 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         frictionloss=frictional,
     )
     equalities = equality_fields(m, on and not disabled(m, bit.mjDSBL_EQUALITY))
-    contacts = contact_fields(m, on and not disabled(m, bit.mjDSBL_CONTACT))
+    contacts = _contact_fields(m, pairs)
     pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
-    contact_rows = 0
     pgs = int(m.opt.solver) == int(mujoco.mjtSolver.mjSOL_PGS)
-    for (g1, g2), dim in zip(contacts["con_geom"], contacts["con_dim"], strict=True):
-        each = 1 if dim == 1 else (2 * (int(dim) - 1) if pyramidal else int(dim))
-        contact_rows += each * collision_of(m, (g1, g2)).max_contacts
+    dim, most = contacts["con_dim"], families(m, contacts["con_geom"])[1]
+    contact_rows = int(np.where(dim == 1, 1, 2 * (dim - 1) if pyramidal else dim) @ most)
     nlimit = int(np.count_nonzero(limited))
     rows = 2 * nlimit + int(np.count_nonzero(frictionloss))
     rows += 2 * int(np.count_nonzero(tendons["tendon_limited"])) + int(np.count_nonzero(tendons["tendon_frictionloss"]))
@@ -105,6 +113,22 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
     }
 
 
+def _contact_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
+    solref = contact_solref(m, pairs)
+    margin, gap = contact_margin(m, pairs), contact_gap(m, pairs)
+    return {
+        **pair_fields(m, pairs),
+        "con_dim": contact_dim(m, pairs),
+        "con_friction": contact_friction(m, pairs),
+        "con_solref": solref,
+        "con_solreffriction": contact_solreffriction(m, pairs, solref),
+        "con_solimp": contact_solimp(m, pairs),
+        "con_margin": margin,
+        "con_gap": gap,
+        **group_fields(m, pairs.geom, margin + gap),
+    }
+
+
 def _safe_reference(solref: np.ndarray, timestep: float, safe: bool) -> np.ndarray:
     """solref with its time constant at least two time steps (MuJoCo's refsafe)."""
     out = np.array(solref, np.float64)
@@ -130,9 +154,6 @@ def _before_joints(m: mujoco.MjModel) -> dict[str, Any]:
 
 
 def _free_without_descendants(m: mujoco.MjModel) -> Ints:
-    solo = np.zeros(m.nbody, np.int32)
-    free = int(mujoco.mjtJoint.mjJNT_FREE)
-    for b in range(1, m.nbody):
-        if int(m.body_jntnum[b]) and int(m.jnt_type[m.body_jntadr[b]]) == free:
-            solo[b] = np.count_nonzero(m.dof_treeid == m.body_treeid[b]) == 6
-    return solo
+    first = m.body_jntadr
+    free = (first >= 0) & (np.append(m.jnt_type, -1)[first] == int(mujoco.mjtJoint.mjJNT_FREE))
+    return (free & (np.append(m.tree_dofnum, 0)[m.body_treeid] == 6)).astype(np.int32)

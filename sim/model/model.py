@@ -12,10 +12,10 @@ import mujoco
 import numpy as np
 
 from ..kernels.record import Field, Floats, Ints, Struct, floats, integer, ints, real
-from .contact_pairs import CONTACT_SOURCES
+from .contact_pairs import CONTACT_SOURCES, NO_PAIRS, Pairs, possible_contact_pairs
 from .contact_softness import softened
 from .derived_fields import derived_fields
-from .unsupported import check_supported
+from .unsupported import check_supported, contacts_enabled
 
 _OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
 # symbols in declared shapes
@@ -277,6 +277,7 @@ class Model(Struct):
 
     mj_model: mujoco.MjModel
     contact_softness: float
+    contact_pairs: Pairs  # what con_* fields are about
     _source: mujoco.MjModel  # without softness
 
     @classmethod
@@ -300,9 +301,12 @@ class Model(Struct):
         """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
         own = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
         mj_model = softened(own, contact_softness)
-        check_supported(mj_model)
-        model = cls(**_fields_of(mj_model))
+        pairs = possible_contact_pairs(mj_model) if contacts_enabled(mj_model) else NO_PAIRS
+        check_supported(mj_model, pairs)
+        model = cls(**_fields_of(mj_model, pairs))
+
         model.mj_model, model.contact_softness, model._source = mj_model, float(contact_softness), own
+        model.contact_pairs = pairs
         return model
 
     def replace(self, contact_softness: float | None = None, **fields: Any) -> "Model":
@@ -347,8 +351,8 @@ class Model(Struct):
         return self  # immutable
 
 
-def _fields_of(m: mujoco.MjModel) -> dict[str, Any]:
-    derived = derived_fields(m)
+def _fields_of(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
+    derived = derived_fields(m, pairs)
     values = {}
     for name in Model.fields:
         if name in derived:

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
-from .contact_pairs import COLLISIONS, CONVEX, possible_contact_pairs
+from .contact_pairs import CONVEX, Pairs, families
 from .couplings import is_fixed, is_simulated
 
 INTEGRATORS = {
@@ -54,13 +54,19 @@ def disabled(mj_model: mujoco.MjModel, flag: mujoco.mjtDisableBit) -> bool:
     return bool(int(mj_model.opt.disableflags) & int(flag))
 
 
-def check_supported(mj_model: mujoco.MjModel) -> None:
+def contacts_enabled(mj_model: mujoco.MjModel) -> bool:
+    """Whether the option flags let geoms collide."""
+    bit = mujoco.mjtDisableBit
+    return not (disabled(mj_model, bit.mjDSBL_CONSTRAINT) or disabled(mj_model, bit.mjDSBL_CONTACT))
+
+
+def check_supported(mj_model: mujoco.MjModel, pairs: Pairs) -> None:
     """Raise `UnsupportedModelError` naming every element that is not simulated."""
     found = [
         *_options(mj_model),
         *_joints(mj_model),
         *_actuators(mj_model),
-        *_constraints(mj_model),
+        *_constraints(mj_model, pairs),
         *_other_elements(mj_model),
     ]
     if found:
@@ -133,7 +139,7 @@ def _actuator_complaints(m: mujoco.MjModel, i: int) -> Iterator[str]:
         yield "plugin"
 
 
-def _constraints(m: mujoco.MjModel) -> Iterator[str]:
+def _constraints(m: mujoco.MjModel, pairs: Pairs) -> Iterator[str]:
     bit = mujoco.mjtDisableBit
     if disabled(m, bit.mjDSBL_CONSTRAINT):
         return
@@ -153,26 +159,25 @@ def _constraints(m: mujoco.MjModel) -> Iterator[str]:
             if not is_simulated(m, int(e)):
                 yield f"equality {_name(m, mujoco.mjtObj.mjOBJ_EQUALITY, int(e))}"
     if not disabled(m, bit.mjDSBL_CONTACT):
-        yield from _contacts(m)
+        yield from _contacts(m, pairs)
 
 
-def _contacts(m: mujoco.MjModel) -> Iterator[str]:
+def _contacts(m: mujoco.MjModel, pairs: Pairs) -> Iterator[str]:
     if m.flg_surfacevel:
         yield "geom surfacevel"
     if m.flg_adhesion:
         yield "geom adhesion"
     bit = mujoco.mjtDisableBit
     flags = [flag for flag in ("nativeccd", "multiccd") if disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}"))]
-    for pair, _ in possible_contact_pairs(m):
-        kinds = tuple(sorted(int(m.geom_type[g]) for g in pair))
-        how = COLLISIONS.get((kinds[0], kinds[1]))
-        if how is None:
-            first, second = (_name(m, mujoco.mjtObj.mjOBJ_GEOM, g) for g in pair)
-            shapes = " and ".join(mujoco.mjtGeom(k).name.removeprefix("mjGEOM_").lower() for k in kinds)
-            yield f"contact of geoms {first} and {second} ({shapes})"
-        elif how.family == CONVEX and PLANE not in kinds:
-            yield from (f"option flag {flag} disabled" for flag in flags)
-            flags = []
+    family, _ = families(m, pairs.geom)
+    for p in np.flatnonzero(family < 0):
+        ids = [int(g) for g in pairs.geom[p]]
+        first, second = (_name(m, mujoco.mjtObj.mjOBJ_GEOM, g) for g in ids)
+        kinds = sorted(int(m.geom_type[g]) for g in ids)
+        shapes = " and ".join(mujoco.mjtGeom(k).name.removeprefix("mjGEOM_").lower() for k in kinds)
+        yield f"contact of geoms {first} and {second} ({shapes})"
+    if np.any((family == CONVEX) & np.all(m.geom_type[pairs.geom] != PLANE, axis=1)):
+        yield from (f"option flag {flag} disabled" for flag in flags)
 
 
 def _other_elements(m: mujoco.MjModel) -> Iterator[str]:
