@@ -1,12 +1,17 @@
-"""Which pairs of geoms are worth a closer look: boxes around bodies and trees, then bounding spheres of geoms."""
+"""Which pairs of geoms are worth a closer look: boxes around bodies and trees, then bounding spheres of geoms.
+
+Before the general convex routine, which costs most, the boxes of the two geoms themselves are tried.
+"""
 
 from ..kernels.enums import PLANE
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
-from ..kernels.rotation import dot3, load3, load_mat3, mat_vec3, sub3
+from ..kernels.rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
 from ..model.data import Data
 from ..model.model import Model
 from .frame import column3, row3
+
+ROUNDING = 1e-12  # of distances between boxes, relative to the sizes
 
 
 @kernel
@@ -35,7 +40,7 @@ def _empty(d: Data, b: int) -> None:
 @kernel
 def _add_geom(m: Model, d: Data, u: int, g: int) -> None:
     """Extend box `u` to what the geom's own box and its bounding sphere have in common."""
-    pos, half = load3(d.geom_xpos, g), (m.geom_box[g, 3], m.geom_box[g, 4], m.geom_box[g, 5])
+    pos, half = load3(d.geom_xpos, g), _half_sizes(m, g)
     offset = mat_vec3(load_mat3(d.geom_xmat, g), load3(m.geom_box, g))
     for axis in range(3):
         turn = row3(d.geom_xmat, g, axis)
@@ -70,3 +75,30 @@ def within_reach(m: Model, d: Data, pair: int) -> bool:
         return dot3(offset, column3(d.geom_xmat, g1, 2)) <= reach
     reach += m.geom_rbound[g1]
     return dot3(offset, offset) <= reach * reach
+
+
+@kernel
+def own_boxes_within_reach(m: Model, d: Data, g1: int, g2: int, reach: float) -> bool:
+    """Boxes around two geoms, each in its geom's frame, closer than `reach` along all of their own axes."""
+    rot1, rot2 = load_mat3(d.geom_xmat, g1), load_mat3(d.geom_xmat, g2)
+    half1, half2 = _half_sizes(m, g1), _half_sizes(m, g2)
+    centre1 = add3(load3(d.geom_xpos, g1), mat_vec3(rot1, load3(m.geom_box, g1)))
+    centre2 = add3(load3(d.geom_xpos, g2), mat_vec3(rot2, load3(m.geom_box, g2)))
+    offset = mat_t_vec3(rot1, sub3(centre2, centre1))
+    reach += ROUNDING * (m.geom_rbound[g1] + m.geom_rbound[g2])
+    extent = (0.0, 0.0, 0.0)  # of box 2 along the axes of box 1
+    for k in range(3):
+        axis = mat_t_vec3(rot1, column3(d.geom_xmat, g2, k))
+        across = (abs(axis[0]), abs(axis[1]), abs(axis[2]))
+        if abs(dot3(axis, offset)) - half2[k] - dot3(across, half1) > reach:
+            return False
+        extent = add3(extent, scale3(half2[k], across))
+    for k in range(3):
+        if abs(offset[k]) - half1[k] - extent[k] > reach:
+            return False
+    return True
+
+
+@kernel
+def _half_sizes(m: Model, g: int) -> Vec3:
+    return m.geom_box[g, 3], m.geom_box[g, 4], m.geom_box[g, 5]

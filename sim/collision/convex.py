@@ -11,6 +11,7 @@ from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
 from ..model.data import Data
 from ..model.model import Model
+from .broad_phase import own_boxes_within_reach
 from .curved import is_curved
 from .epa import epa
 from .frame import add_contact, unit_or_x
@@ -32,6 +33,8 @@ def collide_convex(m: Model, d: Data, pair: int) -> None:
         collide_plane_mesh(m, d, pair)
         return
     reach = m.con_margin[pair] + m.con_gap[pair]
+    if not own_boxes_within_reach(m, d, g1, g2, reach):
+        return
     found, dist, normal = nearest_points(m, d, g1, g2, reach)
     if not found:
         return

@@ -1,4 +1,4 @@
-"""Boxes around geoms, and a hierarchy of those around geoms that never move, in which a moving body finds its neighbours.
+"""Boxes around geoms, and a hierarchy of those of static geoms, in which a moving body finds its neighbours.
 
 The hierarchy is a binary tree of axis-aligned boxes in depth-first order, halved at the median of
 the centres. It is walked without a stack: a node whose box is apart says which node comes next.
