@@ -1,8 +1,9 @@
 """Pairs of geoms that may collide, and their contact parameters, combined once per model.
 
 MuJoCo documentation, Computation, Collision, "Selection" and Modeling, "Contact parameters":
-excluded body pairs, geoms welded to each other, parent and child bodies (unless disabled or the
-parent is static), contype and conaffinity; explicitly listed pairs skip all of these.
+excluded body pairs, geoms welded to each other, two bodies that no joint moves (static or mocap),
+parent and child bodies (unless disabled or the parent is static), contype and conaffinity;
+explicitly listed pairs skip all of these.
 """
 
 from typing import Any, NamedTuple
@@ -85,7 +86,7 @@ def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[tuple[int, int], int
     mask = (m.geom_contype[first] & m.geom_conaffinity[second]) | (m.geom_contype[second] & m.geom_conaffinity[first])
     body1, body2 = m.geom_bodyid[first], m.geom_bodyid[second]
     weld1, weld2 = m.body_weldid[body1], m.body_weldid[body2]
-    allowed = (mask != 0) & (weld1 != weld2)
+    allowed = (mask != 0) & (weld1 != weld2) & (m.body_dofnum[weld1] + m.body_dofnum[weld2] > 0)
     if not int(m.opt.disableflags) & int(mujoco.mjtDisableBit.mjDSBL_FILTERPARENT):
         parent1 = m.body_weldid[m.body_parentid[weld1]]
         parent2 = m.body_weldid[m.body_parentid[weld2]]
