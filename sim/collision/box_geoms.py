@@ -114,17 +114,16 @@ def _capsule_box(m: Model, d: Data, pair: int, g1: int, g2: int) -> None:
 
     And a second where the segment runs along a face or past an edge.
     """
-    mat, size, centre = load_mat3(d.geom_xmat, g2), load3(m.geom_size, g2), load3(d.geom_xpos, g1)
+    mat, size, origin = load_mat3(d.geom_xmat, g2), load3(m.geom_size, g2), load3(d.geom_xpos, g2)
     axis, length = column3(d.geom_xmat, g1, 2), m.geom_size[g1, 1]
-    half = scale3(length, axis)
-    p, h = mat_t_vec3(mat, sub3(centre, load3(d.geom_xpos, g2))), scale3(length, mat_t_vec3(mat, axis))
+    p, h = mat_t_vec3(mat, sub3(load3(d.geom_xpos, g1), origin)), scale3(length, mat_t_vec3(mat, axis))
     at_face, best, face = _nearest_end(p, h, size)
     first, middle, found = _nearest_on_edges(p, h, size, length, best)
     if not found:
         if best == math.inf:  # so short that it counts as parallel to every edge
             return
         first = at_face
-    _ball_box(m, d, pair, g1, g2, add3(centre, scale3(first[0], half)), first)
+    _ball_box(m, d, pair, g1, g2, add3(origin, mat_vec3(mat, add3(p, scale3(first[0], h)))), first)
     if not found and face == -1:
         return
     if not found:
@@ -134,7 +133,7 @@ def _capsule_box(m: Model, d: Data, pair: int, g1: int, g2: int) -> None:
     else:
         second = _from_corner(h, size, length, first)
     if second[1] >= 0:
-        _ball_box(m, d, pair, g1, g2, add3(centre, scale3(second[0], half)), second)
+        _ball_box(m, d, pair, g1, g2, add3(origin, mat_vec3(mat, add3(p, scale3(second[0], h)))), second)
 
 
 @kernel

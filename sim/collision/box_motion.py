@@ -11,7 +11,15 @@ from ..model.data import Data
 from ..model.model import Model
 from .box_geoms import CORNER, EDGE, FACE, UPPER, box_corner, edge_middle
 from .frame import column3, row3
-from .motion import balls_rates, plane_point_rates, point_rate, store_motion, store_seen_from_second, unit_twist
+from .motion import (
+    ball_tilt,
+    balls_rates,
+    plane_point_rates,
+    point_rate,
+    store_motion,
+    store_seen_from_second,
+    unit_twist,
+)
 
 
 @kernel
@@ -38,7 +46,8 @@ def box_motion(m: Model, d: Data, c: int) -> None:
             0.0 if across & 2 else seen[1],
             0.0 if across & 4 else seen[2],
         )
-        rate, moved, tilt = balls_rates(local, seen, nearest, length, radius, dist)
+        tilt = ball_tilt(local, seen, nearest, length)
+        rate, moved = balls_rates(local, seen, nearest, tilt, radius, dist)
         store_seen_from_second(d, i, turn, shift, normal, rate, mat_vec3(mat, moved), mat_vec3(mat, tilt))
 
 

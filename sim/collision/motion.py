@@ -6,6 +6,8 @@ second body relative to the first matters. `con_motion` of one contact has rows 
 body's point at the contact's position (3), world axes, the first body at rest.
 """
 
+import math
+
 from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, add3, cross3, dot3, scale3, sub3
 from ..model.data import Data
@@ -51,12 +53,26 @@ def plane_point_rates(normal: Vec3, rate: Vec3) -> tuple[float, Vec3, Vec3]:
 
 
 @kernel
-def balls_rates(
-    normal: Vec3, rate1: Vec3, rate2: Vec3, length: float, radius1: float, dist: float
-) -> tuple[float, Vec3, Vec3]:
-    """The same of two balls whose centres, `length` apart, move by `rate1` and `rate2`; 0: the normal stays."""
+def ball_tilt(normal: Vec3, rate1: Vec3, rate2: Vec3, length: float) -> Vec3:
+    """Rate of the normal of two balls whose centres, `length` apart, move by `rate1` and `rate2`; 0: it stays."""
     apart = sub3(rate2, rate1)
-    by_dist = dot3(normal, apart)
-    tilt = scale3(1.0 / length if length > 1e-12 else 0.0, sub3(apart, scale3(by_dist, normal)))
-    moved = add3(rate1, add3(scale3(0.5 * by_dist, normal), scale3(radius1 + 0.5 * dist, tilt)))
-    return by_dist, moved, tilt
+    return scale3(1.0 / length if length > 1e-12 else 0.0, sub3(apart, scale3(dot3(normal, apart), normal)))
+
+
+@kernel
+def cross_tilt(normal: Vec3, axis1: Vec3, axis2: Vec3, rate1: Vec3, rate2: Vec3) -> Vec3:
+    """Rate of a normal that is perpendicular to two axes, which turn; none if these are parallel."""
+    across = cross3(axis1, axis2)
+    sine = math.sqrt(dot3(across, across))
+    if sine < 1e-12:
+        return 0.0, 0.0, 0.0
+    sine = sine if dot3(across, normal) > 0.0 else -sine
+    tilt = scale3(1.0 / sine, add3(cross3(rate1, axis2), cross3(axis1, rate2)))
+    return sub3(tilt, scale3(dot3(normal, tilt), normal))
+
+
+@kernel
+def balls_rates(normal: Vec3, rate1: Vec3, rate2: Vec3, tilt: Vec3, radius1: float, dist: float) -> tuple[float, Vec3]:
+    """Rates of distance and position of two balls, from those of their centres and of the normal."""
+    by_dist = dot3(normal, sub3(rate2, rate1))
+    return by_dist, add3(rate1, add3(scale3(0.5 * by_dist, normal), scale3(radius1 + 0.5 * dist, tilt)))

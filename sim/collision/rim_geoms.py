@@ -4,7 +4,8 @@ Conventions of mjc_PlaneCylinder, mjc_SphereCylinder and mjc_PlaneConvex (MuJoCo
 engine_collision_primitive.c and engine_collision_convex.c). Of a cylinder on a plane touch the
 lowest point, the one above it on the other rim, and two more that make a regular triangle with the
 lowest. Column 0 of `con_feature` says which point it is: LOWEST, OPPOSITE, LEFT or RIGHT, of a
-sphere and a cylinder, what the sphere touches: SIDE, CAP or RIM.
+sphere and a cylinder, what the sphere touches: SIDE, CAP or RIM; then column 1 is 1 if the sphere's
+centre lies on the axis or on the rim, and the normal is the cross product of both z axes.
 """
 
 import math
@@ -14,7 +15,7 @@ from ..kernels.jit import kernel
 from ..kernels.rotation import Mat3, Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, sub3
 from ..model.data import Data
 from ..model.model import Model
-from .frame import add_contact, column3, unit_or_x
+from .frame import add_contact, column3, unit_or_cross
 
 LOWEST, OPPOSITE, LEFT, RIGHT = 0, 1, 2, 3
 SIDE, CAP, RIM = 0, 1, 2
@@ -96,23 +97,25 @@ def _plane_cylinder(m: Model, d: Data, pair: int, g1: int, g2: int) -> None:
 def _sphere_cylinder(m: Model, d: Data, pair: int, g1: int, g2: int) -> None:
     """One contact of the ball's centre with the cylinder's side, cap or rim, whichever is nearest."""
     centre, axis, p = load3(d.geom_xpos, g1), column3(d.geom_xmat, g2, 2), load3(d.geom_xpos, g2)
+    z1 = column3(d.geom_xmat, g1, 2)
     ball, radius, length = m.geom_size[g1, 0], m.geom_size[g2, 0], m.geom_size[g2, 1]
     x = dot3(axis, sub3(centre, p))
     across = sub3(sub3(centre, p), scale3(x, axis))
-    distance = math.sqrt(dot3(across, across))
+    square = dot3(across, across)
+    distance = math.sqrt(square)
     sign = 1.0 if x > 0.0 else -1.0
-    beside, above = abs(x) < length, distance < radius
+    beside, above = abs(x) < length, square < radius * radius
     if beside and (not above or length - abs(x) >= radius - distance):
-        kind, (normal, gap) = SIDE, unit_or_x(scale3(-1.0, across))
+        kind, (normal, gap) = SIDE, unit_or_cross(sub3(add3(p, scale3(x, axis)), centre), z1, axis)
         dist = gap - radius - ball
     elif above:
-        kind, normal, dist = CAP, scale3(-sign, axis), abs(x) - length - ball
+        kind, normal, gap, dist = CAP, scale3(-sign, axis), length, abs(x) - length - ball
     else:
         rim = add3(p, add3(scale3(sign * length, axis), scale3(radius / distance, across)))
-        kind, (normal, gap) = RIM, unit_or_x(sub3(rim, centre))
+        kind, (normal, gap) = RIM, unit_or_cross(sub3(rim, centre), z1, axis)
         dist = gap - ball
     if dist > m.con_margin[pair] + m.con_gap[pair]:
         return
     c = d.ncon[0]
     add_contact(d, pair, dist, add3(centre, scale3(ball + 0.5 * dist, normal)), normal)
-    d.con_feature[c, 0] = kind
+    d.con_feature[c, 0], d.con_feature[c, 1] = kind, 1 if gap == 0.0 else 0

@@ -8,7 +8,16 @@ from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t
 from ..model.data import Data
 from ..model.model import Model
 from .frame import column3, row3
-from .motion import balls_rates, plane_point_rates, point_rate, store_motion, store_seen_from_second, unit_twist
+from .motion import (
+    ball_tilt,
+    balls_rates,
+    cross_tilt,
+    plane_point_rates,
+    point_rate,
+    store_motion,
+    store_seen_from_second,
+    unit_twist,
+)
 from .rim_geoms import CAP, SIDE, downward, rim_point
 
 
@@ -67,6 +76,7 @@ def _sphere_cylinder(m: Model, d: Data, c: int, g1: int, g2: int) -> None:
     """The sphere's centre is followed from the cylinder, which rests."""
     normal, dist, kind = row3(d.con_frame, c, 0), d.con_dist[c], d.con_feature[c, 0]
     axis, ball, radius = column3(d.geom_xmat, g2, 2), m.geom_size[g1, 0], m.geom_size[g2, 0]
+    z1 = column3(d.geom_xmat, g1, 2)
     across = sub3(load3(d.geom_xpos, g1), load3(d.geom_xpos, g2))
     across = sub3(across, scale3(dot3(axis, across), axis))
     distance = math.sqrt(dot3(across, across))
@@ -82,5 +92,8 @@ def _sphere_cylinder(m: Model, d: Data, c: int, g1: int, g2: int) -> None:
             around = sub3(seen, scale3(dot3(axis, seen), axis))
             around = sub3(around, scale3(dot3(across, around) / (distance * distance), across))
             nearest = scale3(radius / distance, around)
-        rate, moved, tilt = balls_rates(normal, seen, nearest, length, ball, dist)
+        tilt = ball_tilt(normal, seen, nearest, length)
+        if d.con_feature[c, 1] == 1:  # as in `round_motion.py`
+            tilt = cross_tilt(normal, z1, axis, cross3(z1, turn), (0.0, 0.0, 0.0))
+        rate, moved = balls_rates(normal, seen, nearest, tilt, ball, dist)
         store_seen_from_second(d, i, turn, shift, normal, rate, moved, tilt)

@@ -13,7 +13,7 @@ applied lane by lane.
 """
 
 from ..collision.contacts import contact_motion
-from ..collision.frame import column3, row3, tangent_hint
+from ..collision.frame import FOLLOWS_AXIS, HELD, column3, row3, tangent_hint
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, add3, cross3, dot3, scale3, sub3
@@ -139,8 +139,10 @@ def _body_maps(m: Model, d: Data, c: int, b: int, sign: float, force: Vec6, damp
 def _geometry_maps(m: Model, d: Data, c: int, b1: int, b2: int) -> None:
     """How the bodies are pushed by cotangents of frame (as a torque), position and distance."""
     normal, tangent, bitangent = row3(d.con_frame, c, 0), row3(d.con_frame, c, 1), row3(d.con_frame, c, 2)
-    g2, attached = m.con_geom[d.con_pair[c], 1], d.con_hint[c]
+    g2, attached = m.con_geom[d.con_pair[c], 1], d.con_hint[c] == FOLLOWS_AXIS
     hint = column3(d.geom_xmat, g2, 2) if attached else tangent_hint(normal)
+    if d.con_hint[c] == HELD:
+        hint = tangent
     along = dot3(hint, normal)
     length = dot3(hint, tangent)  # of the hint's part across the normal
     for i in range(6):

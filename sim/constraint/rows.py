@@ -118,8 +118,8 @@ def _contact(m: Model, d: Data, c: int) -> None:
     b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
     spans = spans_of_bodies(m, b1, b2)
     d.con_efc[c] = -1
-    if d.con_dist[c] >= m.con_margin[p] or spans[1] == 0:
-        return  # in the gap, or nothing can move: detected, without force
+    if d.con_dist[c] >= m.con_margin[p] or last_dof(m, b1) == last_dof(m, b2):
+        return  # in the gap, or nothing moves one against the other: detected, without force
     dim = m.con_dim[p]
     for r in range(dim):
         for i in range(spans[1] + spans[3]):

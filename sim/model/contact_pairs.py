@@ -1,8 +1,8 @@
 """Pairs of geoms that may collide, found once per model.
 
 MuJoCo documentation, Computation, Collision, "Selection": excluded body pairs, geoms welded to each
-other, parent and child bodies (unless disabled or the parent is static), contype and conaffinity;
-explicitly listed pairs skip all of these.
+other, two bodies that no joint moves (static or mocap), parent and child bodies (unless disabled or
+the parent is static), contype and conaffinity; explicitly listed pairs skip all of these.
 """
 
 from typing import Any, NamedTuple

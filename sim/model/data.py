@@ -62,7 +62,7 @@ class Data(Struct):
     con_dist: Floats = floats("nconmax")  # distance of the surfaces, negative inside [m]
     con_pos: Floats = floats("nconmax", 3)  # midway between the surfaces [m]
     con_frame: Floats = floats("nconmax", 9)  # rows: normal from geom 1 to geom 2, two tangents
-    con_hint: Ints = ints("nconmax")  # 1: the first tangent follows geom 2's z axis, 0: a world axis
+    con_hint: Ints = ints("nconmax")  # what the first tangent follows: see `collision/frame.py`
     con_feature: Ints = ints("nconmax", 5)  # what touches: each family's own code
     box_rot: Floats = floats(3, 3)  # of two boxes: see `collision/box_box.py`
     box_offset: Floats = floats(2, 3)
