@@ -76,12 +76,10 @@ def nearest_points(m: Model, d: Data, g1: int, g2: int, reach: float) -> tuple[b
         _weigh(d, count)
         normal = unit_or_x(sub3(load3(d.ccd_point, 1), load3(d.ccd_point, 0)))[0]
     else:
-        face = epa(m, d, g1, g2, count, tolerance)
-        if face < 0:
+        overlap, depth, normal = epa(m, d, g1, g2, count, tolerance)
+        if not overlap:
             return False, 0.0, normal
-        count, gap, normal = 3, -d.ccd_plane[face, 3], load3(d.ccd_plane, face)
-        for i in range(3):
-            d.ccd_corner[i] = d.ccd_face[face, i]
+        count, gap = 3, -depth
         _project(d, scale3(-gap, normal), normal)
         _weigh(d, count)
     _features(d, count)

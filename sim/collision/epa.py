@@ -13,37 +13,46 @@ from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, cross3, dot3, load3, scale3, sub3
 from ..model.data import Data
 from ..model.model import Model
+from .gjk import is_known
 from .support import difference_support
 
 NOWHERE = 1e30  # distance of faces without area: never the nearest
+SPOILT = 1e-12  # of the size: by more than this rounding does not move a sound plane
 
 
 @kernel
-def epa(m: Model, d: Data, g1: int, g2: int, count: int, tolerance: float) -> int:
-    """Row of `ccd_face` that is nearest to the origin, from a simplex of `count` vertices; -1: no depth.
+def epa(m: Model, d: Data, g1: int, g2: int, count: int, tolerance: float) -> tuple[bool, float, Vec3]:
+    """Whether the cores overlap, depth, normal, from a simplex of `count` vertices. Fills ccd_corner.
 
-    Its plane is in `ccd_plane`: outward normal and distance. `tolerance` is part of the size.
+    `tolerance` is part of the size. How far the difference reaches along the normal of any face is an
+    upper bound of the depth, so the least so far is at hand where rounding spoils the polytope: in thin
+    triangles a plane is wrong by much more than the last digit.
     """
     count = _tetrahedron(m, d, g1, g2, count)
     if count < 4:
-        return -1
-    faces, nearest = 4, -1
+        return False, 0.0, (1.0, 0.0, 0.0)
+    size = m.geom_rbound[g1] + m.geom_rbound[g2]
+    faces, depth, best, bound = 4, 0.0, (1.0, 0.0, 0.0), NOWHERE
     for _ in range(m.nccdvert):
         nearest = _nearest_face(d, faces)
         normal, dist = load3(d.ccd_plane, nearest), d.ccd_plane[nearest, 3]
-        if count == m.nccdvert:
+        if dist > bound + SPOILT * size:
             break
-        w = difference_support(m, d, g1, g2, normal, count)
-        size = math.sqrt(dot3(w, w))
-        if dot3(normal, w) - dist <= tolerance * (size + m.geom_rbound[g1] + m.geom_rbound[g2]):
+        w = difference_support(m, d, g1, g2, normal, min(count, m.nccdvert - 1))
+        along = dot3(normal, w)
+        converged = along - dist <= tolerance * (math.sqrt(dot3(w, w)) + size) or is_known(d, count)
+        if along < bound or (converged and along <= bound + SPOILT * size):
+            depth, best, bound = dist if along - dist <= SPOILT * size else along, normal, min(along, bound)
+            for i in range(3):
+                d.ccd_corner[i] = d.ccd_face[nearest, i]
+        if converged or count >= m.nccdvert - 1:
             break
-        edges = _remove_visible(d, faces, nearest, w, 1e-14 * size)
+        edges = _remove_visible(d, faces, nearest, w, 1e-14 * math.sqrt(dot3(w, w)))
         if edges < 3:
             break
         faces = _close(d, faces, edges, count)
         count += 1
-    touching = -1e-12 * (m.geom_rbound[g1] + m.geom_rbound[g2])
-    return nearest if nearest >= 0 and touching < d.ccd_plane[nearest, 3] < NOWHERE else -1
+    return -1e-12 * size < depth < NOWHERE, depth, best
 
 
 @kernel

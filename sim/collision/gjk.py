@@ -36,7 +36,7 @@ def gjk(m: Model, d: Data, g1: int, g2: int, reach: float, tolerance: float) -> 
         size = max(size, math.sqrt(dot3(w, w)))
         if count > 0 and length - along <= tolerance * (length + size):
             break
-        if _known(d, count):
+        if is_known(d, count):
             break
         count = _nearest(d, count + 1)
         x = _combination(d, count)
@@ -48,8 +48,8 @@ def gjk(m: Model, d: Data, g1: int, g2: int, reach: float, tolerance: float) -> 
 
 
 @kernel
-def _known(d: Data, count: int) -> bool:
-    """Whether the newest vertex is one of the simplex already."""
+def is_known(d: Data, count: int) -> bool:
+    """Whether vertex `count` of `ccd_vert`, the newest, is one of those before it."""
     for i in range(count):
         if d.ccd_vert[i, 0, 0] == d.ccd_vert[count, 0, 0]:
             if d.ccd_vert[i, 0, 1] == d.ccd_vert[count, 0, 1] and d.ccd_vert[i, 0, 2] == d.ccd_vert[count, 0, 2]:

@@ -11,11 +11,12 @@ for `convex_motion.py`.
 
 import math
 
-from ..kernels.enums import CAPSULE
+from ..kernels.enums import CAPSULE, CYLINDER
 from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
 from ..model.data import Data
 from ..model.model import Model
+from .curved import FACE
 from .frame import add_contact, unit_or_x
 from .polytope_faces import ALIGNED, edges, face_normals, face_polygon, vertices_of_feature
 
@@ -80,7 +81,12 @@ def _faces(m: Model, d: Data, pair: int, reach: float, i: int, j: int) -> int:
 
 @kernel
 def _edge(m: Model, d: Data, pair: int, reach: float, ge: int, gf: int, side: int, faces: int, out: Vec3) -> int:
-    """Contacts of an edge of geom `ge` and a face of geom `gf`; -1: no edge is parallel to a face."""
+    """Contacts of an edge of geom `ge` and a face of geom `gf`; -1: no edge is parallel to a face.
+
+    None for a cylinder that touches with its cap: the contact lies on no line of its side. There
+    mjc_multicontact takes a line through some vertex of its polytope, anywhere on the rim, which
+    mostly misses the face.
+    """
     lift = 0.5 * reach if m.geom_type[ge] == CAPSULE else 0.0  # mjc_ccd puts half of the margin around a capsule
     count, which, face = edges(m, d, ge, side, scale3(-1.0, out), lift), -1, -1
     for f in range(faces):
@@ -93,6 +99,8 @@ def _edge(m: Model, d: Data, pair: int, reach: float, ge: int, gf: int, side: in
                 which, face = e, f
     if face < 0:
         return -1
+    if m.geom_type[ge] == CYLINDER and d.ccd_feature[side, 0] == FACE:
+        return 0
     normal = load3(d.face_normal[1 - side], face)
     a = face_polygon(m, d, gf, d.face_index[1 - side, face], CLIPPING)
     store3(d.polygon[CLIPPED], 0, load3(d.edge_start, which))
