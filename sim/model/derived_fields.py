@@ -66,7 +66,8 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
     contacts = contact_fields(m, on and not disabled(m, bit.mjDSBL_CONTACT))
     pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
     contact_rows = 0
-    pgs = int(m.opt.solver) == int(mujoco.mjtSolver.mjSOL_PGS)
+    noslip = int(m.opt.noslip_iterations) > 0
+    dual = noslip or int(m.opt.solver) == int(mujoco.mjtSolver.mjSOL_PGS)
     for (g1, g2), dim in zip(contacts["con_geom"], contacts["con_dim"], strict=True):
         each = 1 if dim == 1 else (2 * (int(dim) - 1) if pyramidal else int(dim))
         contact_rows += each * collision_of(m, (g1, g2)).max_contacts
@@ -88,6 +89,8 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "iterations": int(m.opt.iterations),
         "ls_iterations": int(m.opt.ls_iterations),
         "tolerance": float(m.opt.tolerance),
+        "noslip_iterations": int(m.opt.noslip_iterations),
+        "noslip_tolerance": float(m.opt.noslip_tolerance),
         "impratio": float(m.opt.impratio),
         "meaninertia": float(m.stat.meaninertia),
         "nlimit": nlimit,
@@ -96,9 +99,11 @@ def _constraint_fields(m: mujoco.MjModel) -> dict[str, Any]:
         "nefcmax": rows + contact_rows,
         "nefcbefore": rows,
         "nefcdof": widest_row(m, contacts["con_geom"], tendons, equalities),
-        "npgs": (rows + contact_rows) * pgs,
-        "npgsdof": int(m.nv) * pgs,
-        "nconpgs": nconcone * pgs,
+        "ndual": (rows + contact_rows) * dual,
+        "ndualdof": int(m.nv) * dual,
+        "ndualcone": nconcone * dual,
+        "nnoslip": (rows + contact_rows) * noslip,
+        "nnoslipdof": int(m.nv) * noslip,
         "solver": int(m.opt.solver),
         "jnt_limited": limited,
         "dof_frictionloss": frictionloss,
