@@ -175,7 +175,7 @@ def _block(d: Data, c: int, i: int, j: int) -> float:
 
 @kernel
 def _singular(d: Data, n: int) -> bool:
-    """Whether MuJoCo takes the matrix in cone_work[0] for singular: by its determinant, or by its pivots if it is large."""
+    """Whether MuJoCo takes the matrix in cone_work[0] for singular: by the determinant, of large ones by the pivots."""
     left, determinant, least = d.cone_work[1], 1.0, LEAST_CURVATURE
     for i in range(n):
         for j in range(n):
