@@ -95,7 +95,6 @@ UNSUPPORTED = {
         '<geom name="g" type="hfield" hfield="f"/><body><freejoint/><geom name="h" size="1"/></body>',
         '<asset><hfield name="f" nrow="2" ncol="2" size="1 1 1 1"/></asset>',
     ),
-    "option noslip_iterations": document(LIMB, option='noslip_iterations="3"'),
     "option flag override": document(LIMB, "<option><flag override='enable'/></option>"),
     "option flag diagexact": document(LIMB, "<option><flag diagexact='enable'/></option>"),
     "flex 'cloth'": document(

@@ -110,7 +110,7 @@ def test_unfinished_sweeps_have_their_exact_adjoint(iterations: int) -> None:
 def test_model_file_selects_the_solver() -> None:
     for name, pgs in (("PGS", True), ("CG", False), ("Newton", False)):
         model = sim.Model.from_xml_string(STACK.replace("PGS", name))
-        assert (model.npgs > 0) == pgs
+        assert (model.ndual > 0) == pgs
         found = sim.forward(model, model.initial_state(), np.zeros(3))
         assert found.solver_niter > 0 and np.count_nonzero(found.efc_force) == 3
 

@@ -153,12 +153,17 @@ class Data(Struct):
     solver_niter: Ints = ints(1)  # iterations of the solver, in the island that took most
     solver_residual: Floats = floats(1)  # |M qacc - qfrc_smooth - J' force(J qacc - aref)| / (meaninertia nv)
 
-    efc_MinvJ: Floats = floats("npgs", "nefcdof")  # projected Gauss-Seidel: J M^-1, columns of the row's whole trees
-    efc_ARdiag: Floats = floats("npgs")  # diagonal of A + R, A = J M^-1 J'
-    pgs_force: Floats = floats("npgs")  # the forces found, while efc_force holds those of the law
-    pgs_push: Floats = floats("npgsdof")  # J' times the forces found
-    cone_A: Floats = floats("nconpgs", 6, 6)  # block of A of a contact with an elliptic cone
-    cone_inv: Floats = floats("nconpgs", 6, 6)  # (A + C^-1)^-1 of the block, C = cone_hess
+    efc_MinvJ: Floats = floats("ndual", "nefcdof")  # J M^-1, columns of the row's whole trees
+    efc_ARdiag: Floats = floats("ndual")  # projected Gauss-Seidel: diagonal of A + R, A = J M^-1 J'
+    pgs_force: Floats = floats("ndual")  # the forces found, while efc_force holds those of the law
+    dual_push: Floats = floats("ndualdof")  # J' times the forces found
+    cone_A: Floats = floats("ndualcone", 6, 6)  # block of A of a contact with an elliptic cone
+    cone_inv: Floats = floats("ndualcone", 6, 6)  # (A + C^-1)^-1 of the block, C = cone_hess
+    noslip_curvature: Floats = floats(
+        "nnoslip"
+    )  # of the cost by a friction loss, or by the difference of a pair of edges
+    main_force: Floats = floats("nnoslip")  # efc_force of the solver, before noslip
+    main_acc: Floats = floats("nnoslipdof")  # iacc of the solver
     cone_work: Floats = floats(3, 6, 6)  # matrices of one block, while it is solved
     cone_vec: Floats = floats(3, 6)  # vectors of the same
 
@@ -272,7 +277,7 @@ class Lanes(Struct):
     def for_model(cls, model: Model, nlane: int, with_params: bool = False) -> "Lanes":
         """An empty workspace for `nlane` simultaneous cotangents."""
         # contacts take turns, unless sweeps or parameters come back to their rows
-        keeps = with_params or model.npgs > 0
+        keeps = with_params or model.ndual > 0
         rows = model.nefcmax if keeps else model.nefcbefore + MAX_CONTACT_ROWS
         values = cls.allocate({**model.sizes, "nlane": nlane, "nefclane": rows}).as_dict()
         own = {"nlane": nlane, "with_params": int(with_params), "con_row": -1 if keeps else model.nefcbefore}

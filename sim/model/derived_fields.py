@@ -75,7 +75,8 @@ def _constraint_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
     equalities = equality_fields(m, on and not disabled(m, bit.mjDSBL_EQUALITY))
     contacts = _contact_fields(m, pairs)
     pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
-    pgs = int(m.opt.solver) == int(mujoco.mjtSolver.mjSOL_PGS)
+    noslip = int(m.opt.noslip_iterations) > 0
+    dual = noslip or int(m.opt.solver) == int(mujoco.mjtSolver.mjSOL_PGS)
     dim, most = contacts["con_dim"], families(m, contacts["con_geom"])[1]
     contact_rows = int(np.where(dim == 1, 1, 2 * (dim - 1) if pyramidal else dim) @ most)
     nlimit = int(np.count_nonzero(limited))
@@ -96,6 +97,8 @@ def _constraint_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
         "iterations": int(m.opt.iterations),
         "ls_iterations": int(m.opt.ls_iterations),
         "tolerance": float(m.opt.tolerance),
+        "noslip_iterations": int(m.opt.noslip_iterations),
+        "noslip_tolerance": float(m.opt.noslip_tolerance),
         "impratio": float(m.opt.impratio),
         "meaninertia": float(m.stat.meaninertia),
         "nlimit": nlimit,
@@ -104,9 +107,11 @@ def _constraint_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
         "nefcmax": rows + contact_rows,
         "nefcbefore": rows,
         "nefcdof": widest_row(m, contacts["con_geom"], tendons, equalities),
-        "npgs": (rows + contact_rows) * pgs,
-        "npgsdof": int(m.nv) * pgs,
-        "nconpgs": nconcone * pgs,
+        "ndual": (rows + contact_rows) * dual,
+        "ndualdof": int(m.nv) * dual,
+        "ndualcone": nconcone * dual,
+        "nnoslip": (rows + contact_rows) * noslip,
+        "nnoslipdof": int(m.nv) * noslip,
         "solver": int(m.opt.solver),
         "jnt_limited": limited,
         "dof_frictionloss": frictionloss,

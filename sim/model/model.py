@@ -17,7 +17,11 @@ from .contact_softness import softened
 from .derived_fields import derived_fields
 from .unsupported import check_supported, contacts_enabled
 
-_OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
+NOSLIP_OPTIONS = ("noslip_iterations", "noslip_tolerance")
+_OPTIONS = (
+    *("timestep", "gravity", "integrator", "solver", "iterations", "tolerance"),
+    *("noslip_iterations", "noslip_tolerance"),
+)
 # symbols in declared shapes
 _SIZES = (
     *("nq", "nv", "nu", "na", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
@@ -35,9 +39,11 @@ _SIZES = (
         "nconcone",
         "nefcmax",
         "nefcdof",
-        "npgs",
-        "npgsdof",
-        "nconpgs",
+        "ndual",
+        "ndualdof",
+        "ndualcone",
+        "nnoslip",
+        "nnoslipdof",
     ),
     *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),
     *("nconvex", "nccdvert", "nccdface", "nside", "nclip"),
@@ -91,9 +97,11 @@ class Model(Struct):
     nefcmax: int = integer()  # most constraint rows at once
     nefcbefore: int = integer()  # most of them before those of the contacts
     nefcdof: int = integer()  # most degrees of freedom that a row and its trees have
-    npgs: int = integer()  # nefcmax if the solver is projected Gauss-Seidel, else 0
-    npgsdof: int = integer()  # nv if it is, else 0
-    nconpgs: int = integer()  # nconcone if it is, else 0
+    ndual: int = integer()  # nefcmax if forces are solved for, by projected Gauss-Seidel or noslip, else 0
+    ndualdof: int = integer()  # nv if they are, else 0
+    ndualcone: int = integer()  # nconcone if they are, else 0
+    nnoslip: int = integer()  # nefcmax if there is noslip, else 0
+    nnoslipdof: int = integer()  # nv if there is, else 0
     nmesh: int = integer()
     nmeshvert: int = integer()
     nmeshgraph: int = integer()
@@ -111,6 +119,8 @@ class Model(Struct):
     iterations: int = integer()  # solver
     ls_iterations: int = integer()
     tolerance: float = real()
+    noslip_iterations: int = integer()  # most sweeps over the friction forces after the solver, 0: none
+    noslip_tolerance: float = real()
     impratio: float = real()
     meaninertia: float = real()
     integrator: int = integer()  # mjtIntegrator

@@ -143,8 +143,6 @@ def _constraints(m: mujoco.MjModel, pairs: Pairs) -> Iterator[str]:
     bit = mujoco.mjtDisableBit
     if disabled(m, bit.mjDSBL_CONSTRAINT):
         return
-    if int(m.opt.noslip_iterations) > 0:
-        yield "option noslip_iterations"
     for flag in ("override", "diagexact", "ipc", "speculative"):
         if int(m.opt.enableflags) & int(getattr(mujoco.mjtEnableBit, f"mjENBL_{flag.upper()}")):
             yield f"option flag {flag}"

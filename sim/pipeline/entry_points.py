@@ -16,8 +16,8 @@ from .worlds import forward_world, rollout_adj_worlds, rollout_worlds
 class EntryPoints:
     """What a model runs, each function bound when it is first asked for."""
 
-    def __init__(self, parts: tuple[Part, ...], moves_by_next_velocity: bool) -> None:
-        self._parts, self._moves_by_next_velocity = parts, moves_by_next_velocity
+    def __init__(self, parts: tuple[Part, ...], moves_by_next_velocity: bool, noslip: bool) -> None:
+        self._parts, self._moves_by_next_velocity, self._noslip = parts, moves_by_next_velocity, noslip
 
     @cached_property
     def forward(self) -> Any:
@@ -29,16 +29,16 @@ class EntryPoints:
 
     @cached_property
     def rollout_adj(self) -> Any:
-        return specialise(rollout_adj_worlds, self._parts)
+        return self._adjoint(rollout_adj_worlds, self._parts)
 
     @cached_property
     def jacobian(self) -> Any:
-        return specialise(jacobian_worlds, self._parts)
+        return self._adjoint(jacobian_worlds, self._parts)
 
     @cached_property
     def step_jacobian(self) -> Any:
         """The shorter way to the Jacobian of one step; None where the integrator has none."""
-        return specialise(step_jacobian_worlds, self._parts) if self._moves_by_next_velocity else None
+        return self._adjoint(step_jacobian_worlds, self._parts) if self._moves_by_next_velocity else None
 
     @cached_property
     def cfrc_ext(self) -> Any:
@@ -46,14 +46,24 @@ class EntryPoints:
 
     @cached_property
     def cfrc_ext_adj(self) -> Any:
-        return specialise(cfrc_ext_adj_worlds, (*self._parts, CONTACT_FORCE))
+        return self._adjoint(cfrc_ext_adj_worlds, (*self._parts, CONTACT_FORCE))
+
+    def _adjoint(self, function: Any, parts: tuple[Part, ...]) -> Any:
+        if self._noslip:
+            raise NotImplementedError(
+                "noslip: steps with noslip sweeps have no derivative; "
+                "set noslip_iterations=0 (Model.replace(noslip_iterations=0)) to differentiate"
+            )
+        return specialise(function, parts)
 
 
 def entry_points(model: Model) -> EntryPoints:
     """The compiled functions for `model`; models of the same parts share them."""
-    return kept_with(model, "entry points", lambda: _entry_points(parts_of(model), model.integrator != RK4))
+    return kept_with(
+        model, "entry points", lambda: _entry_points(parts_of(model), model.integrator != RK4, model.nnoslip > 0)
+    )
 
 
 @cache
-def _entry_points(parts: tuple[Part, ...], moves_by_next_velocity: bool) -> EntryPoints:
-    return EntryPoints(parts, moves_by_next_velocity)
+def _entry_points(parts: tuple[Part, ...], moves_by_next_velocity: bool, noslip: bool) -> EntryPoints:
+    return EntryPoints(parts, moves_by_next_velocity, noslip)

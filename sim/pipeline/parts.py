@@ -29,6 +29,7 @@ from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from ..solver.newton import solve_newton, solve_newton_adj
+from ..solver.noslip import noslip
 from ..solver.pgs import solve_pgs
 from ..solver.pgs_adj import contact_row_changes_known, row_change_known, solve_pgs_adj
 from .runge_kutta import rk4, rk4_adj
@@ -113,6 +114,7 @@ def _geometry(family: int, name: str, collide: Any, motion: Any) -> Feature:
 
 
 FEATURES = (
+    Feature(lambda m: m.nnoslip > 0, Part("no_noslip", {noslip: _nothing})),
     _geometry(BOXED, "box", collide_box, box_motion),
     _geometry(RIMMED, "rim", collide_rim, rim_motion),
     _geometry(BOXES, "boxes", collide_box_box, box_box_motion),

@@ -41,6 +41,7 @@ from ..kernels.spatial import lanes_set
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from ..solver.islands import enter_islands, leave_islands
+from ..solver.noslip import noslip
 
 
 @hook
@@ -103,6 +104,7 @@ def forward_constrained(m: Model, d: Data) -> None:
     if d.nefc[0] > 0:
         enter_islands(m, d)
         solve_constraints(m, d)
+        noslip(m, d)
         leave_islands(m, d)
     for v in range(m.nv):
         d.qacc_warmstart[v] = d.qacc[v]

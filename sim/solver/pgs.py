@@ -10,14 +10,13 @@ formed. Each island (`islands.py`) gets as many sweeps as it needs; vectors and 
 
 import math
 
-from ..constraint.row import column, row_axpy, row_dof, row_width
-from ..dynamics.crba import solve_ltdl_part
 from ..kernels.enums import CONTACT_ELLIPTIC
 from ..kernels.jit import kernel
 from ..model.data import Data
 from ..model.model import Model
+from .dual import acceleration_of_forces, responses
 from .force_law import cone_curvature, constraint_forces, force_law_residual, report, set_point
-from .islands import dof_at, dofs_of, row_at, rows_of
+from .islands import dofs_of, row_at, rows_of
 from .pgs_cone import cone_update
 from .pgs_rows import LOST, cost_slope, coupling, force_bounds, move, row_velocity, spans_of_trees
 
@@ -54,23 +53,9 @@ def _prepare(m: Model, d: Data) -> None:
         while c >= 0:
             d.qH[v, c] = d.qLD[v, c]
             c = m.dof_parentid[c]
+    responses(m, d)
     for r in range(d.nefc[0]):
-        spans = spans_of_trees(m, d, r)
-        for i in range(spans[1] + spans[3]):
-            d.efc_MinvJ[r, i] = 0.0
-        for i in range(row_width(d, r)):
-            d.efc_MinvJ[r, column(spans, row_dof(d, r, i))] = d.efc_J[r, i]
-        solve_ltdl_part(m, d.qH, d.efc_MinvJ[r], 0, spans[0], spans[0] + spans[1])
-        solve_ltdl_part(m, d.qH, d.efc_MinvJ[r], spans[1], spans[2], spans[2] + spans[3])
-        d.efc_ARdiag[r] = d.efc_R[r] + coupling(d, spans, r, r)
-    for c in range(d.ncon[0]):
-        r = d.con_efc[c]
-        if r >= 0 and d.efc_type[r] == CONTACT_ELLIPTIC:
-            dim, spans = m.con_dim[d.con_pair[c]], spans_of_trees(m, d, r)
-            for i in range(dim):
-                for j in range(i + 1):
-                    d.cone_A[c, i, j] = coupling(d, spans, r + i, r + j)
-                    d.cone_A[c, j, i] = d.cone_A[c, i, j]
+        d.efc_ARdiag[r] = d.efc_R[r] + coupling(d, spans_of_trees(m, d, r), r, r)
 
 
 @kernel
@@ -133,28 +118,14 @@ def _finish(m: Model, d: Data, k: int, niter: int) -> None:
     """Acceleration from the forces anew, without what rounding gathered; residual; slopes of the forces."""
     begin, end = dofs_of(d, k)
     first_row, end_row = rows_of(d, k)
-    for i in range(begin, end):
-        d.pgs_push[i] = 0.0
-    for i in range(first_row, end_row):
-        r = row_at(d, i)
-        row_axpy(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.efc_force[r], d.pgs_push)
-    for i in range(begin, end):
-        d.iacc[i] = d.pgs_push[i]
-    at = begin
-    while at < end:
-        first = dof_at(d, at)
-        size = m.tree_dofnum[m.dof_treeid[first]]
-        solve_ltdl_part(m, d.qH, d.iacc, at, first, first + size)
-        at += size
-    for i in range(begin, end):
-        d.iacc[i] += d.iacc_smooth[i]
+    acceleration_of_forces(m, d, k)
     set_point(m, d, k)
     for i in range(first_row, end_row):
         r = row_at(d, i)
         d.pgs_force[r] = d.efc_force[r]
     report(m, d, k, niter, force_law_residual(m, d, k))
     for i in range(begin, end):
-        d.ifrc_constraint[i] = d.pgs_push[i]
+        d.ifrc_constraint[i] = d.dual_push[i]
     for i in range(first_row, end_row):
         r = row_at(d, i)
         d.efc_force[r] = d.pgs_force[r]

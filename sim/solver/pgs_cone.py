@@ -67,19 +67,13 @@ def _ray_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> None:
 
 @kernel
 def _friction_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> None:
-    """Least cost over the friction forces, the normal force held.
-
-    In units y of friction coefficient times the normal force the cone is the ball |y| < f: with a
-    multiplier s, (P + s) y = -q and |y| = f; Newton's method on 1/|y|.
-    """
-    lack, before, y = d.cone_vec[0], d.cone_vec[1], d.cone_vec[2]
-    work, factor, n = d.cone_work[0], d.cone_work[1], dim - 1
-    radius, size, on_cone = d.efc_force[r], 0.0, False
+    """Least cost over the friction forces, the normal force held."""
+    lack, before, work, q, n = d.cone_vec[0], d.cone_vec[1], d.cone_work[0], d.cone_work[2, 0], dim - 1
+    radius = d.efc_force[r]
     if radius < TINY:
         for i in range(dim):
             d.efc_force[r + i] = 0.0
         return
-    q = d.cone_work[2, 0]
     for i in range(n):
         fi = m.con_friction[p, i]
         total = lack[i + 1] - d.efc_R[r + i + 1] * before[i + 1]
@@ -89,7 +83,20 @@ def _friction_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> Non
             work[i, j] = fi * d.cone_A[c, i + 1, j + 1] * m.con_friction[p, j]
         work[i, i] += fi * fi * d.efc_R[r + i + 1]
         q[i] = fi * total
-    multiplier = 0.0
+    least_in_ball(d, n, radius)
+    for i in range(n):
+        d.efc_force[r + i + 1] = m.con_friction[p, i] * d.cone_vec[2, i]
+
+
+@kernel
+def least_in_ball(d: Data, n: int, radius: float) -> None:
+    """cone_vec[2] = the y that minimises y P y / 2 + q y in the ball |y| <= radius; P in cone_work[0], q in [2, 0].
+
+    In units y of friction coefficient times the normal force the cone is such a ball. With a
+    multiplier s, (P + s) y = -q and |y| = radius; Newton's method on 1/|y|.
+    """
+    work, factor, q, y = d.cone_work[0], d.cone_work[1], d.cone_work[2, 0], d.cone_vec[2]
+    multiplier, size, on_cone = 0.0, 0.0, False
     for _ in range(QCQP_ITERATIONS):
         for i in range(n):
             for j in range(n):
@@ -111,9 +118,9 @@ def _friction_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> Non
         for i in range(n):
             slope += y[i] * u[i]
         multiplier += excess * size * size / slope
-    onto_cone = radius / size if on_cone else 1.0
-    for i in range(n):
-        d.efc_force[r + i + 1] = m.con_friction[p, i] * y[i] * onto_cone
+    if on_cone:
+        for i in range(n):
+            y[i] *= radius / size
 
 
 @kernel
