@@ -1,7 +1,7 @@
 """Pairs of geoms that may collide, and their contact parameters, combined once per model.
 
 MuJoCo documentation, Computation, Collision, "Selection" and Modeling, "Contact parameters":
-excluded body pairs, geoms welded to each other, parent and child bodies (unless disabled or the
+excluded body pairs, geoms welded to each other, two bodies without joints, parent and child bodies (unless disabled or the
 parent is static), contype and conaffinity; explicitly listed pairs skip all of these.
 """
 
@@ -85,7 +85,8 @@ def possible_contact_pairs(m: mujoco.MjModel) -> list[tuple[tuple[int, int], int
     mask = (m.geom_contype[first] & m.geom_conaffinity[second]) | (m.geom_contype[second] & m.geom_conaffinity[first])
     body1, body2 = m.geom_bodyid[first], m.geom_bodyid[second]
     weld1, weld2 = m.body_weldid[body1], m.body_weldid[body2]
-    allowed = (mask != 0) & (weld1 != weld2)
+    # no forces can act between bodies without degrees of freedom: static or mocap
+    allowed = (mask != 0) & (weld1 != weld2) & ((m.body_dofnum[weld1] > 0) | (m.body_dofnum[weld2] > 0))
     if not int(m.opt.disableflags) & int(mujoco.mjtDisableBit.mjDSBL_FILTERPARENT):
         parent1 = m.body_weldid[m.body_parentid[weld1]]
         parent2 = m.body_weldid[m.body_parentid[weld2]]
