@@ -23,6 +23,14 @@ class Inputs(NamedTuple):
     qfrc_applied: Floats | None = None  # (..., nv) or (..., T, nv) [N or N m]
     xfrc_applied: Floats | None = None  # (..., nbody, 6) or (..., T, nbody, 6): force [N], then torque [N m]
 
+    def at_control(self, model: Model, batch: tuple[int, ...], t: int) -> "Inputs":
+        """What holds during control `t`; `batch` are the batch axes."""
+        found = []
+        for value, entry in zip(self, _entries(model), strict=True):
+            per_control = value is not None and is_per_control(value, entry, batch)
+            found.append(value[(*[slice(None)] * len(batch), t)] if per_control else value)
+        return Inputs(*found)
+
 
 class InputRows(Struct):
     """The same for kernels."""
@@ -117,6 +125,11 @@ def _zero_adjoints(rows: InputRows, lanes: int) -> InputAdjoints:
     shapes = {name: getattr(rows, name).shape for name in rows.fields}
     shapes["mocap_quat"] = (*shapes["mocap_quat"][:-1], 3)
     return InputAdjoints(**{name: np.zeros((*shape, lanes)) for name, shape in shapes.items()})
+
+
+def input_sums(model: Model, inputs: Inputs, batch: tuple[int, ...]) -> Inputs:
+    """Zeros of the shapes of the gradients of `inputs`."""
+    return input_gradients(model, inputs, input_adjoints(model, input_rows(model, inputs, batch), 1), batch)
 
 
 def input_gradients(model: Model, inputs: Inputs, adjoints: InputAdjoints, batch: tuple[int, ...]) -> Inputs:
