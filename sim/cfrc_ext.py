@@ -8,52 +8,61 @@ import numpy as np
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
 from .model.arguments import checked_state, floats_of, for_kernel
+from .model.inputs import checked_inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, workspace
 from .pipeline.entry_points import entry_points
 from .step import StepGradient
 
 
-def _worlds(model: Model, state: State, ctrl: Any) -> tuple[tuple[int, ...], Floats, Floats, Floats, Floats]:
-    """Batch axes; qpos, qvel, act, ctrl with one axis of worlds."""
-    start = checked_state(model, state)
-    batch = start.qpos.shape[:-1]
-    worlds = math.prod(batch)
-    arrays = [*start, floats_of("ctrl", ctrl, model.nu, batch)]
-    flat = [for_kernel(array.reshape(worlds, array.shape[-1])) for array in arrays]
-    return batch, flat[0], flat[1], flat[2], flat[3]
+class _Worlds:
+    """Checked arguments, batch axes flattened to one."""
+
+    def __init__(self, model: Model, state: State, ctrl: Any, qfrc_applied: Any, xfrc_applied: Any) -> None:
+        start = checked_state(model, state)
+        self.batch = start.qpos.shape[:-1]
+        self.count = math.prod(self.batch)
+        arrays = [*start[:3], floats_of("ctrl", ctrl, model.nu, self.batch)]
+        self.inputs = checked_inputs(model, start, self.batch, qfrc_applied, xfrc_applied)
+        self.rows = input_rows(model, self.inputs, self.batch)
+        self.arguments = *(for_kernel(x.reshape(self.count, x.shape[-1])) for x in arrays), self.rows
 
 
-def cfrc_ext(model: Model, state: State, ctrl: Any) -> Floats:
+def cfrc_ext(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Floats:
     """Force (torque, force) of the contacts on each body (..., nbody, 6), of `state` under `ctrl` (..., nu).
 
-    World frame [N m, N], torque about `subtree_com` of the body's root, as MuJoCo's `cfrc_ext`.
+    World frame [N m, N], torque about `subtree_com` of the body's root, as MuJoCo's `cfrc_ext`. Applied
+    forces as in `forward`.
     """
-    batch, qpos, qvel, act, controls = _worlds(model, state, ctrl)
-    worlds = len(qpos)
-    out = np.zeros((worlds, model.nbody, 6))
+    worlds = _Worlds(model, state, ctrl, qfrc_applied, xfrc_applied)
+    out = np.zeros((worlds.count, model.nbody, 6))
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            entry_points(model).cfrc_ext(begin, end, model, data, qpos, qvel, act, controls, out)
+            entry_points(model).cfrc_ext(begin, end, model, data, *worlds.arguments, out)
 
     if model.nconmax > 0:
-        for_worlds(worlds, work)
-    return out.reshape(*batch, model.nbody, 6)
+        for_worlds(worlds.count, work)
+    return out.reshape(*worlds.batch, model.nbody, 6)
 
 
-def cfrc_ext_vjp(model: Model, state: State, ctrl: Any, cotangent: Any) -> StepGradient:
-    """Gradient of the sum of `cotangent` (..., nbody, 6) times `cfrc_ext`, by state and control."""
-    batch, qpos, qvel, act, controls = _worlds(model, state, ctrl)
-    worlds = len(qpos)
-    seed = for_kernel(floats_of("cotangent", cotangent, 6, (*batch, model.nbody)).reshape(worlds, model.nbody, 6, 1))
-    state_adj, ctrl_adj = np.zeros((worlds, tangent_size(model), 1)), np.zeros((worlds, model.nu, 1))
+def cfrc_ext_vjp(
+    model: Model, state: State, ctrl: Any, cotangent: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+) -> StepGradient:
+    """Gradient of the sum of `cotangent` (..., nbody, 6) times `cfrc_ext`, by state, control and other inputs."""
+    worlds = _Worlds(model, state, ctrl, qfrc_applied, xfrc_applied)
+    batch, count = worlds.batch, worlds.count
+    seed = for_kernel(floats_of("cotangent", cotangent, 6, (*batch, model.nbody)).reshape(count, model.nbody, 6, 1))
+    state_adj, ctrl_adj = np.zeros((count, tangent_size(model), 1)), np.zeros((count, model.nu, 1))
+    input_adj = input_adjoints(model, worlds.rows, 1)
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, 1) as adjoint:
-            arguments = (qpos, qvel, act, controls, seed, state_adj, ctrl_adj)
+            arguments = (*worlds.arguments, seed, state_adj, ctrl_adj, input_adj)
             entry_points(model).cfrc_ext_adj(begin, end, model, data, adjoint, *arguments)
 
     if model.nconmax > 0:
-        for_worlds(worlds, work)
-    return StepGradient(state_adj.reshape(*batch, state_adj.shape[1]), ctrl_adj.reshape(*batch, model.nu), None)
+        for_worlds(count, work)
+    by_inputs = input_gradients(model, worlds.inputs, input_adj, batch)
+    by_state, by_ctrl = state_adj.reshape(*batch, state_adj.shape[1]), ctrl_adj.reshape(*batch, model.nu)
+    return StepGradient(by_state, by_ctrl, None, *by_inputs)

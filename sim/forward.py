@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from .kernels.threads import for_worlds
 from .model.arguments import checked_state, floats_of
 from .model.data import Data
+from .model.inputs import checked_inputs, input_rows
 from .model.model import Model, State
 from .model.workspaces import workspace
 from .pipeline.entry_points import entry_points
+from .pipeline.worlds import load_inputs
 
 Floats = NDArray[np.float64]
 
@@ -58,13 +60,18 @@ class Forward(NamedTuple):
     contact: Contact
 
 
-def forward(model: Model, state: State, ctrl: Any) -> Forward:
-    """Poses, velocities, forces and acceleration of `state` under `ctrl` (..., nu)."""
+def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Forward:
+    """Poses, velocities, forces and acceleration of `state` under `ctrl` (..., nu).
+
+    Applied forces, none by default: `qfrc_applied` (..., nv) on the degrees of freedom, `xfrc_applied`
+    (..., nbody, 6) on the bodies, a force [N] and a torque [N m] at the centre of mass, world frame.
+    """
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
     worlds = int(np.prod(batch))
     controls = floats_of("ctrl", ctrl, model.nu, batch).reshape(worlds, model.nu)
-    flat = [value.reshape(worlds, value.shape[-1]) for value in start]
+    flat = [value.reshape(worlds, value.shape[-1]) for value in start[:3]]
+    rows = input_rows(model, checked_inputs(model, start, batch, qfrc_applied, xfrc_applied), batch)
     with workspace(model) as data:
         names = [name for name in Forward._fields if name not in ("contact", "cfrc_ext")]
         found = {name: places_for(name, worlds, getattr(data, name)) for name in names}
@@ -78,6 +85,7 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
             for b in range(begin, end):
                 data.qpos[:], data.qvel[:], data.act[:] = (value[b] for value in flat)
                 data.ctrl[:] = controls[b]
+                load_inputs(model, data, rows, b, 0)
                 data.qacc_warmstart[:] = 0.0  # so that results do not depend on what ran before
                 run(model, data)
                 for name in names:

@@ -17,7 +17,9 @@ import numpy as np
 from .forward import Forward, assemble, no_contacts
 from .kernels.record import Floats
 from .model.arguments import at_least_one, checked_state, floats_of
+from .model.inputs import Inputs, checked_inputs, input_sums
 from .model.model import Model, State, tangent_size
+from .rollout import checked_drive
 from .step import StepGradient, StepJacobian
 from .trajectory import RolloutGradient, Trajectory
 
@@ -30,24 +32,34 @@ _thread = threading.local()
 class _Batch:
     """Checked inputs with the batch axes flattened to one."""
 
-    def __init__(self, model: Model, state: State, ctrl: Any) -> None:
+    def __init__(self, model: Model, state: State, ctrl: Any, qfrc_applied: Any, xfrc_applied: Any) -> None:
         state = checked_state(model, state)
-        self.shape = state.qpos.shape[:-1]
+        self.model, self.shape = model, state.qpos.shape[:-1]
         self.worlds = int(np.prod(self.shape))
-        arrays = (*state, floats_of("ctrl", ctrl, model.nu, self.shape))
-        self._flat = [array.reshape(self.worlds, array.shape[-1]) for array in arrays]
+        self.inputs = checked_inputs(model, state, self.shape, qfrc_applied, xfrc_applied)
+        fields = {**state._asdict(), "ctrl": floats_of("ctrl", ctrl, model.nu, self.shape), **self.inputs._asdict()}
+        axes, given = len(self.shape), {name: value for name, value in fields.items() if value is not None}
+        self._flat = {name: value.reshape(self.worlds, *value.shape[axes:]) for name, value in given.items()}
 
     def load_each(self, d: mujoco.MjData) -> Iterator[int]:
         """Puts each world in turn into `d` and yields its index."""
-        for world, (qpos, qvel, act, ctrl) in enumerate(zip(*self._flat, strict=True)):
+        for world in range(self.worlds):
             d.time = 0.0
-            d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = qpos, qvel, act, ctrl
-            d.qacc_warmstart[:] = 0.0
+            d.qfrc_applied[:], d.xfrc_applied[:], d.qacc_warmstart[:] = 0.0, 0.0, 0.0
+            for name, value in self._flat.items():
+                getattr(d, name)[...] = value[world]
             yield world
 
     def unflatten(self, array: Floats) -> Floats:
         return array.reshape(*self.shape, *array.shape[1:])
 
+    def input_gradients(self, columns: Floats) -> Inputs:
+        """A gradient (worlds, n) in the order of `_Point.input_columns` in the axes of the inputs."""
+        m = self.model
+        sizes = (m.nmocap, 3), (m.nmocap, 3), (m.nv,), (m.nbody, 6)
+        parts = np.split(columns, np.cumsum([int(np.prod(size)) for size in sizes])[:-1], axis=1)
+        shaped = (part.reshape(*self.shape, *size) for part, size in zip(parts, sizes, strict=True))
+        return Inputs(*(None if given is None else x for x, given in zip(shaped, self.inputs, strict=True)))
 
 def _workspace(model: Model) -> tuple[mujoco.MjModel, mujoco.MjData]:
     """This thread's MuJoCo model and data for `model`.
@@ -63,21 +75,25 @@ def _workspace(model: Model) -> tuple[mujoco.MjModel, mujoco.MjData]:
     return _thread.spaces[model]
 
 
-def step(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> State:
-    """The state after `n_steps` of `mj_step` under constant `ctrl` (..., nu)."""
+def step(
+    model: Model, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+) -> State:
+    """The state after `n_steps` of `mj_step` under constant `ctrl` (..., nu) and applied forces."""
     m, d = _workspace(model)
-    batch = _Batch(model, state, ctrl)
-    result = State(*(np.empty((batch.worlds, n)) for n in (model.nq, model.nv, model.na)))
+    batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
+    shapes = (model.nq,), (model.nv,), (model.na,), (model.nmocap, 3), (model.nmocap, 4)
+    result = [np.empty((batch.worlds, *shape)) for shape in shapes]
     for world in batch.load_each(d):
         mujoco.mj_step(m, d, n_steps)
-        result.qpos[world], result.qvel[world], result.act[world] = d.qpos, d.qvel, d.act
+        for value, name in zip(result, State._fields, strict=True):
+            value[world] = getattr(d, name)
     return State(*map(batch.unflatten, result))
 
 
-def forward(model: Model, state: State, ctrl: Any) -> Forward:
+def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Forward:
     """Poses, velocities, forces and acceleration of `state` under `ctrl` (..., nu), by `mj_forward`."""
     m, d = _workspace(model)
-    batch = _Batch(model, state, ctrl)
+    batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
     ours = ("contact", "efc_force", "solver_niter", "solver_residual")
     names = [name for name in Forward._fields if name not in ours]
     found: dict[str, Any] = {name: np.empty((batch.worlds, *getattr(d, name).shape)) for name in names}
@@ -97,10 +113,10 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     return assemble(batch.shape, found, contact)
 
 
-def cfrc_ext(model: Model, state: State, ctrl: Any) -> Floats:
-    """Force (torque, force) on each body (..., nbody, 6), by `mj_forward` and `mj_rnePostConstraint`."""
+def cfrc_ext(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Floats:
+    """Force (torque, force) of the contacts on each body (..., nbody, 6), by `mj_forward` and `mj_rnePostConstraint`."""
     m, d = _workspace(model)
-    batch = _Batch(model, state, ctrl)
+    batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
     found = np.empty((batch.worlds, model.nbody, 6))
     for world in batch.load_each(d):
         found[world] = _external_force(m, d)
@@ -113,18 +129,24 @@ def _external_force(m: mujoco.MjModel, d: mujoco.MjData) -> Floats:
     return d.cfrc_ext
 
 
-def cfrc_ext_vjp(model: Model, state: State, ctrl: Any, cotangent: Any) -> StepGradient:
+def cfrc_ext_vjp(
+    model: Model, state: State, ctrl: Any, cotangent: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+) -> StepGradient:
     """Gradient of the sum of `cotangent` (..., nbody, 6) times `cfrc_ext`, by central differences."""
     m, d = _workspace(model)
-    batch = _Batch(model, state, ctrl)
+    batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
     weights = floats_of("cotangent", cotangent, 6, (*batch.shape, model.nbody)).reshape(-1, model.nbody, 6)
     nx = tangent_size(model)
     by_state, by_ctrl = np.empty((batch.worlds, nx)), np.empty((batch.worlds, model.nu))
+    by_inputs = np.empty((batch.worlds, _input_size(model)))
     for world in batch.load_each(d):
         point = _ForcePoint(m, d, weights[world])
         by_state[world] = [point.state_column(d, i) for i in range(nx)]
         by_ctrl[world] = [point.ctrl_column(d, i) for i in range(model.nu)]
-    return StepGradient(batch.unflatten(by_state), batch.unflatten(by_ctrl), None)
+        by_inputs[world] = point.input_columns(d, batch.inputs)
+        point.restore(d)
+    inputs = batch.input_gradients(by_inputs)
+    return StepGradient(batch.unflatten(by_state), batch.unflatten(by_ctrl), None, *inputs)
 
 
 def _solver_residual(m: mujoco.MjModel, d: mujoco.MjData) -> float:
@@ -139,53 +161,89 @@ def _solver_residual(m: mujoco.MjModel, d: mujoco.MjData) -> float:
     return float(np.linalg.norm(lack) / (m.stat.meaninertia * max(1, m.nv)))
 
 
-def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> StepJacobian:
+def step_jacobian(
+    model: Model, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+) -> StepJacobian:
     """Both Jacobians of `step` by central differences, one `mj_step` at a time, chained.
 
     At a control limit the difference is one-sided, towards the inside, as MuJoCo's own is.
     """
+    batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
+    return StepJacobian(*map(batch.unflatten, _step_jacobians(model, batch, n_steps, with_inputs=False)[:2]))
+
+
+def _step_jacobians(model: Model, batch: _Batch, n_steps: int, with_inputs: bool) -> tuple[Floats, Floats, Floats]:
+    """A, B, and on request the Jacobian by mocap poses and applied forces, of each world."""
     m, d = _workspace(model)
-    batch = _Batch(model, state, ctrl)
     nx = tangent_size(model)
-    result = StepJacobian(np.empty((batch.worlds, nx, nx)), np.empty((batch.worlds, nx, model.nu)))
+    by_state, by_ctrl = np.empty((batch.worlds, nx, nx)), np.empty((batch.worlds, nx, model.nu))
+    by_inputs = np.empty((batch.worlds, nx, _input_size(model)))
     for world in batch.load_each(d):
-        by_state, by_ctrl = np.eye(nx), np.zeros((nx, model.nu))
+        by_state[world], by_ctrl[world], by_inputs[world] = np.eye(nx), 0.0, 0.0
         for _ in range(n_steps):
             a, b = _difference_one_step(m, d)
-            by_state, by_ctrl = a @ by_state, a @ by_ctrl + b
+            by_state[world], by_ctrl[world] = a @ by_state[world], a @ by_ctrl[world] + b
+            if with_inputs:
+                point = _Point(m, d)
+                columns = np.reshape(point.input_columns(d, batch.inputs), (-1, nx)).T
+                by_inputs[world] = a @ by_inputs[world] + columns
+                point.restore(d)
             mujoco.mj_step(m, d)
-        result.A[world], result.B[world] = by_state, by_ctrl
-    return StepJacobian(batch.unflatten(result.A), batch.unflatten(result.B))
+    return by_state, by_ctrl, by_inputs
 
 
 def step_vjp(
-    model: Model, state: State, ctrl: Any, cotangent: Any, n_steps: int = 1, params: bool = False
+    model: Model,
+    state: State,
+    ctrl: Any,
+    cotangent: Any,
+    n_steps: int = 1,
+    params: bool = False,
+    *,
+    qfrc_applied: Any = None,
+    xfrc_applied: Any = None,
 ) -> StepGradient:
-    """Gradient of cotangent . next state by state and control; `cotangent` (..., nx)."""
+    """Gradient of cotangent . next state by state, control and other inputs; `cotangent` (..., nx)."""
     _refuse_params(params)
-    A, B = step_jacobian(model, state, ctrl, n_steps)
-    row = floats_of("cotangent", cotangent, A.shape[-1], A.shape[:-2])[..., None, :]
-    return StepGradient((row @ A)[..., 0, :], (row @ B)[..., 0, :], None)
+    batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
+    A, B, C = _step_jacobians(model, batch, n_steps, with_inputs=True)
+    row = floats_of("cotangent", cotangent, A.shape[-1], batch.shape).reshape(batch.worlds, 1, A.shape[-1])
+    by_state, by_ctrl = (batch.unflatten((row @ x)[:, 0]) for x in (A, B))
+    return StepGradient(by_state, by_ctrl, None, *batch.input_gradients((row @ C)[:, 0]))
 
 
-def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1, checkpoint_interval: int = 1) -> Trajectory:
+def rollout(
+    model: Model,
+    state: State,
+    ctrls: Any,
+    n_steps: int = 1,
+    checkpoint_interval: int = 1,
+    *,
+    mocap_pos: Any = None,
+    mocap_quat: Any = None,
+    qfrc_applied: Any = None,
+    xfrc_applied: Any = None,
+) -> Trajectory:
     """Simulate under the controls `ctrls` (..., T, nu), each held for `n_steps` time steps; see `sim.rollout`."""
-    start = checked_state(model, state)
-    controls = floats_of("ctrls", ctrls, model.nu)
-    if controls.ndim < 2:
-        raise ValueError(f"ctrls has shape {controls.shape}, expected (..., T, {model.nu})")
-    batch = controls.shape[:-2]
-    if start.qpos.shape[:-1] not in (batch, ()):
-        raise ValueError(f"state has batch axes {start.qpos.shape[:-1]}, ctrls has {batch}")
-    interval = at_least_one("checkpoint_interval", checkpoint_interval)
-    reached = State(*(np.broadcast_to(x, (*batch, x.shape[-1])) for x in start))
-    states = [reached]
+    given = mocap_pos, mocap_quat, qfrc_applied, xfrc_applied
+    start, controls, inputs = checked_drive(model, state, ctrls, *given)
+    batch, interval = controls.shape[:-2], at_least_one("checkpoint_interval", checkpoint_interval)
+    reached = State(*(np.broadcast_to(x, (*batch, x.shape[-1])) for x in start[:3]))
+    states = [reached[:3]]
     for t in range(controls.shape[-2]):
-        reached = step(model, reached, controls[..., t, :], n_steps)
+        reached, forces = _driven(model, inputs, reached, t)
+        reached = step(model, reached, controls[..., t, :], n_steps, **forces)
         if (t + 1) % interval == 0 or t + 1 == controls.shape[-2]:
-            states.append(reached)
+            states.append(reached[:3])
     qpos, qvel, act = (np.stack(x, axis=-2) for x in zip(*states, strict=True))
-    return Trajectory(qpos, qvel, act, controls, n_steps, interval)
+    return Trajectory(qpos, qvel, act, controls, n_steps, interval, None, *inputs)
+
+
+def _driven(model: Model, inputs: Inputs, state: State, t: int) -> tuple[State, dict[str, Floats | None]]:
+    """The state with its mocap poses, and the applied forces, of control `t`."""
+    batch = state.qpos.shape[:-1]
+    pos, quat, qfrc, xfrc = inputs.at_control(model, batch, t)
+    return state._replace(mocap_pos=pos, mocap_quat=quat), {"qfrc_applied": qfrc, "xfrc_applied": xfrc}
 
 
 def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:
@@ -193,20 +251,30 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
     _refuse_params(params)
     ctrl, interval, kept = trajectory.ctrl, trajectory.checkpoint_interval, trajectory.qpos.shape[-2]
     seeds = floats_of("cotangents", cotangents, tangent_size(model), (*ctrl.shape[:-2], kept))
-    ctrls_adj = np.empty_like(ctrl)
+    ctrls_adj, by_inputs = np.empty_like(ctrl), input_sums(model, trajectory.inputs, ctrl.shape[:-2])
     state_adj = seeds[..., kept - 1, :]
     for k in range(kept - 2, -1, -1):
         first = k * interval
         last = min(first + interval, ctrl.shape[-2]) - 1
         block = [trajectory.state(first)]
         for t in range(first, last):
-            block.append(step(model, block[-1], ctrl[..., t, :], trajectory.n_steps))
+            before, forces = _driven(model, trajectory.inputs, block[-1], t)
+            block.append(step(model, before, ctrl[..., t, :], trajectory.n_steps, **forces))
         for t in range(last, first - 1, -1):
-            pulled = step_vjp(model, block[t - first], ctrl[..., t, :], state_adj, trajectory.n_steps)
+            before, forces = _driven(model, trajectory.inputs, block[t - first], t)
+            pulled = step_vjp(model, before, ctrl[..., t, :], state_adj, trajectory.n_steps, **forces)
             ctrls_adj[..., t, :] = pulled.ctrl
+            for total, part in zip(by_inputs, pulled[3:], strict=True):
+                if total is not None:
+                    per_control = total.ndim > part.ndim
+                    total[(..., t, *[slice(None)] * (part.ndim - ctrl.ndim + 2)) if per_control else ...] += part
             state_adj = pulled.state
         state_adj = state_adj + seeds[..., k, :]
-    return RolloutGradient(state_adj, ctrls_adj, None)
+    return RolloutGradient(state_adj, ctrls_adj, None, *by_inputs)
+
+
+def _input_size(model: Model) -> int:
+    return 6 * model.nmocap + model.nv + 6 * model.nbody
 
 
 def _refuse_params(params: bool) -> None:
@@ -237,11 +305,14 @@ class _Point:
         self.time = d.time
         self.qpos, self.qvel, self.act = d.qpos.copy(), d.qvel.copy(), d.act.copy()
         self.ctrl, self.warmstart = d.ctrl.copy(), d.qacc_warmstart.copy()
+        self.inputs = {name: getattr(d, name).copy() for name in Inputs._fields}
 
     def restore(self, d: mujoco.MjData) -> None:
         d.time = self.time
         d.qpos[:], d.qvel[:], d.act[:] = self.qpos, self.qvel, self.act
         d.ctrl[:], d.qacc_warmstart[:] = self.ctrl, self.warmstart
+        for name, value in self.inputs.items():
+            getattr(d, name)[...] = value
 
     def state_column(self, d: mujoco.MjData, index: int) -> Floats:
         ends = [self._state_nudged(d, index, sign * DIFFERENCE_STEP) for sign in (-1, 1)]
@@ -255,6 +326,31 @@ class _Point:
             # Beyond the range both ends clip to the same value: the true derivative there is zero.
             low, high = inside if inside[1] > inside[0] else (low, high)
         return self._difference(self._ctrl_set(d, index, low), self._ctrl_set(d, index, high), high - low)
+
+    def input_columns(self, d: mujoco.MjData, inputs: Inputs) -> list[Any]:
+        """By mocap positions, orientations (tangents), applied forces; zero for forces that are not given."""
+        m, zero = self.m, 0.0 * self.state_column(d, 0) if self.m.nv else 0.0
+        columns = [self._input_column(d, "mocap_pos", i) for i in range(3 * m.nmocap)]
+        columns += [self._input_column(d, "mocap_quat", i) for i in range(3 * m.nmocap)]
+        for name, size in (("qfrc_applied", m.nv), ("xfrc_applied", 6 * m.nbody)):
+            given = getattr(inputs, name) is not None
+            columns += [self._input_column(d, name, i) if given else zero for i in range(size)]
+        return columns
+
+    def _input_column(self, d: mujoco.MjData, name: str, index: int) -> Floats:
+        ends = [self._input_nudged(d, name, index, sign * DIFFERENCE_STEP) for sign in (-1, 1)]
+        return self._difference(ends[0], ends[1], 2 * DIFFERENCE_STEP)
+
+    def _input_nudged(self, d: mujoco.MjData, name: str, index: int, amount: float) -> Any:
+        self.restore(d)
+        if name == "mocap_quat":
+            turn = np.zeros(3)
+            turn[index % 3] = amount
+            mujoco.mju_normalize4(d.mocap_quat[index // 3])
+            mujoco.mju_quatIntegrate(d.mocap_quat[index // 3], turn, 1.0)
+        else:
+            getattr(d, name).reshape(-1)[index] += amount
+        return self._value(d)
 
     def _state_nudged(self, d: mujoco.MjData, index: int, amount: float) -> Any:
         self.restore(d)

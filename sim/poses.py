@@ -1,5 +1,7 @@
 """Poses of a batch of configurations, with their derivatives: the numpy side of `kinematics`."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,12 @@ from .model.arguments import for_kernel
 from .model.data import Data
 from .model.model import Model
 from .model.workspaces import workspace
-from .tangent import gradient_from_tangent, velocity_to_tangent
+from .tangent import (
+    gradient_from_tangent,
+    quat_gradient_from_tangent,
+    quat_rate_to_tangent,
+    velocity_to_tangent,
+)
 
 Floats = NDArray[np.float64]
 
@@ -22,14 +29,32 @@ def pose_shapes(model: Model) -> dict[str, tuple[int, ...]]:
     return {name: tuple(sizes[s] if isinstance(s, str) else s for s in shape) for name, shape in shapes.items()}
 
 
-def evaluate(model: Model, qpos: Floats) -> list[Floats]:
-    """The fields POSE_FIELDS for qpos (worlds, nq)."""
+class _Worlds:
+    """Configurations of some worlds, put into a workspace one by one."""
+
+    def __init__(self, model: Model, qpos: Floats, mocap_pos: Floats | None, mocap_quat: Floats | None) -> None:
+        own_pos, own_quat = model.mocap_poses
+        self.qpos = qpos
+        self.mocap_pos = np.broadcast_to(own_pos if mocap_pos is None else mocap_pos, (len(qpos), model.nmocap, 3))
+        self.mocap_quat = np.broadcast_to(own_quat if mocap_quat is None else mocap_quat, (len(qpos), model.nmocap, 4))
+
+    def load(self, data: Data, b: int) -> None:
+        data.qpos[:] = self.qpos[b]
+        if self.mocap_pos.shape[1] > 0:
+            data.mocap_pos[:], data.mocap_quat[:] = self.mocap_pos[b], self.mocap_quat[b]
+
+
+def evaluate(
+    model: Model, qpos: Floats, mocap_pos: Floats | None = None, mocap_quat: Floats | None = None
+) -> list[Floats]:
+    """The fields POSE_FIELDS for qpos (worlds, nq); mocap poses (worlds, nmocap, n), None: those of the model."""
     out = [np.empty((len(qpos), *shape)) for shape in pose_shapes(model).values()]
+    worlds = _Worlds(model, qpos, mocap_pos, mocap_quat)
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
             for b in range(begin, end):
-                data.qpos[:] = qpos[b]
+                worlds.load(data, b)
                 poses(model, data)
                 for name, value in zip(POSE_FIELDS, out, strict=True):
                     value[b] = getattr(data, name)
@@ -38,32 +63,62 @@ def evaluate(model: Model, qpos: Floats) -> list[Floats]:
     return out
 
 
-def push_forward(model: Model, qpos: Floats, rate: Floats) -> list[Floats]:
-    """Rates of the fields for rates of raw qpos, both (worlds, nq)."""
+def push_forward(
+    model: Model,
+    qpos: Floats,
+    rate: Floats,
+    mocap_pos: Floats | None = None,
+    mocap_quat: Floats | None = None,
+    pos_rate: Floats | None = None,
+    quat_rate: Floats | None = None,
+) -> list[Floats]:
+    """Rates of the fields for rates of raw qpos, both (worlds, nq), and of mocap poses, None: they are still."""
     out = [np.empty((len(qpos), *shape)) for shape in pose_shapes(model).values()]
-    velocity = velocity_to_tangent(model, qpos, rate)
+    worlds, velocity = _Worlds(model, qpos, mocap_pos, mocap_quat), velocity_to_tangent(model, qpos, rate)
+    mocap_rate = np.zeros((len(qpos), model.nmocap, 6))
+    if pos_rate is not None:
+        mocap_rate[..., :3] = pos_rate
+    if quat_rate is not None:
+        mocap_rate[..., 3:] = quat_rate_to_tangent(worlds.mocap_quat, quat_rate)
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
             for b in range(begin, end):
-                data.qpos[:], data.qvel[:] = qpos[b], velocity[b]
+                worlds.load(data, b)
+                data.qvel[:] = velocity[b]
                 poses(model, data)
-                poses_jvp(model, data, *(value[b] for value in out))
+                poses_jvp(model, data, *(value[b] for value in out), mocap_rate[b])
 
     for_worlds(len(qpos), work)
     return out
 
 
-def pull_back(model: Model, qpos: Floats, cotangents: list[Floats]) -> Floats:
-    """Gradient by raw qpos (worlds, nq) of the fields' cotangents."""
+class PoseGradient(NamedTuple):
+    """Gradients by raw coordinates."""
+
+    qpos: Floats  # (worlds, nq)
+    mocap_pos: Floats  # (worlds, nmocap, 3)
+    mocap_quat: Floats  # (worlds, nmocap, 4)
+
+
+def pull_back(
+    model: Model,
+    qpos: Floats,
+    cotangents: list[Floats],
+    mocap_pos: Floats | None = None,
+    mocap_quat: Floats | None = None,
+) -> PoseGradient:
+    """Gradients of the fields' cotangents."""
     out, arrays = np.empty((len(qpos), model.nv)), [for_kernel(value) for value in cotangents]
+    worlds, mocap = _Worlds(model, qpos, mocap_pos, mocap_quat), np.empty((len(qpos), model.nmocap, 6))
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
             for b in range(begin, end):
-                data.qpos[:] = qpos[b]
+                worlds.load(data, b)
                 poses(model, data)
-                poses_vjp(model, data, out[b], *(value[b] for value in arrays))
+                poses_vjp(model, data, out[b], *(value[b] for value in arrays), mocap[b])
 
     for_worlds(len(qpos), work)
-    return gradient_from_tangent(model, qpos, out)
+    by_quat = quat_gradient_from_tangent(worlds.mocap_quat, mocap[..., 3:])
+    return PoseGradient(gradient_from_tangent(model, qpos, out), mocap[..., :3], by_quat)

@@ -8,6 +8,7 @@ import numpy as np
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
 from .model.arguments import at_least_one, checked_state, floats_of, for_kernel
+from .model.inputs import checked_inputs, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, states_between, workspace
 from .pipeline.entry_points import entry_points
@@ -20,6 +21,10 @@ class StepGradient(NamedTuple):
     state: Floats  # (..., nx)
     ctrl: Floats  # (..., nu)
     params: dict[str, Floats] | None
+    mocap_pos: Floats  # (..., nmocap, 3)
+    mocap_quat: Floats  # (..., nmocap, 3): tangent in the body frame, as of a free joint's quaternion
+    qfrc_applied: Floats | None  # (..., nv); None: not given
+    xfrc_applied: Floats | None  # (..., nbody, 6)
 
 
 class StepJacobian(NamedTuple):
@@ -29,37 +34,55 @@ class StepJacobian(NamedTuple):
     B: Floats  # (..., nx, nu)
 
 
-def step(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> State:
-    """The state after `n_steps` time steps under constant `ctrl` (..., nu). Batched over leading axes."""
+def step(
+    model: Model, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+) -> State:
+    """The state after `n_steps` time steps under constant `ctrl` (..., nu). Batched over leading axes.
+
+    Constant too are the applied forces, none by default (see `forward`), and the poses of mocap bodies.
+    """
     start = checked_state(model, state)
-    controls = floats_of("ctrl", ctrl, model.nu, start.qpos.shape[:-1])
-    end = simulate(model, start, controls[..., None, :], n_steps).state(1)
+    batch = start.qpos.shape[:-1]
+    controls = floats_of("ctrl", ctrl, model.nu, batch)
+    inputs = checked_inputs(model, start, batch, qfrc_applied, xfrc_applied)
+    end = simulate(model, start, controls[..., None, :], inputs, n_steps).state(1)
     # Every other row: what is done with the state next is quicker without the gaps.
-    return State(*map(np.ascontiguousarray, end))
+    return State(*map(np.ascontiguousarray, end[:3]), start.mocap_pos.copy(), start.mocap_quat.copy())
 
 
 def step_vjp(
-    model: Model, state: State, ctrl: Any, cotangent: Any, n_steps: int = 1, params: bool = False
+    model: Model,
+    state: State,
+    ctrl: Any,
+    cotangent: Any,
+    n_steps: int = 1,
+    params: bool = False,
+    *,
+    qfrc_applied: Any = None,
+    xfrc_applied: Any = None,
 ) -> StepGradient:
-    """Gradient of cotangent . next state by state, control and, on request, parameters.
+    """Gradient of cotangent . next state by state, control, other inputs and, on request, parameters.
 
-    `cotangent` (..., nx): tangent of the next state (position, velocity, activation).
+    `cotangent` (..., nx): tangent of the next state (position, velocity, activation). Applied forces as in `step`.
     """
-    trajectory = _one_step(model, state, ctrl, n_steps)
+    trajectory = _one_step(model, state, ctrl, n_steps, qfrc_applied, xfrc_applied)
     batch, nx = trajectory.ctrl.shape[:-2], tangent_size(model)
     seed = np.zeros((*batch, 2, nx))
     seed[..., 1, :] = floats_of("cotangent", cotangent, nx, batch)
     gradient = gradient_of(model, trajectory, seed, params)
-    return StepGradient(gradient.state0, gradient.ctrls[..., 0, :], gradient.params)
+    return StepGradient(gradient.state0, gradient.ctrls[..., 0, :], *gradient[2:])
 
 
-def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> StepJacobian:
+def step_jacobian(
+    model: Model, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+) -> StepJacobian:
     """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep."""
     start = checked_state(model, state)
     batch, nx, repeat = start.qpos.shape[:-1], tangent_size(model), at_least_one("n_steps", n_steps)
     controls = floats_of("ctrl", ctrl, model.nu, batch)
     worlds = math.prod(batch)
-    flat = [for_kernel(x.reshape(worlds, x.shape[-1])) for x in (*start, controls)]
+    flat = [for_kernel(x.reshape(worlds, x.shape[-1])) for x in (*start[:3], controls)]
+    rows = input_rows(model, checked_inputs(model, start, batch, qfrc_applied, xfrc_applied), batch)
     a, b = np.empty((worlds, nx, nx)), np.empty((worlds, nx, model.nu))
     entry = entry_points(model)
     jacobian_worlds, lanes = entry.jacobian, nx
@@ -69,18 +92,22 @@ def step_jacobian(model: Model, state: State, ctrl: Any, n_steps: int = 1) -> St
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, lanes) as adjoint:
             between = states_between(model, adjoint, "steps", repeat)
-            jacobian_worlds(begin, end, model, data, adjoint, between, *flat, a, b)
+            jacobian_worlds(begin, end, model, data, adjoint, between, *flat, rows, a, b)
 
     for_worlds(worlds, work)
     return StepJacobian(a.reshape(*batch, nx, nx), b.reshape(*batch, nx, model.nu))
 
 
-def _one_step(model: Model, state: State, ctrl: Any, n_steps: int) -> Trajectory:
+def _one_step(
+    model: Model, state: State, ctrl: Any, n_steps: int, qfrc_applied: Any, xfrc_applied: Any
+) -> Trajectory:
     """A trajectory of one control whose end is not computed: what the adjoint of a step needs."""
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
     controls = floats_of("ctrl", ctrl, model.nu, batch)
-    paths = [np.empty((*batch, 2, value.shape[-1])) for value in start]
-    for path, value in zip(paths, start, strict=True):
+    paths = [np.empty((*batch, 2, value.shape[-1])) for value in start[:3]]
+    for path, value in zip(paths, start[:3], strict=True):
         path[..., 0, :] = value
-    return Trajectory(paths[0], paths[1], paths[2], controls[..., None, :], at_least_one("n_steps", n_steps))
+    inputs = checked_inputs(model, start, batch, qfrc_applied, xfrc_applied)
+    repeat = at_least_one("n_steps", n_steps)
+    return Trajectory(*paths, controls[..., None, :], repeat, 1, None, *inputs)

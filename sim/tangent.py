@@ -60,6 +60,18 @@ def _unit(quat: Floats) -> tuple[Floats, Floats]:
     return quat / norm, norm
 
 
+def quat_gradient_from_tangent(quat: Floats, gradient: Floats) -> Floats:
+    """Gradient by the tangent (..., 3) to the gradient by raw quaternions (..., 4), none along them."""
+    unit, norm = _unit(quat)
+    return 4.0 / norm * np.einsum("...ij,...j->...i", _matrix(unit), gradient)
+
+
+def quat_rate_to_tangent(quat: Floats, rate: Floats) -> Floats:
+    """Direction of change of raw quaternions (..., 4) to the tangent direction (..., 3)."""
+    unit, norm = _unit(quat)
+    return 4.0 / norm * np.einsum("...ij,...i->...j", _matrix(unit), rate)
+
+
 def gradient_to_tangent(model: Model, qpos: Floats, gradient: Floats) -> Floats:
     """Gradient by qpos (..., nq) to gradient by its tangent (..., nv)."""
     blocks = _blocks(model)
@@ -77,8 +89,7 @@ def gradient_from_tangent(model: Model, qpos: Floats, gradient: Floats) -> Float
     out = np.zeros((*gradient.shape[:-1], model.nq))
     out[..., blocks.qpos] = gradient[..., blocks.dof]
     for a, v in blocks.quats:
-        unit, norm = _unit(qpos[..., a : a + 4])
-        out[..., a : a + 4] = 4.0 / norm * np.einsum("...ij,...j->...i", _matrix(unit), gradient[..., v : v + 3])
+        out[..., a : a + 4] = quat_gradient_from_tangent(qpos[..., a : a + 4], gradient[..., v : v + 3])
     return out
 
 
@@ -88,8 +99,7 @@ def velocity_to_tangent(model: Model, qpos: Floats, rate: Floats) -> Floats:
     out = np.zeros((*rate.shape[:-1], model.nv))
     out[..., blocks.dof] = rate[..., blocks.qpos]
     for a, v in blocks.quats:
-        unit, norm = _unit(qpos[..., a : a + 4])
-        out[..., v : v + 3] = 4.0 / norm * np.einsum("...ij,...i->...j", _matrix(unit), rate[..., a : a + 4])
+        out[..., v : v + 3] = quat_rate_to_tangent(qpos[..., a : a + 4], rate[..., a : a + 4])
     return out
 
 

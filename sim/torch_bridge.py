@@ -2,12 +2,13 @@
 
 `step`, `rollout` and `cfrc_ext` have reverse mode; `kinematics` also forward mode, so that torch.func.jvp,
 vjp and linearize work through it. Gradients are computed in float64 whatever the tensors' type.
-Quaternions in `qpos` are raw coordinates here: gradients have size nq and no part along the
-quaternion, since only its direction matters.
+Quaternions in `qpos` and `mocap_quat` are raw coordinates here: gradients have their size and no part
+along the quaternion, since only its direction matters.
 """
 
 import sys
 import weakref
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,16 +17,17 @@ import torch
 from torch import Tensor
 
 from . import poses
+from .model.inputs import Inputs
 from .model.model import Model, State
 from .rollout import rollout as rollout_numpy
-from .tangent import gradient_from_tangent, gradient_to_tangent
+from .tangent import gradient_from_tangent, gradient_to_tangent, quat_gradient_from_tangent
 from .trajectory import Trajectory, trajectory_adj
 
 _SIM = sys.modules[__name__.rpartition(".")[0]]  # this package, as a backend
 
 
 class TorchState(NamedTuple):
-    """Tensors of `State`; after `rollout` with an axis of checkpoints before the last."""
+    """What a step changes of `State`; after `rollout` with an axis of checkpoints before the last."""
 
     qpos: Tensor
     qvel: Tensor
@@ -75,22 +77,59 @@ class _FirstDerivative(torch.autograd.Function):
         raise NotImplementedError("the simulator has first derivatives only: do not differentiate its gradients")
 
 
+_ENTRY_AXES = (2, 2, 1, 2)  # of mocap_pos, mocap_quat, qfrc_applied, xfrc_applied, without batch and controls
+# In place of an input that is not given.
+_NONE = torch.empty(0, dtype=torch.float64)
+
+
+def _rows(value: Tensor | None, axes: int, batch: torch.Size) -> Tensor:
+    """A mocap pose or an applied force, whose entry has `axes` axes, as (worlds, rows, ...).
+
+    A row for each control if it has an axis of controls after the batch axes, else one that is held.
+    """
+    if value is None:
+        return _NONE
+    entry = value.shape[value.ndim - axes :]
+    if value.ndim == len(batch) + 1 + axes:
+        return value.reshape(batch.numel(), value.shape[len(batch)], *entry)
+    return value.expand(*batch, *entry).reshape(batch.numel(), 1, *entry)
+
+
+def _inputs(tensors: Sequence[Tensor], steps: int) -> Inputs:
+    """Mocap poses and applied forces of `_rows`."""
+    arrays = (None if t is _NONE or t.ndim == 1 else _numpy(t) for t in tensors)
+    return Inputs(*(a[:, 0] if a is not None and a.shape[1] == 1 != steps else a for a in arrays))
+
+
+def _input_gradients(tensors: Sequence[Tensor], gradients: Sequence[np.ndarray | None]) -> list[Tensor]:
+    """Gradients (worlds, rows, ...), tangents for quaternions, as those of the tensors of `_rows`."""
+    found = []
+    for i, (tensor, gradient) in enumerate(zip(tensors, gradients, strict=True)):
+        if tensor.ndim == 1 or gradient is None:
+            found.append(torch.empty_like(tensor))
+            continue
+        found.append(_like(quat_gradient_from_tangent(_numpy(tensor), gradient) if i == 1 else gradient, tensor))
+    return found
+
+
 class _RolloutPullBack(_FirstDerivative):
-    """Checkpoints, controls and the checkpoints' cotangents to those of the initial state and the controls."""
+    """Checkpoints, inputs and the checkpoints' cotangents to those of the initial state and the inputs."""
 
     @staticmethod
     def forward(model: Model, n_steps: int, interval: int, *tensors: Tensor) -> Any:
-        qpos, qvel, act, ctrls = tensors[:4]
-        path = Trajectory(_numpy(qpos), _numpy(qvel), _numpy(act), _numpy(ctrls), n_steps, interval, _numpy(tensors[4]))
-        by_qpos, by_qvel, by_act = (_numpy(t) for t in tensors[5:])
+        qpos, qvel, act, ctrls, *rows = tensors[:8]
+        start = _numpy(qpos), _numpy(qvel), _numpy(act), _numpy(ctrls)
+        path = Trajectory(*start, n_steps, interval, _numpy(tensors[8]), *_inputs(rows, ctrls.shape[1]))
+        by_qpos, by_qvel, by_act = (_numpy(t) for t in tensors[9:])
         cotangent = np.concatenate([gradient_to_tangent(model, path.qpos, by_qpos), by_qvel, by_act], axis=-1)
-        state_adj, ctrl_adj, _ = trajectory_adj(model, path, cotangent[..., None], False)
-        start, nv = state_adj[..., 0], model.nv
+        state_adj, ctrl_adj, _, adjoints = trajectory_adj(model, path, cotangent[..., None], False)
+        first, nv = state_adj[..., 0], model.nv
         return (
-            _like(gradient_from_tangent(model, path.qpos[:, 0], start[:, :nv]), qpos),
-            _like(start[:, nv : 2 * nv], qvel),
-            _like(start[:, 2 * nv :], act),
+            _like(gradient_from_tangent(model, path.qpos[:, 0], first[:, :nv]), qpos),
+            _like(first[:, nv : 2 * nv], qvel),
+            _like(first[:, 2 * nv :], act),
             _like(ctrl_adj[..., 0], ctrls),
+            *_input_gradients(rows, [getattr(adjoints, name)[..., 0] for name in adjoints.fields]),
         )
 
     @staticmethod
@@ -101,22 +140,28 @@ class _RolloutPullBack(_FirstDerivative):
 
 
 class _Rollout(torch.autograd.Function):
-    """qpos, qvel, act (worlds, n) and ctrls (worlds, T, nu) to the checkpoints and their `warmstart`."""
+    """qpos, qvel, act (worlds, n), ctrls (worlds, T, nu) and four of `_rows` to the checkpoints and `warmstart`."""
 
     @staticmethod
-    def forward(
-        qpos: Tensor, qvel: Tensor, act: Tensor, ctrls: Tensor, model: Model, n_steps: int, interval: int
-    ) -> Any:
-        state = State(_numpy(qpos), _numpy(qvel), _numpy(act))
-        path = rollout_numpy(model, state, _numpy(ctrls), n_steps, interval)
+    def forward(*args: Any) -> Any:
+        qpos, qvel, act, ctrls = args[:4]
+        model, n_steps, interval = args[8:]
+        steps = ctrls.shape[1]
+        given = _inputs(args[4:8], steps)
+        poses_given = (given.mocap_pos, given.mocap_quat)
+        held = (None if x is None or x.ndim == 4 else x for x in poses_given)
+        state = State(_numpy(qpos), _numpy(qvel), _numpy(act), *held)
+        moving = (None if x is None or x.ndim == 3 else x for x in poses_given)
+        arguments = dict(zip(Inputs._fields, (*moving, given.qfrc_applied, given.xfrc_applied), strict=True))
+        path = rollout_numpy(model, state, _numpy(ctrls), n_steps, interval, **arguments)
         warmstart = np.empty((len(ctrls), 0, model.nv)) if path.warmstart is None else path.warmstart
         return _like(path.qpos, qpos), _like(path.qvel, qvel), _like(path.act, act), torch.from_numpy(warmstart)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.mark_non_differentiable(output[3])
-        ctx.save_for_backward(*output[:3], inputs[3], output[3])
-        ctx.settings = inputs[4:]
+        ctx.save_for_backward(*output[:3], *inputs[3:8], output[3])
+        ctx.settings = inputs[8:]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -124,8 +169,8 @@ class _Rollout(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        folded = _fold(info.batch_size, in_dims[:4], args[:4])
-        return _unfold(info.batch_size, _Rollout.apply(*folded, *args[4:]))
+        folded = _fold(info.batch_size, in_dims[:8], args[:8])
+        return _unfold(info.batch_size, _Rollout.apply(*folded, *args[8:]))
 
 
 def rollout(
@@ -136,36 +181,73 @@ def rollout(
     ctrls: Tensor,
     n_steps: int = 1,
     checkpoint_interval: int = 1,
+    *,
+    mocap_pos: Tensor | None = None,
+    mocap_quat: Tensor | None = None,
+    qfrc_applied: Tensor | None = None,
+    xfrc_applied: Tensor | None = None,
 ) -> TorchState:
     """Checkpoints (..., K + 1, n) from (..., n) under `ctrls` (..., T, nu), each held for `n_steps` steps.
 
     With an interval of 1 these are all T + 1 states, else those after every `checkpoint_interval`-th
-    control and the last (see `sim.rollout`). One autograd node; it keeps checkpoints and controls,
-    and recomputes the rest when run backward.
+    control and the last (see `sim.rollout`). Poses of mocap bodies, (..., nmocap, 3) and (..., nmocap, 4),
+    are by default the model's, applied forces, (..., nv) and (..., nbody, 6), none; with an axis of T
+    after the batch axes they change with the controls. One autograd node; it keeps checkpoints and
+    inputs, and recomputes the rest when run backward.
     """
     batch = ctrls.shape[:-2]
     flat = [t.expand(*batch, t.shape[-1]).reshape(batch.numel(), t.shape[-1]) for t in (qpos, qvel, act)]
     controls = ctrls.reshape(batch.numel(), *ctrls.shape[-2:])
-    found = _Rollout.apply(*flat, controls, model, n_steps, checkpoint_interval)[:3]
+    given = zip((mocap_pos, mocap_quat, qfrc_applied, xfrc_applied), _ENTRY_AXES, strict=True)
+    rows = (_rows(value, axes, batch) for value, axes in given)
+    found = _Rollout.apply(*flat, controls, *rows, model, n_steps, checkpoint_interval)[:3]
     return TorchState(*(t.reshape(*batch, *t.shape[-2:]) for t in found))
 
 
-def step(model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, n_steps: int = 1) -> TorchState:
-    """State after `n_steps` time steps; all arguments (..., n), equal batch axes."""
-    path = rollout(model, qpos, qvel, act, ctrl.unsqueeze(-2), n_steps)
+def step(
+    model: Model,
+    qpos: Tensor,
+    qvel: Tensor,
+    act: Tensor,
+    ctrl: Tensor,
+    n_steps: int = 1,
+    *,
+    mocap_pos: Tensor | None = None,
+    mocap_quat: Tensor | None = None,
+    qfrc_applied: Tensor | None = None,
+    xfrc_applied: Tensor | None = None,
+) -> TorchState:
+    """State after `n_steps` time steps; all arguments (..., n), equal batch axes, other inputs as in `rollout`."""
+    path = rollout(
+        model,
+        qpos,
+        qvel,
+        act,
+        ctrl.unsqueeze(-2),
+        n_steps,
+        mocap_pos=mocap_pos,
+        mocap_quat=mocap_quat,
+        qfrc_applied=qfrc_applied,
+        xfrc_applied=xfrc_applied,
+    )
     return TorchState(*(t[..., 1, :] for t in path))
 
 
 class _ExternalForcePullBack(_FirstDerivative):
-    """State, control and the forces' cotangent to the gradients by state and control."""
+    """State, inputs and the forces' cotangent to the gradients by state and inputs."""
 
     @staticmethod
     def forward(model: Model, backend: ModuleType, *tensors: Tensor) -> Any:
-        qpos, qvel, act, ctrl, weights = (_numpy(t) for t in tensors)
-        by_state, by_ctrl, _ = backend.cfrc_ext_vjp(model, State(qpos, qvel, act), ctrl, weights)
+        (qpos, qvel, act, ctrl), weights = map(_numpy, tensors[:4]), _numpy(tensors[8])
+        state, forces = _held(qpos, qvel, act, tensors[4:8])
+        by_state, by_ctrl, _, *by_inputs = backend.cfrc_ext_vjp(model, state, ctrl, weights, **forces)
         by_qpos = gradient_from_tangent(model, qpos, by_state[:, : model.nv])
         parts = by_qpos, by_state[:, model.nv : 2 * model.nv], by_state[:, 2 * model.nv :], by_ctrl
-        return tuple(_like(part, t) for part, t in zip(parts, tensors[:4], strict=True))
+        rows = [None if x is None else x[:, None] for x in by_inputs]
+        return (
+            *(_like(part, t) for part, t in zip(parts, tensors[:4], strict=True)),
+            *_input_gradients(tensors[4:8], rows),
+        )
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
@@ -174,18 +256,28 @@ class _ExternalForcePullBack(_FirstDerivative):
         return _unfold(info.batch_size, _ExternalForcePullBack.apply(model, backend, *folded))
 
 
+def _held(
+    qpos: np.ndarray, qvel: np.ndarray, act: np.ndarray, rows: Sequence[Tensor]
+) -> tuple[State, dict[str, np.ndarray | None]]:
+    """The state with its poses, and the applied forces, of `_rows` of one row."""
+    pos, quat, qfrc, xfrc = (None if t.ndim == 1 else _numpy(t)[:, 0] for t in rows)
+    return State(qpos, qvel, act, pos, quat), {"qfrc_applied": qfrc, "xfrc_applied": xfrc}
+
+
 class _ExternalForce(torch.autograd.Function):
-    """qpos, qvel, act, ctrl (worlds, n) to cfrc_ext (worlds, nbody, 6)."""
+    """qpos, qvel, act, ctrl (worlds, n) and four of `_rows` to cfrc_ext (worlds, nbody, 6)."""
 
     @staticmethod
-    def forward(qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, model: Model, backend: ModuleType) -> Any:
-        state = State(_numpy(qpos), _numpy(qvel), _numpy(act))
-        return _like(backend.cfrc_ext(model, state, _numpy(ctrl)), qpos)
+    def forward(*args: Any) -> Any:
+        model, backend = args[8:]
+        qpos, qvel, act, ctrl = map(_numpy, args[:4])
+        state, forces = _held(qpos, qvel, act, args[4:8])
+        return _like(backend.cfrc_ext(model, state, ctrl, **forces), args[0])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.save_for_backward(*inputs[:4])
-        ctx.model, ctx.backend = inputs[4], inputs[5]
+        ctx.save_for_backward(*inputs[:8])
+        ctx.model, ctx.backend = inputs[8:]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -193,89 +285,119 @@ class _ExternalForce(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        folded = _fold(info.batch_size, in_dims[:4], args[:4])
-        return _ExternalForce.apply(*folded, *args[4:]).unflatten(0, (info.batch_size, -1)), 0
+        folded = _fold(info.batch_size, in_dims[:8], args[:8])
+        return _ExternalForce.apply(*folded, *args[8:]).unflatten(0, (info.batch_size, -1)), 0
 
 
-def cfrc_ext(model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, backend: ModuleType = _SIM) -> Tensor:
+def cfrc_ext(
+    model: Model,
+    qpos: Tensor,
+    qvel: Tensor,
+    act: Tensor,
+    ctrl: Tensor,
+    backend: ModuleType = _SIM,
+    *,
+    mocap_pos: Tensor | None = None,
+    mocap_quat: Tensor | None = None,
+    qfrc_applied: Tensor | None = None,
+    xfrc_applied: Tensor | None = None,
+) -> Tensor:
     """Forces of the contacts on the bodies (..., nbody, 6), as `sim.cfrc_ext`; equal batch axes.
 
     `backend` is the module whose `cfrc_ext` and `cfrc_ext_vjp` are used: the simulator's own, or `mujoco_twin`.
     """
     batch = qpos.shape[:-1]
     flat = [t.reshape(batch.numel(), t.shape[-1]) for t in (qpos, qvel, act, ctrl)]
-    return _ExternalForce.apply(*flat, model, backend).reshape(*batch, model.nbody, 6)
+    given = zip((mocap_pos, mocap_quat, qfrc_applied, xfrc_applied), _ENTRY_AXES, strict=True)
+    rows = (_rows(value, axes, batch) for value, axes in given)
+    return _ExternalForce.apply(*flat, *rows, model, backend).reshape(*batch, model.nbody, 6)
 
 
 # Custom operators take no Python objects: models travel as the key of this table.
 _models: "weakref.WeakValueDictionary[int, Model]" = weakref.WeakValueDictionary()
 
 
+def _given(tensor: Tensor) -> np.ndarray | None:
+    """Poses or their rates (worlds, nmocap, n), None for `_NONE`."""
+    return None if tensor.ndim == 1 else _numpy(tensor)
+
+
 @torch.library.custom_op("gradgym::kinematics_rate", mutates_args=())
-def _kinematics_rate(qpos: Tensor, rate: Tensor, key: int) -> list[Tensor]:
+def _kinematics_rate(
+    qpos: Tensor, pos: Tensor, quat: Tensor, rate: Tensor, pos_rate: Tensor, quat_rate: Tensor, key: int
+) -> list[Tensor]:
     """Rates of all poses; an operator of its own so that torch.func.linearize can record it."""
-    found = poses.push_forward(_models[key], _numpy(qpos), _numpy(rate))
+    mocap = (_given(t) for t in (pos, quat, pos_rate, quat_rate))
+    found = poses.push_forward(_models[key], _numpy(qpos), _numpy(rate), *mocap)
     return [_like(value, qpos) for value in found]
 
 
 @_kinematics_rate.register_vmap
-def _(info: Any, in_dims: Any, qpos: Tensor, rate: Tensor, key: int) -> Any:
-    folded = _fold(info.batch_size, in_dims[:2], [qpos, rate])
-    found = [t.unflatten(0, (info.batch_size, -1)) for t in _kinematics_rate(*folded, key)]
+def _(info: Any, in_dims: Any, *args: Any) -> Any:
+    folded = _fold(info.batch_size, in_dims[:6], args[:6])
+    found = [t.unflatten(0, (info.batch_size, -1)) for t in _kinematics_rate(*folded, args[6])]
     return found, [0] * len(found)
 
 
 @_kinematics_rate.register_fake
-def _(qpos: Tensor, rate: Tensor, key: int) -> list[Tensor]:  # noqa: ARG001 (torch passes it)
-    return [qpos.new_empty((qpos.shape[0], *shape)) for shape in poses.pose_shapes(_models[key]).values()]
+def _(qpos: Tensor, *args: Any) -> list[Tensor]:
+    return [qpos.new_empty((qpos.shape[0], *shape)) for shape in poses.pose_shapes(_models[args[-1]]).values()]
 
 
 class _KinematicsPullBack(_FirstDerivative):
-    """qpos and the poses' cotangents to the gradient by qpos."""
+    """qpos, mocap poses and the cotangents of all poses to the gradients by the former."""
 
     @staticmethod
-    def forward(model: Model, qpos: Tensor, *cotangents: Tensor) -> Any:
-        return _like(poses.pull_back(model, _numpy(qpos), [_numpy(g) for g in cotangents]), qpos)
+    def forward(model: Model, *tensors: Tensor) -> Any:
+        (qpos, pos, quat), cotangents = tensors[:3], [_numpy(g) for g in tensors[3:]]
+        found = poses.pull_back(model, _numpy(qpos), cotangents, _given(pos), _given(quat))
+        return tuple(torch.empty_like(t) if t.ndim == 1 else _like(g, t) for g, t in zip(found, tensors, strict=False))
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         model, *tensors = args
         folded = _fold(info.batch_size, in_dims[1:], tensors)
-        return _KinematicsPullBack.apply(model, *folded).unflatten(0, (info.batch_size, -1)), 0
+        return _unfold(info.batch_size, _KinematicsPullBack.apply(model, *folded))
 
 
 class _Kinematics(torch.autograd.Function):
-    """qpos (worlds, nq) to the fields of `Kinematics`."""
+    """qpos (worlds, nq) and mocap poses (worlds, nmocap, n) to the fields of `Kinematics`."""
 
     @staticmethod
-    def forward(qpos: Tensor, model: Model) -> Any:
-        return tuple(_like(value, qpos) for value in poses.evaluate(model, _numpy(qpos)))
+    def forward(qpos: Tensor, pos: Tensor, quat: Tensor, model: Model) -> Any:
+        return tuple(_like(value, qpos) for value in poses.evaluate(model, _numpy(qpos), _given(pos), _given(quat)))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.save_for_backward(inputs[0])
-        ctx.save_for_forward(inputs[0])
-        ctx.model = inputs[1]
+        ctx.save_for_backward(*inputs[:3])
+        ctx.save_for_forward(*inputs[:3])
+        ctx.model = inputs[3]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return _KinematicsPullBack.apply(ctx.model, *ctx.saved_tensors, *gradients), None
+        return *_KinematicsPullBack.apply(ctx.model, *ctx.saved_tensors, *gradients), None
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
-        (qpos,), rate = ctx.saved_tensors, grad_inputs[0]
+        values = ctx.saved_tensors
+        rates = (torch.zeros_like(t) if rate is None else rate for rate, t in zip(grad_inputs, values, strict=False))
         _models[id(ctx.model)] = ctx.model
-        return tuple(_kinematics_rate(qpos, rate, id(ctx.model)))
+        return tuple(_kinematics_rate(*values, *rates, id(ctx.model)))
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        qpos, model = args
-        folded = _fold(info.batch_size, in_dims[:1], [qpos])
-        return _unfold(info.batch_size, _Kinematics.apply(*folded, model))
+        folded = _fold(info.batch_size, in_dims[:3], args[:3])
+        return _unfold(info.batch_size, _Kinematics.apply(*folded, args[3]))
 
 
-def kinematics(model: Model, qpos: Tensor) -> Kinematics:
-    """Poses of bodies, geoms and sites at `qpos` (..., nq); differentiable both ways."""
+def kinematics(
+    model: Model, qpos: Tensor, mocap_pos: Tensor | None = None, mocap_quat: Tensor | None = None
+) -> Kinematics:
+    """Poses of bodies, geoms and sites at `qpos` (..., nq); differentiable both ways.
+
+    Mocap bodies are at `mocap_pos` (..., nmocap, 3), `mocap_quat` (..., nmocap, 4), by default where the model has them.
+    """
     batch = qpos.shape[:-1]
-    found = _Kinematics.apply(qpos.reshape(batch.numel(), qpos.shape[-1]), model)
+    mocap = (_rows(value, 2, batch).flatten(0, 1) if value is not None else _NONE for value in (mocap_pos, mocap_quat))
+    found = _Kinematics.apply(qpos.reshape(batch.numel(), qpos.shape[-1]), *mocap, model)
     return Kinematics(*(t.reshape(*batch, *t.shape[1:]) for t in found))

@@ -17,6 +17,7 @@ from .kernels.threads import for_worlds
 from .model.arguments import at_least_one, for_kernel
 from .model.contact_pairs_adj import CONTACT_PARAMETERS, PAIR_FIELDS, model_gradients
 from .model.data import Lanes
+from .model.inputs import InputAdjoints, Inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State
 from .model.workspaces import adjoint_workspace, states_between, workspace
 from .pipeline.entry_points import entry_points
@@ -43,55 +44,82 @@ class Trajectory(NamedTuple):
     n_steps: int = 1
     checkpoint_interval: int = 1
     warmstart: Floats | None = None  # (..., K, nv): the solver's first guess at a checkpoint, where it matters
+    mocap_pos: Floats | None = None  # (..., nmocap, 3), or one for each control (..., T, nmocap, 3); None: the model's
+    mocap_quat: Floats | None = None  # (..., nmocap, 4) or (..., T, nmocap, 4)
+    qfrc_applied: Floats | None = None  # (..., nv) or (..., T, nv); None: no forces
+    xfrc_applied: Floats | None = None  # (..., nbody, 6) or (..., T, nbody, 6)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What acts besides the controls."""
+        return Inputs(self.mocap_pos, self.mocap_quat, self.qfrc_applied, self.xfrc_applied)
 
     def state(self, t: int) -> State:
-        """The state after `t` controls (negative: counted from the end), batch axes kept; a checkpoint."""
+        """The state after `t` controls (negative: counted from the end), batch axes kept; a checkpoint.
+
+        Where mocap bodies have a pose for each control, it is that of the last control so far, at the
+        start that of the first one.
+        """
         steps, interval = self.ctrl.shape[-2], self.checkpoint_interval
         time = range(steps + 1)[t]
         if time % interval != 0 and time != steps:
             raise ValueError(f"the state after {time} controls is not kept: checkpoint_interval is {interval}")
         k = math.ceil(time / interval)
-        return State(self.qpos[..., k, :], self.qvel[..., k, :], self.act[..., k, :])
+        poses = (self._pose(value, max(time - 1, 0)) for value in (self.mocap_pos, self.mocap_quat))
+        return State(self.qpos[..., k, :], self.qvel[..., k, :], self.act[..., k, :], *poses)
+
+    def _pose(self, value: Floats | None, t: int) -> Floats | None:
+        return value if value is None or value.ndim == self.ctrl.ndim else value[..., t, :, :]
 
 
 class RolloutGradient(NamedTuple):
-    """Gradient of a scalar by the initial state (tangent), the controls, the model's parameters."""
+    """Gradient of a scalar by the initial state (tangent), the controls, the model's parameters, the other inputs.
+
+    An input that was held for all controls has its sum over them; one given for each control has an
+    axis of T after the batch axes.
+    """
 
     state0: Floats  # (..., nx)
     ctrls: Floats  # (..., T, nu)
     params: dict[str, Floats] | None  # field name -> (..., *field shape)
+    mocap_pos: Floats  # (..., nmocap, 3) or (..., T, nmocap, 3)
+    mocap_quat: Floats  # (..., nmocap, 3): tangent in the body frame, as of a free joint's quaternion; or (..., T, ...)
+    qfrc_applied: Floats | None  # (..., nv) or (..., T, nv); None: not given
+    xfrc_applied: Floats | None  # (..., nbody, 6) or (..., T, nbody, 6)
 
 
-def simulate(model: Model, start: State, controls: Floats, n_steps: int, checkpoint_interval: int = 1) -> Trajectory:
+def simulate(
+    model: Model, start: State, controls: Floats, inputs: Inputs, n_steps: int, checkpoint_interval: int = 1
+) -> Trajectory:
     """`rollout` of arguments whose arrays have been checked."""
     batch, steps = controls.shape[:-2], controls.shape[-2]
     repeat, interval = at_least_one("n_steps", n_steps), at_least_one("checkpoint_interval", checkpoint_interval)
     worlds, blocks = math.prod(batch), math.ceil(steps / interval)
     arrays = []
-    for value in start:
+    for value in start[:3]:
         path = np.empty((worlds, blocks + 1, value.shape[-1]))
         path[:, 0] = value.reshape(math.prod(value.shape[:-1]), value.shape[-1])
         arrays.append(path)
     qpos, qvel, act = arrays
     # A single step between checkpoints starts the solver afresh when it is differentiated: nothing to keep.
     warm = np.empty((worlds, blocks if interval > 1 and model.nefcmax > 0 else 0, model.nv))
-    flat = for_kernel(controls.reshape(worlds, steps, model.nu))
+    flat, rows = for_kernel(controls.reshape(worlds, steps, model.nu)), input_rows(model, inputs, batch)
     rollout_worlds = entry_points(model).rollout
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            rollout_worlds(begin, end, model, data, qpos, qvel, act, warm, flat, repeat, interval)
+            rollout_worlds(begin, end, model, data, qpos, qvel, act, warm, flat, rows, repeat, interval)
 
     for_worlds(worlds, work)
     shaped = [a.reshape(*batch, *a.shape[1:]) for a in (qpos, qvel, act, warm)]
     warmstart = shaped[3] if warm.shape[1] else None
-    return Trajectory(shaped[0], shaped[1], shaped[2], controls, repeat, interval, warmstart)
+    return Trajectory(shaped[0], shaped[1], shaped[2], controls, repeat, interval, warmstart, *inputs)
 
 
 def trajectory_adj(
     model: Model, trajectory: Trajectory, cotangent: Floats, with_params: bool
-) -> tuple[Floats, Floats, dict[str, Floats] | None]:
-    """`cotangent` (worlds, K + 1, nx, nlane) to (worlds, nx, nlane), (worlds, T, nu, nlane), params."""
+) -> tuple[Floats, Floats, dict[str, Floats] | None, InputAdjoints]:
+    """`cotangent` (worlds, K + 1, nx, nlane) to (worlds, nx, nlane), (worlds, T, nu, nlane), params, other inputs'."""
     worlds, lanes = cotangent.shape[0], cotangent.shape[-1]
     steps, interval = trajectory.ctrl.shape[-2], trajectory.checkpoint_interval
     warm = np.empty((worlds, 0, model.nv)) if trajectory.warmstart is None else trajectory.warmstart
@@ -99,6 +127,8 @@ def trajectory_adj(
         for_kernel(a.reshape(worlds, *a.shape[-2:])) for a in (trajectory.qpos, trajectory.qvel, trajectory.act, warm)
     ]
     ctrl, cotangent = for_kernel(trajectory.ctrl.reshape(worlds, steps, model.nu)), for_kernel(cotangent)
+    rows = input_rows(model, trajectory.inputs, trajectory.ctrl.shape[:-2])
+    input_adj = input_adjoints(model, rows, lanes)
     state_adj = np.empty((worlds, cotangent.shape[2], lanes))
     ctrl_adj = np.empty((worlds, steps, model.nu, lanes))
     params: dict[str, Floats] | None = None
@@ -111,7 +141,8 @@ def trajectory_adj(
         with workspace(model) as data, adjoint_workspace(model, lanes, with_params) as adjoint:
             between = states_between(model, adjoint, "steps", trajectory.n_steps)
             block = states_between(model, adjoint, "controls", min(interval, steps))
-            arguments = (model, data, adjoint, between, block, *paths, ctrl, cotangent, state_adj, ctrl_adj)
+            given, wanted = (*paths, ctrl, rows, cotangent), (state_adj, ctrl_adj, input_adj)
+            arguments = (model, data, adjoint, between, block, *given, *wanted)
             if params is None:
                 rollout_adj_worlds(begin, end, *arguments)
                 return
@@ -123,14 +154,15 @@ def trajectory_adj(
                     value[b] = getattr(adjoint, name + "_adj")
 
     for_worlds(worlds, work)
-    return state_adj, ctrl_adj, None if params is None else model_gradients(model, params)
+    return state_adj, ctrl_adj, None if params is None else model_gradients(model, params), input_adj
 
 
 def gradient_of(model: Model, trajectory: Trajectory, cotangents: Floats, params: bool) -> RolloutGradient:
     """`rollout_vjp` of cotangents that have been checked."""
     batch, steps, nx = trajectory.ctrl.shape[:-2], trajectory.ctrl.shape[-2], cotangents.shape[-1]
     flat = cotangents.reshape(math.prod(batch), cotangents.shape[-2], nx, 1)
-    state_adj, ctrl_adj, found = trajectory_adj(model, trajectory, flat, params)
+    state_adj, ctrl_adj, found, input_adj = trajectory_adj(model, trajectory, flat, params)
     if found is not None:
         found = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
-    return RolloutGradient(state_adj.reshape(*batch, nx), ctrl_adj.reshape(*batch, steps, model.nu), found)
+    by_inputs = input_gradients(model, trajectory.inputs, input_adj, batch)
+    return RolloutGradient(state_adj.reshape(*batch, nx), ctrl_adj.reshape(*batch, steps, model.nu), found, *by_inputs)

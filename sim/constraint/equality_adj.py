@@ -14,7 +14,8 @@ velocity, the acceleration has the slope S' + S* - v_b x S_j with S* = v_after x
 the accelerations does no harm: it changes no residual.
 """
 
-from ..kernels.enums import CONNECT, FREE, WELD
+from ..dynamics.mocap import has_own_position, mocap_axis
+from ..kernels.enums import CONNECT, WELD
 from ..kernels.jit import kernel
 from ..kernels.rotation import (
     Quat,
@@ -56,7 +57,7 @@ BY_POSE, BY_VELOCITY, BEFORE, FIRST, SECOND = 0, 1, 2, 3, 4
 
 @kernel
 def equality_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Add to qpos_adj, qvel_adj, body_pos_adj.
+    """Add to qpos_adj, qvel_adj, mocap_adj, body_pos_adj.
 
     Needs `rne` and `rne_adj` at the constrained acceleration, efc_y, efc_z, and virtual velocities.
     """
@@ -68,6 +69,8 @@ def equality_adj(m: Model, d: Data, w: Lanes) -> None:
             if m.eq_type[e] == CONNECT or m.eq_type[e] == WELD:
                 for side in range(2):
                     _side_adj(m, d, w, e, r, side)
+                    if m.body_mocapid[m.body_rootid[m.eq_bodyid[e, side]]] >= 0:
+                        _mocap_adj(m, d, w, e, r, side)
             else:
                 _couple_adj(m, d, w, e, r)
             r += count
@@ -208,9 +211,28 @@ def _turn_shares(
 
 
 @kernel
+def _mocap_adj(m: Model, d: Data, w: Lanes, e: int, first: int, side: int) -> None:
+    """Pose of the mocap body that one of the two bodies is, or is on: coordinates at rest, behind the world."""
+    root, count, sign, shares = m.body_rootid[m.eq_bodyid[e, side]], row_count(m, e), 1.0 - 2.0 * side, d.eq_share
+    scale, q, r2 = m.eq_data[e, TORQUESCALE], orientation(m, d, e), quat_to_mat(second_frame(m, d, e))
+    rest: Vec6 = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    out, arm = w.mocap_adj[m.body_mocapid[root]], arm_to(m, d, e, side)
+    for i in range(6):
+        axis = mocap_axis(d, root, i)
+        _shares(m, d, e, first, side, axis, rest, cross_motion(load6(d.cacc, 0), axis), rest)
+        lanes_sub_dot(out, i, load6(shares, FIRST), w.wvel, m.eq_bodyid[e, 0])
+        lanes_sub_dot(out, i, load6(shares, SECOND), w.wvel, m.eq_bodyid[e, 1])
+        point, turn = velocity_at(axis, arm), turned(mat_t_vec3(r2, (axis[0], axis[1], axis[2])), q)
+        for r in range(count):
+            lanes_axpy(out, i, -shares[BY_POSE, r], w.efc_z, first + r)
+            slope = sign * (point[r] if r < 3 else scale * turn[r - 2])
+            lanes_axpy(out, i, slope, w.efc_pos_adj, first + r)
+
+
+@kernel
 def _body_pos_adj(m: Model, d: Data, w: Lanes, e: int, first: int, side: int, c: int) -> None:
     """Position of body `c`, which moves what is behind like a slide joint in front of it, at rest."""
-    if m.body_jntnum[c] > 0 and m.jnt_type[m.body_jntadr[c]] == FREE:
+    if has_own_position(m, c):
         return
     p, sign, shares = m.body_parentid[c], 1.0 - 2.0 * side, d.eq_share
     r, v, a = load_mat3(d.xmat, p), load6(d.cvel, p), load6(d.cacc, p)

@@ -9,9 +9,10 @@ point, and through its residual. Each is a force between two bodies, and how it 
 pose is that of `rnea.py`, to which come the motion of the contact's point, frame and distance.
 """
 
+from ..dynamics.mocap import has_own_position, mocap_push_adj
 from ..dynamics.subtree import add_up_trees, lanes_add_up_trees
 from ..dynamics.velocity import dofs_moving_together
-from ..kernels.enums import BALL, CONTACT_FRICTIONLESS, FREE, LIMIT, LIMIT_TENDON
+from ..kernels.enums import BALL, CONTACT_FRICTIONLESS, LIMIT, LIMIT_TENDON
 from ..kernels.jit import kernel, sequence
 from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, add3, load_mat3, right_jacobian_inv_t, scale3, sub3
@@ -38,7 +39,7 @@ from .rows import ball_limit
 
 @sequence
 def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Add to qpos_adj, qvel_adj, for the multiplier qfrc_adj; the acceleration is d.qacc_warmstart.
+    """Add to qpos_adj, qvel_adj, mocap_adj, for the multiplier qfrc_adj; the acceleration is d.qacc_warmstart.
 
     Needs the multiplier's `virtual_velocities`.
     """
@@ -166,12 +167,13 @@ def _lane6(a: Floats, b: int, k: int) -> Vec6:
 
 @kernel
 def _gather(m: Model, d: Data, w: Lanes) -> None:
-    """Carry the pushes up the trees and give every degree of freedom its share."""
+    """Carry the pushes up the trees and give every degree of freedom and every mocap body its share."""
     add_up_trees(m, d.cfrc)
     lanes_add_up_trees(m, w.wcor)
     lanes_add_up_trees(m, w.wmom)
     if d.con_uneven[0]:
         lanes_add_up_trees(m, w.wpush)
+    mocap_push_adj(m, d, w)
     for b in range(1, m.nbody):
         if w.with_params:
             _body_pos_adj(m, d, w, b)
@@ -199,7 +201,7 @@ def _gather(m: Model, d: Data, w: Lanes) -> None:
 @kernel
 def _body_pos_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
     """Share of the body position, which moves the subtree like a slide joint in front of it."""
-    if m.body_jntnum[b] > 0 and m.jnt_type[m.body_jntadr[b]] == FREE:
+    if has_own_position(m, b):
         return
     p = m.body_parentid[b]
     r, virtual = load_mat3(d.xmat, p), _lane6(w.wvel, p, 0)

@@ -1,4 +1,4 @@
-"""Poses of bodies, joints, geoms and sites from `qpos`, and the adjoint of that map.
+"""Poses of bodies, joints, geoms and sites from `qpos` and the poses of mocap bodies.
 
 MuJoCo documentation, Computation, "Forward kinematics"; the free, ball, slide and hinge joint
 conventions are mj_kinematics'.
@@ -46,9 +46,12 @@ def kinematics(m: Model, d: Data) -> None:
             store3(d.xanchor, first, pos)
             store3(d.xaxis, first, load3(m.jnt_axis, first))
         else:
-            p = m.body_parentid[b]
-            pos = add3(load3(d.xpos, p), mat_vec3(load_mat3(d.xmat, p), load3(m.body_pos, b)))
-            quat = quat_mul(load4(d.xquat, p), load4(m.body_quat, b))
+            p, i = m.body_parentid[b], m.body_mocapid[b]
+            if i >= 0:
+                pos, quat = load3(d.mocap_pos, i), load4(d.mocap_quat, i)
+            else:
+                pos = add3(load3(d.xpos, p), mat_vec3(load_mat3(d.xmat, p), load3(m.body_pos, b)))
+                quat = quat_mul(load4(d.xquat, p), load4(m.body_quat, b))
             for j in range(first, first + count):
                 pos, quat = _joint_pose(m, d, j, pos, quat)
         quat = quat_normalize(quat)

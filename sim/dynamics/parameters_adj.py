@@ -29,6 +29,7 @@ from .actuation import (
     turn_length_slope,
     whole_turns,
 )
+from .mocap import has_own_position
 from .passive import deflection
 
 
@@ -90,8 +91,8 @@ def _inertial_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
 @kernel
 def body_pos_share(m: Model, d: Data, w: Lanes, b: int, v: Vec6, a: Vec6, coriolis: Vec6) -> None:
     """Body position of `b`: motion v, a of its parent, subtree sums cfrc, wmom, and `coriolis`."""
-    if m.body_jntnum[b] > 0 and m.jnt_type[m.body_jntadr[b]] == FREE:
-        return  # a free joint sets the position itself
+    if has_own_position(m, b):
+        return
     p = m.body_parentid[b]
     r, force, before, momentum = load_mat3(d.xmat, p), load6(d.cfrc, b), lane6(w.wvel, p), lane6(w.wmom, b)
     for i in range(3):

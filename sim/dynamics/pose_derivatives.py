@@ -1,4 +1,4 @@
-"""Derivatives of the poses by `qpos`: pushed forward (jvp) and pulled back (vjp).
+"""Derivatives of the poses by `qpos` and the poses of mocap bodies: pushed forward (jvp) and pulled back (vjp).
 
 A body moves as a spatial velocity; a cotangent of poses acts as a spatial force on the body, and
 its share of a degree of freedom is motion axis . force of the subtree.
@@ -7,11 +7,12 @@ its share of a degree of freedom is motion axis . force of the subtree.
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.rotation import Mat3, Vec3, add3, cross3, load3, load4, load_mat3, quat_conj, quat_mul, store3, sub3
-from ..kernels.spatial import dot6, load6, store6, velocity_at
+from ..kernels.spatial import axpy6, dot6, load6, store6, velocity_at
 from ..model.data import Data
 from ..model.model import Model
 from .inertia import com_pos
 from .kinematics import geom_site_poses, kinematics
+from .mocap import mocap_axis
 from .subtree import add_up_trees
 from .velocity import com_vel
 
@@ -50,10 +51,15 @@ def _frame_jvp(m: Model, d: Data, b: int, pos: Vec3) -> tuple[Vec3, Vec3]:
 @kernel
 def poses_jvp(
     m: Model, d: Data, xpos: Floats, xquat: Floats, xipos: Floats, geom_xpos: Floats, geom_xmat: Floats,
-    site_xpos: Floats, site_xmat: Floats,
+    site_xpos: Floats, site_xmat: Floats, mocap_rate: Floats,
 ) -> None:  # fmt: skip
-    """Rates of the poses for the tangent velocity in d.qvel; after `poses`."""
+    """Rates of the poses for the tangent velocity in d.qvel and `mocap_rate` (nmocap, 6); after `poses`."""
     com_vel(m, d)
+    for b in range(1, m.nbody):
+        root = m.body_rootid[b]
+        c = m.body_mocapid[root]
+        for i in range(6 if c >= 0 else 0):
+            store6(d.cvel, b, axpy6(mocap_rate[c, i], mocap_axis(d, root, i), load6(d.cvel, b)))
     for b in range(m.nbody):
         rate, turn = _frame_jvp(m, d, b, load3(d.xpos, b))
         store3(xpos, b, rate)
@@ -88,9 +94,9 @@ def _push(m: Model, d: Data, b: int, pos: Vec3, force: Vec3, torque: Vec3) -> No
 @kernel
 def poses_vjp(
     m: Model, d: Data, qpos_adj: Floats, xpos: Floats, xquat: Floats, xipos: Floats, geom_xpos: Floats,
-    geom_xmat: Floats, site_xpos: Floats, site_xmat: Floats,
+    geom_xmat: Floats, site_xpos: Floats, site_xmat: Floats, mocap_adj: Floats,
 ) -> None:  # fmt: skip
-    """Tangent gradient `qpos_adj` (nv) of the poses' cotangents; after `poses`."""
+    """Tangent gradients `qpos_adj` (nv), `mocap_adj` (nmocap, 6) of the poses' cotangents; after `poses`."""
     zero = (0.0, 0.0, 0.0)
     for b in range(m.nbody):
         store6(d.cfrc, b, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
@@ -107,3 +113,7 @@ def poses_vjp(
     add_up_trees(m, d.cfrc)
     for v in range(m.nv):
         qpos_adj[v] = dot6(load6(d.cdof, v), load6(d.cfrc, m.dof_bodyid[v]))
+    for c in range(m.nmocap):
+        b = m.mocap_bodyid[c]
+        for i in range(6):
+            mocap_adj[c, i] = dot6(mocap_axis(d, b, i), load6(d.cfrc, b))

@@ -42,6 +42,8 @@ from ..kernels.spatial import (
 )
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .applied import body_wrench, turning_share
+from .mocap import mocap_weight_adj
 from .subtree import add_up_trees, lanes_add_up_trees
 from .velocity import axis_rate, dofs_moving_together
 
@@ -57,7 +59,7 @@ def rne_bias(m: Model, d: Data) -> None:
 
 @kernel
 def rne(m: Model, d: Data) -> None:
-    """Fill cacc, cfrc for the acceleration `d.qacc`, gravity compensation taken off the weight."""
+    """Fill cacc, cfrc for the acceleration `d.qacc`; gravity compensation and applied forces are taken off."""
     _accelerations(m, d, True)
     _subtree_forces(m, d, True)
 
@@ -77,20 +79,22 @@ def _accelerations(m: Model, d: Data, with_qacc: bool) -> None:
 
 
 @kernel
-def _subtree_forces(m: Model, d: Data, with_gravcomp: bool) -> None:
+def _subtree_forces(m: Model, d: Data, with_given: bool) -> None:
     for b in range(1, m.nbody):
         inert, v, a = load10(d.cinert, b), load6(d.cvel, b), load6(d.cacc, b)
-        if with_gravcomp and m.ngravcomp > 0:
+        if with_given and m.ngravcomp > 0:
             s = m.body_gravcomp[b]
             a = (a[0], a[1], a[2], a[3] + s * m.gravity[0], a[4] + s * m.gravity[1], a[5] + s * m.gravity[2])
         force = inert_mul(inert, a)
+        if with_given and d.applied[1]:
+            force = axpy6(-1.0, body_wrench(m, d, b), force)
         store6(d.cfrc, b, add6(force, cross_force(v, inert_mul(inert, v))))
     add_up_trees(m, d.cfrc)
 
 
 @kernel
 def rne_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Subtract the derivative of qfrc_adj . (M qacc + bias - gravcomp) from qpos_adj, qvel_adj.
+    """Subtract the derivative of qfrc_adj . (M qacc + bias - gravcomp - xfrc) from qpos_adj, qvel_adj, mocap_adj.
 
     Needs `rne` at the acceleration in question.
     """
@@ -100,8 +104,10 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
         _virtual_momentum(m, d, w, b)
     lanes_add_up_trees(m, w.wmom)
     lanes_add_up_trees(m, w.wcor)
-    if m.ngravcomp > 0:
+    turning = m.ngravcomp > 0 or d.applied[1] > 0
+    if turning:
         lanes_add_up_trees(m, w.wgrav)
+    mocap_weight_adj(m, d, w)
     for v in range(m.nv):
         b = m.dof_bodyid[v]
         axis = load6(d.cdof, v)
@@ -110,7 +116,7 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
         lanes_sub_dot(w.qpos_adj, v, load6(d.cdof_dot, v), w.wcor, b)
         lanes_sub_dot(w.qvel_adj, v, load6(w.axis_rate, v), w.wmom, b)
         lanes_sub_dot(w.qvel_adj, v, axis, w.wcor, b)
-        if m.ngravcomp > 0:
+        if turning:
             for k in range(w.nlane):
                 for i in range(3):
                     w.qpos_adj[v, k] -= axis[i] * w.wgrav[b, i, k]
@@ -200,7 +206,7 @@ def _virtual_momentum(m: Model, d: Data, w: Lanes, b: int) -> None:
         lanes_set_dot(w.wcor, b, r, row, w.wvel, b)
         for k in range(w.nlane):
             w.wcor[b, 3 + r, k] = 0.0
-    if m.ngravcomp > 0:
+    if m.ngravcomp > 0 or d.applied[1]:
         s = -m.body_gravcomp[b]
         gx, gy, gz = s * m.gravity[0], s * m.gravity[1], s * m.gravity[2]
         for k in range(w.nlane):
@@ -208,3 +214,5 @@ def _virtual_momentum(m: Model, d: Data, w: Lanes, b: int) -> None:
             w.wgrav[b, 0, k] = gy * pz - gz * py
             w.wgrav[b, 1, k] = gz * px - gx * pz
             w.wgrav[b, 2, k] = gx * py - gy * px
+    if d.applied[1]:
+        turning_share(m, d, w, b)

@@ -9,6 +9,7 @@ changes after construction, which the generated loads say to the compiler (`inva
 With NUMBA_DISABLE_JIT=1 kernels receive the Python object itself: same attributes, same code.
 """
 
+import itertools
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
@@ -37,7 +38,6 @@ else:
     Ints = NDArray[np.int32]
 
 Kept = TypeVar("Kept")
-_WORDS = 4  # table words per field: address, then up to three extents
 
 
 class Field(NamedTuple):
@@ -72,8 +72,14 @@ class StructType(types.Type):
 
     def __init__(self, name: str, fields: Mapping[str, Field]) -> None:
         self.fields = {key: _numba_type(field) for key, field in fields.items()}
-        self.slots = {key: _WORDS * i for i, key in enumerate(fields)}
+        self.slots = _slots(fields)
         super().__init__(name=f"Struct({name})")
+
+
+def _slots(fields: Mapping[str, Field]) -> dict[str, int]:
+    """Where each field's words begin in the table: a scalar's value, or an array's address and extents."""
+    sizes = [1 + len(field.shape) for field in fields.values()]
+    return dict(zip(fields, itertools.accumulate(sizes, initial=0), strict=False))
 
 
 def _numba_type(field: Field) -> types.Type:
@@ -101,9 +107,9 @@ class Struct:
         cls._numba_type_ = StructType(cls.__name__, cls.fields)
 
     def __init__(self, **values: Any) -> None:
-        table = np.zeros(_WORDS * len(self.fields), np.int64)
-        for i, (name, field) in enumerate(self.fields.items()):
-            value, at = values.pop(name), _WORDS * i
+        table = np.zeros(sum(1 + len(field.shape) for field in self.fields.values()), np.int64)
+        for (name, field), at in zip(self.fields.items(), self._numba_type_.slots.values(), strict=True):
+            value = values.pop(name)
             if field.dtype is int:
                 table[at] = value
             elif field.dtype is float:

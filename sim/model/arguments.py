@@ -39,7 +39,29 @@ def checked_state(model: Model, state: State) -> State:
         qpos,
         floats_of("state.qvel", state.qvel, model.nv, batch),
         floats_of("state.act", state.act, model.na, batch),
+        *_checked_poses(model, state, batch),
     )
+
+
+def _checked_poses(model: Model, state: State, batch: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Poses of the mocap bodies with all batch axes: those of the state, or of the model."""
+    n, pos, quat = model.nmocap, getattr(state, "mocap_pos", None), getattr(state, "mocap_quat", None)
+    if n == 0 and (pos is None or np.size(pos) == 0) and (quat is None or np.size(quat) == 0):
+        return np.empty((*batch, 0, 3)), np.empty((*batch, 0, 4))
+    own_pos, own_quat = model.mocap_poses
+    return (
+        _checked_pose("state.mocap_pos", own_pos if pos is None else pos, (n, 3), batch),
+        _checked_pose("state.mocap_quat", own_quat if quat is None else quat, (n, 4), batch),
+    )
+
+
+def _checked_pose(name: str, value: Any, entry: tuple[int, int], batch: tuple[int, ...]) -> Floats:
+    array = floats_of(name, value, entry[1])
+    if array.shape == entry:
+        return np.broadcast_to(array, (*batch, *entry))
+    if array.shape != (*batch, *entry):
+        raise ValueError(f"{name} has shape {array.shape}, expected {(*batch, *entry)}, batch axes as in qpos or none")
+    return array
 
 
 def for_kernel(array: Floats) -> Floats:

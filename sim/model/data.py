@@ -20,6 +20,11 @@ class Data(Struct):
     qvel: Floats = floats("nv")
     act: Floats = floats("na")
     ctrl: Floats = floats("nu")
+    mocap_pos: Floats = floats("nmocap", 3)
+    mocap_quat: Floats = floats("nmocap", 4)  # of any length
+    applied: Ints = ints(2)  # 1: there are forces in qfrc_applied, in xfrc_applied; 0: none, what is there means nothing
+    qfrc_applied: Floats = floats("nv")
+    xfrc_applied: Floats = floats("nbody", 6)  # force, then torque, at the centre of mass
 
     xpos: Floats = floats("nbody", 3)  # body frame origin [m]
     xquat: Floats = floats("nbody", 4)  # body frame orientation
@@ -49,7 +54,7 @@ class Data(Struct):
     ten_velocity: Floats = floats("ntendon")
     qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation
     qfrc_actuator: Floats = floats("nv")
-    qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias
+    qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias + applied
     actuator_length: Floats = floats("nu")
     actuator_velocity: Floats = floats("nu")
     actuator_force: Floats = floats("nu")
@@ -217,6 +222,9 @@ class Lanes(Struct):
     qvel_adj: Floats = floats("nv", "nlane")
     act_adj: Floats = floats("na", "nlane")
     ctrl_adj: Floats = floats("nu", "nlane")
+    mocap_adj: Floats = floats("nmocap", 6, "nlane")  # position, then orientation: tangent in the body frame
+    qfrc_applied_adj: Floats = floats("nv", "nlane")
+    xfrc_applied_adj: Floats = floats("nbody", 6, "nlane")
     qacc_adj: Floats = floats("nv", "nlane")
     actdot_adj: Floats = floats("na", "nlane")
     qfrc_adj: Floats = floats("nv", "nlane")  # multiplier of the equation of motion
@@ -224,7 +232,7 @@ class Lanes(Struct):
     wvel: Floats = floats("nwvel", 6, "nlane")  # virtual velocity under qfrc_adj of the bodies; rows of dof_beforeid
     wmom: Floats = floats("nbody", 6, "nlane")  # subtree sum: inertia times virtual velocity
     wcor: Floats = floats("nbody", 6, "nlane")  # subtree sum: velocity product part
-    wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: gravity compensation part
+    wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: forces fixed in the world, gravity compensation's too
 
     wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel beyond con_damping wmom
     con_lanes: Floats = floats(3, 6, "nlane")  # of one contact: see `contact_adj.py`

@@ -43,6 +43,7 @@ def derived_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
         "gravity": gravity,
         "ngravcomp": int(np.count_nonzero(gravcomp)),
         "body_gravcomp": gravcomp,
+        "mocap_bodyid": np.argsort(m.body_mocapid, kind="stable")[m.nbody - m.nmocap :],
         "body_freesolo": _free_without_descendants(m),
         **_before_joints(m),
         "jnt_stiffness": m.jnt_stiffness * spring,

@@ -24,7 +24,7 @@ _OPTIONS = (
 )
 # symbols in declared shapes
 _SIZES = (
-    *("nq", "nv", "nu", "na", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
+    *("nq", "nv", "nu", "na", "nmocap", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
     *(
         "nmoment",
         "npair",
@@ -51,11 +51,16 @@ _SIZES = (
 
 
 class State(NamedTuple):
-    """What changes in time. A leading axis, the same in all three, is a batch."""
+    """What changes in time, and the poses of mocap bodies, which are inputs: a step leaves them as they are.
+
+    A leading axis, the same in all, is a batch; poses without one hold for all of it.
+    """
 
     qpos: Floats  # (..., nq) positions [m or rad; unit quaternions]
     qvel: Floats  # (..., nv) velocities [m/s or rad/s]; rotations of ball and free joints in the body frame
     act: Floats  # (..., na) actuator activations
+    mocap_pos: Floats | None = None  # (..., nmocap, 3) positions [m]; None: those of the model
+    mocap_quat: Floats | None = None  # (..., nmocap, 4) orientations, taken as of unit length; None: the model's
 
 
 class Model(Struct):
@@ -70,6 +75,7 @@ class Model(Struct):
     nv: int = integer()
     nu: int = integer()
     na: int = integer()
+    nmocap: int = integer()
     nbody: int = integer()
     nwvel: int = integer()  # nbody, and one for each later joint of a body that has several
     ntree: int = integer()  # kinematic trees
@@ -134,6 +140,8 @@ class Model(Struct):
 
     body_parentid: Ints = ints("nbody")
     body_rootid: Ints = ints("nbody")
+    body_mocapid: Ints = ints("nbody")  # its place among the mocap bodies, -1: it is none
+    mocap_bodyid: Ints = ints("nmocap")  # the mocap bodies
     body_jntnum: Ints = ints("nbody")
     body_jntadr: Ints = ints("nbody")
     body_dofnum: Ints = ints("nbody")
@@ -346,8 +354,13 @@ class Model(Struct):
         return type(self).from_mujoco(mj_model, softness)
 
     def initial_state(self) -> State:
-        """The model's reference configuration `qpos0` at rest, shapes (nq,), (nv,), (na,)."""
-        return State(self.qpos0.copy(), np.zeros(self.nv), np.zeros(self.na))
+        """The model's reference configuration `qpos0` at rest; shapes as in `State`, without batch axes."""
+        return State(self.qpos0.copy(), np.zeros(self.nv), np.zeros(self.na), *self.mocap_poses)
+
+    @property
+    def mocap_poses(self) -> tuple[Floats, Floats]:
+        """Positions (nmocap, 3) and orientations (nmocap, 4) of the mocap bodies where the model has them."""
+        return self.body_pos[self.mocap_bodyid], self.body_quat[self.mocap_bodyid]
 
     @property
     def sizes(self) -> dict[str, int]:

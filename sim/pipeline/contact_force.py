@@ -9,9 +9,18 @@ from ..kernels.jit import kernel, sequence
 from ..kernels.record import Floats
 from ..kernels.spatial import lanes_axpy, lanes_set, load6, store6
 from ..model.data import Data, Lanes
+from ..model.inputs import InputAdjoints, InputRows
 from ..model.model import Model
 from .step import forward_constrained, forward_constrained_adj
-from .worlds import clear_cotangent, load_ctrl, load_world, store_cotangent
+from .worlds import (
+    add_input_cotangents,
+    clear_cotangent,
+    clear_input_cotangents,
+    load_ctrl,
+    load_inputs,
+    load_world,
+    store_cotangent,
+)
 
 # Both parts of y, that of g and that of the joints, have their z = C y made here: the sweeps of
 # projected Gauss-Seidel, which leave z behind, know only the second.
@@ -27,7 +36,7 @@ def forward_contact_force(m: Model, d: Data) -> None:
 
 @kernel
 def contact_force_adj(m: Model, d: Data, w: Lanes) -> None:
-    """From cfrc_ext_adj: add to qpos_adj, qvel_adj, act_adj, ctrl_adj; after `forward_contact_force`."""
+    """From cfrc_ext_adj: add to qpos_adj, qvel_adj, act_adj and the inputs' cotangents; after `forward_contact_force`."""
     for b in range(m.nbody):
         for i in range(6):
             for k in range(w.nlane):
@@ -51,12 +60,14 @@ def contact_force_adj(m: Model, d: Data, w: Lanes) -> None:
 
 @kernel
 def cfrc_ext_worlds(
-    begin: int, end: int, m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, out: Floats
-) -> None:
+    begin: int, end: int, m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats,
+    inputs: InputRows, out: Floats,
+) -> None:  # fmt: skip
     """Fill out (worlds, nbody, 6) for the worlds in [begin, end)."""
     for b in range(begin, end):
         load_world(m, d, qpos[b], qvel[b], act[b])
         load_ctrl(m, d, ctrl[b])
+        load_inputs(m, d, inputs, b, 0)
         forward_contact_force(m, d)
         for i in range(m.nbody):
             store6(out[b], i, load6(d.cfrc_ext, i))
@@ -65,14 +76,18 @@ def cfrc_ext_worlds(
 @kernel
 def cfrc_ext_adj_worlds(
     begin: int, end: int, m: Model, d: Data, w: Lanes, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats,
-    cotangent: Floats, state_adj: Floats, ctrl_adj: Floats,
+    inputs: InputRows, cotangent: Floats, state_adj: Floats, ctrl_adj: Floats, input_adj: InputAdjoints,
 ) -> None:  # fmt: skip
-    """From cotangent (worlds, nbody, 6, nlane) fill state_adj (worlds, nx, nlane), ctrl_adj (worlds, nu, nlane)."""
+    """From cotangent (worlds, nbody, 6, nlane) fill state_adj (worlds, nx, nlane), ctrl_adj (worlds, nu, nlane).
+
+    Add to `input_adj`.
+    """
     for b in range(begin, end):
         clear_cotangent(w)
-        w.ctrl_adj[:] = 0.0
         load_world(m, d, qpos[b], qvel[b], act[b])
         load_ctrl(m, d, ctrl[b])
+        load_inputs(m, d, inputs, b, 0)
+        clear_input_cotangents(m, d, w)
         forward_contact_force(m, d)
         if d.ncon[0] > 0:
             for i in range(m.nbody):
@@ -82,3 +97,4 @@ def cfrc_ext_adj_worlds(
             contact_force_adj(m, d, w)
         store_cotangent(m, w, state_adj[b])
         lanes_set(ctrl_adj[b], w.ctrl_adj)
+        add_input_cotangents(m, w, input_adj, b, 0)

@@ -9,14 +9,15 @@ from ..dynamics.integrate import integrate_pos_adj
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..model.data import Data, Lanes, States
+from ..model.inputs import InputRows
 from ..model.model import Model
-from .worlds import clear_cotangent, load_ctrl, load_world, steps_adj
+from .worlds import clear_cotangent, load_ctrl, load_inputs, load_world, steps_adj
 
 
 @kernel
 def jacobian_worlds(
     begin: int, end: int, m: Model, d: Data, w: Lanes, between: States,
-    qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, A: Floats, B: Floats,
+    qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, inputs: InputRows, A: Floats, B: Floats,
 ) -> None:  # fmt: skip
     """Fill A (worlds, nx, nx), B (worlds, nx, nu) of as many steps as `between` has room for; `w` has nx lanes."""
     for b in range(begin, end):
@@ -24,6 +25,7 @@ def jacobian_worlds(
         for v in range(m.nv):
             w.qpos_adj[v, v], w.qvel_adj[v, m.nv + v] = 1.0, 1.0
         _load(m, d, w, 2 * m.nv, qpos[b], qvel[b], act[b], ctrl[b])
+        load_inputs(m, d, inputs, b, 0)
         steps_adj(m, d, w, between)
         for k in range(w.nlane):
             _store_row(m, w, k, A[b, k], B[b, k])
@@ -32,7 +34,7 @@ def jacobian_worlds(
 @kernel
 def step_jacobian_worlds(
     begin: int, end: int, m: Model, d: Data, w: Lanes, between: States,
-    qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, A: Floats, B: Floats,
+    qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, inputs: InputRows, A: Floats, B: Floats,
 ) -> None:  # fmt: skip
     """The same for one step of an integrator that moves the position by the next velocity; nv + na lanes."""
     nv = m.nv
@@ -41,6 +43,7 @@ def step_jacobian_worlds(
         for v in range(nv):
             w.qvel_adj[v, v] = 1.0
         _load(m, d, w, nv, qpos[b], qvel[b], act[b], ctrl[b])
+        load_inputs(m, d, inputs, b, 0)
         steps_adj(m, d, w, between)
         for k in range(w.nlane):
             _store_row(m, w, k, A[b, nv + k], B[b, nv + k])

@@ -11,7 +11,8 @@ cotangent of a becomes the multiplier w = H^-1 cotangent, and every input x gets
 a held fixed (Qiao et al. 2021, section 4.1, equation 2).
 
 An adjoint step turns the cotangent of the next state, in `w.qpos_adj`, `w.qvel_adj`, `w.act_adj`,
-into that of the state in `d`, and adds to `w.ctrl_adj`; it keeps the state and control in `d`.
+into that of the state in `d`, and adds to `w.ctrl_adj` and to the adjoints of mocap poses and applied
+forces; it keeps the state and the inputs in `d`.
 """
 
 from ..collision.contacts import collide
@@ -19,6 +20,7 @@ from ..constraint.rows import make_constraints
 from ..constraint.rows_adj import constraint_adj
 from ..dynamics.aba import aba_factor, aba_solve, aba_solve_lanes
 from ..dynamics.actuation import actuation, actuation_adj
+from ..dynamics.applied import applied_adj, applied_force
 from ..dynamics.crba import crb, factor_m, mul_m_lanes, solve_ltdl, solve_m
 from ..dynamics.damping_adj import implicit_damping_adj
 from ..dynamics.implicit import gyroscopic_adj, implicit_factor, implicit_solve
@@ -75,6 +77,8 @@ def forward_smooth(m: Model, d: Data) -> None:
     rne_bias(m, d)
     for v in range(m.nv):
         d.qfrc_smooth[v] = d.qfrc_passive[v] + d.qfrc_actuator[v] - d.qfrc_bias[v]
+    applied_force(m, d)
+    for v in range(m.nv):
         d.qacc[v] = d.qfrc_smooth[v]
         d.qfrc_constraint[v] = 0.0
     d.solver_niter[0] = 0
@@ -199,6 +203,7 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
     """Adjoint of the smooth forces: from the multiplier qfrc_adj and actdot_adj, at the acceleration `qacc`."""
     rne(m, d)
     rne_adj(m, d, w)
+    applied_adj(m, d, w)
     passive_adj(m, d, w)
     actuation_adj(m, d, w, 0.0)
     if w.with_params:
@@ -262,6 +267,7 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     implicit_solve(m, d, w.qfrc_adj, True)
     rne(m, d)
     rne_adj(m, d, w)
+    applied_adj(m, d, w)
     gyroscopic_adj(m, d, w)
     passive_adj(m, d, w)
     actuation_adj(m, d, w, m.timestep)

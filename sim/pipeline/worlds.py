@@ -6,6 +6,7 @@ from ..kernels.jit import kernel, sequence
 from ..kernels.record import Floats
 from ..kernels.spatial import lanes_set
 from ..model.data import Data, Lanes, States
+from ..model.inputs import InputAdjoints, InputRows
 from ..model.model import Model
 from .step import forward, forward_constrained, step, step_adj
 
@@ -41,6 +42,65 @@ def load_ctrl(m: Model, d: Data, ctrl: Floats) -> None:
 
 
 @kernel
+def load_inputs(m: Model, d: Data, inputs: InputRows, b: int, t: int) -> None:
+    """Copy the mocap poses and applied forces of world `b` under control `t` into the workspace."""
+    rows = inputs.mocap_pos.shape[1]
+    for i in range(m.nmocap if rows > 0 else 0):
+        for r in range(3):
+            d.mocap_pos[i, r] = inputs.mocap_pos[b, min(t, rows - 1), i, r]
+    rows = inputs.mocap_quat.shape[1]
+    for i in range(m.nmocap if rows > 0 else 0):
+        for r in range(4):
+            d.mocap_quat[i, r] = inputs.mocap_quat[b, min(t, rows - 1), i, r]
+    rows = inputs.qfrc_applied.shape[1]
+    d.applied[0] = 1 if rows > 0 else 0
+    for v in range(m.nv if rows > 0 else 0):
+        d.qfrc_applied[v] = inputs.qfrc_applied[b, min(t, rows - 1), v]
+    rows = inputs.xfrc_applied.shape[1]
+    d.applied[1] = 1 if rows > 0 else 0
+    for i in range(m.nbody if rows > 0 else 0):
+        for r in range(6):
+            d.xfrc_applied[i, r] = inputs.xfrc_applied[b, min(t, rows - 1), i, r]
+
+
+@kernel
+def clear_input_cotangents(m: Model, d: Data, w: Lanes) -> None:
+    """Cotangents of control, mocap poses and applied forces <- 0."""
+    w.ctrl_adj[:] = 0.0
+    if m.nmocap > 0:
+        w.mocap_adj[:] = 0.0
+    if d.applied[0]:
+        w.qfrc_applied_adj[:] = 0.0
+    if d.applied[1]:
+        w.xfrc_applied_adj[:] = 0.0
+
+
+@kernel
+def add_input_cotangents(m: Model, w: Lanes, out: InputAdjoints, b: int, t: int) -> None:
+    """Add the cotangents of mocap poses and applied forces of world `b` under control `t` to `out`."""
+    n = w.nlane
+    rows = out.mocap_pos.shape[1]
+    for i in range(m.nmocap if rows > 0 else 0):
+        for r in range(3):
+            for k in range(n):
+                out.mocap_pos[b, min(t, rows - 1), i, r, k] += w.mocap_adj[i, r, k]
+    rows = out.mocap_quat.shape[1]
+    for i in range(m.nmocap if rows > 0 else 0):
+        for r in range(3):
+            for k in range(n):
+                out.mocap_quat[b, min(t, rows - 1), i, r, k] += w.mocap_adj[i, 3 + r, k]
+    rows = out.qfrc_applied.shape[1]
+    for v in range(m.nv if rows > 0 else 0):
+        for k in range(n):
+            out.qfrc_applied[b, min(t, rows - 1), v, k] += w.qfrc_applied_adj[v, k]
+    rows = out.xfrc_applied.shape[1]
+    for i in range(m.nbody if rows > 0 else 0):
+        for r in range(6):
+            for k in range(n):
+                out.xfrc_applied[b, min(t, rows - 1), i, r, k] += w.xfrc_applied_adj[i, r, k]
+
+
+@kernel
 def forward_world(m: Model, d: Data) -> None:
     """Everything that `sim.forward` reports, for the state in `d`."""
     forward(m, d)
@@ -65,6 +125,7 @@ def rollout_worlds(
     act: Floats,
     warmstart: Floats,
     ctrl: Floats,
+    inputs: InputRows,
     n_steps: int,
     interval: int,
 ) -> None:
@@ -82,6 +143,7 @@ def rollout_worlds(
                 for v in range(m.nv):
                     warmstart[b, k, v] = d.qacc_warmstart[v]
             load_ctrl(m, d, ctrl[b, t])
+            load_inputs(m, d, inputs, b, t)
             for _ in range(n_steps):
                 step(m, d)
             if (t + 1) % interval == 0 or t + 1 == steps:
@@ -122,9 +184,12 @@ def clear_cotangent(w: Lanes) -> None:
 
 @sequence
 def steps_adj(m: Model, d: Data, w: Lanes, between: States) -> None:
-    """Adjoint of as many steps as `between` has room for, under one control, from the state in `d`; sets ctrl_adj."""
+    """Adjoint of as many steps as `between` has room for, under one control, from the state in `d`.
+
+    Sets the cotangents of the control and of the other inputs.
+    """
     n_steps = between.qpos.shape[0]
-    w.ctrl_adj[:] = 0.0
+    clear_input_cotangents(m, d, w)
     for s in range(n_steps - 1):
         store_world(m, d, between.qpos[s], between.qvel[s], between.act[s])
         step(m, d)
@@ -135,12 +200,15 @@ def steps_adj(m: Model, d: Data, w: Lanes, between: States) -> None:
 
 
 @sequence
-def _replay(m: Model, d: Data, block: States, ctrl: Floats, first: int, last: int, n_steps: int) -> None:
-    """Fill `block` by the states before the controls ctrl[first] to ctrl[last], from that in `d`."""
+def _replay(
+    m: Model, d: Data, block: States, ctrl: Floats, inputs: InputRows, b: int, first: int, last: int, n_steps: int
+) -> None:
+    """Fill `block` by the states before the controls ctrl[b, first] to ctrl[b, last], from that in `d`."""
     for t in range(first, last + 1):
         store_world(m, d, block.qpos[t - first], block.qvel[t - first], block.act[t - first])
         if t < last:
-            load_ctrl(m, d, ctrl[t])
+            load_ctrl(m, d, ctrl[b, t])
+            load_inputs(m, d, inputs, b, t)
             for _ in range(n_steps):
                 step(m, d)
 
@@ -159,15 +227,17 @@ def rollout_adj_worlds(
     act: Floats,
     warmstart: Floats,
     ctrl: Floats,
+    inputs: InputRows,
     cotangent: Floats,
     state_adj: Floats,
     ctrl_adj: Floats,
+    input_adj: InputAdjoints,
 ) -> None:
     """Reverse of `rollout_worlds`, one lane per cotangent column.
 
     From `cotangent` (worlds, checkpoints, nx, nlane) of the states fill state_adj (worlds, nx, nlane)
-    of the first state and ctrl_adj (worlds, steps, nu, nlane). `between` has room for the states of
-    one control's steps, `block` for those of one checkpoint's controls.
+    of the first state and ctrl_adj (worlds, steps, nu, nlane), and add to `input_adj`. `between` has
+    room for the states of one control's steps, `block` for those of one checkpoint's controls.
     """
     n_steps, interval = between.qpos.shape[0], block.qpos.shape[0]
     for b in range(begin, end):
@@ -180,11 +250,13 @@ def rollout_adj_worlds(
             if warmstart.shape[1] > 0:
                 for v in range(m.nv):
                     d.qacc_warmstart[v] = warmstart[b, k, v]
-            _replay(m, d, block, ctrl[b], first, last, n_steps)
+            _replay(m, d, block, ctrl, inputs, b, first, last, n_steps)
             for t in range(last, first - 1, -1):
                 load_world(m, d, block.qpos[t - first], block.qvel[t - first], block.act[t - first])
                 load_ctrl(m, d, ctrl[b, t])
+                load_inputs(m, d, inputs, b, t)
                 steps_adj(m, d, w, between)
                 lanes_set(ctrl_adj[b, t], w.ctrl_adj)
+                add_input_cotangents(m, w, input_adj, b, t)
         add_cotangent(m, w, cotangent[b, 0])
         store_cotangent(m, w, state_adj[b])
