@@ -50,7 +50,7 @@ def collide_convex(m: Model, d: Data, pair: int) -> None:
         store3(d.con_shape[c], 2, normal)
         store3(d.con_shape[c], 3, load3(d.ccd_point, 1))
         for side in range(2):
-            d.con_kind[c, side] = d.ccd_feature[side, 0]
+            d.con_kind[c, side] = d.ccd_kind[side]
             store3(d.con_shape[c], side, load3(d.ccd_side, side))
 
 
@@ -61,7 +61,7 @@ def _has_faces(m: Model, g: int) -> bool:
 
 @kernel
 def nearest_points(m: Model, d: Data, g1: int, g2: int, reach: float) -> tuple[bool, float, Vec3]:
-    """Whether within `reach`, distance, normal. Fills ccd_point, ccd_feature, ccd_side."""
+    """Whether within `reach`, distance, normal. Fills ccd_point, ccd_feature, ccd_kind, ccd_side."""
     r1, r2 = core_radius(m, g1), core_radius(m, g2)
     normal = (1.0, 0.0, 0.0)
     curved = is_curved(m, g1) or is_curved(m, g2)
@@ -125,5 +125,6 @@ def _features(d: Data, count: int) -> None:
         else:
             size = 2 if c == a or c == b else 3
         feature[side, 0], feature[side, 1], feature[side, 2], feature[side, 3] = size, a, b, c
+        d.ccd_kind[side] = size
         line = sub3(load3(d.ccd_vert[second], 1 + side), load3(d.ccd_vert[first], 1 + side))
         store3(d.ccd_side, side, unit_or_x(line)[0])

@@ -13,7 +13,7 @@ import numpy as np
 from ..kernels.enums import BOX, CAPSULE, CYLINDER, MESH
 from ..kernels.jit import kernel
 from ..kernels.record import Ints
-from ..kernels.rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, store3, sub3
+from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, store3, sub3
 from ..model.contact_pairs import CAP_SIDES
 from ..model.data import Data
 from ..model.model import Model
@@ -144,6 +144,19 @@ def face_polygon(m: Model, d: Data, g: int, index: int, row: int) -> int:
     for i in range(count):
         store3(d.polygon[row], i, vertex_position(m, d, g, m.mesh_polyvert[first + count - 1 - i]))
     return count
+
+
+@kernel
+def within_face(m: Model, d: Data, g: int, side: int, outward: Vec3, x: Vec3, tolerance: float) -> bool:
+    """Whether `x` lies in the polygon of the face that the contact's three vertices belong to; fills polygon[0]."""
+    if face_normals(m, d, g, side, outward) == 0:
+        return False
+    normal, count = load3(d.face_normal[side], 0), face_polygon(m, d, g, d.face_index[side, 0], 0)
+    for i in range(count):
+        start, end = load3(d.polygon[0], i), load3(d.polygon[0], (i + 1) % count)
+        if dot3(sub3(x, start), unit_or_x(cross3(sub3(end, start), normal))[0]) < -tolerance:
+            return False
+    return True
 
 
 @kernel

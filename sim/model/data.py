@@ -98,6 +98,7 @@ class Data(Struct):
     ccd_corner: Ints = ints(4)  # rows of ccd_vert that the contact lies between
     ccd_point: Floats = floats(2, 3)  # nearest or deepest points of the geoms [m]
     ccd_feature: Ints = ints(2, 4)  # what of a core the contact lies on: 1 vertex, 2 edge, 3 face, 4 curve; vertices
+    ccd_kind: Ints = ints(2)  # what the single contact lies on, once polished
     ccd_side: Floats = floats(2, 3)  # direction from the first of these to the second
     face_normal: Floats = floats(2, "nside", 3)  # faces of both geoms that may carry several contacts
     face_index: Ints = ints(2, "nside")
