@@ -9,7 +9,7 @@ motion, and z = C J w where the sweeps have converged.
 """
 
 from ..constraint.row import row_dof, row_width
-from ..dynamics.crba import solve_ltdl
+from ..dynamics.crba import factor_m, solve_ltdl
 from ..kernels.enums import CONTACT_ELLIPTIC
 from ..kernels.jit import kernel
 from ..kernels.spatial import lanes_axpy
@@ -27,7 +27,8 @@ def solve_pgs_adj(m: Model, d: Data, w: Lanes) -> None:
     Sweeps over an island until one gains less than the tolerance, relative to what all have gained, in
     every lane, at most as often as the solver may.
     """
-    solve_ltdl(m, d.qH, w.qfrc_adj)
+    factor_m(m, d, 0.0)
+    solve_ltdl(m, d.qLD, w.qfrc_adj)
     _block_inverses(m, d)
     for r in range(d.nefc[0]):
         for k in range(w.nlane):
