@@ -165,7 +165,7 @@ class Data(Struct):
     main_force: Floats = floats("nnoslip")  # efc_force of the solver, before noslip
     main_acc: Floats = floats("nnoslipdof")  # iacc of the solver
     noslip_state: Ints = ints("nnoslip")  # of the row's force: see `noslip_adj.py`
-    noslip_slope: Floats = floats("nnoslip")  # stiffness that stands in for sticking
+    island_noslip: Ints = ints("ntree")  # sweeps of noslip
     cone_work: Floats = floats(3, 6, 6)  # matrices of one block, while it is solved
     cone_vec: Floats = floats(3, 6)  # vectors of the same
 
@@ -240,7 +240,6 @@ class Lanes(Struct):
     efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
 
     efc_force_adj: Floats = floats("nnoslip", "nlane")  # cotangent of the forces that noslip starts from
-    noslip_push: Floats = floats("nnoslipdof", "nlane")  # J' times the change of efc_z
 
     sweep_change: Floats = floats("nlane")  # of one row, in a reverse Gauss-Seidel sweep
     sweep_gain: Floats = floats("nlane")  # energy gained by one reverse Gauss-Seidel sweep

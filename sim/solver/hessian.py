@@ -32,21 +32,6 @@ def curvature_changed(d: Data, k: int) -> bool:
 @kernel
 def hessian(m: Model, d: Data, k: int) -> None:
     """The factor of M + J' C J in the lower triangle of qH, rows and columns in island order."""
-    inertia_of_island(m, d, k)
-    at, last = rows_of(d, k)
-    while at < last:
-        r, count = row_at(d, at), 1
-        while at + count < last and d.efc_type[r + count] == d.efc_type[r] and d.efc_id[r + count] == d.efc_id[r]:
-            count += 1
-        _add_rows(d, r, count, d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]] != 0)
-        at += count
-    begin, end = dofs_of(d, k)
-    factor(d, begin, end)
-
-
-@kernel
-def inertia_of_island(m: Model, d: Data, k: int) -> None:
-    """M of an island in the lower triangle of qH."""
     begin, end = dofs_of(d, k)
     for i in range(begin, end):
         v = dof_at(d, i)
@@ -56,6 +41,14 @@ def inertia_of_island(m: Model, d: Data, k: int) -> None:
             d.qH[i, j] = 0.0
         for j in range(v - tree + 1):
             d.qH[i, place + j] = d.qM[v, tree + j]
+    at, last = rows_of(d, k)
+    while at < last:
+        r, count = row_at(d, at), 1
+        while at + count < last and d.efc_type[r + count] == d.efc_type[r] and d.efc_id[r + count] == d.efc_id[r]:
+            count += 1
+        _add_rows(d, r, count, d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]] != 0)
+        at += count
+    _factor(d, begin, end)
 
 
 @kernel
@@ -77,11 +70,11 @@ def _add_rows(d: Data, r: int, count: int, curved: bool) -> None:
                 for j in range(count):
                     for i in range(width):
                         y[e - first, i] += d.cone_hess[c, e, j] * d.efc_J[r + j, i]
-        add_products(d, r + first, r + count - 1)
+        _add_products(d, r + first, r + count - 1)
 
 
 @kernel
-def add_products(d: Data, r: int, last: int) -> None:
+def _add_products(d: Data, r: int, last: int) -> None:
     """Add the products of four rows from `r` (`last` again where there are fewer) and those in qH_rows."""
     a, y = d.qH, d.qH_rows
     n, first, second = max(d.efc_dofnum[r, 0], 0), max(d.efc_idofadr[r, 0], 0), max(d.efc_idofadr[r, 1], 0)
@@ -96,7 +89,7 @@ def add_products(d: Data, r: int, last: int) -> None:
 
 
 @kernel
-def factor(d: Data, begin: int, end: int) -> None:
+def _factor(d: Data, begin: int, end: int) -> None:
     """L' D L of rows and columns [begin, end) of qH: L below the diagonal, D on it."""
     a = d.qH
     for i in range(begin, end):

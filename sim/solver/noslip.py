@@ -49,8 +49,10 @@ def _solve_island(m: Model, d: Data, k: int) -> None:
     inertia = 0.0
     for i in range(begin, end):
         inertia += d.qM[dof_at(d, i), dof_at(d, i)]
+    d.island_noslip[k] = 0
     for _ in range(m.noslip_iterations):
         improvement += _sweep(m, d, k)
+        d.island_noslip[k] += 1
         if improvement < m.noslip_tolerance * inertia:
             break
         improvement = 0.0

@@ -1,63 +1,67 @@
-"""Adjoint of noslip (`noslip.py`) where its sweeps have converged, by the implicit function theorem.
+"""Adjoint of noslip (`noslip.py`): its sweeps in reverse, then the main solver's adjoint for what they start from.
 
 With a, f the final acceleration and forces and f1 the main solver's, M a = qfrc_smooth + J' f and every row is one of
 
     held     f = f1: all without friction, and what noslip leaves alone,
     sticks   J a = aref: friction within its bounds (of a pyramid's opposing edges their difference),
-    slides   f = mu f1_normal s(J a - aref) on an elliptic cone, +-frictionloss, or all of a pair's sum on one edge.
+    slides   f = -f1_normal friction^2 jar / t on an elliptic cone, t = |friction jar|, jar = J a - aref;
+             +-frictionloss; or all that a pair of edges carries on one of them.
 
 So the cotangent g of M a gives the multiplier u of the equation of motion and z of the rows by
 
     M u + J' z = g,   J u = 0 of the rows that stick,   z = C J u of those on a cone, C = -df/d(J a), z = 0 of others,
 
-where a cone's C is the friction's alone, its normal force held. `rows_adj.py` takes u and z as those of any other
-constraint force but for the regulariser, which has no part in it. What is left are the forces f1 that are held and
-that bounds go with: their cotangent x is a matter of the main solver, M a1 = qfrc_smooth + J' f1(J a1 - aref),
-whose multiplier w and z are (H and C of the main solver)
+which as many sweeps as forth solve from last row to first (`pgs_adj.py`). `rows_adj.py` takes u and z as those of
+any other constraint force but for the regulariser, which has no part in it. What is left are the forces f1 that are
+held, that bounds go with, and that unfinished sweeps have not forgotten: their cotangent x is a matter of the main
+solver, M a1 = qfrc_smooth + J' f1(J a1 - aref), whose multiplier w and z are (H and C of the main solver)
 
     H w = -J' C x,   y = J w + x,   z = C y.
 
-The first system is solved by the method of multipliers (Hestenes, 1969): rows that stick get a stiff slope, as rows
-of Newton's method have, and what is left of J u goes into z; so any number of them may say the same.
+Where the sweeps have converged this is exact. With few it is exact as far as every sweep ended with the same rows
+sticking, and J does not change while the acceleration still does.
 """
 
 import math
 
 from ..constraint.row import TINY, row_dof, row_dot, row_width
+from ..dynamics.crba import factor_m, solve_ltdl
 from ..kernels.enums import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, FRICTION_DOF, FRICTION_TENDON
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
 from ..model.model import Model
-from .hessian import add_products, factor, inertia_of_island, solve_hessian_lanes
-from .islands import dofs_of, row_at, rows_of
-from .noslip import LEAST_CURVATURE, friction_block, singular_block
+from .cholesky import cholesky, cholesky_solve
+from .islands import row_at, rows_of
+from .noslip import friction_block, singular_block
+from .pgs_adj import block_inverse, block_update, change_row, velocity_of_row
 from .pgs_rows import coupling, force_bounds, spans_of_trees
 
 HELD, STICKS, SLIDES = 0, 1, 2
-STIFFNESS = 1e5  # slope of a row that sticks, times its own entry of A
-MULTIPLIER_ITERATIONS = 50
-CONVERGED = 1e-20  # of what all iterations have gained
 
 
 @kernel
 def noslip_adj(m: Model, d: Data, w: Lanes) -> None:
     """qfrc_adj <- u, from the cotangent of M qacc; efc_z <- z, efc_y <- 0 (no regulariser), efc_force_adj <- x.
 
-    The acceleration is d.qacc_warmstart, the forces are d.efc_force. Spoils qH.
+    The acceleration is d.qacc_warmstart, the forces are d.efc_force.
     """
     set_jar_of(d, d.qacc_warmstart)
     _states(m, d)
+    factor_m(m, d, 0.0)
+    solve_ltdl(m, d.qLD, w.qfrc_adj)
     for r in range(d.nefc[0]):
         for k in range(w.nlane):
             w.efc_z[r, k] = 0.0
     for island in range(d.nisland[0]):
-        _solve_island_adj(m, d, w, island)
+        if d.island_nefc[island] > 0:
+            for _ in range(d.island_noslip[island]):
+                _reverse_sweep(m, d, w, island)
     _row_velocities(d, w)
-    _force_cotangents(m, d, w)
     if w.with_params:
         _parameters_adj(m, d, w)
+    _force_cotangents(m, d, w)
     for r in range(d.nefc[0]):
         for k in range(w.nlane):
             w.efc_y[r, k] = 0.0
@@ -72,214 +76,179 @@ def set_jar_of(d: Data, qacc: Floats) -> None:
 
 @kernel
 def _states(m: Model, d: Data) -> None:
-    """Fill noslip_state, and noslip_slope of the rows that stick, from the forces."""
+    """Fill noslip_state from the forces; cone_inv of the elliptic contacts."""
     r = 0
     while r < d.nefc[0]:
         kind, count = d.efc_type[r], 1
         d.noslip_state[r] = HELD
         if kind == FRICTION_DOF or kind == FRICTION_TENDON:
             low, high = force_bounds(d, r)
-            _set_state(d, r, low < d.efc_force[r] < high, d.noslip_curvature[r])
+            d.noslip_state[r] = STICKS if low < d.efc_force[r] < high else SLIDES
         elif kind == CONTACT_PYRAMIDAL:
-            spans = spans_of_trees(m, d, r)
-            whole = coupling(d, spans, r, r)
             count = 2
-            d.noslip_state[r + 1] = HELD
-            # less than rounding leaves of equal edges: no velocity along the tangent
-            if d.noslip_curvature[r] > 1e-12 * whole:
-                sticks = min(d.efc_force[r], d.efc_force[r + 1]) > 0.0
-                _set_state(d, r, sticks, d.noslip_curvature[r])
-                d.noslip_state[r + 1] = d.noslip_state[r]
+            # equal edges differ by rounding only: no velocity along the tangent
+            if d.noslip_curvature[r] > 1e-12 * coupling(d, spans_of_trees(m, d, r), r, r):
+                d.noslip_state[r] = STICKS if min(d.efc_force[r], d.efc_force[r + 1]) > 0.0 else SLIDES
         elif kind == CONTACT_ELLIPTIC:
-            count = _contact_states(m, d, r, d.efc_id[r], d.con_pair[d.efc_id[r]])
+            count = _contact_state(m, d, r, d.efc_id[r], d.con_pair[d.efc_id[r]])
         r += count
 
 
 @kernel
-def _set_state(d: Data, r: int, sticks: bool, curvature: float) -> None:
-    d.noslip_state[r] = STICKS if sticks else SLIDES
-    d.noslip_slope[r] = STIFFNESS / curvature
-
-
-@kernel
-def _contact_states(m: Model, d: Data, r: int, c: int, p: int) -> int:
-    """The same of an elliptic contact; returns its number of rows."""
-    dim, n, grip, same = m.con_dim[p], m.con_dim[p] - 1, 0.0, True
+def _contact_state(m: Model, d: Data, r: int, c: int, p: int) -> int:
+    """The same of an elliptic contact, whose friction has one state, at its first row; returns its number of rows."""
+    n, grip, same = m.con_dim[p] - 1, 0.0, True
     for i in range(n):
         grip += (d.efc_force[r + 1 + i] / m.con_friction[p, i]) ** 2
         same = same and d.efc_force[r + 1 + i] == d.main_force[r + 1 + i]
         for j in range(n):
             d.cone_work[0, i, j] = m.con_friction[p, i] * friction_block(d, c, i, j) * m.con_friction[p, j]
-    held = same and singular_block(d, n)
-    on_cone = math.sqrt(grip) >= (1.0 - 1e-12) * d.efc_force[r]
-    for i in range(1, dim):
-        d.noslip_state[r + i] = HELD
-        if not held and d.cone_A[c, i, i] > LEAST_CURVATURE:
-            _set_state(d, r + i, not on_cone, d.cone_A[c, i, i])
-        elif not held and on_cone:
-            d.noslip_state[r + i] = SLIDES
-    return dim
+    if same and singular_block(d, n):
+        return n + 1
+    if math.sqrt(grip) < (1.0 - 1e-12) * d.efc_force[r]:
+        d.noslip_state[r] = STICKS
+        _friction_inverse(d, c, n)
+    else:
+        d.noslip_state[r] = SLIDES
+        _cone_slope(m, d, r, p, n)
+        block_inverse(d, c, 1, n)
+    return n + 1
 
 
 @kernel
-def _cone_slope(m: Model, d: Data, r: int, p: int, dim: int) -> None:
-    """cone_work[0] = C of the friction forces of a contact that slides on its cone; zero without a normal force."""
+def _friction_inverse(d: Data, c: int, n: int) -> None:
+    """cone_inv = A^-1 among the friction forces of contact `c`."""
+    factor, column = d.cone_work[0], d.cone_vec[0]
+    for i in range(n):
+        for j in range(n):
+            factor[i, j] = friction_block(d, c, i, j)
+    cholesky(n, factor)
+    for j in range(n):
+        for i in range(n):
+            column[i] = 1.0 if i == j else 0.0
+        cholesky_solve(n, factor, column)
+        for i in range(n):
+            d.cone_inv[c, i, j] = column[i]
+
+
+@kernel
+def _cone_slope(m: Model, d: Data, r: int, p: int, n: int) -> None:
+    """cone_work[0] = C of the friction forces of a contact that slides on its cone."""
     t = 0.0
-    for i in range(1, dim):
-        t += (d.efc_jar[r + i] * m.con_friction[p, i - 1]) ** 2
+    for i in range(n):
+        t += (d.efc_jar[r + 1 + i] * m.con_friction[p, i]) ** 2
     t = max(math.sqrt(t), TINY)
-    for i in range(1, dim):
-        fi = m.con_friction[p, i - 1]
-        ui = d.efc_jar[r + i] * fi / t
-        for j in range(1, dim):
-            fj = m.con_friction[p, j - 1]
-            uj = d.efc_jar[r + j] * fj / t
+    for i in range(n):
+        fi = m.con_friction[p, i]
+        ui = d.efc_jar[r + 1 + i] * fi / t
+        for j in range(n):
+            fj = m.con_friction[p, j]
+            uj = d.efc_jar[r + 1 + j] * fj / t
             same = 1.0 if i == j else 0.0
-            d.cone_work[0, i - 1, j - 1] = d.efc_force[r] / t * (same - ui * uj) * fi * fj
+            d.cone_work[0, i, j] = d.efc_force[r] / t * (same - ui * uj) * fi * fj
 
 
 @kernel
-def _slides_on_cone(d: Data, r: int) -> bool:
-    """Whether row `r` is the normal of an elliptic contact whose friction slides under a normal force."""
-    return d.efc_type[r] == CONTACT_ELLIPTIC and d.noslip_state[r + 1] == SLIDES and d.efc_force[r] > TINY
+def _reverse_sweep(m: Model, d: Data, w: Lanes, island: int) -> None:
+    """Update z of every friction force once, from last to first, and u with it.
 
-
-@kernel
-def _hessian(m: Model, d: Data, island: int) -> None:
-    """The factor of M + J' C J with the slopes of noslip's rows in the lower triangle of qH, as `hessian`."""
-    inertia_of_island(m, d, island)
-    y = d.qH_rows
-    at, last = rows_of(d, island)
-    while at < last:
-        r, count = row_at(d, at), 1
-        width = row_width(d, r)
-        if d.efc_type[r] == CONTACT_ELLIPTIC:
-            p = d.con_pair[d.efc_id[r]]
-            count = m.con_dim[p]
-            if _slides_on_cone(d, r):
-                _cone_slope(m, d, r, p, count)
-            for first in range(1, count, 4):
-                for e in range(first, first + 4):
-                    for i in range(width):
-                        y[e - first, i] = 0.0
-                    if e < count and d.noslip_state[r + e] == STICKS:
-                        for i in range(width):
-                            y[e - first, i] = d.noslip_slope[r + e] * d.efc_J[r + e, i]
-                    elif e < count and _slides_on_cone(d, r):
-                        for j in range(1, count):
-                            for i in range(width):
-                                y[e - first, i] += d.cone_work[0, e - 1, j - 1] * d.efc_J[r + j, i]
-                add_products(d, r + first, r + count - 1)
-        elif d.noslip_state[r] == STICKS:
-            count = 2 if d.efc_type[r] == CONTACT_PYRAMIDAL else 1
-            for i in range(width):
-                whole = d.efc_J[r, i] - (d.efc_J[r + 1, i] if count == 2 else 0.0)
-                y[0, i] = d.noslip_slope[r] * whole
-                y[1, i] = -y[0, i] if count == 2 else 0.0
-                y[2, i], y[3, i] = 0.0, 0.0
-            add_products(d, r, r + count - 1)
-        at += count
-    begin, end = dofs_of(d, island)
-    factor(d, begin, end)
-
-
-@kernel
-def _solve_island_adj(m: Model, d: Data, w: Lanes, island: int) -> None:
-    """u in qfrc_adj, z of the rows that stick in efc_z."""
-    begin, end = dofs_of(d, island)
+    efc_force_adj keeps J u of a row, or of the difference of two edges, as its update left it.
+    """
     first_row, end_row = rows_of(d, island)
-    _hessian(m, d, island)
-    solve_hessian_lanes(d, begin, end, w.qfrc_adj)
-    for k in range(w.nlane):
-        w.sweep_total[k] = 0.0
-    for _ in range(MULTIPLIER_ITERATIONS):
-        for v in range(m.nv):
-            for k in range(w.nlane):
-                w.noslip_push[v, k] = 0.0
-        for k in range(w.nlane):
-            w.sweep_gain[k] = 0.0
-        at = first_row
-        while at < end_row:
-            r = row_at(d, at)
-            pair = d.efc_type[r] == CONTACT_PYRAMIDAL
-            if d.noslip_state[r] == STICKS:
-                _multiplier_update(d, w, r, pair)
-            at += 2 if pair else 1
-        converged = True
-        for k in range(w.nlane):
-            w.sweep_total[k] += w.sweep_gain[k]
-            if w.sweep_gain[k] > CONVERGED * w.sweep_total[k]:
-                converged = False
-        if converged:
-            break
-        solve_hessian_lanes(d, begin, end, w.noslip_push)
-        for i in range(begin, end):
-            v = d.map_idof2dof[i]
-            for k in range(w.nlane):
-                w.qfrc_adj[v, k] -= w.noslip_push[v, k]
+    at = end_row - 1
+    while at >= first_row:
+        r = row_at(d, at)
+        kind, count = d.efc_type[r], 1
+        if kind == FRICTION_DOF or kind == FRICTION_TENDON:
+            _friction_loss_adj(m, d, w, r)
+        elif kind == CONTACT_PYRAMIDAL:
+            count = 2
+            _edges_adj(m, d, w, r - 1)
+        elif kind == CONTACT_ELLIPTIC:
+            c = d.efc_id[r]
+            count = m.con_dim[d.con_pair[c]]
+            _cone_adj(m, d, w, d.con_efc[c], c, count - 1)
+        at -= count
 
 
 @kernel
-def _multiplier_update(d: Data, w: Lanes, r: int, pair: bool) -> None:
-    """z of a row, or of a pair of edges, += slope * J u; noslip_push += J' of the change."""
-    change = w.sweep_change
+def _friction_loss_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
+    velocity_of_row(d, w, r)
+    sticks = d.noslip_state[r] == STICKS
     for k in range(w.nlane):
-        change[k] = 0.0
-    for i in range(row_width(d, r)):
-        v, s = row_dof(d, r, i), d.efc_J[r, i] - (d.efc_J[r + 1, i] if pair else 0.0)
-        for k in range(w.nlane):
-            change[k] += s * w.qfrc_adj[v, k]
+        w.efc_force_adj[r, k] = 0.0 if sticks else w.efc_y[r, k]
+        w.sweep_change[k] = w.efc_y[r, k] / d.noslip_curvature[r]
+    if sticks:
+        change_row(m, d, w, r)
+
+
+@kernel
+def _edges_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
+    """The same of the difference of edges `r` and the next."""
+    state = d.noslip_state[r]
+    if state == HELD:
+        return
+    velocity_of_row(d, w, r)
+    velocity_of_row(d, w, r + 1)
     for k in range(w.nlane):
-        change[k] *= d.noslip_slope[r]
-        w.efc_z[r, k] += change[k]
-        if pair:
-            w.efc_z[r + 1, k] -= change[k]
-        w.sweep_gain[k] += change[k] * change[k] / d.noslip_slope[r]
-    for i in range(row_width(d, r)):
-        v, s = row_dof(d, r, i), d.efc_J[r, i] - (d.efc_J[r + 1, i] if pair else 0.0)
+        apart = w.efc_y[r, k] - w.efc_y[r + 1, k]
+        w.efc_force_adj[r, k] = 0.0 if state == STICKS else apart
+        w.sweep_change[k] = apart / d.noslip_curvature[r]
+    if state == STICKS:
+        change_row(m, d, w, r)
         for k in range(w.nlane):
-            w.noslip_push[v, k] += s * change[k]
+            w.sweep_change[k] = -w.sweep_change[k]
+        change_row(m, d, w, r + 1)
+
+
+@kernel
+def _cone_adj(m: Model, d: Data, w: Lanes, r: int, c: int, n: int) -> None:
+    """The same of the friction forces of an elliptic contact, all at once."""
+    if d.noslip_state[r] == HELD:
+        return
+    block_update(m, d, w, r, c, 1, n)
+    for i in range(1, n + 1):
+        velocity_of_row(d, w, r + i)
+        for k in range(w.nlane):
+            w.efc_force_adj[r + i, k] = w.efc_y[r + i, k]
 
 
 @kernel
 def _row_velocities(d: Data, w: Lanes) -> None:
     """efc_y = J qfrc_adj."""
     for r in range(d.nefc[0]):
-        for k in range(w.nlane):
-            w.efc_y[r, k] = 0.0
-        for i in range(row_width(d, r)):
-            lanes_axpy(w.efc_y, r, d.efc_J[r, i], w.qfrc_adj, row_dof(d, r, i))
+        velocity_of_row(d, w, r)
 
 
 @kernel
 def _force_cotangents(m: Model, d: Data, w: Lanes) -> None:
-    """efc_force_adj = x; efc_z of the contacts that slide on their cones."""
+    """efc_force_adj = x, from J u at the end and as the last update of the row left it."""
     y, x = w.efc_y, w.efc_force_adj
     r = 0
     while r < d.nefc[0]:
-        count = 1
-        for k in range(w.nlane):
-            x[r, k] = y[r, k] if d.noslip_state[r] == HELD else 0.0
-        if d.efc_type[r] == CONTACT_PYRAMIDAL:
+        kind, count, state = d.efc_type[r], 1, d.noslip_state[r]
+        if kind == CONTACT_PYRAMIDAL and state != HELD:
             count = 2
-            loaded = r if d.efc_force[r] > d.efc_force[r + 1] else r + 1
+            loaded = 0.0
+            if state == SLIDES:
+                loaded = 1.0 if d.efc_force[r] > d.efc_force[r + 1] else -1.0
             for k in range(w.nlane):
-                x[r, k] = y[loaded, k] if d.noslip_state[r] == SLIDES else 0.5 * (y[r, k] + y[r + 1, k])
-                x[r + 1, k] = x[r, k]
-        elif d.efc_type[r] == CONTACT_ELLIPTIC:
-            p = d.con_pair[d.efc_id[r]]
-            count = m.con_dim[p]
-            if _slides_on_cone(d, r):
-                _cone_slope(m, d, r, p, count)
-            for i in range(1, count):
-                held, share = d.noslip_state[r + i] == HELD, 0.0
-                if _slides_on_cone(d, r):
-                    share = d.efc_force[r + i] / d.efc_force[r]
-                    for j in range(1, count):
-                        lanes_axpy(w.efc_z, r + i, d.cone_work[0, i - 1, j - 1], y, r + j)
+                left = x[r, k]
+                by_sum, by_difference = y[r, k] + y[r + 1, k] + loaded * left, y[r, k] - y[r + 1, k] - left
+                x[r, k], x[r + 1, k] = 0.5 * (by_sum + by_difference), 0.5 * (by_sum - by_difference)
+        elif kind == CONTACT_ELLIPTIC:
+            count = m.con_dim[d.con_pair[d.efc_id[r]]]
+            for k in range(w.nlane):
+                x[r, k] = y[r, k]
+            for i in range(r + 1, r + count):
+                share = d.efc_force[i] / d.efc_force[r] if state == SLIDES and d.efc_force[r] >= TINY else 0.0
                 for k in range(w.nlane):
-                    x[r + i, k] = y[r + i, k] if held else 0.0
-                    x[r, k] += share * y[r + i, k]
+                    left = x[i, k] if state != HELD else 0.0
+                    x[r, k] += share * left
+                    x[i, k] = y[i, k] - left
+        else:
+            for k in range(w.nlane):
+                x[r, k] = y[r, k] - (x[r, k] if state != HELD else 0.0)
         r += count
 
 
@@ -290,7 +259,7 @@ def _parameters_adj(m: Model, d: Data, w: Lanes) -> None:
     while r < d.nefc[0]:
         kind, count = d.efc_type[r], 1
         if kind == FRICTION_DOF and d.noslip_state[r] == SLIDES:
-            w.dof_frictionloss_adj[d.efc_id[r]] += w.efc_y[r, 0] * (1.0 if d.efc_force[r] > 0.0 else -1.0)
+            w.dof_frictionloss_adj[d.efc_id[r]] += w.efc_force_adj[r, 0] * (1.0 if d.efc_force[r] > 0.0 else -1.0)
         elif kind == CONTACT_PYRAMIDAL:
             c = d.efc_id[r]
             p, e = d.con_pair[c], (r - d.con_efc[c]) // 2
@@ -300,7 +269,7 @@ def _parameters_adj(m: Model, d: Data, w: Lanes) -> None:
         elif kind == CONTACT_ELLIPTIC:
             p = d.con_pair[d.efc_id[r]]
             count = m.con_dim[p]
-            if _slides_on_cone(d, r):
+            if d.noslip_state[r] == SLIDES:
                 _sliding_adj(m, d, w, r, p, count)
         r += count
 
@@ -308,23 +277,22 @@ def _parameters_adj(m: Model, d: Data, w: Lanes) -> None:
 @kernel
 def _sliding_adj(m: Model, d: Data, w: Lanes, r: int, p: int, dim: int) -> None:
     """Friction is -N friction^2 jar / t, t^2 the sum of (friction jar)^2, at a given normal force N."""
-    t, along = 0.0, 0.0
+    t, along, y = 0.0, 0.0, w.efc_force_adj
     for e in range(1, dim):
         t += (d.efc_jar[r + e] * m.con_friction[p, e - 1]) ** 2
     t = max(math.sqrt(t), TINY)
     for e in range(1, dim):
-        along += w.efc_y[r + e, 0] * d.efc_jar[r + e] * m.con_friction[p, e - 1] ** 2 / t
+        along += y[r + e, 0] * d.efc_jar[r + e] * m.con_friction[p, e - 1] ** 2 / t
     for e in range(1, dim):
         friction, jar = m.con_friction[p, e - 1], d.efc_jar[r + e]
-        turned = 2.0 * w.efc_y[r + e, 0] * friction * jar - along * friction * jar * jar / t
+        turned = 2.0 * y[r + e, 0] * friction * jar - along * friction * jar * jar / t
         w.con_friction_adj[p, e - 1] -= d.efc_force[r] * turned / t
 
 
 @kernel
 def main_forces_adj(m: Model, d: Data, w: Lanes) -> None:
-    """qfrc_adj = -J' C x, with C of the main solver; qH is to be made again."""
+    """qfrc_adj = -J' C x, with C of the main solver."""
     for r in range(d.nefc[0]):
-        d.efc_slope_qH[r] = -1.0
         for k in range(w.nlane):
             w.efc_y[r, k] = w.efc_force_adj[r, k]
     _force_changes(m, d, w)
