@@ -97,7 +97,7 @@ def contact_row_velocities(m: Model, d: Data, w: Lanes, c: int) -> None:
 
 @kernel
 def contact_row_changes(m: Model, d: Data, w: Lanes, c: int) -> None:
-    """efc_z = C y of the contact's rows; the sweeps of projected Gauss-Seidel know it already (`parts.py`)."""
+    """efc_z = C y of the contact's rows; projected Gauss-Seidel and noslip know it already (`parts.py`)."""
     first, at, count = d.con_efc[c], first_place(d, w, c), contact_row_count(m, d, c)
     for e in range(count):
         for k in range(w.nlane):

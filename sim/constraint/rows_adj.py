@@ -87,22 +87,27 @@ def end_rows_adj(m: Model, d: Data, w: Lanes) -> None:
 @kernel
 def _row_products(d: Data, w: Lanes) -> None:
     """efc_y = J w, efc_z = C y, velocity's share of aref; `contact_adj` does this for its rows."""
-    lanes = w.nlane
     for r in range(d.nefc[0]):
         if d.efc_type[r] >= CONTACT_FRICTIONLESS:
             break  # contacts are last
-        for k in range(lanes):
-            w.efc_y[r, k] = 0.0
-        for i in range(row_width(d, r)):
-            lanes_axpy(w.efc_y, r, d.efc_J[r, i], w.qfrc_adj, row_dof(d, r, i))
+        row_velocity(d, w, r)
         row_change(d, w, r)
         for i in range(row_width(d, r)):
             lanes_axpy(w.qvel_adj, row_dof(d, r, i), -d.efc_J[r, i] * d.efc_kbip[r, 1], w.efc_z, r)
 
 
 @kernel
+def row_velocity(d: Data, w: Lanes, r: int) -> None:
+    """efc_y = J w of row `r`; noslip knows it already (`parts.py`)."""
+    for k in range(w.nlane):
+        w.efc_y[r, k] = 0.0
+    for i in range(row_width(d, r)):
+        lanes_axpy(w.efc_y, r, d.efc_J[r, i], w.qfrc_adj, row_dof(d, r, i))
+
+
+@kernel
 def row_change(d: Data, w: Lanes, r: int) -> None:
-    """efc_z = C y of row `r`; the sweeps of projected Gauss-Seidel know it already (`parts.py`)."""
+    """efc_z = C y of row `r`; projected Gauss-Seidel and noslip know it already (`parts.py`)."""
     for k in range(w.nlane):
         w.efc_z[r, k] = d.efc_slope[r] * w.efc_y[r, k]
 

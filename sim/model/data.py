@@ -149,7 +149,7 @@ class Data(Struct):
     ifrc_smooth: Floats = floats("nv")
     ifrc_constraint: Floats = floats("nv")
     qH_first: Ints = ints("nv")  # first column of the row of qH that may be nonzero
-    qH: Floats = floats("nv", "nv")  # Newton: Hessian, then its factor L' D L; Gauss-Seidel: that of M, dof order
+    qH: Floats = floats("nv", "nv")  # Newton's and noslip's Hessian, then its factor L' D L
     qH_rows: Floats = floats(4, "nefcdof")  # rows of C J that are being added to the Hessian
     qH_diag: Floats = floats("nv")  # diagonal of the Hessian
     grad: Floats = floats("nv")
@@ -170,6 +170,8 @@ class Data(Struct):
     )  # of the cost by a friction loss, or by the difference of a pair of edges
     main_force: Floats = floats("nnoslip")  # efc_force of the solver, before noslip
     main_acc: Floats = floats("nnoslipdof")  # iacc of the solver
+    noslip_state: Ints = ints("nnoslip")  # of the row's force: see `noslip_adj.py`
+    island_noslip: Ints = ints("ntree")  # sweeps of noslip
     cone_work: Floats = floats(3, 6, 6)  # matrices of one block, while it is solved
     cone_vec: Floats = floats(3, 6)  # vectors of the same
 
@@ -245,6 +247,8 @@ class Lanes(Struct):
     cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
 
     efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
+
+    efc_force_adj: Floats = floats("nnoslip", "nlane")  # cotangent of the forces that noslip starts from
 
     sweep_change: Floats = floats("nlane")  # of one row, in a reverse Gauss-Seidel sweep
     sweep_gain: Floats = floats("nlane")  # energy gained by one reverse Gauss-Seidel sweep

@@ -29,16 +29,16 @@ class EntryPoints:
 
     @cached_property
     def rollout_adj(self) -> Any:
-        return self._adjoint(rollout_adj_worlds, self._parts)
+        return specialise(rollout_adj_worlds, self._parts)
 
     @cached_property
     def jacobian(self) -> Any:
-        return self._adjoint(jacobian_worlds, self._parts)
+        return specialise(jacobian_worlds, self._parts)
 
     @cached_property
     def step_jacobian(self) -> Any:
         """The shorter way to the Jacobian of one step; None where the integrator has none."""
-        return self._adjoint(step_jacobian_worlds, self._parts) if self._moves_by_next_velocity else None
+        return specialise(step_jacobian_worlds, self._parts) if self._moves_by_next_velocity else None
 
     @cached_property
     def cfrc_ext(self) -> Any:
@@ -46,15 +46,12 @@ class EntryPoints:
 
     @cached_property
     def cfrc_ext_adj(self) -> Any:
-        return self._adjoint(cfrc_ext_adj_worlds, (*self._parts, CONTACT_FORCE))
-
-    def _adjoint(self, function: Any, parts: tuple[Part, ...]) -> Any:
         if self._noslip:
             raise NotImplementedError(
-                "noslip: steps with noslip sweeps have no derivative; "
-                "set noslip_iterations=0 (Model.replace(noslip_iterations=0)) to differentiate"
+                "noslip: cfrc_ext has no derivative after noslip sweeps; "
+                "set noslip_iterations=0 (Model.replace(noslip_iterations=0)) to differentiate it"
             )
-        return specialise(function, parts)
+        return specialise(cfrc_ext_adj_worlds, (*self._parts, CONTACT_FORCE))
 
 
 def entry_points(model: Model) -> EntryPoints:

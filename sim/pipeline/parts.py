@@ -16,10 +16,10 @@ from ..collision.convex import collide_convex
 from ..collision.convex_motion import convex_motion
 from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
-from ..constraint.contact_wrench import contact_row_changes
+from ..constraint.contact_wrench import contact_row_changes, contact_row_velocities
 from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
-from ..constraint.rows_adj import row_change
+from ..constraint.rows_adj import row_change, row_velocity
 from ..constraint.tendon_rows import tendon_friction, tendon_limits
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
 from ..kernels.binding import Part
@@ -30,6 +30,7 @@ from ..model.data import Data, Lanes
 from ..model.model import Model
 from ..solver.newton import solve_newton, solve_newton_adj
 from ..solver.noslip import noslip
+from ..solver.noslip_adj import contact_rows_known, noslip_adj, row_known
 from ..solver.pgs import solve_pgs
 from ..solver.pgs_adj import contact_row_changes_known, row_change_known, solve_pgs_adj
 from .runge_kutta import rk4, rk4_adj
@@ -48,6 +49,8 @@ from .step import (
     implicit_acceleration_constrained_adj,
     implicitfast,
     implicitfast_adj,
+    main_solution_adj,
+    multiplier,
     solve_constraints,
     solve_constraints_adj,
     step,
@@ -97,6 +100,16 @@ GAUSS_SEIDEL = Part(
         contact_row_changes: contact_row_changes_known,
     },
 )
+NOSLIP = Part(
+    "noslip",
+    {
+        multiplier: noslip_adj,
+        row_velocity: row_known,
+        row_change: row_known,
+        contact_row_velocities: contact_rows_known,
+        contact_row_changes: contact_rows_known,
+    },
+)
 
 
 class Feature(NamedTuple):
@@ -114,7 +127,7 @@ def _geometry(family: int, name: str, collide: Any, motion: Any) -> Feature:
 
 
 FEATURES = (
-    Feature(lambda m: m.nnoslip > 0, Part("no_noslip", {noslip: _nothing})),
+    Feature(lambda m: m.nnoslip > 0, Part("no_noslip", {noslip: _nothing, main_solution_adj: _nothing_adj})),
     _geometry(BOXED, "box", collide_box, box_motion),
     _geometry(RIMMED, "rim", collide_rim, rim_motion),
     _geometry(BOXES, "boxes", collide_box_box, box_box_motion),
@@ -139,12 +152,19 @@ FEATURES = (
 def parts_of(model: Model) -> tuple[Part, ...]:
     """The parts of the model's step."""
     return _parts(
-        model.integrator, model.nefcmax > 0, model.solver, tuple(not feature.needed(model) for feature in FEATURES)
+        model.integrator,
+        model.nefcmax > 0,
+        model.solver,
+        model.nnoslip > 0,
+        tuple(not feature.needed(model) for feature in FEATURES),
     )
 
 
 @cache
-def _parts(integrator: int, constrained: bool, solver: int, missing: tuple[bool, ...]) -> tuple[Part, ...]:
+def _parts(
+    integrator: int, constrained: bool, solver: int, noslips: bool, missing: tuple[bool, ...]
+) -> tuple[Part, ...]:
     chosen = [INTEGRATORS[integrator], GAUSS_SEIDEL if solver == PGS else NEWTON]
     chosen += [CONSTRAINED] if constrained else []
+    chosen += [NOSLIP] if noslips else []
     return (*chosen, *(feature.missing for feature, lacks in zip(FEATURES, missing, strict=True) if lacks))

@@ -38,12 +38,13 @@ from ..dynamics.rnea import rne, rne_adj, rne_bias, virtual_velocities
 from ..dynamics.tendon import tendon
 from ..dynamics.velocity import com_vel
 from ..kernels.binding import hook
-from ..kernels.jit import sequence
+from ..kernels.jit import kernel, sequence
 from ..kernels.spatial import lanes_set
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from ..solver.islands import enter_islands, leave_islands
 from ..solver.noslip import noslip
+from ..solver.noslip_adj import main_forces_adj, main_rows_adj, set_jar_of
 
 
 @hook
@@ -230,12 +231,19 @@ def forward_constrained_adj(m: Model, d: Data, w: Lanes, damping_time: float) ->
     if active:
         if damping_time > 0.0:
             implicit_damping_adj(m, d, w, damping_time)
-        solve_constraints_adj(m, d, w)
+        multiplier(m, d, w)
         for v in range(m.nv):
             d.qacc[v] = d.qacc_warmstart[v]
     forward_smooth_adj(m, d, w, 0.0 if active else damping_time)
     if active:
         constraint_adj(m, d, w)
+        main_solution_adj(m, d, w)
+
+
+@sequence
+def multiplier(m: Model, d: Data, w: Lanes) -> None:
+    """qfrc_adj: from the cotangent of M qacc to the multiplier of the equation of motion; noslip has its own."""
+    solve_constraints_adj(m, d, w)
 
 
 @hook
@@ -287,7 +295,7 @@ def constraint_force_adj(m: Model, d: Data, w: Lanes) -> None:
         d.qacc[v] = d.qacc_warmstart[v]
     lanes_set(w.qacc_adj, w.qfrc_adj)
     mul_m_lanes(m, d, w.qfrc_adj, w.qacc_adj)
-    solve_constraints_adj(m, d, w)
+    multiplier(m, d, w)
     for v in range(m.nv):
         for k in range(w.nlane):
             w.qfrc_adj[v, k] -= w.qacc_adj[v, k]
@@ -298,6 +306,29 @@ def constraint_force_adj(m: Model, d: Data, w: Lanes) -> None:
     forward_smooth_adj(m, d, w, 0.0)
     lanes_set(w.qfrc_adj, w.qacc_adj)
     virtual_velocities(m, d, w)
+    constraint_adj(m, d, w)
+    main_solution_adj(m, d, w)
+
+
+@kernel
+def main_solution_adj(m: Model, d: Data, w: Lanes) -> None:
+    """Of the forces that noslip starts from, whose cotangent is efc_force_adj: add the derivative by the state.
+
+    They belong to another acceleration, the main solver's, whose equation of motion has a multiplier of its own.
+    """
+    for v in range(m.nv):
+        d.qacc_warmstart[v] = d.main_acc[d.map_dof2idof[v]]
+        d.qacc[v] = d.qacc_warmstart[v]
+    for r in range(d.nefc[0]):
+        d.efc_force[r] = d.main_force[r]
+    set_jar_of(d, d.qacc)
+    main_forces_adj(m, d, w)
+    solve_constraints_adj(m, d, w)
+    main_rows_adj(m, d, w)
+    for a in range(m.na):
+        for k in range(w.nlane):
+            w.actdot_adj[a, k] = 0.0  # activations have had their share
+    forward_smooth_adj(m, d, w, 0.0)
     constraint_adj(m, d, w)
 
 

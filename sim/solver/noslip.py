@@ -4,8 +4,8 @@ MuJoCo documentation, Computation, "Noslip solver" and mj_solNoSlip: projected G
 f A f / 2 + f b instead of f (A + R) f / 2 + f b. What each update keeps is the main solver's: of a friction loss
 its bounds, of opposing edges of a pyramid their sum, of an elliptic contact the normal force; so are the forces of
 all other rows. Bodies then no longer creep under loads that their friction can hold. Vectors and rows are in
-island order; the tolerance is on what a sweep lowers the cost by, over meaninertia times the degrees of freedom of
-the whole scene, and the first sweep counts the regulariser's share of the cost with it.
+island order; the tolerance is on what a sweep lowers the cost by, over the trace of the island's inertia matrix,
+and the first sweep counts the regulariser's share of the cost with it.
 """
 
 from ..constraint.row import TINY
@@ -14,7 +14,7 @@ from ..kernels.jit import kernel
 from ..model.data import Data
 from ..model.model import Model
 from .dual import acceleration_of_forces, responses
-from .islands import dofs_of, row_at, rows_of
+from .islands import dof_at, dofs_of, row_at, rows_of
 from .pgs_cone import least_in_ball
 from .pgs_rows import coupling, force_bounds, move, row_velocity, spans_of_trees
 
@@ -46,11 +46,14 @@ def _solve_island(m: Model, d: Data, k: int) -> None:
         d.main_force[r] = d.efc_force[r]
     acceleration_of_forces(m, d, k)
     improvement = _prepare(m, d, k)
-    scale, niter = 1.0 / (m.meaninertia * m.nv), 0
+    inertia = 0.0
+    for i in range(begin, end):
+        inertia += d.qM[dof_at(d, i), dof_at(d, i)]
+    d.island_noslip[k] = 0
     for _ in range(m.noslip_iterations):
         improvement += _sweep(m, d, k)
-        niter += 1
-        if scale * improvement < m.noslip_tolerance:
+        d.island_noslip[k] += 1
+        if improvement < m.noslip_tolerance * inertia:
             break
         improvement = 0.0
     acceleration_of_forces(m, d, k)
@@ -148,16 +151,16 @@ def _cone_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> float:
         fi = m.con_friction[p, i]
         q[i] = fi * lack[i]
         for j in range(n):
-            q[i] -= fi * _block(d, c, i, j) * before[j]
-            work[i, j] = fi * _block(d, c, i, j) * m.con_friction[p, j]
-    if radius >= TINY and not _singular(d, n):
+            q[i] -= fi * friction_block(d, c, i, j) * before[j]
+            work[i, j] = fi * friction_block(d, c, i, j) * m.con_friction[p, j]
+    if radius >= TINY and not singular_block(d, n):
         least_in_ball(d, n, radius)
     worse = 0.0
     for i in range(n):
         change = m.con_friction[p, i] * y[i] - before[i]
         slope = lack[i]
         for j in range(n):
-            slope += 0.5 * _block(d, c, i, j) * (m.con_friction[p, j] * y[j] - before[j])
+            slope += 0.5 * friction_block(d, c, i, j) * (m.con_friction[p, j] * y[j] - before[j])
         worse += change * slope
     if worse > WORSE:
         return 0.0
@@ -168,13 +171,13 @@ def _cone_update(m: Model, d: Data, r: int, c: int, p: int, dim: int) -> float:
 
 
 @kernel
-def _block(d: Data, c: int, i: int, j: int) -> float:
+def friction_block(d: Data, c: int, i: int, j: int) -> float:
     """Entry of A among the friction forces of contact `c`."""
     return d.cone_A[c, i + 1, j + 1] if i != j else max(d.cone_A[c, i + 1, i + 1], LEAST_CURVATURE)
 
 
 @kernel
-def _singular(d: Data, n: int) -> bool:
+def singular_block(d: Data, n: int) -> bool:
     """Whether MuJoCo takes the matrix in cone_work[0] for singular: by the determinant, of large ones by the pivots."""
     left, determinant, least = d.cone_work[1], 1.0, LEAST_CURVATURE
     for i in range(n):

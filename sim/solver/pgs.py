@@ -47,12 +47,7 @@ def solve_pgs(m: Model, d: Data) -> None:
 
 @kernel
 def _prepare(m: Model, d: Data) -> None:
-    """qH (the factor of M, kept for the adjoint), efc_MinvJ, efc_ARdiag, cone_A."""
-    for v in range(m.nv):
-        c = v
-        while c >= 0:
-            d.qH[v, c] = d.qLD[v, c]
-            c = m.dof_parentid[c]
+    """efc_MinvJ, efc_ARdiag, cone_A."""
     responses(m, d)
     for r in range(d.nefc[0]):
         d.efc_ARdiag[r] = d.efc_R[r] + coupling(d, spans_of_trees(m, d, r), r, r)

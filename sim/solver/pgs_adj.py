@@ -9,7 +9,7 @@ motion, and z = C J w where the sweeps have converged.
 """
 
 from ..constraint.row import row_dof, row_width
-from ..dynamics.crba import solve_ltdl
+from ..dynamics.crba import factor_m, solve_ltdl
 from ..kernels.enums import CONTACT_ELLIPTIC
 from ..kernels.jit import kernel
 from ..kernels.spatial import lanes_axpy
@@ -27,7 +27,8 @@ def solve_pgs_adj(m: Model, d: Data, w: Lanes) -> None:
     Sweeps over an island until one gains less than the tolerance, relative to what all have gained, in
     every lane, at most as often as the solver may.
     """
-    solve_ltdl(m, d.qH, w.qfrc_adj)
+    factor_m(m, d, 0.0)
+    solve_ltdl(m, d.qLD, w.qfrc_adj)
     _block_inverses(m, d)
     for r in range(d.nefc[0]):
         for k in range(w.nlane):
@@ -54,11 +55,7 @@ def _solve_island_adj(m: Model, d: Data, w: Lanes, island: int) -> None:
 
 @kernel
 def _block_inverses(m: Model, d: Data) -> None:
-    """cone_inv = (A + C^-1)^-1 of the contacts that slide on their elliptic cones.
-
-    C is singular, since the force stays on the cone: with C = F F' it is F (1 + F' A F)^-1 F'.
-    """
-    root, middle, half = d.cone_work[0], d.cone_work[1], d.cone_work[2]
+    """cone_inv = (A + C^-1)^-1 of the contacts that slide on their elliptic cones."""
     for c in range(d.ncon[0]):
         r = d.con_efc[c]
         if r < 0 or d.efc_type[r] != CONTACT_ELLIPTIC or not d.cone_on[c]:
@@ -66,30 +63,40 @@ def _block_inverses(m: Model, d: Data) -> None:
         dim = m.con_dim[d.con_pair[c]]
         for i in range(dim):
             for j in range(dim):
-                root[i, j] = d.cone_hess[c, i, j]
-        cholesky(dim, root)
-        for i in range(dim):
-            for j in range(dim):
-                half[i, j] = 0.0
-                for e in range(j, dim):
-                    half[i, j] += d.cone_A[c, i, e] * root[e, j]
-        for i in range(dim):
-            for j in range(i + 1):
-                middle[i, j] = 1.0 if i == j else 0.0
-                for e in range(i, dim):
-                    middle[i, j] += root[e, i] * half[e, j]
-        cholesky(dim, middle)
-        for j in range(dim):  # half = middle^-1 root'
-            for i in range(dim):
-                total = root[j, i] if i <= j else 0.0
-                for e in range(i):
-                    total -= middle[i, e] * half[e, j]
-                half[i, j] = total / middle[i, i]
-        for i in range(dim):
-            for j in range(dim):
-                d.cone_inv[c, i, j] = 0.0
-                for e in range(dim):
-                    d.cone_inv[c, i, j] += half[e, i] * half[e, j]
+                d.cone_work[0, i, j] = d.cone_hess[c, i, j]
+        block_inverse(d, c, 0, dim)
+
+
+@kernel
+def block_inverse(d: Data, c: int, first: int, n: int) -> None:
+    """cone_inv = (A + C^-1)^-1 of `n` rows of contact `c`, from its row `first` on; C in cone_work[0].
+
+    C is singular, since the force stays on the cone: with C = F F' it is F (1 + F' A F)^-1 F'.
+    """
+    root, middle, half = d.cone_work[0], d.cone_work[1], d.cone_work[2]
+    cholesky(n, root)
+    for i in range(n):
+        for j in range(n):
+            half[i, j] = 0.0
+            for e in range(j, n):
+                half[i, j] += d.cone_A[c, first + i, first + e] * root[e, j]
+    for i in range(n):
+        for j in range(i + 1):
+            middle[i, j] = 1.0 if i == j else 0.0
+            for e in range(i, n):
+                middle[i, j] += root[e, i] * half[e, j]
+    cholesky(n, middle)
+    for j in range(n):  # half = middle^-1 root'
+        for i in range(n):
+            total = root[j, i] if i <= j else 0.0
+            for e in range(i):
+                total -= middle[i, e] * half[e, j]
+            half[i, j] = total / middle[i, i]
+    for i in range(n):
+        for j in range(n):
+            d.cone_inv[c, i, j] = 0.0
+            for e in range(n):
+                d.cone_inv[c, i, j] += half[e, i] * half[e, j]
 
 
 @kernel
@@ -103,22 +110,22 @@ def _reverse_sweep(m: Model, d: Data, w: Lanes, island: int) -> None:
         r = row_at(d, at)
         at -= 1
         if d.efc_slope[r] != 0.0:
-            _velocity(d, w, r)
+            velocity_of_row(d, w, r)
             inverse = 1.0 / d.efc_ARdiag[r]
             for k in range(w.nlane):
                 w.sweep_change[k] = inverse * (w.efc_y[r, k] - d.efc_R[r] * w.efc_z[r, k])
-            _change(m, d, w, r)
+            change_row(m, d, w, r)
         elif d.efc_type[r] == CONTACT_ELLIPTIC:
             c = d.efc_id[r]
             dim = m.con_dim[d.con_pair[c]]
             if d.cone_on[c]:
-                _cone_update_adj(m, d, w, d.con_efc[c], c, dim)
+                block_update(m, d, w, d.con_efc[c], c, 0, dim)
             at -= dim - 1
 
 
 @kernel
-def _velocity(d: Data, w: Lanes, r: int) -> None:
-    """efc_y[r] = J w of the row."""
+def velocity_of_row(d: Data, w: Lanes, r: int) -> None:
+    """efc_y[r] = J w of the row, w in qfrc_adj."""
     for k in range(w.nlane):
         w.efc_y[r, k] = 0.0
     for i in range(row_width(d, r)):
@@ -126,7 +133,7 @@ def _velocity(d: Data, w: Lanes, r: int) -> None:
 
 
 @kernel
-def _change(m: Model, d: Data, w: Lanes, r: int) -> None:
+def change_row(m: Model, d: Data, w: Lanes, r: int) -> None:
     """Add sweep_change to efc_z[r], with what follows for the velocities, and what it gains."""
     spans = spans_of_trees(m, d, r)
     for i in range(spans[1] + spans[3]):
@@ -139,22 +146,23 @@ def _change(m: Model, d: Data, w: Lanes, r: int) -> None:
 
 
 @kernel
-def _cone_update_adj(m: Model, d: Data, w: Lanes, first: int, c: int, dim: int) -> None:
-    """Update the rows of contact `c`, which slides on its cone, all at once by cone_inv."""
-    for i in range(dim):
-        _velocity(d, w, first + i)
-        for j in range(dim):
-            s = d.cone_A[c, i, j]
+def block_update(m: Model, d: Data, w: Lanes, r: int, c: int, first: int, n: int) -> None:
+    """Update `n` rows of contact `c`, whose rows begin at `r`, from its row `first` on, all at once by cone_inv."""
+    r += first
+    for i in range(n):
+        velocity_of_row(d, w, r + i)
+        for j in range(n):
+            s = d.cone_A[c, first + i, first + j]
             for k in range(w.nlane):
-                w.efc_y[first + i, k] += s * w.efc_z[first + j, k]
-    for i in range(dim):
+                w.efc_y[r + i, k] += s * w.efc_z[r + j, k]
+    for i in range(n):
         for k in range(w.nlane):
-            w.sweep_change[k] = -w.efc_z[first + i, k]
-        for j in range(dim):
+            w.sweep_change[k] = -w.efc_z[r + i, k]
+        for j in range(n):
             s = d.cone_inv[c, i, j]
             for k in range(w.nlane):
-                w.sweep_change[k] += s * w.efc_y[first + j, k]
-        _change(m, d, w, first + i)
+                w.sweep_change[k] += s * w.efc_y[r + j, k]
+        change_row(m, d, w, r + i)
 
 
 @kernel
