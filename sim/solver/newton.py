@@ -5,6 +5,10 @@ invertible dynamics with contacts and constraints". s is quadratic where a row p
 it does not, linear beyond a friction loss, and the squared distance to the friction cone for
 elliptic contacts. Exact Newton steps with an exact line search converge in a few iterations. Each
 island (`islands.py`) takes as many as it needs; its vectors and rows are in island order.
+
+Where forces are so large that their rounding alone is a residual above the tolerance, as those of
+rows with a regulariser near zero that no motion can satisfy, the solver stops when the cost no
+longer falls: when two steps running are lost in the rounding of what they are to change.
 """
 
 import math
@@ -17,6 +21,10 @@ from ..model.model import Model
 from .force_law import force_law_residual, mul_m_island, report, set_jar, set_point
 from .hessian import curvature_changed, hessian, solve_hessian, solve_hessian_lanes
 from .islands import dofs_of, row_at, rows_of
+
+# A step is lost in rounding if its energy is less than this share of that of motion and forces. That
+# of rounding alone is at most 1e-30, and steps lead on to what is light beside what is stiff down to 1e-27.
+LOST = 1e-26
 
 
 @kernel
@@ -38,19 +46,20 @@ def _solve_island(m: Model, d: Data, k: int) -> None:
     for i in range(first_row, end_row):
         d.efc_slope_qH[row_at(d, i)] = -1.0  # no row's slope: qH is another matrix's
     _start(m, d, k)
-    niter, residual = 0, 0.0
+    niter, residual, lost = 0, 0.0, 0
     for iteration in range(m.iterations + 1):
         residual = force_law_residual(m, d, k)
-        if residual < m.tolerance or iteration == m.iterations:
+        if residual < m.tolerance or iteration == m.iterations or lost == 2:
             break
         if curvature_changed(d, k):
             hessian(m, d, k)
         for i in range(begin, end):
             d.search[i] = -d.grad[i]
         solve_hessian(d, begin, end, d.search)
-        alpha = _line_search(m, d, k)
+        alpha, start, energy = _line_search(m, d, k)
         if alpha == 0.0:
             break
+        lost = lost + 1 if start <= LOST * energy else 0
         for i in range(begin, end):
             d.iacc[i] += alpha * d.search[i]
             d.Ma[i] += alpha * d.Mv[i]
@@ -155,10 +164,11 @@ def _cone_cost(m: Model, d: Data, r: int, c: int, p: int, dim: int, alpha: float
 
 
 @kernel
-def _line_search(m: Model, d: Data, k: int) -> float:
+def _line_search(m: Model, d: Data, k: int) -> tuple[float, float, float]:
     """The step along `search` that minimises the cost: Newton in one variable, kept in a bracket.
 
-    0 where numbers are too large for it: the solver stops at the last finite point.
+    0 where numbers are too large for it: the solver stops at the last finite point. With it the
+    slope at the start, for a full Newton step its energy, and the energy of motion and forces there.
     """
     mul_m_island(m, d, k, d.Mv, d.search)
     first_row, end_row = rows_of(d, k)
@@ -166,19 +176,22 @@ def _line_search(m: Model, d: Data, k: int) -> float:
         r = row_at(d, i)
         d.efc_jv[r] = row_dot(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.search)
     begin, end = dofs_of(d, k)
-    linear, quadratic = 0.0, 0.0
+    linear, quadratic, energy = 0.0, 0.0, 0.0
     for i in range(begin, end):
         linear += d.search[i] * (d.Ma[i] - d.ifrc_smooth[i])
         quadratic += d.search[i] * d.Mv[i]
+        energy += 0.5 * (d.iacc[i] * d.Ma[i] + d.iacc_smooth[i] * d.ifrc_smooth[i])
     low, high, alpha = 0.0, math.inf, 1.0
-    start = abs(linear + _cost(m, d, k, 0.0)[1])
+    cost, first, second = _cost(m, d, k, 0.0)
+    start, energy = abs(linear + first), energy + cost
     if not start < math.inf:
-        return 0.0
+        return 0.0, start, energy
+    enough = 1e-12 * start + 4e-16 * math.sqrt(energy * start)  # the second is the slope's rounding
     for _ in range(m.ls_iterations):
         _, first, second = _cost(m, d, k, alpha)
         first += linear + alpha * quadratic
         second += quadratic
-        if abs(first) <= 1e-12 * start:
+        if abs(first) <= enough:
             break
         if first > 0.0:
             high = alpha
@@ -190,4 +203,4 @@ def _line_search(m: Model, d: Data, k: int) -> float:
         if step == alpha:
             break
         alpha = step
-    return alpha if alpha < math.inf else 0.0
+    return alpha if alpha < math.inf else 0.0, start, energy

@@ -19,7 +19,7 @@ from ..model.model import Model
 from .force_law import cone_curvature, constraint_forces, force_law_residual, report, set_point
 from .islands import dof_at, dofs_of, row_at, rows_of
 from .pgs_cone import cone_update
-from .pgs_rows import cost_slope, coupling, force_bounds, move, row_velocity, spans_of_trees
+from .pgs_rows import LOST, cost_slope, coupling, force_bounds, move, row_velocity, spans_of_trees
 
 
 @kernel
@@ -29,7 +29,7 @@ def solve_pgs(m: Model, d: Data) -> None:
     Needs iacc_smooth, qM, efc_*, and in qLD the factor of qM.
 
     Starts from the forces that the force law gives at iacc_warmstart, or from none if those cost
-    more; stops when a sweep lowers the cost by less than the tolerance. `solver_residual` is
+    more; stops when a sweep lowers the cost by less than the tolerance, or than rounding. `solver_residual` is
     Newton's: what the equation of motion lacks with the forces of the law.
     """
     _prepare(m, d)
@@ -39,9 +39,9 @@ def solve_pgs(m: Model, d: Data) -> None:
         _start(m, d, k)
         scale, niter = 1.0 / (m.meaninertia * d.island_nv[k]), 0
         for _ in range(m.iterations):
-            improvement = _sweep(m, d, k)
+            improvement, energy = _sweep(m, d, k)
             niter += 1
-            if scale * improvement < m.tolerance:
+            if scale * improvement < m.tolerance or improvement <= LOST * energy:
                 break
         _finish(m, d, k, niter)
 
@@ -101,9 +101,9 @@ def _start(m: Model, d: Data, k: int) -> None:
 
 
 @kernel
-def _sweep(m: Model, d: Data, k: int) -> float:
-    """Update every row of an island once; returns by how much the cost fell."""
-    improvement = 0.0
+def _sweep(m: Model, d: Data, k: int) -> tuple[float, float]:
+    """Update every row of an island once; returns by how much the cost fell, and the energy of the forces."""
+    improvement, energy = 0.0, 0.0
     at, last = rows_of(d, k)
     while at < last:
         r = row_at(d, at)
@@ -111,6 +111,8 @@ def _sweep(m: Model, d: Data, k: int) -> float:
             c = d.efc_id[r]
             p = d.con_pair[c]
             improvement += cone_update(m, d, r, c, p, m.con_dim[p])
+            for e in range(m.con_dim[p]):
+                energy += 0.5 * d.efc_ARdiag[r + e] * d.efc_force[r + e] ** 2
             at += m.con_dim[p]
             continue
         at += 1
@@ -122,7 +124,8 @@ def _sweep(m: Model, d: Data, k: int) -> float:
         if change != 0.0:
             move(m, d, r, change)
             improvement -= change * (lack + 0.5 * change * d.efc_ARdiag[r])
-    return improvement
+        energy += 0.5 * d.efc_ARdiag[r] * d.efc_force[r] ** 2
+    return improvement, energy
 
 
 @kernel

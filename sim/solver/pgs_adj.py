@@ -17,7 +17,7 @@ from ..model.data import Data, Lanes
 from ..model.model import Model
 from .cholesky import cholesky
 from .islands import row_at, rows_of
-from .pgs_rows import spans_of_trees
+from .pgs_rows import LOST, spans_of_trees
 
 
 @kernel
@@ -46,7 +46,7 @@ def _solve_island_adj(m: Model, d: Data, w: Lanes, island: int) -> None:
         converged = True
         for k in range(w.nlane):
             w.sweep_total[k] += w.sweep_gain[k]
-            if w.sweep_gain[k] > m.tolerance * w.sweep_total[k]:
+            if w.sweep_gain[k] > max(m.tolerance, LOST) * w.sweep_total[k]:
                 converged = False
         if converged:
             break

@@ -9,6 +9,8 @@ from ..kernels.record import Floats
 from ..model.data import Data
 from ..model.model import Model
 
+LOST = 1e-28  # a sweep that gains less than this share of the forces' energy changes them by their rounding
+
 
 @kernel
 def force_bounds(d: Data, r: int) -> tuple[float, float]:
