@@ -173,6 +173,15 @@ def test_cost_grows_with_the_number_of_robots(spacing: float, islands: int) -> N
     assert four["width"] == sixteen["width"]  # no row is wider in a larger crowd
 
 
+def test_cost_does_not_depend_on_the_order_of_robots() -> None:
+    """A line of robots that touch, told in any order: those that touch are brought near one another."""
+    places = line(12, 0.095, 0.058)
+    shuffled = [places[i] for i in np.random.default_rng(0).permutation(12)]
+    told, untold = cost(places), cost(shuffled)
+    assert untold["islands"] == 1
+    assert untold["hessian"] == told["hessian"]
+
+
 def test_only_the_islands_that_meet_cost_more() -> None:
     """The last robot touches the first: they alone share a block, wherever they stand in the scene."""
     far, met = (cost(ends_meet(6, spacing, 0.058)) for spacing in (1.0, 0.095))

@@ -135,6 +135,12 @@ class Data(Struct):
 
     nisland: Ints = ints(1)  # islands: see `islands.py`
     tree_island: Ints = ints("ntree")
+    island_treeadr: Ints = ints("ntree")  # where its trees begin in tree_order, and their number
+    island_ntree: Ints = ints("ntree")
+    tree_order: Ints = ints("ntree")  # the trees of one island after the other
+    tree_seen: Ints = ints("ntree")  # the search that has seen the tree last
+    tree_link: Ints = ints("ntree")  # a row and a part of it that couple the tree with another: 2 row + part, -1: none
+    row_link: Ints = ints("nefcmax", 2)  # for each part: the next such row and part of the same tree
     island_idofadr: Ints = ints("ntree")  # where an island begins in island order, and its size
     island_nv: Ints = ints("ntree")
     island_iefcadr: Ints = ints("ntree")  # the same of its rows

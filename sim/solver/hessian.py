@@ -82,8 +82,12 @@ def _add_products(d: Data, r: int, last: int) -> None:
         x0, x1 = d.efc_J[r, i], d.efc_J[min(r + 1, last), i]
         x2, x3 = d.efc_J[min(r + 2, last), i], d.efc_J[min(r + 3, last), i]
         place = first + i if i < n else second + i - n
-        for j in range(min(i + 1, n)):
-            a[place, first + j] += x0 * y[0, j] + x1 * y[1, j] + x2 * y[2, j] + x3 * y[3, j]
+        if i < n or first < second:
+            for j in range(min(i + 1, n)):
+                a[place, first + j] += x0 * y[0, j] + x1 * y[1, j] + x2 * y[2, j] + x3 * y[3, j]
+        else:  # the second span's tree stands before the first's
+            for j in range(n):
+                a[first + j, place] += x0 * y[0, j] + x1 * y[1, j] + x2 * y[2, j] + x3 * y[3, j]
         for j in range(i + 1 - n):
             a[place, second + j] += x0 * y[0, n + j] + x1 * y[1, n + j] + x2 * y[2, n + j] + x3 * y[3, n + j]
 

@@ -1,13 +1,15 @@
 """Islands: kinematic trees that constraint rows couple, each solved by itself.
 
 Trees without a common row do not know of one another, so the constraint problem falls apart. The
-solvers work in island order: the degrees of freedom of one island after the other (trees ascending
-in each, `map_idof2dof`), and likewise the rows (`map_iefc2efc`). Names are those of MuJoCo's mj_island, but
-a tree without rows is an island of its own here. Places read from tables pass `max(..., 0)`: only then
+solvers work in island order: the degrees of freedom of one island after the other (`map_idof2dof`), and
+likewise the rows (`map_iefc2efc`). Names are those of MuJoCo's mj_island, but a tree without rows is an
+island of its own here. Places read from tables pass `max(..., 0)`: only then
 does the compiler know that they do not count from an array's end, and turns loops into vector instructions.
 
 Within an island a row of M + J' C J begins with its tree, or with the first tree that a constraint
-couples it with (`qH_first`), so that robots in a line, each touching the next, cost the sum.
+couples it with (`qH_first`), so that robots in a line, each touching the next, cost the sum. In a heap
+this needs trees that touch to be near one another in the order, which is that of a breadth-first search
+from a tree at the heap's edge (Cuthill and McKee, 1969, "Reducing the bandwidth of sparse symmetric matrices").
 """
 
 from ..kernels.jit import kernel, sequence
@@ -21,7 +23,10 @@ def find_islands(m: Model, d: Data) -> None:
     if m.ntree == 1:
         _one_island(m, d)
         return
-    _join_trees(m, d)
+    single = _join_trees(m, d)
+    _number_islands(m, d)
+    if single and d.nisland[0] < m.ntree - 1:
+        _order_trees(m, d)
     _place_trees(m, d)
     _place_rows(m, d)
     _envelope(m, d)
@@ -36,6 +41,12 @@ def _one_island(m: Model, d: Data) -> None:
     for r in range(d.nefc[0]):
         d.map_iefc2efc[r] = r
         d.efc_idofadr[r, 0], d.efc_idofadr[r, 1] = d.efc_dofadr[r, 0], d.efc_dofadr[r, 1]
+
+
+@kernel
+def _first_tree(m: Model, d: Data, r: int, part: int) -> int:
+    """The first tree of a span of row `r`."""
+    return m.dof_treeid[d.efc_dofadr[r, part]]
 
 
 @kernel
@@ -59,45 +70,99 @@ def _join(d: Data, t: int, u: int) -> None:
 
 
 @kernel
-def _join_trees(m: Model, d: Data) -> None:
-    """tree_island of a tree = one before it in the same island, or itself."""
+def _join_trees(m: Model, d: Data) -> bool:
+    """tree_island of a tree = one before it in the same island, or itself. Whether each span is of one tree."""
+    single = True
     for t in range(m.ntree):
         d.tree_island[t] = t
     for r in range(d.nefc[0]):
-        first = m.dof_treeid[d.efc_dofadr[r, 0]]
+        first = _first_tree(m, d, r, 0)
         for t in range(first + 1, _last_tree(m, d, r, 0) + 1):
             _join(d, first, t)
+            single = False
         if d.efc_dofnum[r, 1] > 0:
-            for t in range(m.dof_treeid[d.efc_dofadr[r, 1]], _last_tree(m, d, r, 1) + 1):
+            second = _first_tree(m, d, r, 1)
+            for t in range(second, _last_tree(m, d, r, 1) + 1):
                 _join(d, first, t)
+                single = single and t == second
+    return single
 
 
 @kernel
-def _place_trees(m: Model, d: Data) -> None:
-    """Number the islands by their first trees, and give every degree of freedom its place."""
+def _number_islands(m: Model, d: Data) -> None:
+    """Number the islands by their first trees; the trees of one after the other, ascending, in tree_order."""
     d.nisland[0] = 0
     for t in range(m.ntree):
         before = d.tree_island[t]
         if before == t:
             d.tree_island[t] = d.nisland[0]
-            d.island_nv[d.nisland[0]] = 0
+            d.island_ntree[d.nisland[0]] = 0
             d.nisland[0] += 1
         else:
             d.tree_island[t] = d.tree_island[before]
-        d.island_nv[d.tree_island[t]] += m.tree_dofnum[t]
+        d.island_ntree[d.tree_island[t]] += 1
     place = 0
     for k in range(d.nisland[0]):
-        d.island_idofadr[k] = place
-        place += d.island_nv[k]
-        d.island_nv[k] = 0
+        d.island_treeadr[k] = place
+        place += d.island_ntree[k]
+        d.island_ntree[k] = 0
     for t in range(m.ntree):
         k = d.tree_island[t]
-        begin = d.island_idofadr[k] + d.island_nv[k]
-        d.island_nv[k] += m.tree_dofnum[t]
-        for i in range(m.tree_dofnum[t]):
-            d.map_dof2idof[m.tree_dofadr[t] + i] = begin + i
-            d.map_idof2dof[begin + i] = m.tree_dofadr[t] + i
-            d.qH_first[begin + i] = begin
+        d.tree_order[d.island_treeadr[k] + d.island_ntree[k]] = t
+        d.island_ntree[k] += 1
+
+
+@kernel
+def _order_trees(m: Model, d: Data) -> None:
+    """Bring trees that rows couple near one another in tree_order."""
+    for t in range(m.ntree):
+        d.tree_link[t], d.tree_seen[t] = -1, 0
+    for r in range(d.nefc[0] - 1, -1, -1):
+        if d.efc_dofnum[r, 1] == 0:
+            continue
+        if r > 0 and d.efc_type[r - 1] == d.efc_type[r] and d.efc_id[r - 1] == d.efc_id[r]:
+            continue  # another row of this constraint will do
+        for part in range(2):
+            t = _first_tree(m, d, r, part)
+            d.row_link[r, part], d.tree_link[t] = d.tree_link[t], 2 * r + part
+    for k in range(d.nisland[0]):
+        begin, number = d.island_treeadr[k], d.island_ntree[k]
+        if number > 2:
+            for search in range(1, 3):
+                _search_trees(m, d, begin, d.tree_order[begin if search == 1 else begin + number - 1], search)
+
+
+@kernel
+def _search_trees(m: Model, d: Data, begin: int, start: int, search: int) -> None:
+    """Breadth first from tree `start`: fill tree_order from `begin` on by its island."""
+    d.tree_order[begin], d.tree_seen[start] = start, search
+    at, end = begin, begin + 1
+    while at < end:
+        link = d.tree_link[d.tree_order[at]]
+        while link >= 0:
+            t = _first_tree(m, d, link // 2, 1 - link % 2)
+            if d.tree_seen[t] != search:
+                d.tree_order[end], d.tree_seen[t] = t, search
+                end += 1
+            link = d.row_link[link // 2, link % 2]
+        at += 1
+
+
+@kernel
+def _place_trees(m: Model, d: Data) -> None:
+    """Give every degree of freedom its place."""
+    place, at = 0, 0
+    for k in range(d.nisland[0]):
+        d.island_idofadr[k] = place
+        for _ in range(d.island_ntree[k]):
+            t, begin = d.tree_order[at], place
+            at += 1
+            for i in range(m.tree_dofnum[t]):
+                d.map_dof2idof[m.tree_dofadr[t] + i] = place
+                d.map_idof2dof[place] = m.tree_dofadr[t] + i
+                d.qH_first[place] = begin
+                place += 1
+        d.island_nv[k] = place - d.island_idofadr[k]
 
 
 @kernel
@@ -135,9 +200,11 @@ def _envelope(m: Model, d: Data) -> None:
     if d.nisland[0] == m.ntree:
         return
     for r in range(d.nefc[0]):
-        part = 1 if d.efc_dofnum[r, 1] > 0 else 0
-        last = d.efc_idofadr[r, part] + d.efc_dofnum[r, part] - 1
-        d.qH_first[last] = min(d.qH_first[last], d.efc_idofadr[r, 0])
+        begin, last = d.efc_idofadr[r, 0], d.efc_idofadr[r, 0] + d.efc_dofnum[r, 0] - 1
+        if d.efc_dofnum[r, 1] > 0:
+            begin = min(begin, d.efc_idofadr[r, 1])
+            last = max(last, d.efc_idofadr[r, 1] + d.efc_dofnum[r, 1] - 1)
+        d.qH_first[last] = min(d.qH_first[last], begin)
     for i in range(m.nv - 2, -1, -1):
         d.qH_first[i] = min(d.qH_first[i], d.qH_first[i + 1])
 
