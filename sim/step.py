@@ -98,9 +98,7 @@ def step_jacobian(
     return StepJacobian(a.reshape(*batch, nx, nx), b.reshape(*batch, nx, model.nu))
 
 
-def _one_step(
-    model: Model, state: State, ctrl: Any, n_steps: int, qfrc_applied: Any, xfrc_applied: Any
-) -> Trajectory:
+def _one_step(model: Model, state: State, ctrl: Any, n_steps: int, qfrc_applied: Any, xfrc_applied: Any) -> Trajectory:
     """A trajectory of one control whose end is not computed: what the adjoint of a step needs."""
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]

@@ -105,12 +105,8 @@ def moved_drive(model: sim.Model, drive: Drive, tangent: Floats) -> Drive:
     quats = start.mocap_quat.copy()
     for quat, turn in zip(quats, of_turn.reshape(-1, 3), strict=True):
         mujoco.mju_quatIntegrate(quat, np.ascontiguousarray(turn), 1.0)
-    state = moved(model, start, of_state)._replace(
-        mocap_pos=start.mocap_pos + of_pos.reshape(-1, 3), mocap_quat=quats
-    )
-    return Drive(
-        state, drive.ctrl + of_ctrl, drive.qfrc_applied + of_qfrc, drive.xfrc_applied + of_xfrc.reshape(-1, 6)
-    )
+    state = moved(model, start, of_state)._replace(mocap_pos=start.mocap_pos + of_pos.reshape(-1, 3), mocap_quat=quats)
+    return Drive(state, drive.ctrl + of_ctrl, drive.qfrc_applied + of_qfrc, drive.xfrc_applied + of_xfrc.reshape(-1, 6))
 
 
 def step_map(model: sim.Model, n_steps: int = 1) -> Map:

@@ -20,7 +20,23 @@ from .unsupported import check_supported
 _OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
 # symbols in declared shapes
 _SIZES = (
-    *("nq", "nv", "nu", "na", "nmocap", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
+    *(
+        "nq",
+        "nv",
+        "nu",
+        "na",
+        "nmocap",
+        "nbody",
+        "nwvel",
+        "ntree",
+        "njnt",
+        "ngeom",
+        "nsite",
+        "ntendon",
+        "nwrap",
+        "neq",
+        "ne",
+    ),
     *(
         "nmoment",
         "npair",
