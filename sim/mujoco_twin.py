@@ -115,7 +115,7 @@ def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, 
 
 
 def cfrc_ext(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Floats:
-    """Force (torque, force) of the contacts on each body (..., nbody, 6), by `mj_forward` and `mj_rnePostConstraint`."""
+    """Force (torque, force) on each body (..., nbody, 6), by `mj_forward` and `mj_rnePostConstraint`."""
     m, d = _workspace(model)
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
     found = np.empty((batch.worlds, model.nbody, 6))

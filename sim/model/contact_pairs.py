@@ -1,8 +1,9 @@
 """Pairs of geoms that may collide, and their contact parameters, combined once per model.
 
 MuJoCo documentation, Computation, Collision, "Selection" and Modeling, "Contact parameters":
-excluded body pairs, geoms welded to each other, two bodies without joints, parent and child bodies (unless disabled or the
-parent is static), contype and conaffinity; explicitly listed pairs skip all of these.
+excluded body pairs, geoms welded to each other, two bodies that nothing can move, parent and child
+bodies (unless disabled or the parent is static), contype and conaffinity; explicitly listed pairs
+skip all of these.
 """
 
 from typing import Any, NamedTuple

@@ -28,7 +28,7 @@ class Inputs(NamedTuple):
         found = []
         for value, entry in zip(self, _entries(model), strict=True):
             per_control = value is not None and is_per_control(value, entry, batch)
-            found.append(value[(*[slice(None)] * len(batch), t)] if per_control else value)
+            found.append(np.take(value, t, axis=len(batch)) if per_control else value)
         return Inputs(*found)
 
 
