@@ -109,7 +109,7 @@ def starts(case: Case, seed: int = 0) -> Starts:
 
 
 def load(d: mujoco.MjData, state: sim.State, ctrl: np.ndarray, warmstart: float | np.ndarray = 0.0) -> None:
-    d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *state, ctrl
+    d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *state[:3], ctrl
     d.qacc_warmstart[:] = warmstart
 
 

@@ -50,7 +50,7 @@ KEPT = 60  # points of a stored curve
 
 def final_state(task: BallToTarget, torques: Tensor) -> TaskState:
     """Where `torques` (..., T, k), one row for each time step, lead from rest; differentiable by torch."""
-    qpos, qvel, act = map(torch.from_numpy, task.model.initial_state())
+    qpos, qvel, act = map(torch.from_numpy, task.model.initial_state()[:3])
     path = torch_bridge.rollout(task.model, qpos, qvel, act, task.control(torques))
     qpos, qvel, act = (x[..., -1, :] for x in path)
     return TaskState(task.model, qpos, qvel, act, torch.full(torques.shape[:-2], task.episode_steps))

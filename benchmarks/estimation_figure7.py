@@ -36,7 +36,7 @@ class Braking:
     def __init__(self, budget: int) -> None:
         task = Racecar(START, reset_noise_scale=0.0, braked=True)
         self.model, self.substeps = task.model, task.n_substeps
-        self.start = sim.State(*(x[0] for x in task.initial([np.random.default_rng(0)]).numpy()))
+        self.start = sim.State(*(x[0] for x in task.initial([np.random.default_rng(0)]).numpy()[:3]))
         self.wheels = [task.model.mj_model.geom(name).id for name in WHEELS]
         self.curve: list[list[float]] = []  # simulations so far, seconds so far, friction, miss [m]
         self._budget, self._begin = budget, time.thread_time()

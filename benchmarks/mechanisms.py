@@ -124,7 +124,7 @@ def describe(m: mujoco.MjModel, states: list[sim.State], ctrls: list[Floats]) ->
     free.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONSTRAINT)
     for state, ctrl in zip(states, ctrls, strict=True):
         d = mujoco.MjData(free)
-        d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *state, ctrl
+        d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *state[:3], ctrl
         mujoco.mj_forward(free, d)
         force = d.qfrc_actuator + d.qfrc_spring
         mujoco.mj_step(free, d)

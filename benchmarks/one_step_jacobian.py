@@ -85,7 +85,8 @@ def _timed(count: int, run: Callable[[int], Any]) -> Block:
 
 def our_blocks(at: States, model: sim.Model) -> dict[str, Block]:
     count, nx = len(at.states), 2 * model.nv + model.na
-    many = [np.resize(np.stack(x), (BATCH, x[0].size)) for x in (*zip(*at.states, strict=True), at.ctrls)]
+    columns = *zip(*(state[:3] for state in at.states), strict=True), at.ctrls
+    many = [np.resize(np.stack(x), (BATCH, x[0].size)) for x in columns]
     batch = sim.State(*many[:3])
     cotangent = np.random.default_rng(1).normal(size=nx)
     whole = _timed(1, lambda _: sim.step_jacobian(model, batch, many[3]))

@@ -149,8 +149,11 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         return self.state_at(self.model.initial_state(), len(rng))
 
     def state_at(self, state: State, batch: int) -> TaskState:
-        """The same physical state `batch` times, at time 0."""
-        qpos, qvel, act = (torch.from_numpy(np.asarray(x)).repeat(batch, 1) for x in state)
+        """The same physical state `batch` times, at time 0; mocap bodies stay where the model has them."""
+        own = zip(state[3:], self.model.mocap_poses, strict=True)
+        if not all(x is None or np.array_equal(x, pose) for x, pose in own):
+            raise ValueError("mocap poses of the state differ from the model's, and a task cannot move them")
+        qpos, qvel, act = (torch.from_numpy(np.asarray(x)).repeat(batch, 1) for x in state[:3])
         return TaskState(self.model, qpos, qvel, act, torch.zeros(batch, dtype=torch.int64))
 
     def control(self, action: Tensor) -> Tensor:
@@ -175,7 +178,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
             qpos, qvel, act = torch_bridge.step(self.model, state.qpos, state.qvel, state.act, ctrl, self.n_substeps)
         else:
             numbers = self.backend.step(self.model, state.numpy(), ctrl.numpy(), self.n_substeps)
-            qpos, qvel, act = map(torch.from_numpy, numbers)
+            qpos, qvel, act = map(torch.from_numpy, numbers[:3])
         return TaskState(self.model, qpos, qvel, act, state.time + 1)
 
     def contact_forces(self, state: TaskState, action: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ model = sim.Model.from_xml_string(MJCF)
 
 def throw(controls: Tensor) -> torch_bridge.TorchState:
     """The path of 0.6 s, from rest, under controls (STEPS, 1)."""
-    qpos, qvel, act = map(torch.from_numpy, model.initial_state())
+    qpos, qvel, act = map(torch.from_numpy, model.initial_state()[:3])
     return torch_bridge.rollout(model, qpos, qvel, act, controls, SUBSTEPS)
 
 

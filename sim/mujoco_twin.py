@@ -61,6 +61,7 @@ class _Batch:
         shaped = (part.reshape(*self.shape, *size) for part, size in zip(parts, sizes, strict=True))
         return Inputs(*(None if given is None else x for x, given in zip(shaped, self.inputs, strict=True)))
 
+
 def _workspace(model: Model) -> tuple[mujoco.MjModel, mujoco.MjData]:
     """This thread's MuJoCo model and data for `model`.
 
@@ -114,7 +115,7 @@ def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, 
 
 
 def cfrc_ext(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Floats:
-    """Force (torque, force) of the contacts on each body (..., nbody, 6), by `mj_forward` and `mj_rnePostConstraint`."""
+    """Force (torque, force) on each body (..., nbody, 6), by `mj_forward` and `mj_rnePostConstraint`."""
     m, d = _workspace(model)
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
     found = np.empty((batch.worlds, model.nbody, 6))
@@ -143,7 +144,7 @@ def cfrc_ext_vjp(
         point = _ForcePoint(m, d, weights[world])
         by_state[world] = [point.state_column(d, i) for i in range(nx)]
         by_ctrl[world] = [point.ctrl_column(d, i) for i in range(model.nu)]
-        by_inputs[world] = point.input_columns(d, batch.inputs)
+        by_inputs[world] = point.input_columns(d, batch.inputs, 0.0)
         point.restore(d)
     inputs = batch.input_gradients(by_inputs)
     return StepGradient(batch.unflatten(by_state), batch.unflatten(by_ctrl), None, *inputs)
@@ -185,7 +186,7 @@ def _step_jacobians(model: Model, batch: _Batch, n_steps: int, with_inputs: bool
             by_state[world], by_ctrl[world] = a @ by_state[world], a @ by_ctrl[world] + b
             if with_inputs:
                 point = _Point(m, d)
-                columns = np.reshape(point.input_columns(d, batch.inputs), (-1, nx)).T
+                columns = np.reshape(point.input_columns(d, batch.inputs, np.zeros(nx)), (-1, nx)).T
                 by_inputs[world] = a @ by_inputs[world] + columns
                 point.restore(d)
             mujoco.mj_step(m, d)
@@ -327,9 +328,9 @@ class _Point:
             low, high = inside if inside[1] > inside[0] else (low, high)
         return self._difference(self._ctrl_set(d, index, low), self._ctrl_set(d, index, high), high - low)
 
-    def input_columns(self, d: mujoco.MjData, inputs: Inputs) -> list[Any]:
-        """By mocap positions, orientations (tangents), applied forces; zero for forces that are not given."""
-        m, zero = self.m, 0.0 * self.state_column(d, 0) if self.m.nv else 0.0
+    def input_columns(self, d: mujoco.MjData, inputs: Inputs, zero: Any) -> list[Any]:
+        """By mocap positions, orientations (tangents), applied forces; `zero` for forces that are not given."""
+        m = self.m
         columns = [self._input_column(d, "mocap_pos", i) for i in range(3 * m.nmocap)]
         columns += [self._input_column(d, "mocap_quat", i) for i in range(3 * m.nmocap)]
         for name, size in (("qfrc_applied", m.nv), ("xfrc_applied", 6 * m.nbody)):

@@ -34,9 +34,7 @@ def rollout(
     meaning of `forward`, are constant, `qfrc_applied` (..., nv) and `xfrc_applied` (..., nbody, 6), or
     one for each control, (..., T, nv) and (..., T, nbody, 6).
     """
-    start, controls, inputs = checked_drive(
-        model, state, ctrls, mocap_pos, mocap_quat, qfrc_applied, xfrc_applied
-    )
+    start, controls, inputs = checked_drive(model, state, ctrls, mocap_pos, mocap_quat, qfrc_applied, xfrc_applied)
     return simulate(model, start, controls, inputs, n_steps, checkpoint_interval)
 
 

@@ -47,7 +47,8 @@ def step(
     inputs = checked_inputs(model, start, batch, qfrc_applied, xfrc_applied)
     end = simulate(model, start, controls[..., None, :], inputs, n_steps).state(1)
     # Every other row: what is done with the state next is quicker without the gaps.
-    return State(*map(np.ascontiguousarray, end[:3]), start.mocap_pos.copy(), start.mocap_quat.copy())
+    poses = start[3:] if model.nmocap == 0 else map(np.copy, start[3:])
+    return State(*map(np.ascontiguousarray, end[:3]), *poses)
 
 
 def step_vjp(
@@ -98,9 +99,7 @@ def step_jacobian(
     return StepJacobian(a.reshape(*batch, nx, nx), b.reshape(*batch, nx, model.nu))
 
 
-def _one_step(
-    model: Model, state: State, ctrl: Any, n_steps: int, qfrc_applied: Any, xfrc_applied: Any
-) -> Trajectory:
+def _one_step(model: Model, state: State, ctrl: Any, n_steps: int, qfrc_applied: Any, xfrc_applied: Any) -> Trajectory:
     """A trajectory of one control whose end is not computed: what the adjoint of a step needs."""
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
@@ -110,4 +109,4 @@ def _one_step(
         path[..., 0, :] = value
     inputs = checked_inputs(model, start, batch, qfrc_applied, xfrc_applied)
     repeat = at_least_one("n_steps", n_steps)
-    return Trajectory(*paths, controls[..., None, :], repeat, 1, None, *inputs)
+    return Trajectory(paths[0], paths[1], paths[2], controls[..., None, :], repeat, 1, None, *inputs)

@@ -395,7 +395,8 @@ def kinematics(
 ) -> Kinematics:
     """Poses of bodies, geoms and sites at `qpos` (..., nq); differentiable both ways.
 
-    Mocap bodies are at `mocap_pos` (..., nmocap, 3), `mocap_quat` (..., nmocap, 4), by default where the model has them.
+    Mocap bodies are at `mocap_pos` (..., nmocap, 3), `mocap_quat` (..., nmocap, 4), by default where the model has
+    them.
     """
     batch = qpos.shape[:-1]
     mocap = (_rows(value, 2, batch).flatten(0, 1) if value is not None else _NONE for value in (mocap_pos, mocap_quat))

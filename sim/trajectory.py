@@ -69,7 +69,7 @@ class Trajectory(NamedTuple):
         return State(self.qpos[..., k, :], self.qvel[..., k, :], self.act[..., k, :], *poses)
 
     def _pose(self, value: Floats | None, t: int) -> Floats | None:
-        return value if value is None or value.ndim == self.ctrl.ndim else value[..., t, :, :]
+        return value if value is None or value.ndim <= self.ctrl.ndim else value[..., t, :, :]
 
 
 class RolloutGradient(NamedTuple):

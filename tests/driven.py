@@ -24,7 +24,8 @@ SCENE = """
     <body name="crate" pos="0 0 0.099"><freejoint/><geom type="box" size="0.1 0.12 0.1" pos="0.003 0.002 0"/></body>
     <body name="hand" mocap="true" pos="0 2 1" quat="1 0.2 0.3 0.1"><geom size="0.05" pos="0.02 0 0"/>
       <body name="wrist" pos="0.1 0.05 0" euler="20 10 0"><geom size="0.04" pos="0 0.03 0"/>
-        <body name="arm" pos="0.1 0 0" euler="0 30 0" gravcomp="0.3"><joint name="shoulder" axis="0 1 0.2" damping="0.1"/>
+        <body name="arm" pos="0.1 0 0" euler="0 30 0" gravcomp="0.3">
+          <joint name="shoulder" axis="0 1 0.2" damping="0.1"/>
           <geom type="sphere" size="0.06" pos="0.1 0.02 0"/>
           <body name="finger" pos="0.2 0 0"><joint name="knuckle" axis="0 0 1" stiffness="0.5"/>
             <geom type="sphere" size="0.05" pos="0.05 0 0.1"/></body></body></body></body>
@@ -105,12 +106,8 @@ def moved_drive(model: sim.Model, drive: Drive, tangent: Floats) -> Drive:
     quats = start.mocap_quat.copy()
     for quat, turn in zip(quats, of_turn.reshape(-1, 3), strict=True):
         mujoco.mju_quatIntegrate(quat, np.ascontiguousarray(turn), 1.0)
-    state = moved(model, start, of_state)._replace(
-        mocap_pos=start.mocap_pos + of_pos.reshape(-1, 3), mocap_quat=quats
-    )
-    return Drive(
-        state, drive.ctrl + of_ctrl, drive.qfrc_applied + of_qfrc, drive.xfrc_applied + of_xfrc.reshape(-1, 6)
-    )
+    state = moved(model, start, of_state)._replace(mocap_pos=start.mocap_pos + of_pos.reshape(-1, 3), mocap_quat=quats)
+    return Drive(state, drive.ctrl + of_ctrl, drive.qfrc_applied + of_qfrc, drive.xfrc_applied + of_xfrc.reshape(-1, 6))
 
 
 def step_map(model: sim.Model, n_steps: int = 1) -> Map:

@@ -22,7 +22,7 @@ IDS = {BallThrow: "gradgym/BallThrow-v0", Golf: "gradgym/Golf-v0"}
 
 def ends(task: BallToTarget, actions: Tensor) -> TaskState:
     """The last states of episodes from rest under actions (..., episode_steps, k)."""
-    qpos, qvel, act = map(torch.from_numpy, task.model.initial_state())
+    qpos, qvel, act = map(torch.from_numpy, task.model.initial_state()[:3])
     path = torch_bridge.rollout(task.model, qpos, qvel, act, task.control(actions), task.n_substeps)
     qpos, qvel, act = (x[..., -1, :] for x in path)
     return TaskState(task.model, qpos, qvel, act, torch.full(actions.shape[:-2], task.episode_steps))

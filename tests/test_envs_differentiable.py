@@ -57,7 +57,7 @@ def landed(task: str) -> tuple[DifferentiableEnvs, TaskState]:
 def touches(envs: TaskVectorEnv) -> bool:
     """Whether every environment is in contact."""
     model, state = envs.task.model, envs.state.map(Tensor.detach).numpy()
-    rows = (sim.State(*(x[i] for x in state)) for i in range(envs.num_envs))
+    rows = (sim.State(*(x[i] for x in state[:3])) for i in range(envs.num_envs))
     return all((sim.forward(model, row, np.zeros(model.nu)).contact.dist < 0).any() for row in rows)
 
 

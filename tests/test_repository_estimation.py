@@ -43,7 +43,7 @@ def test_all_sides_of_the_identification_are_told_the_same(monkeypatch: pytest.M
     monkeypatch.setattr(arm.mujoco, "mj_setConst", lambda *_: None)
     recording = arm.record(0.0)
     recording = arm.Recording(
-        arm.sim.State(*(x[:100:10] for x in recording.start)), recording.ctrl[:100:10], recording.states[:100:10]
+        arm.sim.State(*(x[:100:10] for x in recording.start[:3])), recording.ctrl[:100:10], recording.states[:100:10]
     )
 
     for side in identification.SIDES.values():

@@ -170,7 +170,7 @@ def losses(
     model: sim.Model, state: sim.State, interval: int, weights: torch.Tensor
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """The controls' weighted sum of the checkpoints' velocities as a torch function."""
-    qpos, qvel, act = (torch.tensor(part) for part in state)
+    qpos, qvel, act = (torch.tensor(part) for part in state[:3])
 
     def loss(ctrls: torch.Tensor) -> torch.Tensor:
         return (weights * bridge.rollout(model, qpos, qvel, act, ctrls, 2, interval).qvel).sum()

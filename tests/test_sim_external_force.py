@@ -51,12 +51,12 @@ def situations(mj_model: mujoco.MjModel, count: int, seed: int) -> tuple[sim.Sta
 
 
 def entry(state: sim.State, i: int) -> sim.State:
-    return sim.State(*(x[i] for x in state))
+    return sim.State(*(x[i] for x in state[:3]))
 
 
 def evaluated(mj_model: mujoco.MjModel, state: sim.State, ctrl: Floats) -> mujoco.MjData:
     d = mujoco.MjData(mj_model)
-    d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *state, ctrl
+    d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *state[:3], ctrl
     mujoco.mj_forward(mj_model, d)
     mujoco.mj_rnePostConstraint(mj_model, d)
     return d
@@ -119,7 +119,7 @@ def difference_quotients(
         states = [moved(m, state, x[:nx]) for x in steps]
         ctrls = ctrl + steps[:, nx:]
         switched |= [rows(m.mj_model, s, u) != centre for s, u in zip(states, ctrls, strict=True)]
-        force = sim.cfrc_ext(m, sim.State(*map(np.stack, zip(*states, strict=True))), ctrls)
+        force = sim.cfrc_ext(m, sim.State(*map(np.stack, zip(*(s[:3] for s in states), strict=True))), ctrls)
         values.append(np.sum(force * cotangent, axis=(1, 2)))
     return (values[0] - values[1]) / (2 * h), ~switched
 
@@ -164,7 +164,7 @@ def test_vjp_is_linear_in_the_cotangent_and_world_by_world() -> None:
     both = sim.cfrc_ext_vjp(m, states, ctrls, 2.0 * one - 3.0 * two).state
     expected = 2.0 * sim.cfrc_ext_vjp(m, states, ctrls, one).state - 3.0 * sim.cfrc_ext_vjp(m, states, ctrls, two).state
     np.testing.assert_allclose(both, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
-    shaped = [x.reshape(2, len(x) // 2, *x.shape[1:]) for x in (*states, ctrls, one)]
+    shaped = [x.reshape(2, len(x) // 2, *x.shape[1:]) for x in (*states[:3], ctrls, one)]
     batch = sim.cfrc_ext_vjp(m, sim.State(*shaped[:3]), *shaped[3:])
     force = sim.cfrc_ext(m, sim.State(*shaped[:3]), shaped[3])
     for i in np.ndindex(*force.shape[:2]):
@@ -219,7 +219,7 @@ def test_wrong_cotangent_is_named() -> None:
 def test_torch_gradients() -> None:
     mj_model = compiled("ant", "elliptic")
     m, (states, ctrls) = sim.Model.from_mujoco(mj_model), situations(mj_model, 8, 1)
-    states, ctrls = sim.State(*(x[-2:] for x in states)), ctrls[-2:]  # at rest
+    states, ctrls = sim.State(*(x[-2:] for x in states[:3])), ctrls[-2:]  # at rest
     qpos, qvel, ctrl = tensors = [torch.tensor(x, requires_grad=True) for x in (states.qpos, states.qvel, ctrls)]
 
     def force(qpos: torch.Tensor, qvel: torch.Tensor, ctrl: torch.Tensor) -> torch.Tensor:

@@ -149,7 +149,7 @@ def cost(places: list[Place]) -> dict[str, int]:
     """What a step of bugs at `places` goes through: entries of the Hessian and of J, pairs of geoms tested."""
     model = sim.Model.from_mujoco(bugs(places))
     with workspace(model) as data:
-        data.qpos[:], data.qvel[:], data.act[:] = model.initial_state()
+        data.qpos[:], data.qvel[:], data.act[:] = model.initial_state()[:3]
         data.ctrl[:] = 0.0
         entry_points(model).forward(model, data)
         near = [g for g in range(model.ngroup) if group_within_reach(model, data, g)]

@@ -92,7 +92,7 @@ def test_state_converges_with_the_order_of_the_integrator(integrator: str, order
 
     exact = sim.Model.from_xml_string(CHAIN.format(timestep=1e-4, integrator="RK4"))
     reference = sim.step(exact, *random_state(exact, 1), 2000)
-    errors = [np.abs(np.concatenate(end(h)) - np.concatenate(reference)).max() for h in (0.01, 0.005, 0.0025)]
+    errors = [np.abs(np.concatenate(end(h)[:3]) - np.concatenate(reference[:3])).max() for h in (0.01, 0.005, 0.0025)]
     np.testing.assert_allclose(np.log2(np.array(errors[:-1]) / errors[1:]), order, atol=0.35)
 
 

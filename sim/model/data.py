@@ -22,7 +22,7 @@ class Data(Struct):
     ctrl: Floats = floats("nu")
     mocap_pos: Floats = floats("nmocap", 3)
     mocap_quat: Floats = floats("nmocap", 4)  # of any length
-    applied: Ints = ints(2)  # 1: there are forces in qfrc_applied, in xfrc_applied; 0: none, what is there means nothing
+    applied: Ints = ints(2)  # 1: there are forces in qfrc_applied, in xfrc_applied; 0: none, whatever is there
     qfrc_applied: Floats = floats("nv")
     xfrc_applied: Floats = floats("nbody", 6)  # force, then torque, at the centre of mass
 

@@ -28,7 +28,7 @@ class Inputs(NamedTuple):
         found = []
         for value, entry in zip(self, _entries(model), strict=True):
             per_control = value is not None and is_per_control(value, entry, batch)
-            found.append(value[(*[slice(None)] * len(batch), t)] if per_control else value)
+            found.append(np.take(value, t, axis=len(batch)) if per_control else value)
         return Inputs(*found)
 
 
@@ -68,7 +68,9 @@ def poses_of(name: str, value: Any, entry: tuple[int, ...], batch: tuple[int, ..
     """`value` as an array (*batch, steps, *entry); ValueError otherwise."""
     array, shape = floats_of(name, value, entry[-1]), (*batch, steps, *entry)
     if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected {shape}, a pose for each control (held: in the state)")
+        raise ValueError(
+            f"{name} has shape {array.shape}, expected {shape}, a pose for each control (held: in the state)"
+        )
     return array
 
 
@@ -96,9 +98,7 @@ def input_rows(model: Model, inputs: Inputs, batch: tuple[int, ...]) -> InputRow
 def _rows_of(model: Model, inputs: Inputs, batch: tuple[int, ...]) -> InputRows:
     worlds, rows = math.prod(batch), {}
     own = model.mocap_poses if model.nmocap > 0 else (None, None)
-    for (name, value), entry, given in zip(
-        inputs._asdict().items(), _entries(model), (*own, None, None), strict=True
-    ):
+    for (name, value), entry, given in zip(inputs._asdict().items(), _entries(model), (*own, None, None), strict=True):
         if value is None and given is not None:
             value = np.broadcast_to(given, (*batch, *entry))
         if value is None or (name.startswith("mocap") and model.nmocap == 0):

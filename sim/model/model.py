@@ -24,7 +24,8 @@ _OPTIONS = (
 )
 # symbols in declared shapes
 _SIZES = (
-    *("nq", "nv", "nu", "na", "nmocap", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
+    *("nq", "nv", "nu", "na", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
+    "nmocap",
     *(
         "nmoment",
         "npair",
@@ -59,8 +60,8 @@ class State(NamedTuple):
     qpos: Floats  # (..., nq) positions [m or rad; unit quaternions]
     qvel: Floats  # (..., nv) velocities [m/s or rad/s]; rotations of ball and free joints in the body frame
     act: Floats  # (..., na) actuator activations
-    mocap_pos: Floats | None = None  # (..., nmocap, 3) positions [m]; None: those of the model
-    mocap_quat: Floats | None = None  # (..., nmocap, 4) orientations, taken as of unit length; None: the model's
+    mocap_pos: Floats = None  # (..., nmocap, 3) positions [m]; None: those of the model
+    mocap_quat: Floats = None  # (..., nmocap, 4) orientations, taken as of unit length; None: the model's
 
 
 class Model(Struct):

@@ -36,7 +36,7 @@ def forward_contact_force(m: Model, d: Data) -> None:
 
 @kernel
 def contact_force_adj(m: Model, d: Data, w: Lanes) -> None:
-    """From cfrc_ext_adj: add to qpos_adj, qvel_adj, act_adj and the inputs' cotangents; after `forward_contact_force`."""
+    """From cfrc_ext_adj: add to the cotangents of state and inputs; after `forward_contact_force`."""
     for b in range(m.nbody):
         for i in range(6):
             for k in range(w.nlane):
