@@ -17,27 +17,31 @@ def trees_of(m: mujoco.MjModel, geoms: Ints) -> Ints:
 
     (-1, -1) if one is static or both are the same: no group.
     """
-    trees = np.sort(m.body_treeid[m.geom_bodyid[geoms]], axis=1)
+    trees = ascending(m.body_treeid[m.geom_bodyid][geoms])
     trees[(trees[:, 0] < 0) | (trees[:, 0] == trees[:, 1])] = -1
     return trees
 
 
-def in_groups(m: mujoco.MjModel, geoms: Ints, listed: Ints) -> Ints:
+def in_groups(m: mujoco.MjModel, geoms: Ints, listed: Ints, trees: Ints) -> Ints:
     """Order of pairs of geoms (npair, 2) in which those without a group come first, then group by group.
 
     Inside a group they are in order of their geoms and of their index in MuJoCo's list of pairs.
     """
-    trees, pairs = trees_of(m, geoms).astype(np.int64), geoms.astype(np.int64)
-    return np.lexsort((listed, pairs[:, 0] * m.ngeom + pairs[:, 1], trees[:, 0] * m.ntree + trees[:, 1]))
+    pairs, groups = geoms[:, 0] * np.int64(m.ngeom) + geoms[:, 1], trees[:, 0] * np.int64(m.ntree) + trees[:, 1]
+    return np.lexsort((listed, pairs, groups))
 
 
-def group_fields(m: mujoco.MjModel, geom: Ints) -> dict[str, Any]:
-    """Fields of `Model` for pairs in groups with geoms (npair, 2), but for `group_reach`."""
-    trees = trees_of(m, geom)
+def ascending(pairs: Ints) -> Ints:
+    """The smaller number of each pair (n, 2) first."""
+    return np.stack([np.minimum(pairs[:, 0], pairs[:, 1]), np.maximum(pairs[:, 0], pairs[:, 1])], axis=1)
+
+
+def group_fields(m: mujoco.MjModel, geom: Ints, trees: Ints) -> dict[str, Any]:
+    """Fields of `Model` for pairs in groups with geoms and trees (npair, 2), but for `group_reach`."""
     always = int(np.count_nonzero(trees[:, 0] < 0))
     trees = trees[always:]
     starts = np.ones(len(trees), bool)
-    starts[1:] = np.any(trees[1:] != trees[:-1], axis=1)
+    starts[1:] = (trees[1:, 0] != trees[:-1, 0]) | (trees[1:, 1] != trees[:-1, 1])
     start = np.flatnonzero(starts)
     touching = np.flatnonzero(np.bincount(geom[always:].ravel(), minlength=m.ngeom))
     owner = m.body_treeid[m.geom_bodyid[touching]]

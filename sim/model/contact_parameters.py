@@ -14,7 +14,7 @@ from .contact_pairs import Pairs
 
 MIN_FRICTION = 1e-5
 SPREAD = np.array([0, 0, 1, 2, 2])  # geom's friction of the contact's five directions
-_BLOCK = 1 << 14  # pairs at once, so that what they need stays in the cache
+_BLOCK = 1 << 13  # pairs at once, so that what they need stays in the cache
 
 
 def contact_dim(m: mujoco.MjModel, pairs: Pairs) -> Ints:

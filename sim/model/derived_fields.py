@@ -7,7 +7,7 @@ import numpy as np
 
 from ..kernels.record import Ints
 from .contact_groups import group_reach
-from .contact_pairs import Pairs, families, pair_fields
+from .contact_pairs import Pairs, pair_fields
 from .contact_parameters import (
     contact_dim,
     contact_friction,
@@ -76,8 +76,8 @@ def _constraint_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
     contacts = _contact_fields(m, pairs)
     pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
     pgs = int(m.opt.solver) == int(mujoco.mjtSolver.mjSOL_PGS)
-    dim, most = contacts["con_dim"], families(m, contacts["con_geom"])[1]
-    contact_rows = int(np.where(dim == 1, 1, 2 * (dim - 1) if pyramidal else dim) @ most)
+    dim = contacts["con_dim"]
+    contact_rows = int(np.where(dim == 1, 1, 2 * (dim - 1) if pyramidal else dim) @ pairs.max_contacts)
     nlimit = int(np.count_nonzero(limited))
     rows = 2 * nlimit + int(np.count_nonzero(frictionloss))
     rows += 2 * int(np.count_nonzero(tendons["tendon_limited"])) + int(np.count_nonzero(tendons["tendon_frictionloss"]))
@@ -134,8 +134,7 @@ def _safe_reference(solref: np.ndarray, timestep: float, safe: bool) -> np.ndarr
     """solref with its time constant at least two time steps (MuJoCo's refsafe)."""
     out = np.array(solref, np.float64)
     if safe and len(out):
-        standard = out[:, 0] > 0
-        out[standard, 0] = np.maximum(out[standard, 0], 2 * timestep)
+        np.maximum(out[:, 0], 2 * timestep, out=out[:, 0], where=out[:, 0] > 0)
     return out
 
 

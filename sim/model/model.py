@@ -12,10 +12,10 @@ import mujoco
 import numpy as np
 
 from ..kernels.record import Field, Floats, Ints, Struct, floats, integer, ints, real
-from .contact_pairs import CONTACT_SOURCES, NO_PAIRS, Pairs, possible_contact_pairs
+from .contact_pairs import CONTACT_SOURCES, Pairs, possible_contact_pairs
 from .contact_softness import softened
 from .derived_fields import derived_fields
-from .unsupported import check_supported, contacts_enabled
+from .unsupported import check_supported
 
 _OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
 # symbols in declared shapes
@@ -282,7 +282,7 @@ class Model(Struct):
         """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
         own = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
         mj_model = softened(own, contact_softness)
-        pairs = possible_contact_pairs(mj_model) if contacts_enabled(mj_model) else NO_PAIRS
+        pairs = possible_contact_pairs(mj_model)
         check_supported(mj_model, pairs)
         model = cls(**_fields_of(mj_model, pairs))
 

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
-from .contact_pairs import CONVEX, Pairs, families
+from .contact_pairs import CONVEX, Pairs, contacts_enabled
 from .couplings import is_fixed, is_simulated
 
 INTEGRATORS = {
@@ -52,12 +52,6 @@ def _name(mj_model: mujoco.MjModel, kind: mujoco.mjtObj, index: int) -> str:
 def disabled(mj_model: mujoco.MjModel, flag: mujoco.mjtDisableBit) -> bool:
     """Whether the option flag disables a stage."""
     return bool(int(mj_model.opt.disableflags) & int(flag))
-
-
-def contacts_enabled(mj_model: mujoco.MjModel) -> bool:
-    """Whether the option flags let geoms collide."""
-    bit = mujoco.mjtDisableBit
-    return not (disabled(mj_model, bit.mjDSBL_CONSTRAINT) or disabled(mj_model, bit.mjDSBL_CONTACT))
 
 
 def check_supported(mj_model: mujoco.MjModel, pairs: Pairs) -> None:
@@ -158,7 +152,7 @@ def _constraints(m: mujoco.MjModel, pairs: Pairs) -> Iterator[str]:
         for e in np.flatnonzero(m.eq_active0):
             if not is_simulated(m, int(e)):
                 yield f"equality {_name(m, mujoco.mjtObj.mjOBJ_EQUALITY, int(e))}"
-    if not disabled(m, bit.mjDSBL_CONTACT):
+    if contacts_enabled(m):
         yield from _contacts(m, pairs)
 
 
@@ -169,14 +163,13 @@ def _contacts(m: mujoco.MjModel, pairs: Pairs) -> Iterator[str]:
         yield "geom adhesion"
     bit = mujoco.mjtDisableBit
     flags = [flag for flag in ("nativeccd", "multiccd") if disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}"))]
-    family, _ = families(m, pairs.geom)
-    for p in np.flatnonzero(family < 0):
+    for p in np.flatnonzero(pairs.family < 0):
         ids = [int(g) for g in pairs.geom[p]]
         first, second = (_name(m, mujoco.mjtObj.mjOBJ_GEOM, g) for g in ids)
         kinds = sorted(int(m.geom_type[g]) for g in ids)
         shapes = " and ".join(mujoco.mjtGeom(k).name.removeprefix("mjGEOM_").lower() for k in kinds)
         yield f"contact of geoms {first} and {second} ({shapes})"
-    if np.any((family == CONVEX) & np.all(m.geom_type[pairs.geom] != PLANE, axis=1)):
+    if flags and np.any(np.all(m.geom_type[pairs.geom[pairs.family == CONVEX]] != PLANE, axis=1)):
         yield from (f"option flag {flag} disabled" for flag in flags)
 
 
