@@ -6,13 +6,13 @@ whose bounding boxes are apart have no contact: their whole group is passed over
 
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from ..kernels.record import Ints
+from .source import Source
 
 
-def trees_of(m: mujoco.MjModel, geoms: Ints) -> Ints:
+def trees_of(m: Source, geoms: Ints) -> Ints:
     """The two trees of pairs of geoms (npair, 2), in ascending order.
 
     (-1, -1) if one is static or both are the same: no group.
@@ -22,7 +22,7 @@ def trees_of(m: mujoco.MjModel, geoms: Ints) -> Ints:
     return trees
 
 
-def in_groups(m: mujoco.MjModel, geoms: Ints, listed: Ints, trees: Ints) -> Ints:
+def in_groups(m: Source, geoms: Ints, listed: Ints, trees: Ints) -> Ints:
     """Order of pairs of geoms (npair, 2) in which those without a group come first, then group by group.
 
     Inside a group they are in order of their geoms and of their index in MuJoCo's list of pairs.
@@ -36,7 +36,7 @@ def ascending(pairs: Ints) -> Ints:
     return np.stack([np.minimum(pairs[:, 0], pairs[:, 1]), np.maximum(pairs[:, 0], pairs[:, 1])], axis=1)
 
 
-def group_fields(m: mujoco.MjModel, geom: Ints, trees: Ints) -> dict[str, Any]:
+def group_fields(m: Source, geom: Ints, trees: Ints) -> dict[str, Any]:
     """Fields of `Model` for pairs in groups with geoms and trees (npair, 2), but for `group_reach`."""
     always = int(np.count_nonzero(trees[:, 0] < 0))
     trees = trees[always:]

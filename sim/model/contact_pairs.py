@@ -13,6 +13,7 @@ import numpy as np
 from ..kernels.enums import BOX, CAPSULE, CYLINDER, ELLIPSOID, MESH, PLANE, SPHERE
 from ..kernels.record import Ints
 from .contact_groups import ascending, group_fields, in_groups, trees_of
+from .source import Source
 
 ROUND, BOXED, BOXES, RIMMED, CONVEX = 0, 1, 2, 3, 4  # families of pairs: each has its file in `collision/`
 
@@ -62,9 +63,6 @@ for (_first, _second), _collision in COLLISIONS.items():
 CAP_SIDES = 16  # corners of the polygon that stands for the cap of a cylinder
 CCD_ITERATIONS = 100  # most of GJK and EPA, unless the model asks for more
 _BLOCK = 1 << 18  # pairs of geoms that are looked at at once
-_PARAMETERS = ("friction", "solref", "solimp")
-# fields of MuJoCo's model that the parameters of pairs are made of
-CONTACT_SOURCES = (*(f"{owner}_{name}" for owner in ("geom", "pair") for name in _PARAMETERS), "pair_solreffriction")
 
 
 class Pairs(NamedTuple):
@@ -80,7 +78,7 @@ class Pairs(NamedTuple):
 _NO_PAIRS = Pairs(*(np.zeros(shape, np.int64) for shape in ((0, 2), 0, (0, 2), 0, 0)))
 
 
-def possible_contact_pairs(m: mujoco.MjModel) -> Pairs:
+def possible_contact_pairs(m: Source) -> Pairs:
     """All pairs that the filters let through: those of one group after the others (`contact_groups.py`).
 
     One that is listed twice collides twice, as in MuJoCo.
@@ -100,13 +98,13 @@ def possible_contact_pairs(m: mujoco.MjModel) -> Pairs:
     return Pairs(geom, index[order], trees[order], _FAMILY[kinds], _MAX_CONTACTS[kinds])
 
 
-def contacts_enabled(m: mujoco.MjModel) -> bool:
+def contacts_enabled(m: Source) -> bool:
     """Whether the option flags let geoms collide."""
     bit = mujoco.mjtDisableBit
     return not int(m.opt.disableflags) & (int(bit.mjDSBL_CONSTRAINT) | int(bit.mjDSBL_CONTACT))
 
 
-def _unlisted_pairs(m: mujoco.MjModel) -> Ints:
+def _unlisted_pairs(m: Source) -> Ints:
     """Pairs (n, 2) that contype, conaffinity, bodies and exclusions let through."""
     weld = m.body_weldid[m.geom_bodyid]
     parent = m.body_weldid[m.body_parentid[weld]]
@@ -132,7 +130,7 @@ def _unlisted_pairs(m: mujoco.MjModel) -> Ints:
     return pairs
 
 
-def pair_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
+def pair_fields(m: Source, pairs: Pairs) -> dict[str, Any]:
     """The fields of `Model` that say which pairs there are, and how much room their contacts need."""
     first, second = pairs.geom[:, 0], pairs.geom[:, 1]
     descending = m.geom_type[first] > m.geom_type[second]
@@ -147,7 +145,7 @@ def pair_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def _convex_sizes(m: mujoco.MjModel, contacts: int) -> dict[str, int]:
+def _convex_sizes(m: Source, contacts: int) -> dict[str, int]:
     """Sizes of what the general convex routine works in: nothing where no contact needs it."""
     if not contacts:
         return dict.fromkeys(("nconvex", "nccdvert", "nccdface", "nside", "nclip"), 0)
