@@ -33,6 +33,9 @@ SCENE = """
     <weld site1="hook" site2="tip" active="false"/></equality>
   <actuator><position joint="a" kp="3" ctrlrange="-1 1"/><motor tendon="t"/><motor joint="c" gear="1 2 3"/>
     <general joint="b" dyntype="filter" dynprm="0.1" group="2"/></actuator>
+  <keyframe><key name="home" ctrl="0.1 0 0 2"/>
+    <key name="away" qpos="0 0 2 1 0 0 0 0.3 0.2 0 1 0 0" qvel="1 2 3 4 5 6 7 8 9 10 11" act="0.5" ctrl="1 2 3 4"/>
+    <key qpos="0 0 3 1 0 0 0 0.3 0.2 0 1 0 0"/></keyframe>
 </mujoco>"""
 
 
@@ -146,6 +149,27 @@ def test_the_mujoco_model_of_a_changed_copy_finds_the_contacts_of_its_margins(mo
     data = mujoco.MjData(made.mj_model)
     mujoco.mj_forward(made.mj_model, data)
     assert (made.npair, data.ncon) == (1, 1)
+
+
+@pytest.mark.parametrize(("key", "number"), [("home", 0), ("away", 1), (1, 1), (np.int32(2), 2)])
+def test_keyframes_are_mujocos(model: sim.Model, key: str | int, number: int) -> None:
+    theirs = mujoco.MjData(model.mj_model)
+    mujoco.mj_resetDataKeyframe(model.mj_model, theirs, number)
+    state, ctrl = model.initial_state(key), model.key_ctrl(key)
+    for name, value in state._asdict().items():
+        np.testing.assert_array_equal(value, getattr(theirs, name))
+    np.testing.assert_array_equal(ctrl, theirs.ctrl)
+    state.qpos[:], ctrl[:] = 7.0, 7.0
+    assert not np.any(model.initial_state(key).qpos == 7.0) and not np.any(model.key_ctrl(key) == 7.0), "a copy"
+
+
+@pytest.mark.parametrize("key", ["hom", 3, -1])
+def test_unknown_keyframes_are_refused(model: sim.Model, key: str | int) -> None:
+    for call in (model.initial_state, model.key_ctrl):
+        with pytest.raises(ValueError, match=f"^no keyframe {key!r}: the model has home, away, 2$"):
+            call(key)
+    with pytest.raises(ValueError, match=r"^no keyframe 0: the model has none$"):
+        sim.Model.from_xml_string("<mujoco/>").initial_state(0)
 
 
 def best_of(times: int, call: Any) -> float:

@@ -15,6 +15,7 @@ from ..kernels.record import Floats, Ints, Struct, floats, integer, ints, kept_w
 from .contact_pairs import Pairs
 from .contact_softness import SOFTENED, softened
 from .derived_fields import RECIPES
+from .keyframes import key_id
 from .recipes import Portion, follow
 from .replacement import replacement
 from .source import Source, written
@@ -324,9 +325,19 @@ class Model(Struct):
         changes = {**changes, **softened(Source(base, changes), self.contact_softness)}
         return kept_with(self, "mj_model", lambda: written(base, changes)) if changes else base
 
-    def initial_state(self) -> State:
-        """The model's reference configuration `qpos0` at rest, shapes (nq,), (nv,), (na,)."""
-        return State(self.qpos0.copy(), np.zeros(self.nv), np.zeros(self.na))
+    def initial_state(self, key: str | int | None = None) -> State:
+        """The reference configuration `qpos0` at rest, or the state of a keyframe, by name or number.
+
+        Shapes (nq,), (nv,), (na,). ValueError if there is no such keyframe.
+        """
+        if key is None:
+            return State(self.qpos0.copy(), np.zeros(self.nv), np.zeros(self.na))
+        m, number = self.origin.base, key_id(self.origin.base, key)
+        return State(m.key_qpos[number].copy(), m.key_qvel[number].copy(), m.key_act[number].copy())
+
+    def key_ctrl(self, key: str | int) -> Floats:
+        """The controls (nu,) of a keyframe, by name or number."""
+        return self.origin.base.key_ctrl[key_id(self.origin.base, key)].copy()
 
     @property
     def contact_pairs(self) -> Pairs:
