@@ -269,6 +269,15 @@ def test_wrong_types(model: sim.Model, state: sim.State) -> None:
         ({"timestep": np.nan}, ValueError, "timestep"),
         ({"timestep": -0.1}, ValueError, "timestep"),
         ({"integrator": 2}, sim.UnsupportedModelError, "implicit"),
+        ({"integrator": 9}, ValueError, "integrator is 9, need one of 0 1 2 3 4$"),
+        ({"cone": 2}, ValueError, "cone is 2, need one of 0 1$"),
+        ({"cone": "elliptic"}, TypeError, "cone is 'elliptic', expected numbers"),
+        ({"solver": [0, 1]}, ValueError, r"solver has shape \(2,\), expected \(\)"),
+        ({"impratio": 0.0}, ValueError, "impratio is 0.0, need more than 0"),
+        ({"iterations": -1}, ValueError, "iterations is -1, need 0 or more"),
+        ({"ls_iterations": 2.5}, ValueError, "ls_iterations has fractions, expected whole numbers"),
+        ({"body_parentid": np.zeros(7)}, TypeError, "'body_parentid' is structure, which cannot change"),
+        ({"actuator_gaintype": np.full(7, 77)}, ValueError, "actuator_gaintype is 77, need one of"),
     ],
 )
 def test_replace_refuses(model: sim.Model, field: dict, error: type[Exception], message: str) -> None:

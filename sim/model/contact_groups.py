@@ -10,19 +10,18 @@ and those inside a tree or with a mocap body that are too few.
 
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from ..kernels.enums import PLANE
 from ..kernels.record import Floats, Ints
-from .static_geoms import geom_boxes, static_fields
+from .source import Source
 
 ALWAYS, STATIC, GROUPED = 0, 1, 2  # how a pair is found
 FEW_STATIC = 6  # geoms for which no descent pays
 FEW_PAIRS = 4  # of two bodies, for which no box of a body pays
 
 
-def places_of(m: mujoco.MjModel, geom: Ints) -> Ints:
+def places_of(m: Source, geom: Ints) -> Ints:
     """How pairs of geoms (npair, 2) are found, and the two things that they are of: (npair, 3).
 
     STATIC: moving body (as all bodies here: what others are welded to) and static geom. GROUPED: two
@@ -38,11 +37,11 @@ def places_of(m: mujoco.MjModel, geom: Ints) -> Ints:
             axis=1,
         )
     moving = ~np.any(static, axis=1) & ~plane
-    places[moving] = _boxes_of(m, np.sort(body[moving], axis=1))
+    places[moving] = _boxes_of(m, ascending(body[moving]))
     return places
 
 
-def _boxes_of(m: mujoco.MjModel, body: Ints) -> Ints:
+def _boxes_of(m: Source, body: Ints) -> Ints:
     """The same for pairs of geoms of two moving bodies (npair, 2)."""
     tree = m.body_treeid[body]
     _, bodies = np.unique(body[:, 0] * m.nbody + body[:, 1], return_inverse=True)
@@ -58,26 +57,31 @@ def _boxes_of(m: mujoco.MjModel, body: Ints) -> Ints:
     return places
 
 
-def in_groups(m: mujoco.MjModel, geom: Ints, listed: Ints) -> Ints:
+def in_groups(m: Source, geom: Ints, listed: Ints, place: Ints) -> Ints:
     """Order of pairs of geoms (npair, 2): those always tested, those with a static geom, then group by group.
 
     Among themselves they are in order of their geoms and of their index in MuJoCo's list of pairs.
     """
-    pairs = geom.astype(np.int64)
-    return np.lexsort((listed, pairs[:, 0] * m.ngeom + pairs[:, 1], _number_of(m, places_of(m, geom))))
+    return np.lexsort((listed, geom[:, 0] * np.int64(m.ngeom) + geom[:, 1], _number_of(m, place)))
 
 
-def _number_of(m: mujoco.MjModel, place: Ints) -> Ints:
+def ascending(pairs: Ints) -> Ints:
+    """The smaller number of each pair (n, 2) first."""
+    return np.stack([np.minimum(pairs[:, 0], pairs[:, 1]), np.maximum(pairs[:, 0], pairs[:, 1])], axis=1)
+
+
+def _number_of(m: Source, place: Ints) -> Ints:
     """One number for each place."""
     most = m.nbody + m.ntree + m.ngeom
     return (place[:, 0] * most + place[:, 1]) * most + place[:, 2]
 
 
-def group_fields(m: mujoco.MjModel, geom: Ints, reach: Floats) -> dict[str, Any]:
-    """Fields of `Model` for pairs in this order, with geoms (npair, 2) and margin plus gap (npair)."""
-    place, box = places_of(m, geom), geom_boxes(m)
+def group_fields(m: Source, geom: Ints, place: Ints) -> dict[str, Any]:
+    """Fields of `Model` for pairs in this order, with geoms (npair, 2) and places (npair, 3), but for `group_reach`.
+
+    `movers` (nmover) are the moving bodies of pairs that are not always tested.
+    """
     first_static, first_grouped = np.searchsorted(place[:, 0], [STATIC, GROUPED])
-    static = slice(first_static, first_grouped)
     grouped = _number_of(m, place[first_grouped:])
     start = np.flatnonzero(np.diff(grouped, prepend=-1))
     group = place[first_grouped + start, 1:]
@@ -100,7 +104,6 @@ def group_fields(m: mujoco.MjModel, geom: Ints, reach: Floats) -> dict[str, Any]
         "group_box": index[group],
         "group_pairadr": first_grouped + start,
         "group_pairnum": np.diff(start, append=len(grouped)),
-        "group_reach": np.maximum.reduceat(reach[first_grouped:], start) if len(start) else np.zeros(0),
         "nmover": len(mover),
         "nmovergeom": len(used),
         "mover_geomadr": number,
@@ -111,6 +114,10 @@ def group_fields(m: mujoco.MjModel, geom: Ints, reach: Floats) -> dict[str, Any]
         "treebox_moveradr": members[0],
         "treebox_movernum": members[1] - members[0],
         "treebox_mover": by_tree,
-        "geom_box": box,
-        **static_fields(m, box, mover, place[static, 1:], int(first_static), reach[static]),
+        "movers": mover,
     }
+
+
+def group_reach(start: Ints, reach: Floats) -> Floats:
+    """The largest margin plus gap of each group, from those of all pairs (npair) and the groups' first pairs."""
+    return np.maximum.reduceat(reach, start) if len(start) else np.zeros(0)

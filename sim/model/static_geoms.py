@@ -6,16 +6,18 @@ the centres. It is walked without a stack: a node whose box is apart says which 
 
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from ..kernels.enums import CAPSULE, CYLINDER, MESH, PLANE, SPHERE
 from ..kernels.record import Floats, Ints
+from .contact_groups import STATIC
+from .contact_pairs import Pairs
+from .source import Source
 
 ROUNDING = 1e-9  # m by which boxes are larger than they need be
 
 
-def geom_boxes(m: mujoco.MjModel) -> Floats:
+def geom_boxes(m: Source) -> Floats:
     """Centre and half sizes of every geom's box in its own frame (ngeom, 6) [m]; those of a plane mean nothing.
 
     From the sizes, which a changed model may have new, where MuJoCo's geom_aabb stays as it was compiled.
@@ -31,57 +33,80 @@ def geom_boxes(m: mujoco.MjModel) -> Floats:
     return boxes
 
 
-def static_fields(
-    m: mujoco.MjModel, box: Floats, mover: Ints, place: Ints, first: int, reach: Floats
-) -> dict[str, Any]:
-    """Fields of `Model` for pairs (n, 2) of moving body and static geom in order, pair `first` and those after it.
+def static_boxes(m: Source, pairs: Pairs, box: Floats, reach: Floats) -> dict[str, Floats]:
+    """Static geoms that moving bodies search, and lower and upper corners (nstatic, 3) of their boxes in the world.
 
-    `box` are the geoms' own boxes, `mover` (nmover) the moving bodies, `reach` (n) is margin plus gap.
+    `box` are the geoms' own boxes, `reach` (npair), margin plus gap, is around them.
     """
-    geom, leaf = np.unique(place[:, 1], return_inverse=True)
-    n = len(geom)
-    if not n:
-        return {
-            **dict.fromkeys(("nstatic", "nstaticnode", "nstaticpair"), 0),
-            "static_box": np.zeros((0, 6)),
-            **dict.fromkeys(("static_next", "static_leaf", "static_pairadr"), np.zeros(0, np.int32)),
-        }
-    most = np.zeros(n)
-    np.maximum.at(most, leaf, reach)
-    low, high = _world_boxes(m, geom, box[geom], most + ROUNDING)
-    entry = np.searchsorted(mover, place[:, 0]) * n + leaf
+    static = pairs.place[:, 0] == STATIC
+    geom, leaf = np.unique(pairs.place[static, 2], return_inverse=True)
+    most = np.zeros(len(geom))
+    np.maximum.at(most, leaf, reach[static])
+    pos, rot = _static_poses(m)
+    body = m.geom_bodyid[geom]
+    rot, pos = rot[body] @ _matrices(m.geom_quat[geom]), pos[body] + _turned(rot[body], m.geom_pos[geom])
+    centre = pos + _turned(rot, box[geom, :3])
+    half = _turned(np.abs(rot), box[geom, 3:]) + most[:, None] + ROUNDING
+    return {"static_geoms": geom, "static_low": centre - half, "static_high": centre + half}
+
+
+def _static_poses(m: Source) -> tuple[Floats, Floats]:
+    """Positions (nbody, 3) and orientations (nbody, 3, 3) of the bodies that are welded to the world."""
+    pos, rot = np.zeros((m.nbody, 3)), np.zeros((m.nbody, 3, 3))
+    rot[0] = np.eye(3)
+    static, parent = m.body_weldid == 0, m.body_parentid
+    placed = np.arange(m.nbody) == 0
+    while np.any(level := static & placed[parent] & ~placed):
+        above = parent[level]
+        pos[level] = pos[above] + _turned(rot[above], m.body_pos[level])
+        rot[level] = rot[above] @ _matrices(m.body_quat[level])
+        placed |= level
+    return pos, rot
+
+
+def _turned(rot: Floats, vectors: Floats) -> Floats:
+    return np.einsum("nij,nj->ni", rot, vectors)
+
+
+def _matrices(quat: Floats) -> Floats:
+    """Rotation matrices (n, 3, 3) of quaternions (n, 4), taken as of unit length."""
+    w, v = quat[:, 0, None, None], quat[:, 1:]
+    skew = np.zeros((len(quat), 3, 3))
+    for i in range(3):
+        skew[:, (i + 2) % 3, (i + 1) % 3], skew[:, (i + 1) % 3, (i + 2) % 3] = v[:, i], -v[:, i]
+    square = np.einsum("ni,ni->n", quat, quat)[:, None, None]
+    return np.eye(3) + 2.0 / square * (w * skew + skew @ skew)
+
+
+def static_pairs(pairs: Pairs, mover: Ints, geom: Ints) -> dict[str, Any]:
+    """Fields of `Model` that tell the pairs of moving bodies (nmover) and static geoms (nstatic)."""
+    n, first = len(geom), np.searchsorted(pairs.place[:, 0], STATIC)
+    place = pairs.place[pairs.place[:, 0] == STATIC]
+    entry = np.searchsorted(mover, place[:, 1]) * n + np.searchsorted(geom, place[:, 2])
+    count = len(mover) * n + 1 if n else 0
     return {
         "nstatic": n,
-        "nstaticnode": 2 * n - 1,
-        "nstaticpair": len(mover) * n + 1,
-        "static_pairadr": first + np.searchsorted(entry, np.arange(len(mover) * n + 1)),
-        **_hierarchy(low, high),
+        "nstaticpair": count,
+        "static_pairadr": first + np.searchsorted(entry, np.arange(count)),
     }
 
 
-def _world_boxes(m: mujoco.MjModel, geom: Ints, box: Floats, around: Floats) -> tuple[Floats, Floats]:
-    """Lower and upper corners (n, 3) of the boxes of static geoms, and `around` them."""
-    d = mujoco.MjData(m)
-    mujoco.mj_kinematics(m, d)
-    rot = d.geom_xmat[geom].reshape(-1, 3, 3)
-    centre = d.geom_xpos[geom] + np.einsum("nij,nj->ni", rot, box[:, :3])
-    half = np.einsum("nij,nj->ni", np.abs(rot), box[:, 3:]) + around[:, None]
-    return centre - half, centre + half
-
-
-def _hierarchy(low: Floats, high: Floats) -> dict[str, Any]:
-    n = len(low)
-    boxes, following, leaves = np.zeros((2 * n - 1, 6)), np.zeros(2 * n - 1, np.int32), np.full(2 * n - 1, -1, np.int32)
-    todo = [(0, np.arange(n))]
-    while todo:
-        node, members = todo.pop()
-        boxes[node] = *low[members].min(axis=0), *high[members].max(axis=0)
-        following[node] = node + 2 * len(members) - 1
-        if len(members) == 1:
-            leaves[node] = members[0]
-            continue
+def static_hierarchy(low: Floats, high: Floats) -> dict[str, Any]:
+    """Fields of `Model` for the tree over boxes with these corners (nstatic, 3), all nodes of one depth at once."""
+    nodes = max(2 * len(low) - 1, 0)
+    boxes, following, leaves = np.zeros((nodes, 6)), np.zeros(nodes, np.int32), np.full(nodes, -1, np.int32)
+    members, node, count = np.arange(len(low)), np.zeros(min(len(low), 1), np.int64), np.array([len(low)][: len(low)])
+    while len(node):
+        begin, owner = np.cumsum(count) - count, np.repeat(np.arange(len(node)), count)
+        boxes[node, :3] = np.minimum.reduceat(low[members], begin)
+        boxes[node, 3:] = np.maximum.reduceat(high[members], begin)
+        following[node] = node + 2 * count - 1
+        inner = count > 1
+        leaves[node[~inner]] = members[begin[~inner]]
         centre = low[members] + high[members]
-        by_centre = members[np.argsort(centre[:, np.argmax(np.ptp(centre, axis=0))], kind="stable")]
-        middle = len(members) // 2
-        todo += [(node + 1, by_centre[:middle]), (node + 2 * middle, by_centre[middle:])]
-    return {"static_box": boxes, "static_next": following, "static_leaf": leaves}
+        axis = np.argmax(np.maximum.reduceat(centre, begin) - np.minimum.reduceat(centre, begin), axis=1)
+        members = members[np.lexsort((centre[np.arange(len(members)), axis[owner]], owner))][inner[owner]]
+        node, middle, count = node[inner], count[inner] // 2, count[inner]
+        node = np.stack([node + 1, node + 2 * middle], axis=1).ravel()
+        count = np.stack([middle, count - middle], axis=1).ravel()
+    return {"nstaticnode": nodes, "static_box": boxes, "static_next": following, "static_leaf": leaves}

@@ -5,13 +5,15 @@ listed, by name, in one `UnsupportedModelError`.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import mujoco
 import numpy as np
 
 from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
-from .contact_pairs import CONVEX, Pairs, families
-from .couplings import is_fixed, is_simulated
+from .contact_pairs import CONVEX, Pairs, contacts_enabled
+from .couplings import are_fixed, are_simulated
+from .source import Source
 
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
@@ -44,24 +46,18 @@ class UnsupportedModelError(ValueError):
         )
 
 
-def _name(mj_model: mujoco.MjModel, kind: mujoco.mjtObj, index: int) -> str:
-    name = mujoco.mj_id2name(mj_model, kind, index)
+def _name(mj_model: Source, kind: mujoco.mjtObj, index: int) -> str:
+    name = mujoco.mj_id2name(mj_model.base, kind, index)
     return f"'{name}'" if name else f"number {index}"
 
 
-def disabled(mj_model: mujoco.MjModel, flag: mujoco.mjtDisableBit) -> bool:
+def disabled(mj_model: Source, flag: mujoco.mjtDisableBit) -> bool:
     """Whether the option flag disables a stage."""
     return bool(int(mj_model.opt.disableflags) & int(flag))
 
 
-def contacts_enabled(mj_model: mujoco.MjModel) -> bool:
-    """Whether the option flags let geoms collide."""
-    bit = mujoco.mjtDisableBit
-    return not (disabled(mj_model, bit.mjDSBL_CONSTRAINT) or disabled(mj_model, bit.mjDSBL_CONTACT))
-
-
-def check_supported(mj_model: mujoco.MjModel, pairs: Pairs) -> None:
-    """Raise `UnsupportedModelError` naming every element that is not simulated."""
+def check_supported(mj_model: Source, pairs: Pairs) -> dict[str, Any]:
+    """Raise `UnsupportedModelError` naming every element that is not simulated; no fields."""
     found = [
         *_options(mj_model),
         *_joints(mj_model),
@@ -71,9 +67,10 @@ def check_supported(mj_model: mujoco.MjModel, pairs: Pairs) -> None:
     ]
     if found:
         raise UnsupportedModelError(found)
+    return {}
 
 
-def _options(m: mujoco.MjModel) -> Iterator[str]:
+def _options(m: Source) -> Iterator[str]:
     integrator = int(m.opt.integrator)
     if integrator not in INTEGRATORS:
         known = mujoco.mjtIntegrator(integrator).name.removeprefix("mjINT_").lower()
@@ -85,7 +82,7 @@ def _options(m: mujoco.MjModel) -> Iterator[str]:
         yield "option flag sleep"
 
 
-def _joints(m: mujoco.MjModel) -> Iterator[str]:
+def _joints(m: Source) -> Iterator[str]:
     spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
     damper = not disabled(m, mujoco.mjtDisableBit.mjDSBL_DAMPER)
     for j in range(m.njnt):
@@ -101,7 +98,7 @@ def _joints(m: mujoco.MjModel) -> Iterator[str]:
             yield f"joint {name}: polynomial damping"
 
 
-def _actuators(m: mujoco.MjModel) -> Iterator[str]:
+def _actuators(m: Source) -> Iterator[str]:
     if disabled(m, mujoco.mjtDisableBit.mjDSBL_ACTUATION):
         return
     for i in range(m.nactuator):
@@ -109,9 +106,9 @@ def _actuators(m: mujoco.MjModel) -> Iterator[str]:
             yield f"actuator {_name(m, mujoco.mjtObj.mjOBJ_ACTUATOR, i)}: {complaint}"
 
 
-def _actuator_complaints(m: mujoco.MjModel, i: int) -> Iterator[str]:
+def _actuator_complaints(m: Source, i: int) -> Iterator[str]:
     transmission, target = int(m.actuator_trntype[i]), int(m.actuator_trnid[i, 0])
-    on_fixed_tendon = transmission == TRN_TENDON and is_fixed(m, target)
+    on_fixed_tendon = transmission == TRN_TENDON and are_fixed(m)[target]
     if transmission not in (TRN_JOINT, TRN_JOINTINPARENT) and not on_fixed_tendon:
         yield f"transmission {mujoco.mjtTrn(transmission).name.removeprefix('mjTRN_').lower()}"
     elif transmission == int(mujoco.mjtTrn.mjTRN_JOINTINPARENT):
@@ -139,7 +136,7 @@ def _actuator_complaints(m: mujoco.MjModel, i: int) -> Iterator[str]:
         yield "plugin"
 
 
-def _constraints(m: mujoco.MjModel, pairs: Pairs) -> Iterator[str]:
+def _constraints(m: Source, pairs: Pairs) -> Iterator[str]:
     bit = mujoco.mjtDisableBit
     if disabled(m, bit.mjDSBL_CONSTRAINT):
         return
@@ -148,37 +145,36 @@ def _constraints(m: mujoco.MjModel, pairs: Pairs) -> Iterator[str]:
             yield f"option flag {flag}"
     for t in range(m.ntendon):
         name = _name(m, mujoco.mjtObj.mjOBJ_TENDON, t)
-        if m.tendon_limited[t] and not is_fixed(m, t) and not disabled(m, bit.mjDSBL_LIMIT):
+        if m.tendon_limited[t] and not are_fixed(m)[t] and not disabled(m, bit.mjDSBL_LIMIT):
             yield f"tendon {name}: limits (it is spatial)"
-        if m.tendon_frictionloss[t] and not is_fixed(m, t) and not disabled(m, bit.mjDSBL_FRICTIONLOSS):
+        if m.tendon_frictionloss[t] and not are_fixed(m)[t] and not disabled(m, bit.mjDSBL_FRICTIONLOSS):
             yield f"tendon {name}: frictionloss (it is spatial)"
     if not disabled(m, bit.mjDSBL_EQUALITY):
         for e in np.flatnonzero(m.eq_active0):
-            if not is_simulated(m, int(e)):
+            if not are_simulated(m)[e]:
                 yield f"equality {_name(m, mujoco.mjtObj.mjOBJ_EQUALITY, int(e))}"
-    if not disabled(m, bit.mjDSBL_CONTACT):
+    if contacts_enabled(m):
         yield from _contacts(m, pairs)
 
 
-def _contacts(m: mujoco.MjModel, pairs: Pairs) -> Iterator[str]:
+def _contacts(m: Source, pairs: Pairs) -> Iterator[str]:
     if m.flg_surfacevel:
         yield "geom surfacevel"
     if m.flg_adhesion:
         yield "geom adhesion"
     bit = mujoco.mjtDisableBit
     flags = [flag for flag in ("nativeccd", "multiccd") if disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}"))]
-    family, _ = families(m, pairs.geom)
-    for p in np.flatnonzero(family < 0):
+    for p in np.flatnonzero(pairs.family < 0):
         ids = [int(g) for g in pairs.geom[p]]
         first, second = (_name(m, mujoco.mjtObj.mjOBJ_GEOM, g) for g in ids)
         kinds = sorted(int(m.geom_type[g]) for g in ids)
         shapes = " and ".join(mujoco.mjtGeom(k).name.removeprefix("mjGEOM_").lower() for k in kinds)
         yield f"contact of geoms {first} and {second} ({shapes})"
-    if np.any((family == CONVEX) & np.all(m.geom_type[pairs.geom] != PLANE, axis=1)):
+    if flags and np.any(np.all(m.geom_type[pairs.geom[pairs.family == CONVEX]] != PLANE, axis=1)):
         yield from (f"option flag {flag} disabled" for flag in flags)
 
 
-def _other_elements(m: mujoco.MjModel) -> Iterator[str]:
+def _other_elements(m: Source) -> Iterator[str]:
     spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
     damper = not disabled(m, mujoco.mjtDisableBit.mjDSBL_DAMPER)
     for t in range(m.ntendon):
@@ -190,8 +186,8 @@ def _other_elements(m: mujoco.MjModel) -> Iterator[str]:
         yield f"body {_name(m, mujoco.mjtObj.mjOBJ_BODY, int(b))}: plugin"
 
 
-def _tendon_complaints(m: mujoco.MjModel, t: int, spring: bool, damper: bool) -> Iterator[str]:
-    if is_fixed(m, t):
+def _tendon_complaints(m: Source, t: int, spring: bool, damper: bool) -> Iterator[str]:
+    if are_fixed(m)[t]:
         if spring and np.any(m.tendon_stiffnesspoly[t]):
             yield "polynomial stiffness"
         if damper and np.any(m.tendon_dampingpoly[t]):
