@@ -96,11 +96,12 @@ def assert_same(found: sim.Model, expected: sim.Model, what: str) -> None:
         assert np.shape(ours) == np.shape(theirs) and np.all(ours == theirs), f"{what}: {name}"
     assert found.contact_softness == expected.contact_softness
     # what kernels see is the table: shapes and scalars in it, addresses apart
-    tables = [m._table.reshape(len(sim.Model.fields), -1) for m in (found, expected)]
-    np.testing.assert_array_equal(tables[0][:, 1:], tables[1][:, 1:])
-    for name, ours, theirs in zip(sim.Model.fields, tables[0][:, 0], tables[1][:, 0], strict=True):
-        value = getattr(found, name)
-        assert ours == (value.ctypes.data if isinstance(value, np.ndarray) else theirs), f"{what}: {name}"
+    for name, field in sim.Model.fields.items():
+        at = sim.Model._numba_type_.slots[name]
+        value, words = getattr(found, name), slice(at + 1, at + 1 + len(field.shape))
+        np.testing.assert_array_equal(found._table[words], expected._table[words], f"{what}: {name}")
+        address = value.ctypes.data if isinstance(value, np.ndarray) else expected._table[at]
+        assert found._table[at] == address, f"{what}: {name}"
 
 
 def test_each_changed_field_makes_what_the_changed_mujoco_model_makes(model: sim.Model) -> None:
