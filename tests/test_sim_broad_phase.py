@@ -8,7 +8,7 @@ import pytest
 
 from gradgym import sim
 from gradgym.sim.collision.contacts import collide
-from gradgym.sim.model import contact_groups
+from gradgym.sim.model import contact_pairs
 from gradgym.sim.model.data import Data
 
 BOX, CAPSULE, CYLINDER, ELLIPSOID, MESH, PLANE, SPHERE = (
@@ -87,10 +87,10 @@ def test_no_contact_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exactly those that are found when every pair of geoms is tested, in scenes where all kinds of groups count."""
     mj_model = clutter()
     model = sim.Model.from_mujoco(mj_model)
-    place = contact_groups.places_of(mj_model, model.con_geom)
+    place = model.contact_pairs.place
     kind = place[:, 0] + (place[:, 1] >= mj_model.nbody)  # 3: groups of two trees
     touching = np.zeros(4, int)
-    monkeypatch.setattr(contact_groups, "places_of", lambda m, geom: np.zeros((len(geom), 3), int))
+    monkeypatch.setattr(contact_pairs, "places_of", lambda m, geom: np.zeros((len(geom), 3), int))
     exhaustive = sim.Model.from_mujoco(mj_model)
     assert exhaustive.nalways == exhaustive.npair == model.npair
     pair_of = {tuple(geoms): k for geoms, k in zip(model.con_geom.tolist(), kind, strict=True)}
