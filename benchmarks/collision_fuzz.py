@@ -15,15 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradgym import sim
-from gradgym.sim.collision.contacts import collide, contact_motion
+from gradgym.sim.collision.contacts import collide
 from gradgym.sim.collision.convex import nearest_points
-from gradgym.sim.kernels.binding import specialise
 from gradgym.sim.model.contact_pairs import CONVEX
 from gradgym.sim.model.data import Data
-from gradgym.sim.pipeline.parts import parts_of
 
 Floats = NDArray[np.float64]
-Vertices = list[tuple[float, float, float]]
 
 
 def _ball(count: int, flatness: float, seed: int) -> Floats:
@@ -159,7 +156,7 @@ def random_pose(rng: np.random.Generator, shapes: tuple[Shape, Shape]) -> Pose:
 
 
 class Found(NamedTuple):
-    """Contacts of one pair: distances (n,) and normals (n, 3)."""
+    """Contacts of one pair: distances (n,), positions and normals (n, 3)."""
 
     dist: Floats
     pos: Floats
@@ -169,7 +166,7 @@ class Found(NamedTuple):
 class Fuzz:
     """A scene of pairs in both engines, whose poses are set directly."""
 
-    def __init__(self, pairs: list[tuple[str, str]], margin: float) -> None:
+    def __init__(self, pairs: list[tuple[str, str]], margin: float = 0.0) -> None:
         self.pairs, self.margin, self.mj_model = pairs, margin, scene(pairs, margin)
         self.single_model = scene(pairs, margin, multiccd=False)
         self.model = sim.Model.from_mujoco(self.mj_model)
@@ -177,44 +174,118 @@ class Fuzz:
         self.single = mujoco.MjData(self.single_model)
         for m, d in ((self.mj_model, self.theirs), (self.single_model, self.single)):
             mujoco.mj_forward(m, d)
-        parts = parts_of(self.model)
-        self._collide, self._motion, self._nearest = (
-            specialise(function, parts) for function in (collide, contact_motion, nearest_points)
-        )
         order = {tuple(sorted(map(int, g))): k for k, g in enumerate(self.model.con_geom)}
         self.row = [order[2 * k, 2 * k + 1] for k in range(len(pairs))]
-        self.geoms = [tuple(map(int, self.model.con_geom[row])) for row in self.row]
+        self.geoms = [(int(a), int(b)) for a, b in self.model.con_geom[self.row]]
         self.shapes = [(Shape(self.mj_model, a), Shape(self.mj_model, b)) for a, b in self.geoms]
 
     def move(self, poses: list[Pose]) -> None:
         """Put the geoms of every pair into a pose."""
-        for (a, b), pose in zip(self.geoms, poses, strict=True):
+        for geoms, pose in zip(self.geoms, poses, strict=True):
             for data in (self.theirs, self.single, self.ours):
-                for g, pos, mat in zip((a, b), pose.pos, pose.mat, strict=True):
+                for g, pos, mat in zip(geoms, *pose, strict=True):
                     data.geom_xpos[g], data.geom_xmat[g] = pos, mat.ravel()
 
     def contacts(self) -> list[Found]:
-        self._collide(self.model, self.ours)
+        """Ours, of every pair."""
+        collide(self.model, self.ours)
         d, n = self.ours, int(self.ours.ncon[0])
-        pair = d.con_pair[:n]
-        return [Found(d.con_dist[:n][pair == row].copy(), d.con_pos[:n][pair == row].copy(),
-                      d.con_frame[:n, :3][pair == row].copy()) for row in self.row]  # fmt: skip
+        mine = [np.flatnonzero(d.con_pair[:n] == row) for row in self.row]
+        return [Found(d.con_dist[c].copy(), d.con_pos[c].copy(), d.con_frame[c, :3].copy()) for c in mine]
 
     def mujocos(self, single: bool = False) -> list[Found]:
+        """MuJoCo's, of every pair; `single`: one contact at most."""
         m, d = (self.single_model, self.single) if single else (self.mj_model, self.theirs)
         mujoco.mj_collision(m, d)
         contact = d.contact
         first = np.minimum(contact.geom1, contact.geom2) // 2
-        return [Found(contact.dist[first == k].copy(), contact.pos[first == k].copy(),
-                      contact.frame[first == k, :3].copy()) for k in range(len(self.pairs))]  # fmt: skip
+        theirs = [np.flatnonzero(first == k) for k in range(len(self.pairs))]
+        return [Found(contact.dist[c].copy(), contact.pos[c].copy(), contact.frame[c, :3].copy()) for c in theirs]
 
-    def nearest(self, k: int) -> tuple[float, Floats] | None:
-        """Distance and normal before any manifold is made."""
+    def nearest(self, k: int) -> Found | None:
+        """The single contact of a convex pair, before others are made around it."""
         if self.model.con_family[self.row[k]] != CONVEX or self.pairs[k][0] == "plane":
             return None
-        found, dist, normal = self._nearest(self.model, self.ours, *self.geoms[k], self.margin)
-        return (dist, np.array(normal)) if found else None
+        found, dist, normal = nearest_points(self.model, self.ours, *self.geoms[k], self.margin)
+        return Found(np.array([dist]), self.ours.ccd_point.mean(axis=0)[None], np.array([normal])) if found else None
+
+
+class Row:
+    """What became of the poses of one pair."""
+
+    def __init__(self) -> None:
+        self.poses = self.touching = self.counts = self.theirs_wrong = self.unsound = self.deeper = 0
+        self.dist = self.normal = self.mismatch = 0.0
+
+    def add(self, shapes: tuple[Shape, Shape], pose: Pose, found: tuple[Found, Found | None, Found, Found]) -> None:
+        """Take one pose in: all contacts and the single one, ours, then MuJoCo's."""
+        ours, near, theirs, single = found
+        self.poses += 1
+        if not len(ours.dist) and not len(theirs.dist):
+            return
+        self.touching += 1
+        sound = True
+        if near is not None and len(single.dist):
+            bound = float(separation(shapes, pose, single.normal)[0])
+            mismatch = abs(float(separation(shapes, pose, near.normal)[0]) + float(near.dist[0]))
+            sound = abs(bound + float(single.dist[0])) < SOUND
+            self.mismatch = max(self.mismatch, mismatch)
+            self.unsound += mismatch > SOUND
+            self.deeper += -float(near.dist[0]) > bound + SOUND
+            self.theirs_wrong += not sound
+        if not sound:
+            return
+        self.counts += len(ours.dist) != len(theirs.dist) and max(map(deepest, (ours, theirs))) > SOUND
+        if len(ours.dist) == len(theirs.dist):
+            i, j = np.argmin(ours.dist), np.argmin(theirs.dist)
+            self.dist = max(self.dist, abs(float(ours.dist[i] - theirs.dist[j])))
+            if len(ours.dist) > 1:
+                self.normal = max(self.normal, float(np.linalg.norm(ours.normal[i] - theirs.normal[j])))
+
+
+def deepest(found: Found) -> float:
+    """Depth of the deepest contact; 0: none."""
+    return max(0.0, -float(found.dist.min())) if len(found.dist) else 0.0
+
+
+SOUND = 2e-8  # depth, to the tolerance of GJK and EPA on curved surfaces [m]
+
+
+def table(pairs: list[tuple[str, str]], count: int, seed: int, margin: float = 0.0) -> dict[tuple[str, str], Row]:
+    """Fuzz all pairs with `count` poses each."""
+    fuzz, rng, rows = Fuzz(pairs, margin), np.random.default_rng(seed), {pair: Row() for pair in pairs}
+    for _ in range(count):
+        poses = [random_pose(rng, shapes) for shapes in fuzz.shapes]
+        fuzz.move(poses)
+        ours, theirs, single = fuzz.contacts(), fuzz.mujocos(), fuzz.mujocos(single=True)
+        for k, pair in enumerate(pairs):
+            rows[pair].add(fuzz.shapes[k], poses[k], (ours[k], fuzz.nearest(k), theirs[k], single[k]))
+    return rows
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--poses", type=int, default=1000, help="of each pair")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--margin", type=float, default=0.0, help="of each pair [m]")
+    parser.add_argument("--types", nargs="+", choices=list(SHAPES), help="only pairs of these")
+    arguments = parser.parse_args(argv)
+    chosen = set(arguments.types or SHAPES)
+    pairs = [pair for pair in PAIRS if set(pair) <= chosen]
+    print(
+        "Distances [m]. `off`: our normal does not separate by our depth; `deeper`: MuJoCo's normal separates earlier;"
+    )
+    print("`MuJoCo off`: its own does not separate by its depth (these are left out of the columns before).")
+    print("| pair | in contact | worst distance | worst normal | counts differ | off | worst | deeper | MuJoCo off |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for pair, row in table(pairs, arguments.poses, arguments.seed, arguments.margin).items():
+        print(
+            f"| {'-'.join(pair)} | {row.touching} | {row.dist:.1e} | {row.normal:.1e} | {row.counts} | {row.unsound} | "
+            f"{row.mismatch:.1e} | {row.deeper} | {row.theirs_wrong} |"
+        )
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(0)
+    sys.exit(main())
