@@ -117,7 +117,7 @@ def test_a_balanced_body_that_cannot_reach_its_anchors() -> None:
     for angle in (-0.03, 0.01):
         state = model.initial_state()._replace(qpos=np.array([angle]), qvel=np.array([0.3]))
         ours, theirs = sim.step_jacobian(model, state, none), sim.mujoco_twin.step_jacobian(model, state, none)
-        np.testing.assert_allclose(ours.A, theirs.A, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(ours.A, theirs.A, rtol=0, atol=1e-5)
         found, expected = sim.forward(model, state, none), sim.mujoco_twin.forward(model, state, none)
         np.testing.assert_allclose(found.qacc, expected.qacc, rtol=1e-9)
         assert found.solver_niter < 10 and np.abs(found.efc_force).max() > 1e12
