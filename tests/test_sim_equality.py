@@ -102,6 +102,27 @@ def test_parameter_gradients_equal_differences(integrator: str) -> None:
     assert all(smooth.count(name) >= 4 for name in names), smooth
 
 
+STRETCHED = """
+<mujoco><option timestep="0.004"><flag contact="disable"/></option>
+  <worldbody><site name="hook" pos=".1 0 .004"/><site name="other hook" pos="-.1 0 .002"/>
+    <body><joint axis="0 1 0"/><geom type="capsule" size=".02" fromto="-.1 0 0 .1 0 0" mass=".2"/>
+      <site name="eye" pos=".1 0 0"/><site name="other eye" pos="-.1 0 0"/></body></worldbody>
+  <equality><connect site1="eye" site2="hook" solimp="0.8 0.95 0.01"/>
+    <connect site1="other eye" site2="other hook" solimp="0.7 0.95 0.02"/></equality></mujoco>"""
+
+
+def test_a_balanced_body_that_cannot_reach_its_anchors() -> None:
+    """Its R is the least there is, 1e-15, whatever the impedance; what it lacks pulls with more than 1e12 N."""
+    model, none = sim.Model.from_xml_string(STRETCHED), np.zeros(0)
+    for angle in (-0.03, 0.01):
+        state = model.initial_state()._replace(qpos=np.array([angle]), qvel=np.array([0.3]))
+        ours, theirs = sim.step_jacobian(model, state, none), sim.mujoco_twin.step_jacobian(model, state, none)
+        np.testing.assert_allclose(ours.A, theirs.A, rtol=0, atol=1e-5)
+        found, expected = sim.forward(model, state, none), sim.mujoco_twin.forward(model, state, none)
+        np.testing.assert_allclose(found.qacc, expected.qacc, rtol=1e-9)
+        assert found.solver_niter < 10 and np.abs(found.efc_force).max() > 1e12
+
+
 def test_wild_states_stay_finite() -> None:
     """Loops torn far apart and huge velocities: finite numbers or none, no hang."""
     model, rng = mechanism(list(EQUALITIES)), np.random.default_rng(0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from contact_scenes import CONES, tight
 from derivatives import assert_derivative, differentiate, is_smooth, step_map, tangent_between
-from parity import GYMNASIUM_ASSETS
+from parity import GYMNASIUM_ASSETS, mujoco_data
 
 from gradgym import sim
 
@@ -28,6 +28,20 @@ RESTING = """
     <body pos="1 0 0.05" euler="0 90 0"><freejoint/><geom type="capsule" size="0.05 0.2"/></body>
     <body pos="1 0 0.15" euler="0 90 0"><freejoint/><geom type="capsule" size="0.05 0.2"/></body>
     <body pos="-1 0 0.3"><freejoint/><geom type="capsule" size="0.1 0.2"/></body>
+  </worldbody>
+</mujoco>"""
+
+# Bodies with their centre of mass on their axle, so that body_invweight0 = 0 and R is the least, 1e-15: a bar on a
+# ball joint with both ends in the ground, one that dips an end into it, and a wheel whose axle is too low.
+BALANCED = """
+<mujoco>
+  <option timestep="0.004" impratio="{impratio}"/>
+  <default><geom condim="{condim}" friction="0.7 0.05 0.02" mass="0.2"/></default>
+  <worldbody>
+    <geom type="plane" size="5 5 .1"/>
+    <body pos="0 0 .0189"><joint type="ball"/><geom type="capsule" size=".02" fromto="-.1 0 0 .1 0 0"/></body>
+    <body pos="0 1 .05"><joint axis="0 1 0"/><geom type="capsule" size=".02" fromto="-.1 0 .032 .1 0 -.032"/></body>
+    <body pos="0 2 .0495"><joint axis="0 1 0"/><geom type="sphere" size=".05"/></body>
   </worldbody>
 </mujoco>"""
 
@@ -91,6 +105,48 @@ def test_no_nan_at_rest_and_when_leaving_the_ground(solver: str, cone: str) -> N
     assert len(sim.forward(m, rest, ctrl).contact.dist) == 5
     assert len(sim.forward(m, thrown, ctrl).contact.dist) < 5  # they left
     assert smooth >= 6
+
+
+@pytest.mark.parametrize("cone", CONES)
+def test_least_regulariser(cone: str) -> None:
+    """Where R is as small as it may be it does not move, and no residual falls below the tolerance.
+
+    Gradients took the impedance to set R all the same, friction rows lost impratio, and Newton took all
+    iterations, since the rounding of forces of 1e18 N that hold one another is more than the tolerance.
+    """
+    none = np.zeros(0)
+    for impratio, condim in ((1, 3), (10, 4), (10, 6)):
+        mj_model = tight(mujoco.MjSpec.from_string(BALANCED.format(impratio=impratio, condim=condim)), CONES[cone])
+        m = sim.Model.from_mujoco(mj_model)
+        s = m.initial_state()
+        mujoco.mj_integratePos(mj_model, s.qpos, np.array([0, 0.006, 0, 0.01, 0]), 1.0)
+        s.qvel[:] = 0.3, 0.2, 0.1, -0.2, 5.0
+        d = mujoco_data(m, s, none)
+        mujoco.mj_forward(mj_model, d)
+        found = sim.forward(m, s, none)
+        assert d.efc_R[0] <= 1e-15 and len(found.contact.dist) == 4
+        np.testing.assert_allclose(found.qacc, d.qacc, rtol=0, atol=1e-9 * np.abs(d.qacc).max())
+        assert 0 < found.solver_niter < 15 and found.solver_residual > m.tolerance
+        jac = sim.step_jacobian(m, s, none)
+        for direction in np.eye(2 * m.nv):
+            found = differentiate(step_map(m), (s, none), direction, h=1e-6)
+            np.testing.assert_allclose(jac.A @ direction, found.value, rtol=0, atol=1e-4)
+        cotangent, h, friction = np.ones(2 * m.nv), 1e-5, mj_model.geom_friction
+        params = sim.step_vjp(m, s, none, cotangent, params=True).params
+        ends = [sim.step(m.replace(geom_friction=friction * (1 + sign * h)), s, none) for sign in (-1, 1)]
+        numeric = cotangent @ tangent_between(m, *ends) / (2 * h)
+        assert params is not None
+        assert np.sum(params["geom_friction"] * friction) == pytest.approx(numeric, rel=1e-4) and abs(numeric) > 1e-2
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_solvers_stop_when_rounding_is_all_that_is_left(solver: str) -> None:
+    """Also without a tolerance that would stop them."""
+    m = sim.Model.from_xml_string(RESTING).replace(solver=int(SOLVERS[solver]), iterations=3000, tolerance=0.0)
+    touching = m.initial_state()
+    found, theirs = sim.forward(m, touching, np.zeros(0)), sim.mujoco_twin.forward(m, touching, np.zeros(0))
+    assert 1 < found.solver_niter < (10 if solver == "newton" else 2500)
+    np.testing.assert_allclose(found.qacc, theirs.qacc, rtol=0, atol=1e-9 * np.abs(theirs.qacc).max())
 
 
 def test_controls_move_a_free_root() -> None:

@@ -31,6 +31,7 @@ from ..kernels.spatial import (
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .contact_wrench import at_contact, carried, contact_row_count, contact_row_products, contact_wrench, row_wrench
+from .row import stiffening
 
 # Rows of `con_maps`: output by input; 1 and 2 are the contact's bodies.
 TURN_BY_W1, TURN_BY_W2, TURN_BY_Z, TURN_BY_Y = 0, 1, 2, 3
@@ -192,8 +193,7 @@ def _rows(m: Model, d: Data, w: Lanes, c: int, first: int, at: int, count: int, 
     for k in range(n):
         w.con_dist_adj[k] = 0.0
     base = d.efc_kbip[first, 1]
-    imp, slope = d.efc_kbip[first, 2], d.efc_kbip[first, 3]
-    softening = slope / (imp * (1.0 - imp))
+    by_dist = stiffening(d, first)  # of all rows, whose D the first sets
     for e in range(count):
         r = first + e
         wrench = row_wrench(m, d, c, first, e)
@@ -207,7 +207,7 @@ def _rows(m: Model, d: Data, w: Lanes, c: int, first: int, at: int, count: int, 
                     for k in range(n):
                         z[Y, i, k] -= s * w.efc_z[at + e, k]
         stiffness = d.efc_kbip[r, 0] * (d.efc_kbip[r, 2] + d.efc_kbip[r, 3] * d.efc_pos[r])
-        pressure = d.efc_force[r] * softening
+        pressure = d.efc_force[r] * by_dist
         for k in range(n):
             w.con_dist_adj[k] += pressure * w.efc_y[at + e, k] - stiffness * w.efc_z[at + e, k]
 

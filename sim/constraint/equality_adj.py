@@ -48,7 +48,7 @@ from .equality import (
     second_frame,
     turned,
 )
-from .row import last_dof, row_dof, row_width
+from .row import last_dof, row_dof, row_width, stiffening
 
 # rows of Data.eq_share: coefficients, for one coordinate, of efc_z by the pose and by the velocity,
 # of the virtual velocity before the coordinate and of those of both bodies
@@ -83,12 +83,12 @@ def _residual_adj(d: Data, w: Lanes, first: int, count: int) -> None:
     for r in range(first, first + count):
         total += d.efc_pos[r] * d.efc_pos[r]
     stiffness, imp, slope = d.efc_kbip[first, 0], d.efc_kbip[first, 2], d.efc_kbip[first, 3]
-    by_norm = slope / total**0.5 if total > 0.0 else 0.0
-    softening = by_norm / (imp * (1.0 - imp))
+    norm = total**0.5 if total > 0.0 else 1.0
+    by_norm = slope / norm
     for k in range(w.nlane):
         common = 0.0
         for r in range(first, first + count):
-            common += w.efc_y[r, k] * d.efc_force[r] * softening
+            common += w.efc_y[r, k] * d.efc_force[r] * stiffening(d, r) / norm
             common -= w.efc_z[r, k] * stiffness * d.efc_pos[r] * by_norm
         for r in range(first, first + count):
             w.efc_pos_adj[r, k] = common * d.efc_pos[r] - stiffness * imp * w.efc_z[r, k]

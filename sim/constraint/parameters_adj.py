@@ -85,8 +85,9 @@ def _pyramid_adj(m: Model, d: Data, w: Lanes, first: int, p: int, dim: int) -> N
         force, change = d.efc_force[a] - d.efc_force[b], w.efc_z[a, 0] - w.efc_z[b, 0]
         w.con_friction_adj[p, e] += force * virtual - change * target
         pressure += w.efc_y[a, 0] * d.efc_force[a] + w.efc_y[b, 0] * d.efc_force[b]
-    friction = m.con_friction[p, 0]  # R of all edges goes with friction^2 (1 + friction^2)
-    w.con_friction_adj[p, 0] -= pressure * (2.0 / friction + 2.0 * friction / (1.0 + friction * friction))
+    friction = m.con_friction[p, 0]  # R of all edges goes with friction^2 (1 + friction^2), the second unless clamped
+    scaled = 0.0 if d.efc_least[first] else 2.0 * friction / (1.0 + friction * friction)
+    w.con_friction_adj[p, 0] -= pressure * (2.0 / friction + scaled)
 
 
 @kernel

@@ -57,7 +57,15 @@ def set_row(d: Data, r: int, solref: Floats, solimp: Floats, i: int, pos: float,
     imp, slope = impedance(solimp[i, 0], solimp[i, 1], solimp[i, 2], solimp[i, 3], solimp[i, 4], pos)
     d.efc_pos[r] = pos
     d.efc_kbip[r, 0], d.efc_kbip[r, 1], d.efc_kbip[r, 2], d.efc_kbip[r, 3] = k, b, imp, slope
-    d.efc_R[r] = max(TINY, (1.0 - imp) / imp * diag)
+    soft = (1.0 - imp) / imp * diag
+    d.efc_R[r], d.efc_least[r] = max(TINY, soft), 1 if soft < TINY else 0
+
+
+@kernel
+def stiffening(d: Data, r: int) -> float:
+    """Derivative of log D of row `r` by the residual: through the impedance, unless R is the least that it may be."""
+    imp, slope = d.efc_kbip[r, 2], d.efc_kbip[r, 3]
+    return 0.0 if d.efc_least[r] else slope / (imp * (1.0 - imp))
 
 
 @kernel

@@ -167,7 +167,7 @@ def _pyramidal(
             d.efc_J[r, i] = d.con_jac[0, i] + sign * friction * d.con_jac[axis, i]
     for r in range(first, d.nefc[0]):
         if r > first:
-            d.efc_R[r] = d.efc_R[first]
+            d.efc_R[r], d.efc_least[r] = d.efc_R[first], d.efc_least[first]
     shared = 2.0 * mu * mu * d.efc_R[first]
     for r in range(first, d.nefc[0]):
         d.efc_R[r] = shared
@@ -187,8 +187,8 @@ def _elliptic(m: Model, d: Data, c: int, p: int, dim: int, pos: float, weight: f
                 m.con_solreffriction[p, 0], m.con_solreffriction[p, 1], m.con_solimp[p, 1]
             )[1]
     normal = d.efc_R[first]
-    sliding = max(TINY, normal / max(TINY, m.impratio))
+    sliding = normal / max(TINY, m.impratio)  # below the least R too, as MuJoCo has it
     d.con_mu[c] = m.con_friction[p, 0] * math.sqrt(sliding / normal)
     for e in range(1, dim):
         ratio = m.con_friction[p, 0] / m.con_friction[p, e - 1]
-        d.efc_R[first + e] = sliding * ratio * ratio
+        d.efc_R[first + e], d.efc_least[first + e] = sliding * ratio * ratio, d.efc_least[first]

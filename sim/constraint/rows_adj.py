@@ -33,7 +33,7 @@ from ..model.model import Model
 from .contact_adj import contact_adj
 from .equality_adj import equality_adj
 from .parameters_adj import constraint_parameters_adj
-from .row import row_dof, row_width
+from .row import row_dof, row_width, stiffening
 from .rows import ball_limit
 
 
@@ -116,8 +116,8 @@ def row_change(d: Data, w: Lanes, r: int) -> None:
 def residual_adj(d: Data, w: Lanes, r: int, k: int) -> float:
     """Cotangent of the residual of row `r`: through aref and through the regulariser."""
     imp, slope = d.efc_kbip[r, 2], d.efc_kbip[r, 3]
-    softening = d.efc_force[r] * slope / (imp * (1.0 - imp))
-    return w.efc_y[r, k] * softening - w.efc_z[r, k] * d.efc_kbip[r, 0] * (imp + slope * d.efc_pos[r])
+    pressure = d.efc_force[r] * stiffening(d, r)
+    return w.efc_y[r, k] * pressure - w.efc_z[r, k] * d.efc_kbip[r, 0] * (imp + slope * d.efc_pos[r])
 
 
 @kernel

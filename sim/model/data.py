@@ -117,6 +117,7 @@ class Data(Struct):
     efc_pos: Floats = floats("nefcmax")  # residual minus margin [m or rad]
     efc_kbip: Floats = floats("nefcmax", 4)  # stiffness, damping, impedance and its slope by efc_pos
     efc_R: Floats = floats("nefcmax")
+    efc_least: Ints = ints("nefcmax")  # 1: R is the least that it may be, whatever the impedance
     efc_D: Floats = floats("nefcmax")  # 1 / R
     efc_floss: Floats = floats("nefcmax")  # largest force of friction loss
     efc_vel: Floats = floats("nefcmax")

@@ -8,12 +8,12 @@ island (`islands.py`) takes as many as it needs; its vectors and rows are in isl
 
 Where forces are so large that their rounding alone is a residual above the tolerance, as those of
 rows with a regulariser near zero that no motion can satisfy, the solver stops when the cost no
-longer falls: when two steps running are lost in the rounding of what they are to change.
+longer falls: when two steps running began at a gradient that is nothing but rounding.
 """
 
 import math
 
-from ..constraint.row import TINY, row_dot
+from ..constraint.row import TINY, row_dof, row_dot, row_width
 from ..kernels.enums import CONTACT_ELLIPTIC, EQUALITY, FRICTION_DOF, FRICTION_TENDON
 from ..kernels.jit import kernel
 from ..model.data import Data, Lanes
@@ -22,9 +22,7 @@ from .force_law import force_law_residual, mul_m_island, report, set_jar, set_po
 from .hessian import curvature_changed, hessian, solve_hessian, solve_hessian_lanes
 from .islands import dofs_of, row_at, rows_of
 
-# A step is lost in rounding if its energy is less than this share of that of motion and forces. That
-# of rounding alone is at most 1e-30, and steps lead on to what is light beside what is stiff down to 1e-27.
-LOST = 1e-26
+LOST = 4e-15  # a share of what was added up that rounding alone can be
 
 
 @kernel
@@ -56,18 +54,31 @@ def _solve_island(m: Model, d: Data, k: int) -> None:
         for i in range(begin, end):
             d.search[i] = -d.grad[i]
         solve_hessian(d, begin, end, d.search)
-        alpha, start, energy = _line_search(m, d, k)
-        if alpha == 0.0:
+        lost = lost + 1 if iteration > 0 and _lost(d, k) else 0
+        alpha = _line_search(m, d, k)
+        if alpha == 0.0 or not _move(d, k, alpha):
             break
-        lost = lost + 1 if start <= LOST * energy else 0
-        for i in range(begin, end):
-            d.iacc[i] += alpha * d.search[i]
-            d.Ma[i] += alpha * d.Mv[i]
-        for i in range(first_row, end_row):
-            r = row_at(d, i)
-            d.efc_jar[r] += alpha * d.efc_jv[r]
         niter += 1
     report(m, d, k, niter, residual)
+
+
+@kernel
+def _move(d: Data, k: int, alpha: float) -> bool:
+    """Take the step alpha along `search`; whether that changed anything."""
+    begin, end = dofs_of(d, k)
+    first_row, end_row = rows_of(d, k)
+    moved = False
+    for i in range(begin, end):
+        before = d.iacc[i]
+        d.iacc[i] += alpha * d.search[i]
+        d.Ma[i] += alpha * d.Mv[i]
+        moved = moved or d.iacc[i] != before
+    for i in range(first_row, end_row):
+        r = row_at(d, i)
+        before = d.efc_jar[r]
+        d.efc_jar[r] += alpha * d.efc_jv[r]
+        moved = moved or d.efc_jar[r] != before
+    return moved
 
 
 @kernel
@@ -164,19 +175,44 @@ def _cone_cost(m: Model, d: Data, r: int, c: int, p: int, dim: int, alpha: float
 
 
 @kernel
-def _line_search(m: Model, d: Data, k: int) -> tuple[float, float, float]:
-    """The step along `search` that minimises the cost: Newton in one variable, kept in a bracket.
+def _lost(d: Data, k: int) -> bool:
+    """Whether the gradient is rounding alone: of the forces on each degree of freedom, as if none cancelled.
 
-    0 where numbers are too large for it: the solver stops at the last finite point. With it the
-    slope at the start, for a full Newton step its energy, and the energy of motion and forces there.
+    Uses Mv as scratch.
     """
-    mul_m_island(m, d, k, d.Mv, d.search)
+    begin, end = dofs_of(d, k)
+    for i in range(begin, end):
+        d.Mv[i] = abs(d.Ma[i]) + abs(d.ifrc_smooth[i])
     first_row, end_row = rows_of(d, k)
     for i in range(first_row, end_row):
         r = row_at(d, i)
-        d.efc_jv[r] = row_dot(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.search)
-    begin, end = dofs_of(d, k)
+        force = abs(d.efc_force[r])
+        if d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]]:
+            force = d.efc_D[r] * abs(d.efc_jar[r])  # on the cone it is the difference of two such
+        if force != 0.0:
+            for c in range(row_width(d, r)):
+                d.Mv[d.map_dof2idof[row_dof(d, r, c)]] += force * abs(d.efc_J[r, c])
+    for i in range(begin, end):
+        if abs(d.grad[i]) > LOST * d.Mv[i]:
+            return False
+    return True
+
+
+@kernel
+def _line_search(m: Model, d: Data, k: int) -> float:
+    """The step along `search` that minimises the cost: Newton in one variable, kept in a bracket.
+
+    0 where numbers are too large for it: the solver stops at the last finite point.
+    """
+    mul_m_island(m, d, k, d.Mv, d.search)
+    first_row, end_row = rows_of(d, k)
     linear, quadratic, energy = 0.0, 0.0, 0.0
+    for i in range(first_row, end_row):
+        r = row_at(d, i)
+        d.efc_jv[r] = row_dot(d, r, d.efc_idofadr[r, 0], d.efc_idofadr[r, 1], d.search)
+        if d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[d.efc_id[r]]:
+            energy += 0.5 * d.efc_D[r] * d.efc_jar[r] ** 2  # on the cone the force is that of a small difference
+    begin, end = dofs_of(d, k)
     for i in range(begin, end):
         linear += d.search[i] * (d.Ma[i] - d.ifrc_smooth[i])
         quadratic += d.search[i] * d.Mv[i]
@@ -185,7 +221,7 @@ def _line_search(m: Model, d: Data, k: int) -> tuple[float, float, float]:
     cost, first, second = _cost(m, d, k, 0.0)
     start, energy = abs(linear + first), energy + cost
     if not start < math.inf:
-        return 0.0, start, energy
+        return 0.0
     enough = 1e-12 * start + 4e-16 * math.sqrt(energy * start)  # the second is the slope's rounding
     for _ in range(m.ls_iterations):
         _, first, second = _cost(m, d, k, alpha)
@@ -203,4 +239,4 @@ def _line_search(m: Model, d: Data, k: int) -> tuple[float, float, float]:
         if step == alpha:
             break
         alpha = step
-    return alpha if alpha < math.inf else 0.0, start, energy
+    return alpha if alpha < math.inf else 0.0
