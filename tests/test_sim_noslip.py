@@ -1,0 +1,179 @@
+"""Noslip: friction forces without regulariser after the main solver, as MuJoCo's, and their derivatives."""
+
+from typing import Any
+
+import mujoco
+import numpy as np
+import pytest
+from derivatives import assert_constrained_step, smooth_parameters
+
+from gradgym import sim
+from gradgym.sim.model.data import Data
+from gradgym.sim.model.workspaces import workspace
+
+PGS = int(mujoco.mjtSolver.mjSOL_PGS)
+CONES = ("pyramidal", "elliptic")
+# A tripod whose feet have all kinds of friction, with a bar across it, a ball without, an arm with friction
+# losses whose elbow is on the ground and moves in a plane: three islands.
+SCENE = """
+<mujoco>
+  <option timestep="0.004" tolerance="1e-16" iterations="100" ls_iterations="100" ls_tolerance="1e-9"
+    cone="{cone}" integrator="{integrator}" noslip_iterations="{sweeps}" noslip_tolerance="0"/>
+  <default><geom type="sphere" size="0.1" condim="3" friction="0.6 0.03 0.02"/></default>
+  <worldbody>
+    <geom type="plane" size="5 5 .1" condim="1"/>
+    <body pos="0 0 0.099"><freejoint/>
+      <geom pos="0.15 0 0"/><geom pos="-0.1 0.12 0" condim="4"/><geom pos="-0.1 -0.12 0" condim="6"/></body>
+    <body pos="-0.1 0 0.248"><freejoint/><geom type="capsule" size="0.05 0.2" euler="90 0 0"/></body>
+    <body pos="1 0 0.099"><freejoint/><geom condim="1" priority="1"/></body>
+    <body pos="2 0 0.12"><joint name="a" axis="0 1 0" frictionloss="0.3" damping="0.1"/>
+      <geom type="capsule" size="0.02" fromto="0 0 0 0.3 0 -0.101"/>
+      <body pos="0.3 0 -0.101"><joint name="b" axis="0 1 0" frictionloss="0.1"/>
+        <geom type="capsule" size="0.02" fromto="0 0 0 0.2 0 0.05"/></body></body>
+  </worldbody>
+  <tendon><fixed frictionloss="0.2"><joint joint="a" coef="1"/><joint joint="b" coef="-0.5"/></fixed></tendon>
+  <actuator><motor joint="a"/><position joint="b" kp="3"/></actuator>
+</mujoco>"""
+GENTLE, STEEP = (1.0, 0.3, -9.81), (7.0, 0.3, -7.0)
+
+
+def model_of(cone: str, integrator: str = "Euler", sweeps: int = 3, **fields: Any) -> sim.Model:
+    model = sim.Model.from_xml_string(SCENE.format(cone=cone, integrator=integrator, sweeps=sweeps))
+    return model.replace(**fields) if fields else model
+
+
+def visited(model: sim.Model, count: int = 6) -> list[mujoco.MjData]:
+    """MuJoCo's data at states with contacts: at rest, and in motion."""
+    rng, found = np.random.default_rng(0), []
+    for k in range(count):
+        d = mujoco.MjData(model.mj_model)
+        d.qvel[:] = rng.normal(scale=(0.01, 0.1)[k % 2], size=model.nv)
+        d.ctrl[:] = rng.normal(scale=0.3, size=model.nu)
+        mujoco.mj_step(model.mj_model, d, nstep=2)
+        d.qacc_warmstart[:] = 0
+        mujoco.mj_forward(model.mj_model, d)
+        found.append(d)
+    return found
+
+
+def state_of(d: mujoco.MjData) -> tuple[sim.State, np.ndarray]:
+    return sim.State(d.qpos.copy(), d.qvel.copy(), d.act.copy()), d.ctrl.copy()
+
+
+def assert_close(ours: np.ndarray, theirs: np.ndarray, tolerance: float) -> None:
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(1.0, np.abs(theirs).max()))
+
+
+# MuJoCo solves a cone's friction to 1e-10 absolute, and rolling friction is small
+TOLERANCE = {"pyramidal": 1e-10, "elliptic": 1e-7}
+
+
+@pytest.mark.parametrize("gravity", [GENTLE, STEEP])
+@pytest.mark.parametrize("cone", CONES)
+@pytest.mark.parametrize("solver", ["Newton", "PGS"])
+def test_forces_equal_mujoco(solver: str, cone: str, gravity: tuple[float, ...]) -> None:
+    """After 1 and 3 sweeps, and as many as the default tolerance asks for."""
+    for options in ({"noslip_iterations": 1}, {}, {"noslip_iterations": 50, "noslip_tolerance": 1e-6}):
+        theirs = model_of(cone, gravity=np.array(gravity), **options)
+        model, tolerance = theirs, TOLERANCE[cone]
+        if solver == "PGS":  # MuJoCo's own stops at the apex of a cone
+            model, tolerance = theirs.replace(solver=PGS, iterations=20000), 1e-6
+        plain, differ = theirs.replace(noslip_iterations=0), 0
+        for d in visited(theirs):
+            state, ctrl = state_of(d)
+            found = sim.forward(model, state, ctrl)
+            assert_close(found.qacc, d.qacc, tolerance)
+            assert_close(found.qfrc_constraint, d.qfrc_constraint, tolerance)
+            if solver == "Newton":  # edges may share a load in many ways
+                assert_close(found.efc_force[: d.nefc], d.efc_force, tolerance)
+            slipping = mujoco.MjData(plain.mj_model)
+            slipping.qpos[:], slipping.qvel[:], slipping.ctrl[:] = d.qpos, d.qvel, d.ctrl
+            mujoco.mj_forward(plain.mj_model, slipping)
+            differ += np.abs(slipping.qacc - d.qacc).max() > 1e-3
+        assert differ >= 2
+
+
+@pytest.mark.parametrize("cone", CONES)
+@pytest.mark.parametrize("integrator", ["Euler", "implicitfast", pytest.param("RK4", marks=pytest.mark.slow)])
+def test_step_equals_mujoco(integrator: str, cone: str) -> None:
+    model = model_of(cone, integrator)
+    for d in visited(model):
+        state, ctrl = state_of(d)
+        ours = sim.step(model, state, ctrl, n_steps=3)  # the warm start is the acceleration after noslip
+        d.qacc_warmstart[:] = 0
+        mujoco.mj_step(model.mj_model, d, nstep=3)
+        assert_close(ours.qvel - state.qvel, d.qvel - state.qvel, 10 * TOLERANCE[cone])
+        assert_close(ours.qpos, d.qpos, TOLERANCE[cone])
+
+
+@pytest.mark.parametrize("cone", CONES)
+def test_a_body_on_a_slope_creeps_without_noslip_and_stays_with_it(cone: str) -> None:
+    model = model_of(cone, sweeps=50, gravity=np.array([1.5, 0.0, -9.7]))
+    speeds = []
+    for m in (model.replace(noslip_iterations=0), model):
+        end = sim.step(m, m.initial_state(), np.zeros(2), n_steps=150)
+        before = end.qpos[0]
+        end = sim.step(m, end, np.zeros(2), n_steps=50)
+        speeds.append(abs(end.qpos[0] - before) / (50 * m.timestep))
+    assert speeds[0] > 1e-3 and speeds[1] < 1e-2 * speeds[0]
+
+
+@pytest.mark.parametrize("gravity", [GENTLE, STEEP])
+@pytest.mark.parametrize("cone", CONES)
+@pytest.mark.parametrize(("integrator", "solver"), [("Euler", "Newton"), ("implicitfast", "Newton"), ("Euler", "PGS")])
+def test_derivatives_equal_differences(integrator: str, solver: str, cone: str, gravity: tuple[float, ...]) -> None:
+    """Sticking and sliding, with converged sweeps and with three."""
+    states, smooth = set[int](), 0
+    for sweeps in (3, 300):
+        model = model_of(cone, integrator, sweeps, gravity=np.array(gravity))
+        points = [state_of(d) for d in visited(model, 2)]
+        if solver == "PGS":
+            model = model.replace(solver=PGS, iterations=20000, tolerance=1e-22)
+        for seed, (state, ctrl) in enumerate(points):
+            smooth += assert_constrained_step(model, state, ctrl, seed)
+            with workspace(model) as data:
+                states |= set(data.noslip_state[: data.nefc[0]].tolist())
+    assert smooth >= 6 and len(states) == 3, (smooth, states)
+
+
+@pytest.mark.parametrize("cone", CONES)
+def test_gradients_of_parameters_equal_differences(cone: str) -> None:
+    names = ("body_mass", "dof_damping", "dof_frictionloss", "geom_friction", "geom_solref", "dof_solref")
+    smooth = set[str]()
+    for gravity in (GENTLE, STEEP):
+        model = model_of(cone, sweeps=300, gravity=np.array(gravity))
+        for seed, d in enumerate(visited(model, 2)):
+            smooth |= smooth_parameters(model, *state_of(d), names, seed)
+    assert smooth == set(names)
+
+
+def test_gradients_of_a_rollout_equal_differences() -> None:
+    model = model_of("elliptic", gravity=np.array(STEEP))
+    state, ctrl = state_of(visited(model, 2)[1])
+    ctrls, rng, h = np.tile(ctrl, (4, 1)), np.random.default_rng(0), 1e-5
+    seed, direction = np.zeros((5, 2 * model.nv)), rng.normal(size=ctrls.shape)
+    seed[4] = rng.normal(size=2 * model.nv)
+    gradient = sim.rollout_vjp(model, sim.rollout(model, state, ctrls), seed).ctrls
+    ends = [sim.rollout(model, state, ctrls + s * h * direction).state(-1).qvel for s in (-1, 1)]
+    seed[4, : model.nv] = 0.0  # of velocities only: positions would need their own difference
+    gradient = sim.rollout_vjp(model, sim.rollout(model, state, ctrls), seed).ctrls
+    expected = seed[4, model.nv :] @ (ends[1] - ends[0]) / (2 * h)
+    assert abs(np.sum(gradient * direction) - expected) < 1e-5 * abs(expected)
+
+
+def test_gradients_of_contact_forces_are_refused() -> None:
+    import torch
+
+    model = model_of("elliptic")
+    state, ctrl = state_of(visited(model, 1)[0])
+    tensors = [torch.tensor(x)[None].requires_grad_() for x in (*state, ctrl)]
+    found = sim.torch_bridge.cfrc_ext(model, *tensors)
+    with pytest.raises(NotImplementedError, match=r"^noslip: .*noslip_iterations=0\)\) to differentiate it$"):
+        found.sum().backward()
+
+
+def test_a_model_without_noslip_has_no_room_for_it() -> None:
+    with_it = model_of("elliptic")
+    without = with_it.replace(noslip_iterations=0)
+    assert (with_it.ndual > 0, without.ndual, without.nnoslip, without.ndualcone) == (True, 0, 0, 0)
+    assert Data.for_model(without).efc_MinvJ.size == 0
