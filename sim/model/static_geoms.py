@@ -44,7 +44,7 @@ def static_fields(
         return {
             **dict.fromkeys(("nstatic", "nstaticnode", "nstaticpair"), 0),
             "static_box": np.zeros((0, 6)),
-            **dict.fromkeys(("static_next", "static_leaf", "static_pairadr"), np.zeros(0, np.int32)),
+            **dict.fromkeys(("static_next", "static_leaf", "static_geom", "static_pairadr"), np.zeros(0, np.int32)),
         }
     most = np.zeros(n)
     np.maximum.at(most, leaf, reach)
@@ -54,6 +54,7 @@ def static_fields(
         "nstatic": n,
         "nstaticnode": 2 * n - 1,
         "nstaticpair": len(mover) * n + 1,
+        "static_geom": geom,
         "static_pairadr": first + np.searchsorted(entry, np.arange(len(mover) * n + 1)),
         **_hierarchy(low, high),
     }
