@@ -16,38 +16,37 @@ ROUNDING = 1e-12  # of distances between boxes, relative to the sizes
 
 @kernel
 def bounding_boxes(m: Model, d: Data) -> None:
-    """Fill box: of moving bodies, around those of their geoms that are in groups, and of trees."""
+    """Fill geom_bound of geoms that are in groups, and box: of moving bodies, around theirs, and of trees."""
     for u in range(m.nmover):
-        _empty(d, u)
-        for i in range(m.mover_geomadr[u], m.mover_geomadr[u] + m.mover_geomnum[u]):
-            _add_geom(m, d, u, m.mover_geom[i])
+        first = m.mover_geomadr[u]
+        for i in range(first, first + m.mover_geomnum[u]):
+            _bound_geom(m, d, m.mover_geom[i])
+            _extend(d.box, u, d.geom_bound, m.mover_geom[i], i == first)
     for t in range(m.ntreebox):
-        b = m.nmover + t
-        _empty(d, b)
-        for i in range(m.treebox_moveradr[t], m.treebox_moveradr[t] + m.treebox_movernum[t]):
-            u = m.treebox_mover[i]
-            for axis in range(3):
-                d.box[b, axis] = min(d.box[b, axis], d.box[u, axis])
-                d.box[b, 3 + axis] = max(d.box[b, 3 + axis], d.box[u, 3 + axis])
+        first = m.treebox_moveradr[t]
+        for i in range(first, first + m.treebox_movernum[t]):
+            _extend(d.box, m.nmover + t, d.box, m.treebox_mover[i], i == first)
 
 
 @kernel
-def _empty(d: Data, b: int) -> None:
-    for axis in range(3):
-        d.box[b, axis], d.box[b, 3 + axis] = 1e300, -1e300
-
-
-@kernel
-def _add_geom(m: Model, d: Data, u: int, g: int) -> None:
-    """Extend box `u` to what the geom's own box and its bounding sphere have in common."""
+def _bound_geom(m: Model, d: Data, g: int) -> None:
+    """What the geom's own box and its bounding sphere have in common."""
     pos, half = load3(d.geom_xpos, g), _half_sizes(m, g)
     offset = mat_vec3(load_mat3(d.geom_xmat, g), load3(m.geom_box, g))
+    slack = ROUNDING * m.geom_rbound[g]
     for axis in range(3):
         turn = row3(d.geom_xmat, g, axis)
-        extent = abs(turn[0]) * half[0] + abs(turn[1]) * half[1] + abs(turn[2]) * half[2]
-        low, high = max(offset[axis] - extent, -m.geom_rbound[g]), min(offset[axis] + extent, m.geom_rbound[g])
-        d.box[u, axis] = min(d.box[u, axis], pos[axis] + low)
-        d.box[u, 3 + axis] = max(d.box[u, 3 + axis], pos[axis] + high)
+        extent = abs(turn[0]) * half[0] + abs(turn[1]) * half[1] + abs(turn[2]) * half[2] + slack
+        d.geom_bound[g, axis] = pos[axis] + max(offset[axis] - extent, -m.geom_rbound[g])
+        d.geom_bound[g, 3 + axis] = pos[axis] + min(offset[axis] + extent, m.geom_rbound[g])
+
+
+@kernel
+def _extend(a: Floats, i: int, b: Floats, j: int, first: bool) -> None:
+    """Extend box a[i] to box b[j], or begin with it."""
+    for axis in range(3):
+        a[i, axis] = b[j, axis] if first else min(a[i, axis], b[j, axis])
+        a[i, 3 + axis] = b[j, 3 + axis] if first else max(a[i, 3 + axis], b[j, 3 + axis])
 
 
 @kernel

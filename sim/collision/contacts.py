@@ -21,15 +21,16 @@ from .round_motion import round_motion
 def collide(m: Model, d: Data) -> None:
     """Fill ncon, con_pair, con_dist, con_pos, con_frame, con_hint, con_feature."""
     d.ncon[0] = 0
-    _collide_pairs(m, d, 0, m.nalways)
+    for pair in range(m.nalways):
+        if within_reach(m, d, pair):
+            _collide_pair(m, d, pair)
     if m.nmover > 0:
         bounding_boxes(m, d)
         for mover in range(m.nmover if m.nstatic > 0 else 0):
             _collide_with_static(m, d, mover)
         for group in range(m.ngroup):
             if group_within_reach(m, d, group):
-                first = m.group_pairadr[group]
-                _collide_pairs(m, d, first, first + m.group_pairnum[group])
+                _collide_group(m, d, group)
 
 
 @kernel
@@ -45,27 +46,37 @@ def _collide_with_static(m: Model, d: Data, mover: int) -> None:
             continue
         leaf = m.static_leaf[node]
         if leaf >= 0:
-            _collide_pairs(m, d, m.static_pairadr[row + leaf], m.static_pairadr[row + leaf + 1])
+            for pair in range(m.static_pairadr[row + leaf], m.static_pairadr[row + leaf + 1]):
+                g = m.con_geom[pair, 0 if m.con_geom[pair, 1] == m.static_geom[leaf] else 1]
+                if within_reach(m, d, pair) and boxes_within_reach(d.geom_bound, g, m.static_box, node, 0.0):
+                    _collide_pair(m, d, pair)
         node += 1
 
 
 @kernel
-def _collide_pairs(m: Model, d: Data, first: int, end: int) -> None:
-    """The pairs [first, end) of the model's table, each by its family's geometry."""
-    for pair in range(first, end):
-        if not within_reach(m, d, pair):
-            continue
-        family = m.con_family[pair]
-        if family == ROUND:
-            collide_round(m, d, pair)
-        elif family == BOXED:
-            collide_box(m, d, pair)
-        elif family == BOXES:
-            collide_box_box(m, d, pair)
-        elif family == RIMMED:
-            collide_rim(m, d, pair)
-        elif family == CONVEX:
-            collide_convex(m, d, pair)
+def _collide_group(m: Model, d: Data, group: int) -> None:
+    """The pairs of a group."""
+    for pair in range(m.group_pairadr[group], m.group_pairadr[group] + m.group_pairnum[group]):
+        if within_reach(m, d, pair):
+            g1, g2, reach = m.con_geom[pair, 0], m.con_geom[pair, 1], m.con_margin[pair] + m.con_gap[pair]
+            if boxes_within_reach(d.geom_bound, g1, d.geom_bound, g2, reach):
+                _collide_pair(m, d, pair)
+
+
+@kernel
+def _collide_pair(m: Model, d: Data, pair: int) -> None:
+    """A pair by its family's geometry."""
+    family = m.con_family[pair]
+    if family == ROUND:
+        collide_round(m, d, pair)
+    elif family == BOXED:
+        collide_box(m, d, pair)
+    elif family == BOXES:
+        collide_box_box(m, d, pair)
+    elif family == RIMMED:
+        collide_rim(m, d, pair)
+    elif family == CONVEX:
+        collide_convex(m, d, pair)
 
 
 @kernel

@@ -19,7 +19,7 @@ from .gjk import FAR, gjk
 from .manifold import SINGLE, add_manifold
 from .plane_mesh import collide_plane_mesh
 from .polish import polish
-from .support import core_radius
+from .support import core_radius, forget_supports
 
 ROUNDING = 1e-15  # tolerance of GJK and EPA on polytopes, which end
 ROUGH = 1e-8  # and on curved surfaces, as part of the size: `polish.py` does the rest
@@ -64,6 +64,7 @@ def nearest_points(m: Model, d: Data, g1: int, g2: int, reach: float) -> tuple[b
     """Whether within `reach`, distance, normal. Fills ccd_point, ccd_feature, ccd_kind, ccd_side."""
     r1, r2 = core_radius(m, g1), core_radius(m, g2)
     normal = (1.0, 0.0, 0.0)
+    forget_supports(d)
     curved = is_curved(m, g1) or is_curved(m, g2)
     tolerance = ROUGH if curved else ROUNDING
     count = gjk(m, d, g1, g2, reach + r1 + r2, tolerance)

@@ -25,13 +25,19 @@ def core_radius(m: Model, g: int) -> float:
 @kernel
 def core_support(m: Model, d: Data, g: int, direction: Vec3) -> tuple[Vec3, int]:
     """Point of the core of geom `g` farthest along a unit `direction`, and its vertex number, -1: it has none."""
+    return core_support_near(m, d, g, direction, -1)
+
+
+@kernel
+def core_support_near(m: Model, d: Data, g: int, direction: Vec3, side: int) -> tuple[Vec3, int]:
+    """The same; a mesh is searched from where the last search for `side` ended, -1: none (`forget_supports`)."""
     kind, pos, rot = m.geom_type[g], load3(d.geom_xpos, g), load_mat3(d.geom_xmat, g)
     if kind == SPHERE:
         return pos, 0
     x, vertex = mat_t_vec3(rot, direction), -1
     a, b, c = m.geom_size[g, 0], m.geom_size[g, 1], m.geom_size[g, 2]
     if kind == MESH:
-        vertex = _mesh_vertex(m, g, x)
+        vertex = _mesh_vertex(m, d, g, x, side)
         local = load3(m.mesh_vert, m.mesh_vertadr[m.geom_dataid[g]] + vertex)
     elif kind == BOX:
         vertex = (1 if x[0] >= 0.0 else 0) + (2 if x[1] >= 0.0 else 0) + (4 if x[2] >= 0.0 else 0)
@@ -51,7 +57,7 @@ def core_support(m: Model, d: Data, g: int, direction: Vec3) -> tuple[Vec3, int]
 
 
 @kernel
-def _mesh_vertex(m: Model, g: int, x: Vec3) -> int:
+def _mesh_vertex(m: Model, d: Data, g: int, x: Vec3, side: int) -> int:
     """Number of the vertex of a mesh farthest along `x` in the geom's frame."""
     mesh = m.geom_dataid[g]
     first, count, graph = m.mesh_vertadr[mesh], m.mesh_vertnum[mesh], m.mesh_graphadr[mesh]
@@ -67,6 +73,11 @@ def _mesh_vertex(m: Model, g: int, x: Vec3) -> int:
     neighbours = names + hull
     best = m.mesh_extrema[mesh, 9 * _sign(x[0]) + 3 * _sign(x[1]) + _sign(x[2]) + 13]
     most = dot3(x, load3(m.mesh_vert, first + m.mesh_graph[names + best]))
+    if side >= 0 and d.ccd_climb[side] >= 0:
+        last = d.ccd_climb[side]
+        along = dot3(x, load3(m.mesh_vert, first + m.mesh_graph[names + last]))
+        if along > most:
+            best, most = last, along
     for _ in range(hull):
         at = best
         i = neighbours + m.mesh_graph[edges + at]
@@ -77,6 +88,8 @@ def _mesh_vertex(m: Model, g: int, x: Vec3) -> int:
             i += 1
         if best == at:
             break
+    if side >= 0:
+        d.ccd_climb[side] = best
     return m.mesh_graph[names + best]
 
 
@@ -86,10 +99,16 @@ def _sign(x: float) -> int:
 
 
 @kernel
+def forget_supports(d: Data) -> None:
+    """Before the searches for another pair: what is found must not depend on what was found for others."""
+    d.ccd_climb[0], d.ccd_climb[1] = -1, -1
+
+
+@kernel
 def difference_support(m: Model, d: Data, g1: int, g2: int, direction: Vec3, row: int) -> Vec3:
     """Store in ccd_vert[row], ccd_id[row] the point of core 1 minus core 2 farthest along `direction`."""
-    p1, d.ccd_id[row, 0] = core_support(m, d, g1, direction)
-    p2, d.ccd_id[row, 1] = core_support(m, d, g2, scale3(-1.0, direction))
+    p1, d.ccd_id[row, 0] = core_support_near(m, d, g1, direction, 0)
+    p2, d.ccd_id[row, 1] = core_support_near(m, d, g2, scale3(-1.0, direction), 1)
     w = sub3(p1, p2)
     store3(d.ccd_vert[row], 0, w)
     store3(d.ccd_vert[row], 1, p1)

@@ -61,6 +61,7 @@ class Data(Struct):
     act_dot: Floats = floats("na")
     qacc: Floats = floats("nv")  # acceleration [m/s^2 or rad/s^2]
 
+    geom_bound: Floats = floats("ngeom", 6)  # lower and upper corner of geoms in groups, a bit too far [m]
     box: Floats = floats("nbox", 6)  # lower and upper corner of moving bodies, then of trees [m]
     ncon: Ints = ints(1)  # number of contacts
     con_pair: Ints = ints("nconmax")  # index into the model's con_* tables
@@ -90,6 +91,7 @@ class Data(Struct):
 
     ccd_vert: Floats = floats("nccdvert", 3, 3)  # difference of two cores: point, and those of core 1, 2 [m]
     ccd_id: Ints = ints("nccdvert", 2)  # numbers of these vertices on both cores
+    ccd_climb: Ints = ints(2)  # hull vertices where the last searches for supports ended, -1: none
     ccd_weight: Floats = floats(4)  # of the nearest simplex
     ccd_gap: Floats = floats(1)  # distance of the cores, 0: they overlap [m]
     ccd_face: Ints = ints("nccdface", 3)  # expanding polytope: vertices, -1: no face

@@ -202,7 +202,7 @@ RECIPES = (
     _contact_distances,
     lambda m, _: {"geom_box": geom_boxes(m)},
     _static_boxes,
-    lambda _, made: static_pairs(made["contact_pairs"], made["movers"], made["static_geoms"]),
+    lambda _, made: static_pairs(made["contact_pairs"], made["movers"], made["static_geom"]),
     lambda _, made: static_hierarchy(made["static_low"], made["static_high"]),
     *(_solref(name) for name in _SOLREFS),
     _rows,

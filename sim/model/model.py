@@ -32,6 +32,7 @@ _SIZES = (
         "nmovergeom",
         "nbox",
         "ntreebox",
+        "nstatic",
         "nstaticnode",
         "nstaticpair",
         "nconmax",
@@ -229,6 +230,7 @@ class Model(Struct):
     static_box: Floats = floats("nstaticnode", 6)  # lower and upper corner, reach included; see `static_geoms.py` [m]
     static_next: Ints = ints("nstaticnode")  # the node after its descendants
     static_leaf: Ints = ints("nstaticnode")  # number of its static geom, -1: it has descendants
+    static_geom: Ints = ints("nstatic")
     static_pairadr: Ints = ints("nstaticpair")  # first pair of moving body and static geom, [mover * nstatic + leaf]
     group_box: Ints = ints("ngroup", 2)  # its two boxes: those of moving bodies, then those of trees
     group_pairadr: Ints = ints("ngroup")  # first of the group's pairs of geoms, which are neighbours

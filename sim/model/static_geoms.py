@@ -47,7 +47,7 @@ def static_boxes(m: Source, pairs: Pairs, box: Floats, reach: Floats) -> dict[st
     rot, pos = rot[body] @ _matrices(m.geom_quat[geom]), pos[body] + _turned(rot[body], m.geom_pos[geom])
     centre = pos + _turned(rot, box[geom, :3])
     half = _turned(np.abs(rot), box[geom, 3:]) + most[:, None] + ROUNDING
-    return {"static_geoms": geom, "static_low": centre - half, "static_high": centre + half}
+    return {"static_geom": geom, "static_low": centre - half, "static_high": centre + half}
 
 
 def _static_poses(m: Source) -> tuple[Floats, Floats]:
