@@ -7,6 +7,7 @@ along a unit vector n by h1(n) + h2(-n), with h the support functions, ends the 
 normal is one where that is the depth, and no normal has less.
 """
 
+import argparse
 import sys
 from typing import NamedTuple
 
