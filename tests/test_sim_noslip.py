@@ -106,16 +106,14 @@ def test_step_equals_mujoco(integrator: str, cone: str) -> None:
         assert_close(ours.qpos, d.qpos, TOLERANCE[cone])
 
 
-@pytest.mark.parametrize("cone", CONES)
-def test_a_body_on_a_slope_creeps_without_noslip_and_stays_with_it(cone: str) -> None:
-    model = model_of(cone, sweeps=50, gravity=np.array([1.5, 0.0, -9.7]))
+def test_a_body_on_a_slope_creeps_without_noslip_and_stays_with_it() -> None:
+    model = model_of("elliptic", sweeps=50, gravity=np.array([1.5, 0.0, -9.7]))
     speeds = []
     for m in (model.replace(noslip_iterations=0), model):
-        end = sim.step(m, m.initial_state(), np.zeros(2), n_steps=150)
-        before = end.qpos[0]
-        end = sim.step(m, end, np.zeros(2), n_steps=50)
-        speeds.append(abs(end.qpos[0] - before) / (50 * m.timestep))
-    assert speeds[0] > 1e-3 and speeds[1] < 1e-2 * speeds[0]
+        start = sim.step(m, m.initial_state(), np.zeros(2), n_steps=150)
+        end = sim.step(m, start, np.zeros(2), n_steps=50)
+        speeds.append(abs(end.qpos[0] - start.qpos[0]) / (50 * m.timestep))
+    assert speeds[0] > 3e-4 and speeds[1] < 1e-12
 
 
 @pytest.mark.parametrize("gravity", [GENTLE, STEEP])
@@ -152,10 +150,8 @@ def test_gradients_of_a_rollout_equal_differences() -> None:
     state, ctrl = state_of(visited(model, 2)[1])
     ctrls, rng, h = np.tile(ctrl, (4, 1)), np.random.default_rng(0), 1e-5
     seed, direction = np.zeros((5, 2 * model.nv)), rng.normal(size=ctrls.shape)
-    seed[4] = rng.normal(size=2 * model.nv)
-    gradient = sim.rollout_vjp(model, sim.rollout(model, state, ctrls), seed).ctrls
+    seed[4, model.nv :] = rng.normal(size=model.nv)  # of velocities
     ends = [sim.rollout(model, state, ctrls + s * h * direction).state(-1).qvel for s in (-1, 1)]
-    seed[4, : model.nv] = 0.0  # of velocities only: positions would need their own difference
     gradient = sim.rollout_vjp(model, sim.rollout(model, state, ctrls), seed).ctrls
     expected = seed[4, model.nv :] @ (ends[1] - ends[0]) / (2 * h)
     assert abs(np.sum(gradient * direction) - expected) < 1e-5 * abs(expected)
