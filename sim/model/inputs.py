@@ -140,7 +140,8 @@ def input_sums(model: Model, inputs: Inputs, batch: tuple[int, ...]) -> Inputs:
 def input_gradients(model: Model, inputs: Inputs, adjoints: InputAdjoints, batch: tuple[int, ...]) -> Inputs:
     """The gradients of lane 0 in the axes of what they belong to; forces that were not given have None."""
     if _are_none(model, inputs):
-        return Inputs(np.zeros((*batch, 0, 3)), np.zeros((*batch, 0, 3)))
+        none = np.empty((*batch, 0, 3))
+        return Inputs(none, none)
     found = []
     for (name, value), entry in zip(inputs._asdict().items(), _entries(model), strict=True):
         if name.startswith("mocap"):
