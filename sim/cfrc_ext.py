@@ -54,7 +54,7 @@ def cfrc_ext_vjp(
     batch, count = worlds.batch, worlds.count
     seed = for_kernel(floats_of("cotangent", cotangent, 6, (*batch, model.nbody)).reshape(count, model.nbody, 6, 1))
     state_adj, ctrl_adj = np.zeros((count, tangent_size(model), 1)), np.zeros((count, model.nu, 1))
-    input_adj = input_adjoints(model, worlds.rows, 1)
+    input_adj = input_adjoints(model, worlds.inputs, worlds.rows, 1)
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, 1) as adjoint:

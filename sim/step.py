@@ -45,10 +45,10 @@ def step(
     batch = start.qpos.shape[:-1]
     controls = floats_of("ctrl", ctrl, model.nu, batch)
     inputs = checked_inputs(model, start, batch, qfrc_applied, xfrc_applied)
-    end = simulate(model, start, controls[..., None, :], inputs, n_steps).state(1)
+    path = simulate(model, start, controls[..., None, :], inputs, n_steps)
+    poses = start[3:] if model.nmocap == 0 else (start.mocap_pos.copy(), start.mocap_quat.copy())
     # Every other row: what is done with the state next is quicker without the gaps.
-    poses = start[3:] if model.nmocap == 0 else map(np.copy, start[3:])
-    return State(*map(np.ascontiguousarray, end[:3]), *poses)
+    return State(path.qpos[..., 1, :].copy(), path.qvel[..., 1, :].copy(), path.act[..., 1, :].copy(), *poses)
 
 
 def step_vjp(

@@ -127,8 +127,9 @@ def trajectory_adj(
         for_kernel(a.reshape(worlds, *a.shape[-2:])) for a in (trajectory.qpos, trajectory.qvel, trajectory.act, warm)
     ]
     ctrl, cotangent = for_kernel(trajectory.ctrl.reshape(worlds, steps, model.nu)), for_kernel(cotangent)
-    rows = input_rows(model, trajectory.inputs, trajectory.ctrl.shape[:-2])
-    input_adj = input_adjoints(model, rows, lanes)
+    inputs = trajectory.inputs
+    rows = input_rows(model, inputs, trajectory.ctrl.shape[:-2])
+    input_adj = input_adjoints(model, inputs, rows, lanes)
     state_adj = np.empty((worlds, cotangent.shape[2], lanes))
     ctrl_adj = np.empty((worlds, steps, model.nu, lanes))
     params: dict[str, Floats] | None = None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.record import kept_with
 from .model import Model, State
 
 Floats = NDArray[np.float64]
@@ -46,13 +47,20 @@ def checked_state(model: Model, state: State) -> State:
 def _checked_poses(model: Model, state: State, batch: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Poses of the mocap bodies with all batch axes: those of the state, or of the model."""
     n, pos, quat = model.nmocap, getattr(state, "mocap_pos", None), getattr(state, "mocap_quat", None)
-    if n == 0 and (pos is None or np.size(pos) == 0) and (quat is None or np.size(quat) == 0):
-        return np.empty((*batch, 0, 3)), np.empty((*batch, 0, 4))
+    if n == 0:
+        # the usual case, which is to cost next to nothing: the same arrays always, as they hold no numbers
+        none = kept_with(model, ("no poses", batch), lambda: (np.empty((*batch, 0, 3)), np.empty((*batch, 0, 4))))
+        if _is_empty(pos, none[0]) and _is_empty(quat, none[1]):
+            return none
     own_pos, own_quat = model.mocap_poses
     return (
         _checked_pose("state.mocap_pos", own_pos if pos is None else pos, (n, 3), batch),
         _checked_pose("state.mocap_quat", own_quat if quat is None else quat, (n, 4), batch),
     )
+
+
+def _is_empty(value: Any, none: Floats) -> bool:
+    return value is None or value is none or np.size(value) == 0
 
 
 def _checked_pose(name: str, value: Any, entry: tuple[int, int], batch: tuple[int, ...]) -> Floats:

@@ -90,9 +90,14 @@ def checked_inputs(
 
 def input_rows(model: Model, inputs: Inputs, batch: tuple[int, ...]) -> InputRows:
     """`inputs` with batch axes `batch`, for kernels."""
-    if model.nmocap == 0 and inputs.qfrc_applied is None and inputs.xfrc_applied is None:
+    if _are_none(model, inputs):
         return kept_with(model, "no inputs", lambda: _rows_of(model, Inputs(), (0,)))
     return _rows_of(model, inputs, batch)
+
+
+def _are_none(model: Model, inputs: Inputs) -> bool:
+    """Whether nothing acts besides the controls, the usual case, which is to cost next to nothing."""
+    return model.nmocap == 0 and inputs.qfrc_applied is None and inputs.xfrc_applied is None
 
 
 def _rows_of(model: Model, inputs: Inputs, batch: tuple[int, ...]) -> InputRows:
@@ -114,9 +119,9 @@ def is_per_control(value: Floats, entry: tuple[int, ...], batch: tuple[int, ...]
     return value.ndim > len(batch) + len(entry)
 
 
-def input_adjoints(model: Model, rows: InputRows, lanes: int) -> InputAdjoints:
-    """Zeros for the gradients of `rows`; kept where there is nothing to hold."""
-    if not any(getattr(rows, name).shape[1] for name in rows.fields):
+def input_adjoints(model: Model, inputs: Inputs, rows: InputRows, lanes: int) -> InputAdjoints:
+    """Zeros for the gradients of `inputs`, whose `input_rows` are given."""
+    if _are_none(model, inputs):
         return kept_with(model, ("no input adjoints", lanes), lambda: _zero_adjoints(rows, lanes))
     return _zero_adjoints(rows, lanes)
 
@@ -129,11 +134,14 @@ def _zero_adjoints(rows: InputRows, lanes: int) -> InputAdjoints:
 
 def input_sums(model: Model, inputs: Inputs, batch: tuple[int, ...]) -> Inputs:
     """Zeros of the shapes of the gradients of `inputs`."""
-    return input_gradients(model, inputs, input_adjoints(model, input_rows(model, inputs, batch), 1), batch)
+    return input_gradients(model, inputs, _zero_adjoints(input_rows(model, inputs, batch), 1), batch)
 
 
 def input_gradients(model: Model, inputs: Inputs, adjoints: InputAdjoints, batch: tuple[int, ...]) -> Inputs:
     """The gradients of lane 0 in the axes of what they belong to; forces that were not given have None."""
+    if _are_none(model, inputs):
+        none = np.empty((*batch, 0, 3))
+        return Inputs(none, none)
     found = []
     for (name, value), entry in zip(inputs._asdict().items(), _entries(model), strict=True):
         if name.startswith("mocap"):
