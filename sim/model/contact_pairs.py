@@ -133,7 +133,7 @@ def _unlisted_pairs(m: Source) -> Ints:
 
 def pair_fields(m: Source, pairs: Pairs) -> dict[str, Any]:
     """The fields of `Model` that say which pairs there are, and how much room their contacts need."""
-    first, second = pairs.geom[:, 0], pairs.geom[:, 1]
+    first, second = pairs.geom.T.astype(np.int32)
     descending = m.geom_type[first] > m.geom_type[second]
     contacts = int(pairs.max_contacts.sum())
     return {
