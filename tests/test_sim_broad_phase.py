@@ -83,16 +83,32 @@ def contacts(model: sim.Model, d: mujoco.MjData) -> np.ndarray:
     return found[np.lexsort(found.T)]
 
 
-def test_no_contact_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def met(model: sim.Model, d: mujoco.MjData, at: int, place: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Contacts between the geoms `own` and others when the free joint at qpos `at` is at `place`."""
+    d.qpos[at : at + 3] = place
+    mujoco.mj_kinematics(model.mj_model, d)
+    found = contacts(model, d)
+    return found[np.isin(found[:, :2], own).sum(axis=1) == 1]
+
+
+@pytest.fixture
+def exhaustive(monkeypatch: pytest.MonkeyPatch) -> sim.Model:
+    """The cluttered scene with every pair of geoms tested."""
+    with monkeypatch.context() as patched:
+        patched.setattr(contact_pairs, "places_of", lambda m, geom: np.zeros((len(geom), 3), int))
+        model = sim.Model.from_mujoco(clutter())
+    assert model.nalways == model.npair
+    return model
+
+
+def test_no_contact_is_passed_over(exhaustive: sim.Model) -> None:
     """Exactly those that are found when every pair of geoms is tested, in scenes where all kinds of groups count."""
     mj_model = clutter()
     model = sim.Model.from_mujoco(mj_model)
     place = model.contact_pairs.place
     kind = place[:, 0] + (place[:, 1] >= mj_model.nbody)  # 3: groups of two trees
     touching = np.zeros(4, int)
-    monkeypatch.setattr(contact_pairs, "places_of", lambda m, geom: np.zeros((len(geom), 3), int))
-    exhaustive = sim.Model.from_mujoco(mj_model)
-    assert exhaustive.nalways == exhaustive.npair == model.npair
+    assert exhaustive.npair == model.npair
     pair_of = {tuple(geoms): k for geoms, k in zip(model.con_geom.tolist(), kind, strict=True)}
     for d in poses(mj_model, 60):
         found = contacts(model, d)
@@ -100,6 +116,31 @@ def test_no_contact_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
         for a, b in found[:, :2].astype(int).tolist():
             touching[pair_of[a, b]] += 1
     assert touching.min() > 20
+
+
+def test_contacts_begin_at_their_margin(exhaustive: sim.Model) -> None:
+    """A robot that comes from afar: the first contact, whose geoms are still apart, is not missed."""
+    mj_model = clutter()
+    model, rng, apart = sim.Model.from_mujoco(mj_model), np.random.default_rng(1), 0
+    free = np.flatnonzero(mj_model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
+    for d in poses(mj_model, 40):
+        joint = rng.choice(free)
+        at, tree = mj_model.jnt_qposadr[joint], mj_model.body_treeid[mj_model.jnt_bodyid[joint]]
+        own = np.flatnonzero(mj_model.body_treeid[mj_model.geom_bodyid] == tree)
+        home, way = d.qpos[at : at + 3].copy(), np.abs(rng.normal(size=3))
+        near, far = 0.0, 4.0
+        if len(met(exhaustive, d, at, home + near * way, own)) == 0:
+            continue
+        for _ in range(14):
+            middle = 0.5 * (near + far)
+            if len(met(exhaustive, d, at, home + middle * way, own)):
+                near = middle
+            else:
+                far = middle
+        first = met(exhaustive, d, at, home + near * way, own)
+        np.testing.assert_array_equal(met(model, d, at, home + near * way, own), first)
+        apart += int(np.any(first[:, 2] > 0.005))
+    assert apart > 10
 
 
 def test_cluttered_scene_equals_mujoco() -> None:
