@@ -55,6 +55,7 @@ class Forward(NamedTuple):
     cfrc_ext: Floats  # (..., nbody, 6), force of the contacts on the body
     solver_niter: NDArray[np.int32]  # (...) iterations of the constraint solver
     solver_residual: Floats  # (...) |M qacc - qfrc_smooth - J' force(J qacc - aref)| / (meaninertia nv)
+    converged: NDArray[np.bool_]  # (...) whether the constraint solver ended by itself, not by `iterations`
     contact: Contact
 
 
@@ -66,9 +67,10 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
     controls = floats_of("ctrl", ctrl, model.nu, batch).reshape(worlds, model.nu)
     flat = [value.reshape(worlds, value.shape[-1]) for value in start]
     with workspace(model) as data:
-        names = [name for name in Forward._fields if name not in ("contact", "cfrc_ext")]
+        names = [name for name in Forward._fields if name not in ("contact", "converged", "cfrc_ext")]
         found = {name: places_for(name, worlds, getattr(data, name)) for name in names}
     found["cfrc_ext"] = np.zeros((worlds, model.nbody, 6))
+    found["converged"] = np.ones(worlds, np.bool_)
     contact = no_contacts(model, worlds)
 
     run = entry_points(model).forward
@@ -79,7 +81,9 @@ def forward(model: Model, state: State, ctrl: Any) -> Forward:
                 data.qpos[:], data.qvel[:], data.act[:] = (value[b] for value in flat)
                 data.ctrl[:] = controls[b]
                 data.qacc_warmstart[:] = 0.0  # so that results do not depend on what ran before
+                data.unconverged[0] = 0
                 run(model, data)
+                found["converged"][b] = data.unconverged[0] == 0
                 for name in names:
                     value = found[name]
                     value[b] = getattr(data, name).reshape(value.shape[1:])

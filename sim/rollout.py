@@ -15,6 +15,7 @@ def rollout(model: Model, state: State, ctrls: Any, n_steps: int = 1, checkpoint
     state is kept after every `checkpoint_interval`-th control and at the end; the last stretch is
     shorter if T is not a multiple. Longer intervals take less memory, and `rollout_vjp` the time of
     almost one more simulation; motion and gradients are the same to the last bit.
+    `Trajectory.unconverged` counts the steps whose constraint solver was stopped by `iterations`.
     """
     start = checked_state(model, state)
     controls = floats_of("ctrls", ctrls, model.nu)
@@ -30,7 +31,8 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
 
     `cotangents` (..., K + 1, nx) are tangent vectors of (qpos, qvel, act) at the checkpoints; with
     an interval of 1 these are all T + 1 states. The gradient has a row for every control. With
-    `params`, also by the model's parameters (`sim.PARAMETERS`), per batch entry.
+    `params`, also by the model's parameters (`sim.PARAMETERS`), per batch entry. Unfinished steps: as in
+    `step_jacobian`.
     """
     steps, interval, kept = trajectory.ctrl.shape[-2], trajectory.checkpoint_interval, trajectory.qpos.shape[-2]
     if kept != math.ceil(steps / interval) + 1:

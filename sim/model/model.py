@@ -52,7 +52,9 @@ class Model(Struct):
 
     Attributes are MuJoCo's `mjModel` fields, those the simulator uses; they must not be written
     to: `replace` makes a changed copy. `mj_model` is the MuJoCo model that means the same.
-    `contact_softness` [m] lets contacts push before they touch (`contact_softness.py`).
+    `contact_softness` [m] lets contacts push before they touch (`contact_softness.py`). `iterations`
+    replaces the file's limit of the constraint solver: where that is too low for it to converge, as
+    in models made for MJX, derivatives are not those of the step that was made.
     """
 
     nq: int = integer()
@@ -261,7 +263,9 @@ class Model(Struct):
     _source: mujoco.MjModel  # without softness
 
     @classmethod
-    def from_xml_path(cls, path: str | os.PathLike[str], contact_softness: float = 0.0) -> "Model":
+    def from_xml_path(
+        cls, path: str | os.PathLike[str], contact_softness: float = 0.0, iterations: int | None = None
+    ) -> "Model":
         """Read an MJCF or URDF file; ValueError with the compiler's message if it is malformed."""
         if not os.path.isfile(path):
             raise FileNotFoundError(f"no model file at {os.fspath(path)!r}")
@@ -269,17 +273,24 @@ class Model(Struct):
             mj_model = mujoco.MjModel.from_xml_path(os.fspath(path))
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
-        return cls.from_mujoco(mj_model, contact_softness)
+        return cls.from_mujoco(mj_model, contact_softness, iterations)
 
     @classmethod
-    def from_xml_string(cls, xml: str, contact_softness: float = 0.0) -> "Model":
+    def from_xml_string(cls, xml: str, contact_softness: float = 0.0, iterations: int | None = None) -> "Model":
         """Read MJCF or URDF text; ValueError with the compiler's message if it is malformed."""
-        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness)
+        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness, iterations)
 
     @classmethod
-    def from_mujoco(cls, source: "mujoco.MjModel | mujoco.MjSpec", contact_softness: float = 0.0) -> "Model":
+    def from_mujoco(
+        cls,
+        source: "mujoco.MjModel | mujoco.MjSpec",
+        contact_softness: float = 0.0,
+        iterations: int | None = None,
+    ) -> "Model":
         """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
         own = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
+        if iterations is not None:
+            own.opt.iterations = _checked_iterations(iterations)
         mj_model = softened(own, contact_softness)
         check_supported(mj_model)
         model = cls(**_fields_of(mj_model))
@@ -302,6 +313,8 @@ class Model(Struct):
                 raise TypeError(f"Model.replace: {name!r} is not a field of MuJoCo's model that the simulator uses")
             old = getattr(owner, name)
             if name in _OPTIONS and name != "gravity":
+                if name == "iterations":
+                    _checked_iterations(value)
                 if name == "timestep" and value <= 0:
                     raise ValueError(f"Model.replace: timestep is {value}, need more than 0")
                 setattr(owner, name, value)
@@ -326,6 +339,12 @@ class Model(Struct):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
         return self  # immutable
+
+
+def _checked_iterations(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"iterations is {value!r}, need an integer of at least 1")
+    return int(value)
 
 
 def _fields_of(m: mujoco.MjModel) -> dict[str, Any]:
