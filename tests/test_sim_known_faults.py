@@ -169,7 +169,7 @@ def test_steps_that_did_not_converge_are_said() -> None:
     assert np.abs(short.A @ direction - one).max() > 1e-3
     assert not sim.forward(m, start, none).converged and sim.forward(cured, start, none).converged
     states = sim.State(*(np.stack([x, x]) for x in start))
-    states.qpos[1, 2::7] += 5.0  # in the air
+    states.qpos[1, 2::7] += (5, 6, 7, 8)  # in the air, apart
     counts = []
     for model in (m.replace(iterations=1), cured):
         path = sim.rollout(model, states, np.zeros((2, 3, 0)), n_steps=2)
