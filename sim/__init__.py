@@ -21,6 +21,7 @@ from .model.unsupported import UnsupportedModelError
 from .rollout import rollout, rollout_vjp
 from .step import StepGradient, StepJacobian, step, step_jacobian, step_vjp
 from .trajectory import PARAMETERS, RolloutGradient, Trajectory
+from .unconverged import UnconvergedWarning
 
 if TYPE_CHECKING:
     from . import mujoco_twin, torch_bridge
@@ -35,6 +36,7 @@ __all__ = [
     "StepGradient",
     "StepJacobian",
     "Trajectory",
+    "UnconvergedWarning",
     "UnsupportedModelError",
     "cfrc_ext",
     "cfrc_ext_vjp",

@@ -57,6 +57,7 @@ class Forward(NamedTuple):
     cfrc_ext: Floats  # (..., nbody, 6), force of the contacts on the body
     solver_niter: NDArray[np.int32]  # (...) iterations of the constraint solver
     solver_residual: Floats  # (...) |M qacc - qfrc_smooth - J' force(J qacc - aref)| / (meaninertia nv)
+    converged: NDArray[np.bool_]  # (...) whether the constraint solver ended by itself, not by `iterations`
     contact: Contact
 
 
@@ -73,9 +74,10 @@ def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, 
     flat = [value.reshape(worlds, value.shape[-1]) for value in start[:3]]
     rows = input_rows(model, checked_inputs(model, start, batch, qfrc_applied, xfrc_applied), batch)
     with workspace(model) as data:
-        names = [name for name in Forward._fields if name not in ("contact", "cfrc_ext")]
+        names = [name for name in Forward._fields if name not in ("contact", "converged", "cfrc_ext")]
         found = {name: places_for(name, worlds, getattr(data, name)) for name in names}
     found["cfrc_ext"] = np.zeros((worlds, model.nbody, 6))
+    found["converged"] = np.ones(worlds, np.bool_)
     contact = no_contacts(model, worlds)
 
     run = entry_points(model).forward
@@ -87,7 +89,9 @@ def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, 
                 data.ctrl[:] = controls[b]
                 load_inputs(model, data, rows, b, 0)
                 data.qacc_warmstart[:] = 0.0  # so that results do not depend on what ran before
+                data.unconverged[0] = 0
                 run(model, data)
+                found["converged"][b] = data.unconverged[0] == 0
                 for name in names:
                     value = found[name]
                     value[b] = getattr(data, name).reshape(value.shape[1:])

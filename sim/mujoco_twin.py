@@ -95,12 +95,13 @@ def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, 
     """Poses, velocities, forces and acceleration of `state` under `ctrl` (..., nu), by `mj_forward`."""
     m, d = _workspace(model)
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
-    ours = ("contact", "efc_force", "solver_niter", "solver_residual")
+    ours = ("contact", "efc_force", "solver_niter", "solver_residual", "converged")
     names = [name for name in Forward._fields if name not in ours]
     found: dict[str, Any] = {name: np.empty((batch.worlds, *getattr(d, name).shape)) for name in names}
     found["efc_force"] = np.zeros((batch.worlds, model.nefcmax))
     found["solver_niter"] = np.zeros(batch.worlds, np.int32)
     found["solver_residual"] = np.zeros(batch.worlds)
+    found["converged"] = np.ones(batch.worlds, np.bool_)
     contact = no_contacts(model, batch.worlds)
     for world in batch.load_each(d):
         _external_force(m, d)
@@ -111,6 +112,8 @@ def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, 
             values[world, : d.ncon] = getattr(d.contact, name)
         found["solver_niter"][world] = d.solver_niter.max()
         found["solver_residual"][world] = _solver_residual(m, d)
+        stopped = found["solver_niter"][world] >= m.opt.iterations
+        found["converged"][world] = not stopped or found["solver_residual"][world] < m.opt.tolerance
     return assemble(batch.shape, found, contact)
 
 

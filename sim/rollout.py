@@ -28,6 +28,7 @@ def rollout(
     state is kept after every `checkpoint_interval`-th control and at the end; the last stretch is
     shorter if T is not a multiple. Longer intervals take less memory, and `rollout_vjp` the time of
     almost one more simulation; motion and gradients are the same to the last bit.
+    `Trajectory.unconverged` counts the steps whose constraint solver was stopped by `iterations`.
 
     Mocap bodies keep the poses of the state, unless each control brings its own: `mocap_pos`
     (..., T, nmocap, 3), `mocap_quat` (..., T, nmocap, 4). Applied forces, none by default and with the
@@ -62,8 +63,8 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
 
     `cotangents` (..., K + 1, nx) are tangent vectors of (qpos, qvel, act) at the checkpoints; with
     an interval of 1 these are all T + 1 states. The gradient has a row for every control, and for other
-    inputs the axes that they were given in. With
-    `params`, also by the model's parameters (`sim.PARAMETERS`), per batch entry.
+    inputs the axes that they were given in. With `params`, also by the model's parameters
+    (`sim.PARAMETERS`), per batch entry. Unfinished steps: as in `step_jacobian`.
     """
     steps, interval, kept = trajectory.ctrl.shape[-2], trajectory.checkpoint_interval, trajectory.qpos.shape[-2]
     if kept != math.ceil(steps / interval) + 1:

@@ -13,6 +13,7 @@ from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, states_between, workspace
 from .pipeline.entry_points import entry_points
 from .trajectory import Trajectory, gradient_of, simulate
+from .unconverged import warn_if_unconverged
 
 
 class StepGradient(NamedTuple):
@@ -64,7 +65,8 @@ def step_vjp(
 ) -> StepGradient:
     """Gradient of cotangent . next state by state, control, other inputs and, on request, parameters.
 
-    `cotangent` (..., nx): tangent of the next state (position, velocity, activation). Applied forces as in `step`.
+    `cotangent` (..., nx): tangent of the next state (position, velocity, activation). Applied forces as in
+    `step`. Unfinished steps: as in `step_jacobian`.
     """
     trajectory = _one_step(model, state, ctrl, n_steps, qfrc_applied, xfrc_applied)
     batch, nx = trajectory.ctrl.shape[:-2], tangent_size(model)
@@ -77,7 +79,11 @@ def step_vjp(
 def step_jacobian(
     model: Model, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
 ) -> StepJacobian:
-    """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep."""
+    """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep.
+
+    Of a step that Newton's method did not finish within `iterations` they are those of the finished one, and
+    `UnconvergedWarning` says so; projected Gauss-Seidel is swept back as often as the solver may sweep.
+    """
     start = checked_state(model, state)
     batch, nx, repeat = start.qpos.shape[:-1], tangent_size(model), at_least_one("n_steps", n_steps)
     controls = floats_of("ctrl", ctrl, model.nu, batch)
@@ -89,13 +95,17 @@ def step_jacobian(
     jacobian_worlds, lanes = entry.jacobian, nx
     if repeat == 1 and entry.step_jacobian is not None:
         jacobian_worlds, lanes = entry.step_jacobian, model.nv + model.na
+    unconverged: list[int] = []
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, lanes) as adjoint:
             between = states_between(model, adjoint, "steps", repeat)
+            data.unconverged_steps[0] = 0
             jacobian_worlds(begin, end, model, data, adjoint, between, *flat, rows, a, b)
+            unconverged.append(int(data.unconverged_steps[0]))
 
     for_worlds(worlds, work)
+    warn_if_unconverged(model, sum(unconverged), worlds * repeat, stacklevel=2)
     return StepJacobian(a.reshape(*batch, nx, nx), b.reshape(*batch, nx, model.nu))
 
 

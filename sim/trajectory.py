@@ -11,6 +11,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
@@ -21,6 +22,7 @@ from .model.inputs import InputAdjoints, Inputs, input_adjoints, input_gradients
 from .model.model import Model, State
 from .model.workspaces import adjoint_workspace, states_between, workspace
 from .pipeline.entry_points import entry_points
+from .unconverged import warn_if_unconverged
 
 _COLLECTED = tuple(
     name.removesuffix("_adj")
@@ -48,6 +50,7 @@ class Trajectory(NamedTuple):
     mocap_quat: Floats | None = None  # (..., nmocap, 4) or (..., T, nmocap, 4)
     qfrc_applied: Floats | None = None  # (..., nv) or (..., T, nv); None: no forces
     xfrc_applied: Floats | None = None  # (..., nbody, 6) or (..., T, nbody, 6)
+    unconverged: NDArray[np.int32] | None = None  # (..., T): steps under each control that stopped at `iterations`
 
     @property
     def inputs(self) -> Inputs:
@@ -104,16 +107,19 @@ def simulate(
     # A single step between checkpoints starts the solver afresh when it is differentiated: nothing to keep.
     warm = np.empty((worlds, blocks if interval > 1 and model.nefcmax > 0 else 0, model.nv))
     flat, rows = for_kernel(controls.reshape(worlds, steps, model.nu)), input_rows(model, inputs, batch)
+    unconverged = np.empty((worlds, steps), np.int32)
     rollout_worlds = entry_points(model).rollout
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            rollout_worlds(begin, end, model, data, qpos, qvel, act, warm, flat, rows, repeat, interval)
+            arguments = (qpos, qvel, act, warm, flat, rows, repeat, interval, unconverged)
+            rollout_worlds(begin, end, model, data, *arguments)
 
     for_worlds(worlds, work)
     shaped = [a.reshape(*batch, *a.shape[1:]) for a in (qpos, qvel, act, warm)]
     warmstart = shaped[3] if warm.shape[1] else None
-    return Trajectory(shaped[0], shaped[1], shaped[2], controls, repeat, interval, warmstart, *inputs)
+    stopped = unconverged.reshape(*batch, steps)
+    return Trajectory(shaped[0], shaped[1], shaped[2], controls, repeat, interval, warmstart, *inputs, stopped)
 
 
 def trajectory_adj(
@@ -137,24 +143,28 @@ def trajectory_adj(
         params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in _COLLECTED}
 
     rollout_adj_worlds = entry_points(model).rollout_adj
+    unconverged: list[int] = []
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, lanes, with_params) as adjoint:
+            data.unconverged_steps[0] = 0
             between = states_between(model, adjoint, "steps", trajectory.n_steps)
             block = states_between(model, adjoint, "controls", min(interval, steps))
             given, wanted = (*paths, ctrl, rows, cotangent), (state_adj, ctrl_adj, input_adj)
             arguments = (model, data, adjoint, between, block, *given, *wanted)
             if params is None:
                 rollout_adj_worlds(begin, end, *arguments)
-                return
-            for b in range(begin, end):
-                for name in _COLLECTED:
-                    getattr(adjoint, name + "_adj")[...] = 0.0
-                rollout_adj_worlds(b, b + 1, *arguments)
-                for name, value in params.items():
-                    value[b] = getattr(adjoint, name + "_adj")
+            else:
+                for b in range(begin, end):
+                    for name in _COLLECTED:
+                        getattr(adjoint, name + "_adj")[...] = 0.0
+                    rollout_adj_worlds(b, b + 1, *arguments)
+                    for name, value in params.items():
+                        value[b] = getattr(adjoint, name + "_adj")
+            unconverged.append(int(data.unconverged_steps[0]))
 
     for_worlds(worlds, work)
+    warn_if_unconverged(model, sum(unconverged), worlds * steps * trajectory.n_steps, stacklevel=4)
     return state_adj, ctrl_adj, None if params is None else model_gradients(model, params), input_adj
 
 

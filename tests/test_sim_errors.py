@@ -296,7 +296,7 @@ def test_wrong_types(model: sim.Model, state: sim.State) -> None:
         ({"cone": "elliptic"}, TypeError, "cone is 'elliptic', expected numbers"),
         ({"solver": [0, 1]}, ValueError, r"solver has shape \(2,\), expected \(\)"),
         ({"impratio": 0.0}, ValueError, "impratio is 0.0, need more than 0"),
-        ({"iterations": -1}, ValueError, "iterations is -1, need 0 or more"),
+        ({"iterations": -1}, ValueError, "iterations is -1, need an integer of at least 1"),
         ({"ls_iterations": 2.5}, ValueError, "ls_iterations has fractions, expected whole numbers"),
         ({"body_parentid": np.zeros(7)}, TypeError, "'body_parentid' is structure, which cannot change"),
         ({"actuator_gaintype": np.full(7, 77)}, ValueError, "actuator_gaintype is 77, need one of"),

@@ -1,5 +1,7 @@
 """Faults that users reported of other differentiable engines, each as a test of what is right."""
 
+import warnings
+
 import mujoco
 import numpy as np
 import pytest
@@ -147,6 +149,43 @@ def test_solvers_stop_when_rounding_is_all_that_is_left(solver: str) -> None:
     found, theirs = sim.forward(m, touching, np.zeros(0)), sim.mujoco_twin.forward(m, touching, np.zeros(0))
     assert 1 < found.solver_niter < (10 if solver == "newton" else 2500)
     np.testing.assert_allclose(found.qacc, theirs.qacc, rtol=0, atol=1e-9 * np.abs(theirs.qacc).max())
+
+
+def test_steps_that_did_not_converge_are_said() -> None:
+    """MJX's models have iterations="1": their derivative is that of the converged step, not that of the step made."""
+    m = sim.Model.from_xml_string(RESTING.replace("<option", '<option iterations="1"'))
+    cured, none = sim.Model.from_mujoco(m.mj_model, iterations=100), np.zeros(0)
+    assert (m.iterations, cured.iterations, m.replace(iterations=7).iterations) == (1, 100, 7)
+    start = m.initial_state()
+    start.qvel[:] = np.random.default_rng(0).normal(size=m.nv)
+    with pytest.warns(sim.UnconvergedWarning, match=r"^1 of 1 steps stopped at iterations=1 .*iterations=100"):
+        short = sim.step_jacobian(m, start, none)
+    direction = np.repeat([0.0, 1.0], m.nv)  # all velocities
+    one, many = (differentiate(step_map(model), (start, none), direction, h=1e-6).value for model in (m, cured))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_allclose(sim.step_jacobian(cured, start, none).A @ direction, many, rtol=0, atol=1e-5)
+        sim.step_jacobian(m, start, none)  # once per model
+    assert np.abs(short.A @ direction - one).max() > 1e-3
+    assert not sim.forward(m, start, none).converged and sim.forward(cured, start, none).converged
+    states = sim.State(*(np.stack([x, x]) for x in start))
+    states.qpos[1, 2::7] += (5, 6, 7, 8)  # in the air, apart
+    counts = []
+    for model in (m.replace(iterations=1), cured):
+        path = sim.rollout(model, states, np.zeros((2, 3, 0)), n_steps=2)
+        assert path.unconverged is not None and path.unconverged.shape == (2, 3)
+        counts.append(path.unconverged.sum(axis=1))
+        if counts[-1].any():
+            total = counts[-1].sum()
+            with pytest.warns(sim.UnconvergedWarning, match=f"^{total} of 12 steps"):
+                sim.rollout_vjp(model, path, np.ones((2, 4, 2 * m.nv)))
+    assert counts[0][0] > 1 and counts[0][1] == 0 and not counts[1].any()
+
+
+@pytest.mark.parametrize("wrong", [0, 1.5, True, "many"])
+def test_iterations_must_be_a_number_of_them(wrong: object) -> None:
+    with pytest.raises(ValueError, match=r"iterations is .*need an integer of at least 1"):
+        sim.Model.from_xml_string(RESTING, iterations=wrong)  # pyright: ignore[reportArgumentType]
 
 
 def test_controls_move_a_free_root() -> None:

@@ -166,6 +166,8 @@ class Data(Struct):
     Ma: Floats = floats("nv")
     Mv: Floats = floats("nv")
     solver_niter: Ints = ints(1)  # iterations of the solver, in the island that took most
+    unconverged: Ints = ints(1)  # of a step: times that a solver was stopped by `iterations` before it converged
+    unconverged_steps: Ints = ints(1)  # steps of an adjoint's way back in which that happened
     solver_residual: Floats = floats(1)  # |M qacc - qfrc_smooth - J' force(J qacc - aref)| / (meaninertia nv)
 
     efc_MinvJ: Floats = floats("ndual", "nefcdof")  # J M^-1, columns of the row's whole trees

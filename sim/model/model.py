@@ -17,7 +17,7 @@ from .contact_softness import SOFTENED, softened
 from .derived_fields import RECIPES
 from .keyframes import key_id
 from .recipes import Portion, follow
-from .replacement import replacement
+from .replacement import checked_iterations, replacement
 from .source import Source, written
 
 # symbols in declared shapes
@@ -76,7 +76,9 @@ class Model(Struct):
 
     Attributes are MuJoCo's `mjModel` fields, those the simulator uses; they must not be written
     to: `replace` makes a changed copy. `mj_model` is the MuJoCo model that means the same.
-    `contact_softness` [m] lets contacts push before they touch (`contact_softness.py`).
+    `contact_softness` [m] lets contacts push before they touch (`contact_softness.py`). `iterations`
+    replaces the file's limit of the constraint solver: where that is too low for it to converge, as
+    in models made for MJX, derivatives are not those of the step that was made.
     """
 
     nq: int = integer()
@@ -306,7 +308,9 @@ class Model(Struct):
     origin: Origin
 
     @classmethod
-    def from_xml_path(cls, path: str | os.PathLike[str], contact_softness: float = 0.0) -> "Model":
+    def from_xml_path(
+        cls, path: str | os.PathLike[str], contact_softness: float = 0.0, iterations: int | None = None
+    ) -> "Model":
         """Read an MJCF or URDF file; ValueError with the compiler's message if it is malformed."""
         if not os.path.isfile(path):
             raise FileNotFoundError(f"no model file at {os.fspath(path)!r}")
@@ -314,17 +318,24 @@ class Model(Struct):
             mj_model = mujoco.MjModel.from_xml_path(os.fspath(path))
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
-        return cls.from_mujoco(mj_model, contact_softness)
+        return cls.from_mujoco(mj_model, contact_softness, iterations)
 
     @classmethod
-    def from_xml_string(cls, xml: str, contact_softness: float = 0.0) -> "Model":
+    def from_xml_string(cls, xml: str, contact_softness: float = 0.0, iterations: int | None = None) -> "Model":
         """Read MJCF or URDF text; ValueError with the compiler's message if it is malformed."""
-        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness)
+        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness, iterations)
 
     @classmethod
-    def from_mujoco(cls, source: "mujoco.MjModel | mujoco.MjSpec", contact_softness: float = 0.0) -> "Model":
+    def from_mujoco(
+        cls,
+        source: "mujoco.MjModel | mujoco.MjSpec",
+        contact_softness: float = 0.0,
+        iterations: int | None = None,
+    ) -> "Model":
         """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
         base = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
+        if iterations is not None:
+            base.opt.iterations = checked_iterations(iterations)
         m = Source(base, softened(Source(base, {}), contact_softness))
         portions, made = follow(RECIPES, m, (), set())
         values = {name: made[name] if name in made else _copied(m, name) for name in cls.fields}

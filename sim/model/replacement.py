@@ -27,7 +27,7 @@ _VALUES = {
     "geom_condim": [1, 3, 4, 6],
     "pair_dim": [1, 3, 4, 6],
 }
-_LEAST = {"timestep": 0, "impratio": 0, "tolerance": 0, "disableflags": 0, "iterations": 0, "ls_iterations": 0}
+_LEAST = {"timestep": 0, "impratio": 0, "tolerance": 0, "disableflags": 0, "ls_iterations": 0}
 _LEAST |= {"noslip_iterations": 0, "noslip_tolerance": 0}
 _POSITIVE = ("timestep", "impratio")
 
@@ -57,10 +57,19 @@ def replacement(base: mujoco.MjModel, used: Container[str], name: str, value: An
     if np.any(wrong):
         expected = " ".join(map(str, _VALUES[name]))
         raise ValueError(f"Model.replace: {name} is {numbers[wrong][0]}, need one of {expected}")
+    if name == "iterations":
+        checked_iterations(value)
     if name in _LEAST and (numbers < _LEAST[name] or (numbers == 0 and name in _POSITIVE)):
         need = "more than 0" if name in _POSITIVE else f"{_LEAST[name]} or more"
         raise ValueError(f"Model.replace: {name} is {numbers}, need {need}")
     return numbers.astype(old.dtype) if isinstance(old, np.ndarray) else type(old)(numbers)
+
+
+def checked_iterations(value: Any) -> int:
+    """The most iterations of a solver that is to converge; ValueError if it is no integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"iterations is {value!r}, need an integer of at least 1")
+    return int(value)
 
 
 def _can_change(name: str, old: Any) -> bool:

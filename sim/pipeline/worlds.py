@@ -3,7 +3,7 @@
 from ..constraint.contact_force import contact_force
 from ..dynamics.kinematics import geom_site_poses
 from ..kernels.jit import kernel, sequence
-from ..kernels.record import Floats
+from ..kernels.record import Floats, Ints
 from ..kernels.spatial import lanes_set
 from ..model.data import Data, Lanes, States
 from ..model.inputs import InputAdjoints, InputRows
@@ -128,11 +128,13 @@ def rollout_worlds(
     inputs: InputRows,
     n_steps: int,
     interval: int,
+    unconverged: Ints,
 ) -> None:
     """`n_steps` steps under each of ctrl[b, :], from qpos[b, 0] etc., for b in [begin, end).
 
     Fills qpos[b, k] etc. by the states after every `interval` controls and after the last one. Row
     k of `warmstart` (worlds, rows, nv), if it has rows, gets what the solver starts from there.
+    unconverged[b, t] (worlds, T) gets the number of steps in which the solver was stopped before it converged.
     """
     steps = ctrl.shape[1]
     for b in range(begin, end):
@@ -144,8 +146,11 @@ def rollout_worlds(
                     warmstart[b, k, v] = d.qacc_warmstart[v]
             load_ctrl(m, d, ctrl[b, t])
             load_inputs(m, d, inputs, b, t)
+            unconverged[b, t] = 0
             for _ in range(n_steps):
+                d.unconverged[0] = 0
                 step(m, d)
+                unconverged[b, t] += min(d.unconverged[0], 1)
             if (t + 1) % interval == 0 or t + 1 == steps:
                 store_world(m, d, qpos[b, k + 1], qvel[b, k + 1], act[b, k + 1])
 
@@ -196,7 +201,9 @@ def steps_adj(m: Model, d: Data, w: Lanes, between: States) -> None:
     for s in range(n_steps - 1, -1, -1):
         if s < n_steps - 1:
             load_world(m, d, between.qpos[s], between.qvel[s], between.act[s])
+        d.unconverged[0] = 0
         step_adj(m, d, w)
+        d.unconverged_steps[0] += min(d.unconverged[0], 1)
 
 
 @sequence

@@ -44,7 +44,7 @@ def _solve_island(m: Model, d: Data, k: int) -> None:
     for i in range(first_row, end_row):
         d.efc_slope_qH[row_at(d, i)] = -1.0  # no row's slope: qH is another matrix's
     _start(m, d, k)
-    niter, residual, lost = 0, 0.0, 0
+    niter, residual, lost, alpha = 0, 0.0, 0, 0.0
     for iteration in range(m.iterations + 1):
         residual = force_law_residual(m, d, k)
         if residual < m.tolerance or iteration == m.iterations or lost == 2:
@@ -60,6 +60,10 @@ def _solve_island(m: Model, d: Data, k: int) -> None:
             break
         niter += 1
     report(m, d, k, niter, residual)
+    if niter == m.iterations and not residual < m.tolerance and lost == 0:
+        # a full step that switched no row, the cost being quadratic, has led to the minimum
+        if abs(alpha - 1.0) > 1e-6 or curvature_changed(d, k):
+            d.unconverged[0] += 1
 
 
 @kernel

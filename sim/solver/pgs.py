@@ -36,12 +36,15 @@ def solve_pgs(m: Model, d: Data) -> None:
         if d.island_nefc[k] == 0:
             continue
         _start(m, d, k)
-        scale, niter = 1.0 / (m.meaninertia * d.island_nv[k]), 0
+        scale, niter, converged = 1.0 / (m.meaninertia * d.island_nv[k]), 0, False
         for _ in range(m.iterations):
             improvement, energy = _sweep(m, d, k)
             niter += 1
             if scale * improvement < m.tolerance or improvement <= LOST * energy:
+                converged = True
                 break
+        if not converged:
+            d.unconverged[0] += 1
         _finish(m, d, k, niter)
 
 

@@ -1,0 +1,31 @@
+"""`UnconvergedWarning`: derivatives of steps whose constraint solver was stopped at `iterations`.
+
+Derivatives are those of the solver's solution, by the implicit function theorem. A step that stops before it,
+as those of models with iterations="1" do, is another function, whose derivative is not known.
+"""
+
+import warnings
+
+from .kernels.record import kept_with
+from .model.model import Model
+
+
+class UnconvergedWarning(UserWarning):
+    """Derivatives were taken of steps that stopped at `iterations` before the constraint solver converged.
+
+    Given once per model, by `step_vjp`, `step_jacobian`, `rollout_vjp` and the gradients of `torch_bridge`.
+    """
+
+
+def warn_if_unconverged(model: Model, unconverged: int, steps: int, stacklevel: int) -> None:
+    """Say once per model that `unconverged` of `steps` differentiated steps had not converged."""
+    said: list[bool] = kept_with(model, "said that steps did not converge", list)
+    if unconverged == 0 or said:
+        return
+    said.append(True)
+    text = (
+        f"{unconverged} of {steps} steps stopped at iterations={model.iterations} before the constraint solver "
+        "converged; their derivatives are those of the converged step. Load the model with iterations=100, "
+        "or Model.replace(iterations=100)"
+    )
+    warnings.warn(text, UnconvergedWarning, stacklevel=stacklevel + 1)
