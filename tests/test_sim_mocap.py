@@ -118,7 +118,7 @@ def test_rollout_with_a_pose_for_each_control(model: sim.Model, interval: int) -
     tangents = np.zeros((3, sum(sizes(model))))
     first = sum(sizes(model)[:2])
     tangents[:, first : first + 6 * model.nmocap] = rng.normal(size=(3, 6 * model.nmocap))
-    difference = differentiate(path_map(model, start, ctrls, weights), poses, tangents.ravel(), h=3e-6)
+    difference = differentiate(path_map(model, start, ctrls, weights), poses, tangents.ravel(), h=1e-6)
     rates = tangents[:, first : first + 6 * model.nmocap].reshape(3, 2, -1)
     exact = np.sum(found.mocap_pos.reshape(3, -1) * rates[:, 0] + found.mocap_quat.reshape(3, -1) * rates[:, 1])
     assert is_smooth(difference, 1e-4)

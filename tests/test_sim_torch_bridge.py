@@ -42,7 +42,7 @@ def model(request: pytest.FixtureRequest) -> sim.Model:
 def test_values_are_those_of_the_simulator(model: sim.Model) -> None:
     tensors = inputs(model)
     qpos, qvel, act, ctrl = (t.detach().numpy() for t in tensors)
-    expected = sim.step(model, sim.State(qpos, qvel, act), ctrl, 2)
+    expected = sim.step(model, sim.State(qpos, qvel, act), ctrl, 2)[:3]
     for found, value in zip(step(model, tensors, 2), expected, strict=True):
         np.testing.assert_array_equal(found.detach().numpy(), value)
     ctrls = np.random.default_rng(0).normal(size=(WORLDS, 4, model.nu))
