@@ -62,12 +62,28 @@ def static_fields(
 
 def _world_boxes(m: mujoco.MjModel, geom: Ints, box: Floats, around: Floats) -> tuple[Floats, Floats]:
     """Lower and upper corners (n, 3) of the boxes of static geoms, and `around` them."""
-    d = mujoco.MjData(m)
-    mujoco.mj_kinematics(m, d)
-    rot = d.geom_xmat[geom].reshape(-1, 3, 3)
-    centre = d.geom_xpos[geom] + np.einsum("nij,nj->ni", rot, box[:, :3])
+    body = m.geom_bodyid[geom]
+    xpos, xmat = np.zeros((m.nbody, 3)), np.tile(np.eye(3), (m.nbody, 1, 1))
+    static = np.flatnonzero(m.body_weldid == 0)[1:]
+    for b, pos, turn in zip(static, m.body_pos[static], _rotations(m.body_quat[static]), strict=True):
+        parent = m.body_parentid[b]
+        xpos[b], xmat[b] = xpos[parent] + xmat[parent] @ pos, xmat[parent] @ turn
+    rot = xmat[body] @ _rotations(m.geom_quat[geom])
+    centre = xpos[body] + np.einsum("nij,nj->ni", xmat[body], m.geom_pos[geom])
+    centre += np.einsum("nij,nj->ni", rot, box[:, :3])
     half = np.einsum("nij,nj->ni", np.abs(rot), box[:, 3:]) + around[:, None]
     return centre - half, centre + half
+
+
+def _rotations(quat: Floats) -> Floats:
+    """Matrices (n, 3, 3) of quaternions (n, 4) of any length."""
+    w, x, y, z = (quat / np.linalg.norm(quat, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)
 
 
 def _hierarchy(low: Floats, high: Floats) -> dict[str, Any]:
