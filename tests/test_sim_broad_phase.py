@@ -8,7 +8,7 @@ import pytest
 
 from gradgym import sim
 from gradgym.sim.collision.contacts import collide
-from gradgym.sim.model import contact_groups
+from gradgym.sim.model import contact_groups, contact_pairs
 from gradgym.sim.model.data import Data
 
 BOX, CAPSULE, CYLINDER, ELLIPSOID, MESH, PLANE, SPHERE = (
@@ -95,7 +95,7 @@ def met(model: sim.Model, d: mujoco.MjData, at: int, place: np.ndarray, own: np.
 def exhaustive(monkeypatch: pytest.MonkeyPatch) -> sim.Model:
     """The cluttered scene with every pair of geoms tested."""
     with monkeypatch.context() as patched:
-        patched.setattr(contact_groups, "places_of", lambda m, geom: np.zeros((len(geom), 3), int))
+        patched.setattr(contact_pairs, "places_of", lambda m, geom: np.zeros((len(geom), 3), int))
         model = sim.Model.from_mujoco(clutter())
     assert model.nalways == model.npair
     return model

@@ -1,5 +1,6 @@
 """Mistakes in arguments, files and models: the exception's type, and that it says what and where."""
 
+import pickle
 from pathlib import Path
 
 import mujoco
@@ -8,6 +9,7 @@ import pytest
 from random_models import SMOOTH_MECHANISM
 
 from gradgym import sim
+from gradgym.sim.model.unsupported import UnsupportedKind
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,27 @@ def test_all_unsupported_elements_are_listed_at_once() -> None:
     assert len(caught.value.elements) == 4
     for word in ("density", "implicit", "'j': polynomial stiffness", "'j': actuatorgravcomp"):
         assert word in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert len(str(caught.value).split("\n")) == 5, "a line for each kind"
+
+
+def test_many_elements_are_counted_not_listed() -> None:
+    sites = '<site name="s"/><body pos="0 0 1"><joint name="j"/><geom size="0.1"/><site name="t"/></body>'
+    cord = '<spatial name="cord {}" stiffness="2"><site site="s"/><site site="t"/></spatial>'
+    motor = '<general name="{{a}}" joint="j" dyntype="muscle" dynprm="0.01 0.04"/>'  # a name in braces
+    rest = f"<tendon>{''.join(cord.format(i) for i in range(2000))}</tendon><actuator>{motor}</actuator>"
+    with pytest.raises(sim.UnsupportedModelError) as caught:
+        sim.Model.from_xml_string(document(sites, rest))
+    error = pickle.loads(pickle.dumps(caught.value))
+    for e in (caught.value, error):
+        assert [len(kind.names) for kind in e.kinds] == [1, 2000]
+        assert e.elements[0] == "actuator '{{a}}': dyntype muscle" and len(e.elements) == 2001
+        assert e.elements[-1] == "tendon 'cord 1999': stiffness (it is spatial)"
+        _, actuators, tendons = str(e).split("\n")
+        assert "'{{a}}': dyntype muscle - use dyntype none or integrator or filter" in actuators
+        assert "tendon 'cord 0', 'cord 1', 'cord 2' and 1,997 more: stiffness (it is spatial) - use" in tendons
+    kinds = [UnsupportedKind(f"option {i}", "leave it out", ()) for i in range(100)]
+    lines = str(sim.UnsupportedModelError(kinds)).split("\n")
+    assert len(lines) <= 25 and "and 78 more kinds" in lines[-1]
 
 
 def test_actuators_of_several_controls_are_named() -> None:
@@ -270,6 +292,15 @@ def test_wrong_types(model: sim.Model, state: sim.State) -> None:
         ({"timestep": np.nan}, ValueError, "timestep"),
         ({"timestep": -0.1}, ValueError, "timestep"),
         ({"integrator": 2}, sim.UnsupportedModelError, "implicit"),
+        ({"integrator": 9}, ValueError, "integrator is 9, need one of 0 1 2 3 4$"),
+        ({"cone": 2}, ValueError, "cone is 2, need one of 0 1$"),
+        ({"cone": "elliptic"}, TypeError, "cone is 'elliptic', expected numbers"),
+        ({"solver": [0, 1]}, ValueError, r"solver has shape \(2,\), expected \(\)"),
+        ({"impratio": 0.0}, ValueError, "impratio is 0.0, need more than 0"),
+        ({"iterations": -1}, ValueError, "iterations is -1, need 0 or more"),
+        ({"ls_iterations": 2.5}, ValueError, "ls_iterations has fractions, expected whole numbers"),
+        ({"body_parentid": np.zeros(7)}, TypeError, "'body_parentid' is structure, which cannot change"),
+        ({"actuator_gaintype": np.full(7, 77)}, ValueError, "actuator_gaintype is 77, need one of"),
     ],
 )
 def test_replace_refuses(model: sim.Model, field: dict, error: type[Exception], message: str) -> None:

@@ -101,24 +101,37 @@ class Struct:
         cls._numba_type_ = StructType(cls.__name__, cls.fields)
 
     def __init__(self, **values: Any) -> None:
-        table = np.zeros(_WORDS * len(self.fields), np.int64)
-        for i, (name, field) in enumerate(self.fields.items()):
-            value, at = values.pop(name), _WORDS * i
-            if field.dtype is int:
-                table[at] = value
-            elif field.dtype is float:
-                table[at : at + 1].view(np.float64)[0] = value
-            else:
-                value = np.ascontiguousarray(value, dtype=field.dtype)
-                if value.ndim != len(field.shape):
-                    raise TypeError(f"{type(self).__name__}.{name}: {value.ndim} axes, declared {field.shape}")
-                table[at] = value.ctypes.data
-                table[at + 1 : at + 1 + value.ndim] = value.shape
-            setattr(self, name, value)
+        self._table = np.zeros(_WORDS * len(self.fields), np.int64)
+        for name in self.fields:
+            self._put(name, values.pop(name))
         if values:
             raise TypeError(f"{type(self).__name__} has no field {', '.join(values)}")
-        self._table = table
-        self.address = table.ctypes.data
+        self.address = self._table.ctypes.data
+
+    def _put(self, name: str, value: Any) -> None:
+        """Set a field, before any kernel has seen the address."""
+        field, at = self.fields[name], self._numba_type_.slots[name]
+        if field.dtype is int:
+            self._table[at] = value
+        elif field.dtype is float:
+            self._table[at : at + 1].view(np.float64)[0] = value
+        else:
+            value = np.ascontiguousarray(value, dtype=field.dtype)
+            if value.ndim != len(field.shape):
+                raise TypeError(f"{type(self).__name__}.{name}: {value.ndim} axes, declared {field.shape}")
+            self._table[at] = value.ctypes.data
+            self._table[at + 1 : at + 1 + value.ndim] = value.shape
+        setattr(self, name, value)
+
+    def with_fields(self, values: Mapping[str, Any]) -> Any:
+        """A copy with some fields changed, which shares the others; what was kept with this one is left behind."""
+        other = object.__new__(type(self))
+        other.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_kept"})
+        other._table = self._table.copy()
+        for name, value in values.items():
+            other._put(name, value)
+        other.address = other._table.ctypes.data
+        return other
 
     @classmethod
     def allocate(cls, sizes: Mapping[str, int]) -> Any:

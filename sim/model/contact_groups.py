@@ -10,11 +10,11 @@ and those inside a tree or with a mocap body that are too few.
 
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from ..kernels.enums import PLANE
 from ..kernels.record import Floats, Ints
+from .source import Source
 from .static_geoms import geom_boxes, static_fields
 
 ALWAYS, STATIC, GROUPED = 0, 1, 2  # how a pair is found
@@ -22,7 +22,7 @@ FEW_STATIC = 6  # geoms for which no descent pays
 FEW_PAIRS = 4  # of two bodies, for which no box of a body pays
 
 
-def places_of(m: mujoco.MjModel, geom: Ints) -> Ints:
+def places_of(m: Source, geom: Ints) -> Ints:
     """How pairs of geoms (npair, 2) are found, and the two things that they are of: (npair, 3).
 
     STATIC: moving body (as all bodies here: what others are welded to) and static geom. GROUPED: two
@@ -38,11 +38,11 @@ def places_of(m: mujoco.MjModel, geom: Ints) -> Ints:
             axis=1,
         )
     moving = ~np.any(static, axis=1) & ~plane
-    places[moving] = _boxes_of(m, np.sort(body[moving], axis=1))
+    places[moving] = _boxes_of(m, ascending(body[moving]))
     return places
 
 
-def _boxes_of(m: mujoco.MjModel, body: Ints) -> Ints:
+def _boxes_of(m: Source, body: Ints) -> Ints:
     """The same for pairs of geoms of two moving bodies (npair, 2)."""
     tree = m.body_treeid[body]
     _, bodies = np.unique(body[:, 0] * m.nbody + body[:, 1], return_inverse=True)
@@ -53,29 +53,34 @@ def _boxes_of(m: mujoco.MjModel, body: Ints) -> Ints:
     apart = (tree[:, 0] != tree[:, 1]) & np.all(tree >= 0, axis=1)
     places = np.zeros((len(body), 3), np.int64)
     by_tree, by_body = apart & ~many[trees], many[trees]
-    places[by_tree, 0], places[by_tree, 1:] = GROUPED, np.sort(m.nbody + tree[by_tree], axis=1)
+    places[by_tree, 0], places[by_tree, 1:] = GROUPED, ascending(m.nbody + tree[by_tree])
     places[by_body, 0], places[by_body, 1:] = GROUPED, body[by_body]
     return places
 
 
-def in_groups(m: mujoco.MjModel, geom: Ints, listed: Ints) -> Ints:
+def in_groups(m: Source, geom: Ints, listed: Ints, place: Ints) -> Ints:
     """Order of pairs of geoms (npair, 2): those always tested, those with a static geom, then group by group.
 
     Among themselves they are in order of their geoms and of their index in MuJoCo's list of pairs.
     """
     pairs = geom.astype(np.int64)
-    return np.lexsort((listed, pairs[:, 0] * m.ngeom + pairs[:, 1], _number_of(m, places_of(m, geom))))
+    return np.lexsort((listed, pairs[:, 0] * m.ngeom + pairs[:, 1], _number_of(m, place)))
 
 
-def _number_of(m: mujoco.MjModel, place: Ints) -> Ints:
+def _number_of(m: Source, place: Ints) -> Ints:
     """One number for each place."""
     most = m.nbody + m.ntree + m.ngeom
     return (place[:, 0] * most + place[:, 1]) * most + place[:, 2]
 
 
-def group_fields(m: mujoco.MjModel, geom: Ints, reach: Floats) -> dict[str, Any]:
-    """Fields of `Model` for pairs in this order, with geoms (npair, 2) and margin plus gap (npair)."""
-    place, box = places_of(m, geom), geom_boxes(m)
+def ascending(pairs: Ints) -> Ints:
+    """The smaller number of each pair (n, 2) first."""
+    return np.stack([np.minimum(pairs[:, 0], pairs[:, 1]), np.maximum(pairs[:, 0], pairs[:, 1])], axis=1)
+
+
+def group_fields(m: Source, geom: Ints, place: Ints, reach: Floats) -> dict[str, Any]:
+    """Fields of `Model` for pairs in this order, with geoms (npair, 2), places, and margin plus gap (npair)."""
+    box = geom_boxes(m)
     first_static, first_grouped = np.searchsorted(place[:, 0], [STATIC, GROUPED])
     static = slice(first_static, first_grouped)
     grouped = _number_of(m, place[first_grouped:])

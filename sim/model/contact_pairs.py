@@ -12,7 +12,8 @@ import numpy as np
 
 from ..kernels.enums import BOX, CAPSULE, CYLINDER, ELLIPSOID, MESH, PLANE, SPHERE
 from ..kernels.record import Ints
-from .contact_groups import in_groups
+from .contact_groups import ascending, in_groups, places_of
+from .source import Source
 
 ROUND, BOXED, BOXES, RIMMED, CONVEX = 0, 1, 2, 3, 4  # families of pairs: each has its file in `collision/`
 
@@ -55,15 +56,13 @@ COLLISIONS = {
     (CYLINDER, MESH): Collision(CONVEX, 4),
 }
 _KINDS = int(mujoco.mjtGeom.mjNGEOMTYPES)
-_FAMILY, _MAX_CONTACTS = np.full((_KINDS, _KINDS), -1, np.int32), np.zeros((_KINDS, _KINDS), np.int32)
-for _types, _collision in COLLISIONS.items():
-    _FAMILY[_types], _MAX_CONTACTS[_types] = _collision
+_FAMILY, _MAX_CONTACTS = np.full(_KINDS * _KINDS, -1, np.int32), np.zeros(_KINDS * _KINDS, np.int32)
+for (_first, _second), _collision in COLLISIONS.items():
+    for _kinds in (_first * _KINDS + _second, _second * _KINDS + _first):
+        _FAMILY[_kinds], _MAX_CONTACTS[_kinds] = _collision
 CAP_SIDES = 16  # corners of the polygon that stands for the cap of a cylinder
 CCD_ITERATIONS = 100  # most of GJK and EPA, unless the model asks for more
-_BLOCK = 1 << 22  # pairs of geoms that are looked at at once
-_PARAMETERS = ("friction", "solref", "solimp")
-# fields of MuJoCo's model that the parameters of pairs are made of
-CONTACT_SOURCES = (*(f"{owner}_{name}" for owner in ("geom", "pair") for name in _PARAMETERS), "pair_solreffriction")
+_BLOCK = 1 << 18  # pairs of geoms that are looked at at once
 
 
 class Pairs(NamedTuple):
@@ -71,27 +70,41 @@ class Pairs(NamedTuple):
 
     geom: Ints  # (npair, 2) ascending
     listed: Ints  # (npair) index in MuJoCo's list of pairs, -1: not in it
+    place: Ints  # (npair, 3) how they are found: see `contact_groups.py`
+    family: Ints  # (npair) -1: they cannot collide
+    max_contacts: Ints  # (npair)
 
 
-NO_PAIRS = Pairs(np.zeros((0, 2), np.int64), np.zeros(0, np.int64))
+_NO_PAIRS = Pairs(*(np.zeros(shape, np.int64) for shape in ((0, 2), 0, (0, 3), 0, 0)))
 
 
-def possible_contact_pairs(m: mujoco.MjModel) -> Pairs:
+def possible_contact_pairs(m: Source) -> Pairs:
     """All pairs that the filters let through: those of one group after the others (`contact_groups.py`).
 
     One that is listed twice collides twice, as in MuJoCo.
     """
+    if not contacts_enabled(m):
+        return _NO_PAIRS
     found = _unlisted_pairs(m)
-    listed = np.sort(np.stack([m.pair_geom1, m.pair_geom2], axis=1), axis=1)
+    listed = ascending(np.stack([m.pair_geom1, m.pair_geom2], axis=1).astype(np.int64))
     if len(listed):
         found = found[~np.isin(found @ [m.ngeom, 1], listed @ [m.ngeom, 1])]
     geom = np.concatenate([found, listed])
     index = np.concatenate([np.full(len(found), -1), np.arange(len(listed))])
-    order = in_groups(m, geom, index)
-    return Pairs(geom[order], index[order])
+    place = places_of(m, geom)
+    order = in_groups(m, geom, index, place)
+    geom, types = geom[order], m.geom_type.astype(np.int64)
+    kinds = types[geom[:, 0]] * _KINDS + types[geom[:, 1]]
+    return Pairs(geom, index[order], place[order], _FAMILY[kinds], _MAX_CONTACTS[kinds])
 
 
-def _unlisted_pairs(m: mujoco.MjModel) -> Ints:
+def contacts_enabled(m: Source) -> bool:
+    """Whether the option flags let geoms collide."""
+    bit = mujoco.mjtDisableBit
+    return not int(m.opt.disableflags) & (int(bit.mjDSBL_CONSTRAINT) | int(bit.mjDSBL_CONTACT))
+
+
+def _unlisted_pairs(m: Source) -> Ints:
     """Pairs (n, 2) that contype, conaffinity, bodies and exclusions let through."""
     weld = m.body_weldid[m.geom_bodyid]
     parent = m.body_weldid[m.body_parentid[weld]]
@@ -110,41 +123,36 @@ def _unlisted_pairs(m: mujoco.MjModel) -> Ints:
             allowed &= ((weld[a] != parent[b]) & (weld[b] != parent[a])) | (weld[b] == 0)
         allowed = np.triu(allowed)
         i, j = np.nonzero(allowed)
-        found.append(np.sort(np.stack([a[i, 0], b[0, j]], axis=1), axis=1))
+        found.append(ascending(np.stack([a[i, 0], b[0, j]], axis=1)))
     pairs = np.concatenate(found)
     if m.nexclude:
-        bodies = np.sort(m.geom_bodyid[pairs].astype(np.int64), axis=1)
+        bodies = ascending(m.geom_bodyid.astype(np.int64)[pairs])
         pairs = pairs[~np.isin((bodies[:, 0] << 16) + bodies[:, 1], m.exclude_signature)]
     return pairs
 
 
-def families(m: mujoco.MjModel, geom: Ints) -> tuple[Ints, Ints]:
-    """Family of pairs of geoms (npair, 2), -1: they cannot collide, and most contacts at once."""
-    kinds = np.sort(m.geom_type[geom], axis=1)
-    return _FAMILY[kinds[:, 0], kinds[:, 1]], _MAX_CONTACTS[kinds[:, 0], kinds[:, 1]]
-
-
-def pair_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
+def pair_fields(m: Source, pairs: Pairs) -> dict[str, Any]:
     """The fields of `Model` that say which pairs there are, and how much room their contacts need."""
-    family, contacts = families(m, pairs.geom)
-    descending = m.geom_type[pairs.geom[:, 0]] > m.geom_type[pairs.geom[:, 1]]
+    first, second = pairs.geom.T.astype(np.int32)
+    descending = m.geom_type[first] > m.geom_type[second]
+    contacts = int(pairs.max_contacts.sum())
     return {
         "npair": len(pairs.geom),
-        "nconmax": int(contacts.sum()),
-        **_convex_sizes(m, int(contacts[family == CONVEX].sum()), int(contacts.sum())),
-        "con_geom": np.where(descending[:, None], pairs.geom[:, ::-1], pairs.geom).astype(np.int32),
-        "con_family": family,
+        "nconmax": contacts,
+        **_convex_sizes(m, contacts if np.any(pairs.family == CONVEX) else 0),
+        "con_geom": np.stack([np.where(descending, second, first), np.where(descending, first, second)], axis=1),
+        "con_family": pairs.family,
     }
 
 
-def _convex_sizes(m: mujoco.MjModel, convex: int, all_contacts: int) -> dict[str, int]:
+def _convex_sizes(m: Source, contacts: int) -> dict[str, int]:
     """Sizes of what the general convex routine works in: nothing where no contact needs it."""
-    if not convex:
+    if not contacts:
         return dict.fromkeys(("nconvex", "nccdvert", "nccdface", "nside", "nclip"), 0)
     vertices = 5 + max(CCD_ITERATIONS, int(m.opt.ccd_iterations))
     sides = max(CAP_SIDES, m.mesh_polyvertnum.max(initial=0), m.mesh_polymapnum.max(initial=0))
     return {
-        "nconvex": all_contacts,
+        "nconvex": contacts,
         "nccdvert": vertices,
         "nccdface": 2 * vertices,  # a polytope of n vertices has 2 n - 4
         "nside": int(sides),

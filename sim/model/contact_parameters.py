@@ -6,18 +6,18 @@ equal ones the larger friction and condim count, and solmix weighs their solver 
 
 from collections.abc import Callable
 
-import mujoco
 import numpy as np
 
 from ..kernels.record import Floats, Ints
 from .contact_pairs import Pairs
+from .source import Source
 
 MIN_FRICTION = 1e-5
 SPREAD = np.array([0, 0, 1, 2, 2])  # geom's friction of the contact's five directions
-_BLOCK = 1 << 14  # pairs at once, so that what they need stays in the cache
+_BLOCK = 1 << 13  # pairs at once, so that what they need stays in the cache
 
 
-def contact_dim(m: mujoco.MjModel, pairs: Pairs) -> Ints:
+def contact_dim(m: Source, pairs: Pairs) -> Ints:
     """con_dim: number of directions of the contact force."""
 
     def combined(a: Ints, b: Ints) -> Ints:
@@ -26,7 +26,7 @@ def contact_dim(m: mujoco.MjModel, pairs: Pairs) -> Ints:
     return _of_pairs(pairs, combined, lambda i: m.pair_dim[i], np.zeros(len(pairs.geom), np.int32))
 
 
-def contact_friction(m: mujoco.MjModel, pairs: Pairs) -> Floats:
+def contact_friction(m: Source, pairs: Pairs) -> Floats:
     """con_friction: of two tangents, about the normal, about the tangents."""
 
     def combined(a: Ints, b: Ints) -> Floats:
@@ -38,7 +38,7 @@ def contact_friction(m: mujoco.MjModel, pairs: Pairs) -> Floats:
     return _of_pairs(pairs, combined, listed, np.zeros((len(pairs.geom), 5)))
 
 
-def contact_solref(m: mujoco.MjModel, pairs: Pairs) -> Floats:
+def contact_solref(m: Source, pairs: Pairs) -> Floats:
     """con_solref, refsafe left out."""
 
     def combined(a: Ints, b: Ints) -> Floats:
@@ -51,20 +51,20 @@ def contact_solref(m: mujoco.MjModel, pairs: Pairs) -> Floats:
     return _of_pairs(pairs, combined, lambda i: m.pair_solref[i], np.zeros((len(pairs.geom), 2)))
 
 
-def contact_solreffriction(m: mujoco.MjModel, pairs: Pairs, solref: Floats) -> Floats:
+def contact_solreffriction(m: Source, pairs: Pairs, solref: Floats) -> Floats:
     """con_solreffriction, refsafe left out: solref but for listed pairs that have their own."""
     result, own = solref.copy(), own_solreffriction(m, pairs)
     result[own] = m.pair_solreffriction[pairs.listed[own]]
     return result
 
 
-def own_solreffriction(m: mujoco.MjModel, pairs: Pairs) -> Ints:
+def own_solreffriction(m: Source, pairs: Pairs) -> Ints:
     """The listed pairs whose friction has a solref of its own, as indices of con_* fields."""
     rows = np.flatnonzero(pairs.listed >= 0)
     return rows[np.any(m.pair_solreffriction[pairs.listed[rows]], axis=1)]
 
 
-def contact_solimp(m: mujoco.MjModel, pairs: Pairs) -> Floats:
+def contact_solimp(m: Source, pairs: Pairs) -> Floats:
     """con_solimp."""
 
     def combined(a: Ints, b: Ints) -> Floats:
@@ -75,21 +75,21 @@ def contact_solimp(m: mujoco.MjModel, pairs: Pairs) -> Floats:
     return _of_pairs(pairs, combined, lambda i: m.pair_solimp[i], np.zeros((len(pairs.geom), 5)))
 
 
-def contact_margin(m: mujoco.MjModel, pairs: Pairs) -> Floats:
+def contact_margin(m: Source, pairs: Pairs) -> Floats:
     """con_margin [m]: that of both geoms."""
     return _of_pairs(
         pairs, lambda a, b: m.geom_margin[a] + m.geom_margin[b], lambda i: m.pair_margin[i], np.zeros(len(pairs.geom))
     )
 
 
-def contact_gap(m: mujoco.MjModel, pairs: Pairs) -> Floats:
+def contact_gap(m: Source, pairs: Pairs) -> Floats:
     """con_gap [m]: that of both geoms."""
     return _of_pairs(
         pairs, lambda a, b: m.geom_gap[a] + m.geom_gap[b], lambda i: m.pair_gap[i], np.zeros(len(pairs.geom))
     )
 
 
-def by_rank(m: mujoco.MjModel, a: Ints, b: Ints, first: Floats, second: Floats, both: Floats) -> Floats:
+def by_rank(m: Source, a: Ints, b: Ints, first: Floats, second: Floats, both: Floats) -> Floats:
     """What counts for geoms a and b (n): the value of the one of higher priority, else `both`."""
     rank = (m.geom_priority[a] - m.geom_priority[b]).reshape(-1, *[1] * (both.ndim - 1))
     return np.where(rank > 0, first, np.where(rank < 0, second, both)) if np.any(rank) else both

@@ -9,24 +9,29 @@ ground. The impedance at the start falls from solimp's own to zero while s grows
 Being MuJoCo's model that changes, both backends mean the same.
 """
 
-import copy
+from typing import Any
 
-import mujoco
 import numpy as np
 
+from .source import Source
 
-def softened(mj_model: mujoco.MjModel, softness: float) -> mujoco.MjModel:
-    """A copy of `mj_model` with softer contacts; the model itself for softness 0."""
+SOFTENED = {"geom_margin", "pair_margin", "geom_solimp", "pair_solimp"}
+
+
+def softened(m: Source, softness: float) -> dict[str, Any]:
+    """The fields of `m` that softness changes, as they are with it; none for softness 0."""
     if not (np.isfinite(softness) and softness >= 0.0):
         raise ValueError(f"contact_softness is {softness}, need a distance in metres, 0 or more")
     if softness == 0.0:
-        return mj_model
-    m = copy.copy(mj_model)
-    m.geom_margin[:] += 0.5 * softness  # those of both geoms add up
-    m.body_margin[m.body_geomnum > 0] += 0.5 * softness  # what MuJoCo's broad phase sees
-    m.pair_margin[:] += softness
-    for solimp in (m.geom_solimp, m.pair_solimp):
+        return {}
+    changed = {
+        "geom_margin": m.geom_margin + 0.5 * softness,  # those of both geoms add up
+        "pair_margin": m.pair_margin + softness,
+    }
+    for name in ("geom_solimp", "pair_solimp"):
+        solimp = np.array(getattr(m, name))
         width = solimp[:, 2]
         solimp[:, 0] *= 1.0 - np.minimum(1.0, softness / np.maximum(width, 1e-12))
         width += softness
-    return m
+        changed[name] = solimp
+    return changed

@@ -11,8 +11,11 @@ import mujoco
 import numpy as np
 
 from ..kernels.enums import CONNECT, JOINT, TENDON, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON, WELD
+from ..kernels.record import Ints
+from .source import Source
 
 ROWS = {CONNECT: 3, WELD: 6, JOINT: 1, TENDON: 1}
+_SITE = int(mujoco.mjtObj.mjOBJ_SITE)
 _DOFS_OF_JOINT = {
     int(mujoco.mjtJoint.mjJNT_FREE): 6,
     int(mujoco.mjtJoint.mjJNT_BALL): 3,
@@ -21,16 +24,15 @@ _DOFS_OF_JOINT = {
 }
 
 
-def is_fixed(m: mujoco.MjModel, t: int) -> bool:
-    """Whether tendon `t` is a combination of joints."""
-    return int(m.tendon_type[t]) == int(mujoco.mjtTendon.mjTENDON_FIXED)
+def are_fixed(m: Source) -> Any:
+    """Which tendons (ntendon) are combinations of joints."""
+    return m.tendon_type == int(mujoco.mjtTendon.mjTENDON_FIXED)
 
 
-def tendon_fields(m: mujoco.MjModel, spring: bool, damper: bool, limit: bool, frictionloss: bool) -> dict[str, Any]:
+def tendon_fields(m: Source, spring: bool, damper: bool, limit: bool, frictionloss: bool) -> dict[str, Any]:
     """The `tendon_*` and `wrap_*` fields that the flags change; spatial tendons, which exert no force, stay empty."""
-    fixed = np.array([is_fixed(m, t) for t in range(m.ntendon)], bool)
     return {
-        "tendon_num": np.where(fixed, m.tendon_num, 0),
+        "tendon_num": np.where(are_fixed(m), m.tendon_num, 0),
         "tendon_stiffness": m.tendon_stiffness * spring,
         "tendon_damping": m.tendon_damping * damper,
         "tendon_limited": m.tendon_limited.astype(bool) & limit,
@@ -38,21 +40,22 @@ def tendon_fields(m: mujoco.MjModel, spring: bool, damper: bool, limit: bool, fr
     }
 
 
-def moment_fields(m: mujoco.MjModel) -> dict[str, Any]:
+def moment_fields(m: Source) -> dict[str, Any]:
     """The table of moment arms: actuator i acts on the entries moment_rowadr[i] to + moment_rownnz[i].
 
     An entry is a degree of freedom, the gear that counts for it, and a factor.
     """
     entries: list[tuple[int, int, float]] = []
     start, count = np.zeros(m.nu, np.int32), np.zeros(m.nu, np.int32)
-    for i in range(m.nu):
-        start[i], target, kind = len(entries), int(m.actuator_trnid[i, 0]), int(m.actuator_trntype[i])
-        if kind == TRN_TENDON and is_fixed(m, target):
-            for k in range(int(m.tendon_adr[target]), int(m.tendon_adr[target] + m.tendon_num[target])):
-                entries.append((int(m.jnt_dofadr[m.wrap_objid[k]]), 0, float(m.wrap_prm[k])))
+    fixed, first, wrapped, coef = are_fixed(m), m.jnt_dofadr.tolist(), m.wrap_objid, m.wrap_prm
+    begin, number, types = m.tendon_adr, m.tendon_num, m.jnt_type
+    for i, (kind, target) in enumerate(zip(m.actuator_trntype.tolist(), m.actuator_trnid[:, 0].tolist(), strict=True)):
+        start[i] = len(entries)
+        if kind == TRN_TENDON and fixed[target]:
+            for k in range(begin[target], begin[target] + number[target]):
+                entries.append((first[wrapped[k]], 0, float(coef[k])))
         elif kind in (TRN_JOINT, TRN_JOINTINPARENT):
-            first = int(m.jnt_dofadr[target])
-            entries += [(first + r, r, 1.0) for r in range(_DOFS_OF_JOINT[int(m.jnt_type[target])])]
+            entries += [(first[target] + r, r, 1.0) for r in range(_DOFS_OF_JOINT[int(types[target])])]
         count[i] = len(entries) - start[i]
     return {
         "nmoment": len(entries),
@@ -64,35 +67,32 @@ def moment_fields(m: mujoco.MjModel) -> dict[str, Any]:
     }
 
 
-def is_simulated(m: mujoco.MjModel, e: int) -> bool:
-    """Whether equality `e` is one of those that the simulator knows."""
-    kind, second = int(m.eq_type[e]), int(m.eq_obj2id[e])
-    if kind == TENDON:
-        return is_fixed(m, int(m.eq_obj1id[e])) and (second < 0 or is_fixed(m, second))
-    return kind in ROWS
+def are_simulated(m: Source) -> Any:
+    """Which equalities (neq) are of those that the simulator knows."""
+    fixed = np.append(are_fixed(m), True)  # the last: no second tendon
+    tendons = np.where(m.eq_type == TENDON, [m.eq_obj1id, m.eq_obj2id], -1)
+    return np.isin(m.eq_type, list(ROWS)) & fixed[tendons[0]] & fixed[tendons[1]]
 
 
-def equality_fields(m: mujoco.MjModel, enabled: bool) -> dict[str, Any]:
+def equality_fields(m: Source, enabled: bool) -> dict[str, Any]:
     """The `eq_*` fields that are not MuJoCo's own.
 
     Equalities of bodies and of sites become alike: a point and an orientation in the frames of two bodies.
     """
     body, anchor, quat = np.zeros((m.neq, 2), np.int32), np.zeros((m.neq, 2, 3)), np.zeros((m.neq, 2, 4))
-    active = m.eq_active0.astype(bool) & enabled
-    for e in range(m.neq):
-        kind, pair, data = int(m.eq_type[e]), (int(m.eq_obj1id[e]), int(m.eq_obj2id[e])), m.eq_data[e]
-        if kind not in (CONNECT, WELD):
-            continue
-        if int(m.eq_objtype[e]) == int(mujoco.mjtObj.mjOBJ_SITE):
-            sites = list(pair)
-            body[e], anchor[e], quat[e] = m.site_bodyid[sites], m.site_pos[sites], m.site_quat[sites]
-        else:
-            body[e], quat[e] = pair, (data[6:10] if kind == WELD else (1, 0, 0, 0), (1, 0, 0, 0))
-            anchor[e] = data[:6].reshape(2, 3)[:: -1 if kind == WELD else 1]
-        # MuJoCo makes no rows if neither side can move
-        active[e] &= any(_can_move(m, int(b)) for b in body[e])
+    objects, data, of_sites = np.stack([m.eq_obj1id, m.eq_obj2id], axis=1), m.eq_data, m.eq_objtype == _SITE
+    holds = (m.eq_type == CONNECT) | (m.eq_type == WELD)
+    sites, bodies = objects[holds & of_sites], holds & ~of_sites
+    body[holds & of_sites], anchor[holds & of_sites] = m.site_bodyid[sites], m.site_pos[sites]
+    quat[holds & of_sites] = m.site_quat[sites]
+    body[bodies], quat[bodies] = objects[bodies], (1, 0, 0, 0)
+    anchor[bodies] = data[bodies, :6].reshape(-1, 2, 3)
+    weld = bodies & (m.eq_type == WELD)
+    anchor[weld], quat[weld, 0] = anchor[weld, ::-1], data[weld, 6:10]
+    # MuJoCo makes no rows if neither side can move
+    moves = np.any(m.body_treeid[body] >= 0, axis=1) | ~holds
     return {
-        "eq_active0": active,
+        "eq_active0": m.eq_active0.astype(bool) & enabled & moves,
         "eq_bodyid": body,
         "eq_anchor1": anchor[:, 0],
         "eq_anchor2": anchor[:, 1],
@@ -101,37 +101,37 @@ def equality_fields(m: mujoco.MjModel, enabled: bool) -> dict[str, Any]:
     }
 
 
-def _can_move(m: mujoco.MjModel, b: int) -> bool:
-    while b > 0:
-        if m.body_dofnum[b] > 0:
-            return True
-        b = int(m.body_parentid[b])
-    return False
+def widest_row(m: Source, con_geom: Ints, tendons: Ints, equalities: Ints, eq_bodyid: Ints) -> int:
+    """Most degrees of freedom of the trees that a constraint row touches, with those between a tendon's trees.
 
-
-def widest_row(m: mujoco.MjModel, con_geom: np.ndarray, tendons: dict[str, Any], equalities: dict[str, Any]) -> int:
-    """Most degrees of freedom of the trees that a constraint row touches, with those between a tendon's trees."""
+    `tendons` and `equalities` say of each whether it has rows.
+    """
     size = np.append(m.tree_dofnum, 0)  # the last for static bodies, whose tree is -1
-    rows = [np.stack([m.body_treeid[m.geom_bodyid[con_geom[:, side]]] for side in range(2)], axis=1)]
-    widths = [*(int(n) for n in m.tree_dofnum)]
-    for t in np.flatnonzero(tendons["tendon_limited"] | (tendons["tendon_frictionloss"] > 0)):
-        widths.append(_span_of_tendon(m, int(t)))
-    for e in np.flatnonzero(equalities["eq_active0"]):
-        objects = [int(t) for t in (m.eq_obj1id[e], m.eq_obj2id[e]) if t >= 0]
-        if int(m.eq_type[e]) == TENDON:
-            widths.append(sum(_span_of_tendon(m, t) for t in objects))
-        elif int(m.eq_type[e]) == JOINT:
-            widths.append(sum(int(size[m.dof_treeid[m.jnt_dofadr[j]]]) for j in objects))
-        else:
-            rows.append(m.body_treeid[equalities["eq_bodyid"][e]].reshape(1, 2))
-    trees = np.concatenate(rows)
-    apart = trees[:, 0] != trees[:, 1]
-    widths.append(int((size[trees[:, 0]] + apart * size[trees[:, 1]]).max(initial=0)))
+    of_geom, widths = m.body_treeid[m.geom_bodyid], [int(size.max())]
+
+    def widest(first: Ints, second: Ints) -> int:
+        return int((size[first] + (first != second) * size[second]).max(initial=0))
+
+    widths.append(widest(of_geom[con_geom[:, 0]], of_geom[con_geom[:, 1]]))
+    span = _spans_of_tendons(m)
+    widths.append(int(span[tendons].max(initial=0)))
+    kinds, objects = m.eq_type, np.stack([m.eq_obj1id, m.eq_obj2id], axis=1)
+    held = eq_bodyid[equalities & ((kinds == CONNECT) | (kinds == WELD))]
+    widths.append(widest(m.body_treeid[held[:, 0]], m.body_treeid[held[:, 1]]))
+    joint_width = np.append(size[m.dof_treeid[m.jnt_dofadr]], 0)  # the last: no second joint
+    widths.append(int(joint_width[objects[equalities & (kinds == JOINT)]].sum(axis=1).max(initial=0)))
+    widths.append(int(np.append(span, 0)[objects[equalities & (kinds == TENDON)]].sum(axis=1).max(initial=0)))
     return min(max(widths), int(m.nv))
 
 
-def _span_of_tendon(m: mujoco.MjModel, t: int) -> int:
-    """Degrees of freedom of the trees of a fixed tendon and of those between them."""
-    first = int(m.tendon_adr[t])
-    trees = m.dof_treeid[m.jnt_dofadr[m.wrap_objid[first : first + int(m.tendon_num[t])]]]
-    return int(m.tree_dofnum[trees.min() : trees.max() + 1].sum())
+def _spans_of_tendons(m: Source) -> Ints:
+    """Degrees of freedom (ntendon) of the trees of fixed tendons and of those between them."""
+    before = np.concatenate([[0], np.cumsum(m.tree_dofnum)])
+    fixed, spans = are_fixed(m) & (m.tendon_num > 0), np.zeros(m.ntendon, np.int64)
+    first, number = m.tendon_adr[fixed], m.tendon_num[fixed]
+    begin = np.cumsum(number) - number
+    wrapped = np.repeat(first - begin, number) + np.arange(number.sum())
+    trees = m.dof_treeid[m.jnt_dofadr[m.wrap_objid[wrapped]]]
+    if len(trees):
+        spans[fixed] = before[np.maximum.reduceat(trees, begin) + 1] - before[np.minimum.reduceat(trees, begin)]
+    return spans

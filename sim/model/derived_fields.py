@@ -5,9 +5,9 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from ..kernels.record import Ints
+from ..kernels.record import Floats, Ints
 from .contact_groups import group_fields
-from .contact_pairs import Pairs, families, pair_fields
+from .contact_pairs import pair_fields, possible_contact_pairs
 from .contact_parameters import (
     contact_dim,
     contact_friction,
@@ -18,142 +18,179 @@ from .contact_parameters import (
     contact_solreffriction,
 )
 from .couplings import ROWS, equality_fields, moment_fields, tendon_fields, widest_row
-from .unsupported import disabled
+from .recipes import Made
+from .source import Source
+from .unsupported import check_supported, disabled
 
-
-def derived_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
-    """Fields that fold MuJoCo's option flags in, so that kernels need not look at them."""
-    bit = mujoco.mjtDisableBit
-    spring, damper = not disabled(m, bit.mjDSBL_SPRING), not disabled(m, bit.mjDSBL_DAMPER)
-    gravity = m.opt.gravity * (not disabled(m, bit.mjDSBL_GRAVITY))
-    # MuJoCo skips all passive forces, gravity compensation included, when both are disabled
-    gravcomp = m.body_gravcomp * (spring or damper) * bool(np.any(gravity))
-    damping = m.dof_damping * damper
-    group_on = np.array(
-        [g < 0 or g > 30 or not (int(m.opt.disableactuator) >> int(g)) & 1 for g in m.actuator_group], bool
-    )
-    actuation = not disabled(m, bit.mjDSBL_ACTUATION)
-    ctrllimited = m.actuator_ctrllimited.astype(bool) & (not disabled(m, bit.mjDSBL_CLAMPCTRL))
-    return {
-        "integrator": int(m.opt.integrator),
-        **_constraint_fields(m, pairs),
-        "eulerdamp": int(damper and not disabled(m, bit.mjDSBL_EULERDAMP)),
-        "damped": int(np.any(damping)),
-        "timestep": float(m.opt.timestep),
-        "gravity": gravity,
-        "ngravcomp": int(np.count_nonzero(gravcomp)),
-        "body_gravcomp": gravcomp,
-        "body_freesolo": _free_without_descendants(m),
-        **_before_joints(m),
-        "jnt_stiffness": m.jnt_stiffness * spring,
-        "dof_damping": damping,
-        **moment_fields(m),
-        "actuator_trnid": m.actuator_trnid.reshape(m.nu, 2),
-        "actuator_enabled": group_on & actuation,
-        # without actuation MuJoCo leaves activations alone, so no actuator owns one
-        "actuator_actadr": np.where(actuation, m.actuator_actadr, -1),
-        "actuator_ctrllimited": ctrllimited,
-    }
-
-
+_BIT = mujoco.mjtDisableBit
 _SOLREFS = ("jnt_solref", "dof_solref", "tendon_solref_lim", "tendon_solref_fri", "eq_solref")
 
 
-def _constraint_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
-    bit = mujoco.mjtDisableBit
-    on = not disabled(m, bit.mjDSBL_CONSTRAINT)
-    limited = m.jnt_limited.astype(bool) & (on and not disabled(m, bit.mjDSBL_LIMIT))
-    frictional = on and not disabled(m, bit.mjDSBL_FRICTIONLOSS)
-    frictionloss = m.dof_frictionloss * frictional
-    tendons = tendon_fields(
-        m,
-        spring=not disabled(m, bit.mjDSBL_SPRING),
-        damper=not disabled(m, bit.mjDSBL_DAMPER),
-        limit=on and not disabled(m, bit.mjDSBL_LIMIT),
-        frictionloss=frictional,
-    )
-    equalities = equality_fields(m, on and not disabled(m, bit.mjDSBL_EQUALITY))
-    contacts = _contact_fields(m, pairs)
-    pyramidal = int(m.opt.cone) == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
-    pgs = int(m.opt.solver) == int(mujoco.mjtSolver.mjSOL_PGS)
-    dim, most = contacts["con_dim"], families(m, contacts["con_geom"])[1]
-    contact_rows = int(np.where(dim == 1, 1, 2 * (dim - 1) if pyramidal else dim) @ most)
-    nlimit = int(np.count_nonzero(limited))
-    rows = 2 * nlimit + int(np.count_nonzero(frictionloss))
-    rows += 2 * int(np.count_nonzero(tendons["tendon_limited"])) + int(np.count_nonzero(tendons["tendon_frictionloss"]))
-    ne = sum(ROWS[int(kind)] for kind in m.eq_type[equalities["eq_active0"]])
-    rows += ne
-    nconcone = contacts["nconmax"] * (not pyramidal)
-    safe = not disabled(m, bit.mjDSBL_REFSAFE)
-    references = {"con_solref": contacts["con_solref"], "con_solreffriction": contacts["con_solreffriction"]}
-    references |= {name: getattr(m, name) for name in _SOLREFS}
+def _options(m: Source, _: Made) -> dict[str, Any]:
     return {
-        **contacts,
-        **tendons,
-        **equalities,
-        **{name: _safe_reference(value, m.opt.timestep, safe) for name, value in references.items()},
+        "integrator": int(m.opt.integrator),
         "cone": int(m.opt.cone),
+        "solver": int(m.opt.solver),
         "iterations": int(m.opt.iterations),
         "ls_iterations": int(m.opt.ls_iterations),
         "tolerance": float(m.opt.tolerance),
         "impratio": float(m.opt.impratio),
         "meaninertia": float(m.stat.meaninertia),
-        "nlimit": nlimit,
-        "ne": ne,
+        "timestep": float(m.opt.timestep),
+        "gravity": m.opt.gravity * (not disabled(m, _BIT.mjDSBL_GRAVITY)),
+    }
+
+
+def _passive(m: Source, made: Made) -> dict[str, Any]:
+    spring, damper = not disabled(m, _BIT.mjDSBL_SPRING), not disabled(m, _BIT.mjDSBL_DAMPER)
+    # MuJoCo skips all passive forces, gravity compensation included, when both are disabled
+    gravcomp = m.body_gravcomp * (spring or damper) * bool(np.any(made["gravity"]))
+    damping = m.dof_damping * damper
+    return {
+        "eulerdamp": int(damper and not disabled(m, _BIT.mjDSBL_EULERDAMP)),
+        "damped": int(np.any(damping)),
+        "ngravcomp": int(np.count_nonzero(gravcomp)),
+        "body_gravcomp": gravcomp,
+        "jnt_stiffness": m.jnt_stiffness * spring,
+        "dof_damping": damping,
+    }
+
+
+def _actuation(m: Source, _: Made) -> dict[str, Any]:
+    group = m.actuator_group
+    counts = (group < 0) | (group > 30)
+    off = (int(m.opt.disableactuator) >> np.where(counts, 0, group)) & 1
+    enabled = not disabled(m, _BIT.mjDSBL_ACTUATION)
+    return {
+        "actuator_trnid": m.actuator_trnid.reshape(m.nu, 2),
+        "actuator_enabled": (counts | (off == 0)) & enabled,
+        # without actuation MuJoCo leaves activations alone, so no actuator owns one
+        "actuator_actadr": np.where(enabled, m.actuator_actadr, -1),
+        "actuator_ctrllimited": m.actuator_ctrllimited.astype(bool) & (not disabled(m, _BIT.mjDSBL_CLAMPCTRL)),
+    }
+
+
+def _limits_and_friction(m: Source, _: Made) -> dict[str, Any]:
+    limit, friction = (_constrained(m, flag) for flag in (_BIT.mjDSBL_LIMIT, _BIT.mjDSBL_FRICTIONLOSS))
+    limited = m.jnt_limited.astype(bool) & limit
+    return {
+        "jnt_limited": limited,
+        "nlimit": int(np.count_nonzero(limited)),
+        "dof_frictionloss": m.dof_frictionloss * friction,
+        **tendon_fields(
+            m,
+            spring=not disabled(m, _BIT.mjDSBL_SPRING),
+            damper=not disabled(m, _BIT.mjDSBL_DAMPER),
+            limit=limit,
+            frictionloss=friction,
+        ),
+    }
+
+
+def _equalities(m: Source, _: Made) -> dict[str, Any]:
+    fields = equality_fields(m, _constrained(m, _BIT.mjDSBL_EQUALITY))
+    return {**fields, "ne": sum(ROWS[int(kind)] for kind in m.eq_type[fields["eq_active0"]])}
+
+
+def _constrained(m: Source, flag: mujoco.mjtDisableBit) -> bool:
+    """Whether the option flags let a kind of constraint be."""
+    return not (disabled(m, _BIT.mjDSBL_CONSTRAINT) or disabled(m, flag))
+
+
+def _rows(m: Source, made: Made) -> dict[str, Any]:
+    pyramidal = made["cone"] == int(mujoco.mjtCone.mjCONE_PYRAMIDAL)
+    dim, ne = made["con_dim"], made["ne"]
+    of_contacts = int(np.where(dim == 1, 1, 2 * (dim - 1) if pyramidal else dim) @ made["contact_pairs"].max_contacts)
+    others = ne + 2 * made["nlimit"] + int(np.count_nonzero(made["dof_frictionloss"]))
+    others += 2 * int(np.count_nonzero(made["tendon_limited"])) + int(np.count_nonzero(made["tendon_frictionloss"]))
+    pgs = made["solver"] == int(mujoco.mjtSolver.mjSOL_PGS)
+    nconcone = made["nconmax"] * (not pyramidal)
+    return {
         "nconcone": nconcone,
-        "nefcmax": rows + contact_rows,
-        "nefcbefore": rows,
-        "nefcdof": widest_row(m, contacts["con_geom"], tendons, equalities),
-        "npgs": (rows + contact_rows) * pgs,
+        "nefcmax": others + of_contacts,
+        "nefcbefore": others,
+        "npgs": (others + of_contacts) * pgs,
         "npgsdof": int(m.nv) * pgs,
         "nconpgs": nconcone * pgs,
-        "solver": int(m.opt.solver),
-        "jnt_limited": limited,
-        "dof_frictionloss": frictionloss,
     }
 
 
-def _contact_fields(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
-    solref = contact_solref(m, pairs)
-    margin, gap = contact_margin(m, pairs), contact_gap(m, pairs)
-    return {
-        **pair_fields(m, pairs),
-        "con_dim": contact_dim(m, pairs),
-        "con_friction": contact_friction(m, pairs),
-        "con_solref": solref,
-        "con_solreffriction": contact_solreffriction(m, pairs, solref),
-        "con_solimp": contact_solimp(m, pairs),
-        "con_margin": margin,
-        "con_gap": gap,
-        **group_fields(m, pairs.geom, margin + gap),
-    }
+def _row_width(m: Source, made: Made) -> dict[str, Any]:
+    tendons = made["tendon_limited"] | (made["tendon_frictionloss"] > 0)
+    return {"nefcdof": widest_row(m, made["con_geom"], tendons, made["eq_active0"], made["eq_bodyid"])}
 
 
-def _safe_reference(solref: np.ndarray, timestep: float, safe: bool) -> np.ndarray:
+def _contact_solrefs(m: Source, made: Made) -> dict[str, Any]:
+    solref = contact_solref(m, made["contact_pairs"])
+    both = {"con_solref": solref, "con_solreffriction": contact_solreffriction(m, made["contact_pairs"], solref)}
+    return {name: _safe(m, value) for name, value in both.items()}
+
+
+def _contact_distances(m: Source, made: Made) -> dict[str, Any]:
+    margin, gap = contact_margin(m, made["contact_pairs"]), contact_gap(m, made["contact_pairs"])
+    return {"con_margin": margin, "con_gap": gap}
+
+
+def _groups(m: Source, made: Made) -> dict[str, Any]:
+    pairs = made["contact_pairs"]
+    return group_fields(m, pairs.geom, pairs.place, made["con_margin"] + made["con_gap"])
+
+
+def _solref(name: str) -> Any:
+    return lambda m, _: {name: _safe(m, getattr(m, name))}
+
+
+def _safe(m: Source, solref: Floats) -> Floats:
     """solref with its time constant at least two time steps (MuJoCo's refsafe)."""
     out = np.array(solref, np.float64)
-    if safe and len(out):
-        standard = out[:, 0] > 0
-        out[standard, 0] = np.maximum(out[standard, 0], 2 * timestep)
+    if not disabled(m, _BIT.mjDSBL_REFSAFE):
+        np.maximum(out[:, 0], 2 * m.opt.timestep, out=out[:, 0], where=out[:, 0] > 0)
     return out
 
 
-def _before_joints(m: mujoco.MjModel) -> dict[str, Any]:
+def _before_joints(m: Source) -> dict[str, Any]:
     """Degrees of freedom that turn together, as those of a ball, share what is before them."""
-    before, rows, group = np.zeros(m.nv, np.int32), m.nbody, -1
-    for v in range(m.nv):
-        body, joint = int(m.dof_bodyid[v]), int(m.dof_jntid[v])
-        kind, offset = int(m.jnt_type[joint]), v - int(m.jnt_dofadr[joint])
-        ball = kind == int(mujoco.mjtJoint.mjJNT_BALL) or (kind == int(mujoco.mjtJoint.mjJNT_FREE) and offset > 3)
-        if v == m.body_dofadr[body]:
-            group = int(m.body_parentid[body])
-        elif not ball or offset == 0:
+    before, rows, group = np.zeros(m.nv, np.int32), int(m.nbody), -1
+    kind, offset = m.jnt_type[m.dof_jntid], np.arange(m.nv) - m.jnt_dofadr[m.dof_jntid]
+    ball, free = (int(kind) for kind in (mujoco.mjtJoint.mjJNT_BALL, mujoco.mjtJoint.mjJNT_FREE))
+    with_last = ((kind == ball) & (offset > 0)) | ((kind == free) & (offset > 3))
+    first = m.body_dofadr[m.dof_bodyid] == np.arange(m.nv)
+    parent = m.body_parentid[m.dof_bodyid]
+    for v, (starts, stays) in enumerate(zip(first.tolist(), with_last.tolist(), strict=True)):
+        if starts:
+            group = int(parent[v])
+        elif not stays:
             group, rows = rows, rows + 1
         before[v] = group
     return {"nwvel": rows, "dof_beforeid": before}
 
 
-def _free_without_descendants(m: mujoco.MjModel) -> Ints:
+def _free_without_descendants(m: Source) -> Ints:
     first = m.body_jntadr
     free = (first >= 0) & (np.append(m.jnt_type, -1)[first] == int(mujoco.mjtJoint.mjJNT_FREE))
     return (free & (np.append(m.tree_dofnum, 0)[m.body_treeid] == 6)).astype(np.int32)
+
+
+# in an order in which each finds what it reads
+RECIPES = (
+    lambda m, _: {"contact_pairs": possible_contact_pairs(m)},
+    lambda m, made: check_supported(m, made["contact_pairs"]),
+    _options,
+    _passive,
+    _actuation,
+    lambda m, _: moment_fields(m),
+    lambda m, _: _before_joints(m),
+    lambda m, _: {"body_freesolo": _free_without_descendants(m)},
+    _limits_and_friction,
+    _equalities,
+    lambda m, made: pair_fields(m, made["contact_pairs"]),
+    lambda m, made: {"con_dim": contact_dim(m, made["contact_pairs"])},
+    lambda m, made: {"con_friction": contact_friction(m, made["contact_pairs"])},
+    _contact_solrefs,
+    lambda m, made: {"con_solimp": contact_solimp(m, made["contact_pairs"])},
+    _contact_distances,
+    _groups,
+    *(_solref(name) for name in _SOLREFS),
+    _rows,
+    _row_width,
+)

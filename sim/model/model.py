@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from ..kernels.record import Field, Floats, Ints, Struct, floats, integer, ints, real
-from .contact_pairs import CONTACT_SOURCES, NO_PAIRS, Pairs, possible_contact_pairs
-from .contact_softness import softened
-from .derived_fields import derived_fields
-from .unsupported import check_supported, contacts_enabled
+from ..kernels.record import Floats, Ints, Struct, floats, integer, ints, kept_with, real
+from .contact_pairs import Pairs
+from .contact_softness import SOFTENED, softened
+from .derived_fields import RECIPES
+from .keyframes import key_id
+from .recipes import Portion, follow
+from .replacement import replacement
+from .source import Source, written
 
-_OPTIONS = ("timestep", "gravity", "integrator", "solver", "iterations", "tolerance")
 # symbols in declared shapes
 _SIZES = (
     *("nq", "nv", "nu", "na", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
@@ -51,6 +53,14 @@ class State(NamedTuple):
     qpos: Floats  # (..., nq) positions [m or rad; unit quaternions]
     qvel: Floats  # (..., nv) velocities [m/s or rad/s]; rotations of ball and free joints in the body frame
     act: Floats  # (..., na) actuator activations
+
+
+class Origin(NamedTuple):
+    """What a `Model` was made of."""
+
+    base: mujoco.MjModel  # what was loaded
+    changes: dict[str, Any]  # fields that were replaced since
+    portions: list[Portion]  # softness included
 
 
 class Model(Struct):
@@ -277,10 +287,8 @@ class Model(Struct):
     actuator_gainprm: Floats = floats("nu", mujoco.mjNGAIN)
     actuator_biasprm: Floats = floats("nu", mujoco.mjNBIAS)
 
-    mj_model: mujoco.MjModel
     contact_softness: float
-    contact_pairs: Pairs  # what con_* fields are about
-    _source: mujoco.MjModel  # without softness
+    origin: Origin
 
     @classmethod
     def from_xml_path(cls, path: str | os.PathLike[str], contact_softness: float = 0.0) -> "Model":
@@ -301,45 +309,61 @@ class Model(Struct):
     @classmethod
     def from_mujoco(cls, source: "mujoco.MjModel | mujoco.MjSpec", contact_softness: float = 0.0) -> "Model":
         """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
-        own = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
-        mj_model = softened(own, contact_softness)
-        pairs = possible_contact_pairs(mj_model) if contacts_enabled(mj_model) else NO_PAIRS
-        check_supported(mj_model, pairs)
-        model = cls(**_fields_of(mj_model, pairs))
-
-        model.mj_model, model.contact_softness, model._source = mj_model, float(contact_softness), own
-        model.contact_pairs = pairs
+        base = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
+        m = Source(base, softened(Source(base, {}), contact_softness))
+        portions, made = follow(RECIPES, m, (), set())
+        values = {name: made[name] if name in made else _copied(m, name) for name in cls.fields}
+        model = cls(**values)
+        model.origin, model.contact_softness = Origin(base, {}, portions), float(contact_softness)
         return model
 
     def replace(self, contact_softness: float | None = None, **fields: Any) -> "Model":
-        """A copy with some `mjModel` fields changed, e.g. `model.replace(body_mass=masses)`.
+        """A copy with some `mjModel` or `mjOption` fields changed, e.g. `model.replace(body_mass=masses)`.
 
-        Fields that softness changes (solimp) are given as they are without it.
+        Sizes, addresses, ids and types cannot change. What MuJoCo's compiler makes of a field is not
+        made anew, as when a field of mjModel is written to (geom_rbound of geom_size, body_invweight0
+        of masses). Fields that softness changes (solimp, margins) are given as they are without it.
+        The copy shares the fields that stay, and costs only what the changed ones need.
         """
-        mj_model = copy.copy(self._source)
-        for name, value in fields.items():
-            if not np.all(np.isfinite(value)):
-                raise ValueError(f"Model.replace: {name} is not finite")
-            owner = mj_model.opt if name in _OPTIONS else mj_model
-            is_size = self.fields.get(name) == Field((), int) and name not in _OPTIONS
-            known = name in self.fields or name in CONTACT_SOURCES
-            if not known or not hasattr(owner, name) or is_size:
-                raise TypeError(f"Model.replace: {name!r} is not a field of MuJoCo's model that the simulator uses")
-            old = getattr(owner, name)
-            if name in _OPTIONS and name != "gravity":
-                if name == "timestep" and value <= 0:
-                    raise ValueError(f"Model.replace: timestep is {value}, need more than 0")
-                setattr(owner, name, value)
-                continue
-            if np.shape(value) != old.shape:
-                raise ValueError(f"Model.replace: {name} has shape {np.shape(value)}, expected {old.shape}")
-            old[...] = value
+        base = self.origin.base
+        new = {name: replacement(base, self.fields, name, value) for name, value in fields.items()}
+        changes = {**self.origin.changes, **new}
         softness = self.contact_softness if contact_softness is None else contact_softness
-        return type(self).from_mujoco(mj_model, softness)
+        m = Source(base, {**changes, **softened(Source(base, changes), softness)})
+        changed = new.keys() | (SOFTENED if softness != self.contact_softness else set())
+        portions, made = follow(RECIPES, m, self.origin.portions, changed)
+        own = {name for portion in portions for name in portion.fields}
+        values = {name: value for name, value in made.items() if name in self.fields}
+        values |= {name: _copied(m, name) for name in changed & self.fields.keys() - own}
+        model = self.with_fields(values)
+        model.origin, model.contact_softness = Origin(base, changes, portions), float(softness)
+        return model
 
-    def initial_state(self) -> State:
-        """The model's reference configuration `qpos0` at rest, shapes (nq,), (nv,), (na,)."""
-        return State(self.qpos0.copy(), np.zeros(self.nv), np.zeros(self.na))
+    @property
+    def mj_model(self) -> mujoco.MjModel:
+        """The MuJoCo model that means the same; made at the first call where fields were replaced."""
+        base, changes, _ = self.origin
+        changes = {**changes, **softened(Source(base, changes), self.contact_softness)}
+        return kept_with(self, "mj_model", lambda: written(base, changes)) if changes else base
+
+    def initial_state(self, key: str | int | None = None) -> State:
+        """The reference configuration `qpos0` at rest, or the state of a keyframe, by name or number.
+
+        Shapes (nq,), (nv,), (na,). ValueError if there is no such keyframe.
+        """
+        if key is None:
+            return State(self.qpos0.copy(), np.zeros(self.nv), np.zeros(self.na))
+        m, number = self.origin.base, key_id(self.origin.base, key)
+        return State(m.key_qpos[number].copy(), m.key_qvel[number].copy(), m.key_act[number].copy())
+
+    def key_ctrl(self, key: str | int) -> Floats:
+        """The controls (nu,) of a keyframe, by name or number."""
+        return self.origin.base.key_ctrl[key_id(self.origin.base, key)].copy()
+
+    @property
+    def contact_pairs(self) -> Pairs:
+        """The pairs that con_* fields are about."""
+        return self.origin.portions[0].fields["contact_pairs"]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -347,24 +371,15 @@ class Model(Struct):
         return {name: getattr(self, name) for name in _SIZES}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Model.from_mujoco, (self._source, self.contact_softness)
+        return Model.from_mujoco, (written(self.origin.base, self.origin.changes), self.contact_softness)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
         return self  # immutable
 
 
-def _fields_of(m: mujoco.MjModel, pairs: Pairs) -> dict[str, Any]:
-    derived = derived_fields(m, pairs)
-    values = {}
-    for name in Model.fields:
-        if name in derived:
-            values[name] = derived[name]
-        elif hasattr(m, name):
-            value = getattr(m, name)
-            values[name] = value.copy() if isinstance(value, np.ndarray) else value
-        else:
-            values[name] = getattr(m.opt, name)
-    return values
+def _copied(m: Source, name: str) -> Any:
+    value = getattr(m, name)
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def tangent_size(model: Model) -> int:

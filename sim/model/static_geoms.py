@@ -6,16 +6,16 @@ the centres. It is walked without a stack: a node whose box is apart says which 
 
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from ..kernels.enums import CAPSULE, CYLINDER, MESH, PLANE, SPHERE
 from ..kernels.record import Floats, Ints
+from .source import Source
 
 ROUNDING = 1e-9  # m by which boxes are larger than they need be
 
 
-def geom_boxes(m: mujoco.MjModel) -> Floats:
+def geom_boxes(m: Source) -> Floats:
     """Centre and half sizes of every geom's box in its own frame (ngeom, 6) [m]; those of a plane mean nothing.
 
     From the sizes, which a changed model may have new, where MuJoCo's geom_aabb stays as it was compiled.
@@ -31,9 +31,7 @@ def geom_boxes(m: mujoco.MjModel) -> Floats:
     return boxes
 
 
-def static_fields(
-    m: mujoco.MjModel, box: Floats, mover: Ints, place: Ints, first: int, reach: Floats
-) -> dict[str, Any]:
+def static_fields(m: Source, box: Floats, mover: Ints, place: Ints, first: int, reach: Floats) -> dict[str, Any]:
     """Fields of `Model` for pairs (n, 2) of moving body and static geom in order, pair `first` and those after it.
 
     `box` are the geoms' own boxes, `mover` (nmover) the moving bodies, `reach` (n) is margin plus gap.
@@ -60,7 +58,7 @@ def static_fields(
     }
 
 
-def _world_boxes(m: mujoco.MjModel, geom: Ints, box: Floats, around: Floats) -> tuple[Floats, Floats]:
+def _world_boxes(m: Source, geom: Ints, box: Floats, around: Floats) -> tuple[Floats, Floats]:
     """Lower and upper corners (n, 3) of the boxes of static geoms, and `around` them."""
     body = m.geom_bodyid[geom]
     xpos, xmat = np.zeros((m.nbody, 3)), np.tile(np.eye(3), (m.nbody, 1, 1))

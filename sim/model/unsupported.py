@@ -1,17 +1,20 @@
 """What the simulator does not do, found in a compiled model and named.
 
-Nothing that would change the motion is dropped silently: every such element of a model is
-listed, by name, in one `UnsupportedModelError`.
+Nothing that would change the motion is dropped silently: every such element of a model is in one
+`UnsupportedModelError`, whose message has a line for each kind of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
 
 from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
-from .contact_pairs import CONVEX, Pairs, families
-from .couplings import is_fixed, is_simulated
+from .contact_groups import ascending
+from .contact_pairs import CONVEX, Pairs, contacts_enabled
+from .couplings import are_fixed, are_simulated
+from .source import Source
 
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
@@ -26,187 +29,224 @@ _DYNAMICS = {
 }
 _GAINS = {int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtGain.mjGAIN_AFFINE)}
 _BIASES = {int(mujoco.mjtBias.mjBIAS_NONE), int(mujoco.mjtBias.mjBIAS_AFFINE)}
-_ROTATIONAL = {int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)}
+_ROTATIONAL = [int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)]
+_NAMES, _LINES = 3, 22  # in a message: names of a kind, kinds
+
+
+class UnsupportedKind(NamedTuple):
+    """Elements of a model that are not simulated for the same reason."""
+
+    text: str  # {} stands for the names
+    advice: str  # how to do without
+    names: Sequence[str]  # none: an option of the whole model
+
+    @property
+    def elements(self) -> list[str]:
+        """One text for each."""
+        return [self.text.format(name) for name in self.names] or [self.text]
+
+    def __str__(self) -> str:
+        more = len(self.names) - _NAMES
+        names = ", ".join(self.names[:_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+        return f"{self.text.format(names)} - {self.advice}"
 
 
 class UnsupportedModelError(ValueError):
     """The model uses elements that would change the motion and are not simulated.
 
-    `elements` lists every one of them, one text each.
+    `elements` lists every one of them, one text each, `kinds` what they have in common and how to do without.
     """
 
-    def __init__(self, elements: list[str]) -> None:
-        self.elements = elements
-        super().__init__(
-            "this model cannot be simulated exactly; not supported: "
-            + "; ".join(elements)
-            + ". Remove these elements or disable them in the MJCF (option/flag)."
-        )
+    def __init__(self, kinds: Sequence[UnsupportedKind]) -> None:
+        self.kinds = tuple(kinds)
+        lines = [str(kind) for kind in self.kinds[:_LINES]]
+        if len(self.kinds) > _LINES:
+            lines.append(f"and {len(self.kinds) - _LINES} more kinds (`kinds` of this error has all)")
+        apart = " " if len(lines) == 1 else "\n  "
+        super().__init__(apart.join(["this model cannot be simulated exactly; not supported:", *lines]))
+
+    @property
+    def elements(self) -> list[str]:
+        """One text for each element."""
+        return [element for kind in self.kinds for element in kind.elements]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return UnsupportedModelError, (self.kinds,)
 
 
-def _name(mj_model: mujoco.MjModel, kind: mujoco.mjtObj, index: int) -> str:
-    name = mujoco.mj_id2name(mj_model, kind, index)
-    return f"'{name}'" if name else f"number {index}"
+def _names(m: Source, kind: mujoco.mjtObj, which: Any) -> list[str]:
+    """Names of the elements that `which`, a mask or numbers, picks; numbers of those that have none."""
+    numbers = np.flatnonzero(which) if which.dtype == bool else which
+    return [f"'{name}'" if (name := mujoco.mj_id2name(m.base, kind, i)) else f"number {i}" for i in map(int, numbers)]
 
 
-def disabled(mj_model: mujoco.MjModel, flag: mujoco.mjtDisableBit) -> bool:
+def disabled(m: Source, flag: mujoco.mjtDisableBit) -> bool:
     """Whether the option flag disables a stage."""
-    return bool(int(mj_model.opt.disableflags) & int(flag))
+    return bool(int(m.opt.disableflags) & int(flag))
 
 
-def contacts_enabled(mj_model: mujoco.MjModel) -> bool:
-    """Whether the option flags let geoms collide."""
-    bit = mujoco.mjtDisableBit
-    return not (disabled(mj_model, bit.mjDSBL_CONSTRAINT) or disabled(mj_model, bit.mjDSBL_CONTACT))
-
-
-def check_supported(mj_model: mujoco.MjModel, pairs: Pairs) -> None:
-    """Raise `UnsupportedModelError` naming every element that is not simulated."""
-    found = [
-        *_options(mj_model),
-        *_joints(mj_model),
-        *_actuators(mj_model),
-        *_constraints(mj_model, pairs),
-        *_other_elements(mj_model),
-    ]
+def check_supported(m: Source, pairs: Pairs) -> dict[str, Any]:
+    """Raise `UnsupportedModelError` naming every element that is not simulated; no fields."""
+    found = [*_options(m), *_joints(m), *_actuators(m), *_tendons(m), *_constraints(m, pairs), *_other_elements(m)]
     if found:
         raise UnsupportedModelError(found)
+    return {}
 
 
-def _options(m: mujoco.MjModel) -> Iterator[str]:
+def _options(m: Source) -> Iterator[UnsupportedKind]:
     integrator = int(m.opt.integrator)
     if integrator not in INTEGRATORS:
         known = mujoco.mjtIntegrator(integrator).name.removeprefix("mjINT_").lower()
-        yield f"option integrator '{known}' (use Euler, RK4 or implicitfast)"
+        yield UnsupportedKind(f"option integrator '{known}'", "use Euler, RK4 or implicitfast", ())
     for field in ("density", "viscosity"):
         if float(getattr(m.opt, field)) != 0:
-            yield f"option {field} (fluid forces)"
+            yield UnsupportedKind(f"option {field} (fluid forces)", f'set {field}="0", and damping on joints', ())
     if int(m.opt.enableflags) & int(mujoco.mjtEnableBit.mjENBL_SLEEP):
-        yield "option flag sleep"
+        yield UnsupportedKind("option flag sleep", "leave the flag out: what rests is then computed too", ())
 
 
-def _joints(m: mujoco.MjModel) -> Iterator[str]:
+def _joints(m: Source) -> Iterator[UnsupportedKind]:
     spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
     damper = not disabled(m, mujoco.mjtDisableBit.mjDSBL_DAMPER)
-    for j in range(m.njnt):
-        name = _name(m, mujoco.mjtObj.mjOBJ_JOINT, j)
-        if spring and np.any(m.jnt_stiffnesspoly[j]):
-            yield f"joint {name}: polynomial stiffness"
-        if spring and m.jnt_springyield[j] != 0:
-            yield f"joint {name}: springyield"
-        if m.jnt_actgravcomp[j]:
-            yield f"joint {name}: actuatorgravcomp"
-        dof = int(m.jnt_dofadr[j])
-        if damper and np.any(m.dof_dampingpoly[dof]):
-            yield f"joint {name}: polynomial damping"
+    for problem, which, advice in (
+        ("polynomial stiffness", spring & _nonzero(m.jnt_stiffnesspoly), "give a single stiffness"),
+        ("springyield", spring & (m.jnt_springyield != 0), 'set springyield="0"'),
+        ("actuatorgravcomp", m.jnt_actgravcomp != 0, 'set actuatorgravcomp="false": gravcomp acts beside actuators'),
+        ("polynomial damping", damper & _nonzero(m.dof_dampingpoly)[m.jnt_dofadr], "give a single damping"),
+    ):
+        if np.any(which):
+            yield UnsupportedKind(f"joint {{}}: {problem}", advice, _names(m, mujoco.mjtObj.mjOBJ_JOINT, which))
 
 
-def _actuators(m: mujoco.MjModel) -> Iterator[str]:
+def _nonzero(rows: Any) -> Any:
+    """Which rows (n, k) have a number other than zero."""
+    return (rows != 0).any(axis=1)
+
+
+def _actuators(m: Source) -> Iterator[UnsupportedKind]:
     if disabled(m, mujoco.mjtDisableBit.mjDSBL_ACTUATION):
         return
-    for i in range(m.nactuator):
-        for complaint in _actuator_complaints(m, i):
-            yield f"actuator {_name(m, mujoco.mjtObj.mjOBJ_ACTUATOR, i)}: {complaint}"
+    for problem, which, advice in (*_transmissions(m), *_actuator_types(m), *_actuator_extras(m)):
+        if np.any(which):
+            yield UnsupportedKind(f"actuator {{}}: {problem}", advice, _names(m, mujoco.mjtObj.mjOBJ_ACTUATOR, which))
 
 
-def _actuator_complaints(m: mujoco.MjModel, i: int) -> Iterator[str]:
-    transmission, target = int(m.actuator_trntype[i]), int(m.actuator_trnid[i, 0])
-    on_fixed_tendon = transmission == TRN_TENDON and is_fixed(m, target)
-    if transmission not in (TRN_JOINT, TRN_JOINTINPARENT) and not on_fixed_tendon:
-        yield f"transmission {mujoco.mjtTrn(transmission).name.removeprefix('mjTRN_').lower()}"
-    elif transmission == int(mujoco.mjtTrn.mjTRN_JOINTINPARENT):
-        if int(m.jnt_type[target]) in _ROTATIONAL:
-            yield "jointinparent transmission on a ball or free joint"
-    for field, kinds, prefix, enum in (
-        ("actuator_dyntype", _DYNAMICS, "mjDYN_", mujoco.mjtDyn),
-        ("actuator_gaintype", _GAINS, "mjGAIN_", mujoco.mjtGain),
-        ("actuator_biastype", _BIASES, "mjBIAS_", mujoco.mjtBias),
+_INSTEAD = {
+    "tendon": "let it act on a joint or a fixed tendon (this one is spatial)",
+    "site": "let it act on joints",
+    "body": "adhesion is not simulated: leave the actuator out",
+    "slidercrank": "let it act on a joint of the mechanism",
+}
+
+
+def _transmissions(m: Source) -> Iterator[tuple[str, Any, str]]:
+    kind, target = m.actuator_trntype, m.actuator_trnid.reshape(-1, 2)[:, 0]
+    pulls = kind == TRN_TENDON
+    pulls[pulls] = are_fixed(m)[target[pulls]]
+    other = (kind != TRN_JOINT) & (kind != TRN_JOINTINPARENT) & ~pulls
+    for number in np.unique(kind[other]):
+        name = mujoco.mjtTrn(int(number)).name.removeprefix("mjTRN_").lower()
+        yield f"transmission {name}", other & (kind == number), _INSTEAD.get(name, "let it act on joints")
+    in_parent = kind == TRN_JOINTINPARENT
+    in_parent[in_parent] = np.isin(m.jnt_type[target[in_parent]], _ROTATIONAL)
+    yield "jointinparent transmission on a ball or free joint", in_parent, "use joint in place of jointinparent"
+
+
+def _actuator_types(m: Source) -> Iterator[tuple[str, Any, str]]:
+    for field, known, enum in (
+        ("dyntype", _DYNAMICS, mujoco.mjtDyn),
+        ("gaintype", _GAINS, mujoco.mjtGain),
+        ("biastype", _BIASES, mujoco.mjtBias),
     ):
-        value = int(getattr(m, field)[i])
-        if value not in kinds:
-            yield f"{field.removeprefix('actuator_')} {enum(value).name.removeprefix(prefix).lower()}"
-    if int(m.actuator_ctrlnum[i]) > 1 or int(m.actuator_actnum[i]) > 1:
-        yield "several controls or activations"
-    if m.actuator_actearly[i]:
-        yield "actearly"
-    if m.actuator_delay[i] != 0:
-        yield "delay"
-    if m.actuator_damping[i] != 0 or np.any(m.actuator_dampingpoly[i]):
-        yield "damping (put it on the joint)"
-    if m.actuator_armature[i] != 0:
-        yield "armature (put it on the joint)"
-    if int(m.actuator_plugin[i]) >= 0:
-        yield "plugin"
+        value = getattr(m, f"actuator_{field}")
+        for number in set(value.tolist()) - known:
+            name, *instead = (enum(k).name.split("_")[1].lower() for k in (number, *sorted(known)))
+            yield f"{field} {name}", value == number, f"use {field} {' or '.join(instead)}"
 
 
-def _constraints(m: mujoco.MjModel, pairs: Pairs) -> Iterator[str]:
+def _actuator_extras(m: Source) -> Iterator[tuple[str, Any, str]]:
+    several = (m.actuator_ctrlnum > 1) | (m.actuator_actnum > 1)
+    damping = (m.actuator_damping != 0) | _nonzero(m.actuator_dampingpoly)
+    yield "several controls or activations", several, "use actuators of one control, as position or velocity"
+    yield "actearly", m.actuator_actearly != 0, 'set actearly="false"'
+    yield "delay", m.actuator_delay != 0, 'set delay="0"'
+    yield "damping", damping, "put it on the joint"
+    yield "armature", m.actuator_armature != 0, "put it on the joint"
+    yield "plugin", m.actuator_plugin >= 0, "use one of MuJoCo's own actuators"
+
+
+def _tendons(m: Source) -> Iterator[UnsupportedKind]:
+    bit, fixed = mujoco.mjtDisableBit, are_fixed(m)
+    spring, damper = not disabled(m, bit.mjDSBL_SPRING), not disabled(m, bit.mjDSBL_DAMPER)
+    limit, friction = not disabled(m, bit.mjDSBL_LIMIT), not disabled(m, bit.mjDSBL_FRICTIONLOSS)
+    if disabled(m, bit.mjDSBL_CONSTRAINT):
+        limit = friction = False
+    polynomial = _nonzero(m.tendon_stiffnesspoly), _nonzero(m.tendon_dampingpoly)
+    pulls = np.bincount(m.actuator_trnid.reshape(-1, 2)[m.actuator_trntype == TRN_TENDON, 0], minlength=m.ntendon)
+    joints = "use a fixed tendon or joints, or set {}"
+    for problem, which, advice in (
+        ("limits (it is spatial)", ~fixed & (m.tendon_limited != 0) & limit, joints.format('limited="false"')),
+        ("frictionloss (it is spatial)", ~fixed & (m.tendon_frictionloss != 0) & friction, joints.format("it to 0")),
+        ("stiffness (it is spatial)", ~fixed & ((m.tendon_stiffness != 0) | polynomial[0]) & spring,
+         joints.format("it to 0")),
+        ("damping (it is spatial)", ~fixed & ((m.tendon_damping != 0) | polynomial[1]) & damper,
+         joints.format("it to 0")),
+        ("polynomial stiffness", fixed & polynomial[0] & spring, "give a single stiffness"),
+        ("polynomial damping", fixed & polynomial[1] & damper, "give a single damping"),
+        ("springyield", (m.tendon_springyield != 0) & spring, 'set springyield="0"'),
+        ("armature", m.tendon_armature != 0, "put it on joints"),
+        ("actuatorfrcrange shared by several actuators", (m.tendon_actfrclimited != 0) & (pulls > 1),
+         "give each actuator a forcerange"),
+    ):  # fmt: skip
+        if np.any(which):
+            yield UnsupportedKind(f"tendon {{}}: {problem}", advice, _names(m, mujoco.mjtObj.mjOBJ_TENDON, which))
+
+
+def _constraints(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
     bit = mujoco.mjtDisableBit
     if disabled(m, bit.mjDSBL_CONSTRAINT):
         return
     if int(m.opt.noslip_iterations) > 0:
-        yield "option noslip_iterations"
+        yield UnsupportedKind("option noslip_iterations", 'set noslip_iterations="0"', ())
     for flag in ("override", "diagexact", "ipc", "speculative"):
         if int(m.opt.enableflags) & int(getattr(mujoco.mjtEnableBit, f"mjENBL_{flag.upper()}")):
-            yield f"option flag {flag}"
-    for t in range(m.ntendon):
-        name = _name(m, mujoco.mjtObj.mjOBJ_TENDON, t)
-        if m.tendon_limited[t] and not is_fixed(m, t) and not disabled(m, bit.mjDSBL_LIMIT):
-            yield f"tendon {name}: limits (it is spatial)"
-        if m.tendon_frictionloss[t] and not is_fixed(m, t) and not disabled(m, bit.mjDSBL_FRICTIONLOSS):
-            yield f"tendon {name}: frictionloss (it is spatial)"
+            yield UnsupportedKind(f"option flag {flag}", "leave the flag out", ())
     if not disabled(m, bit.mjDSBL_EQUALITY):
-        for e in np.flatnonzero(m.eq_active0):
-            if not is_simulated(m, int(e)):
-                yield f"equality {_name(m, mujoco.mjtObj.mjOBJ_EQUALITY, int(e))}"
-    if not disabled(m, bit.mjDSBL_CONTACT):
+        unknown = (m.eq_active0 != 0) & ~are_simulated(m)
+        for kind in np.unique(m.eq_type[unknown]):
+            name = mujoco.mjtEq(int(kind)).name.removeprefix("mjEQ_").lower()
+            of = "spatial tendons" if name == "tendon" else name
+            which = _names(m, mujoco.mjtObj.mjOBJ_EQUALITY, unknown & (m.eq_type == kind))
+            advice = 'set active="false", or hold bodies, sites, joints or fixed tendons together'
+            yield UnsupportedKind(f"equality {{}}: of {of}", advice, which)
+    if contacts_enabled(m):
         yield from _contacts(m, pairs)
 
 
-def _contacts(m: mujoco.MjModel, pairs: Pairs) -> Iterator[str]:
-    if m.flg_surfacevel:
-        yield "geom surfacevel"
-    if m.flg_adhesion:
-        yield "geom adhesion"
+def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
+    for flag, field in (("flg_surfacevel", "surfacevel"), ("flg_adhesion", "adhesion")):
+        if getattr(m, flag):
+            yield UnsupportedKind(f"geom {field}", f"leave {field} out", ())
+    unknown = pairs.geom[pairs.family < 0]
+    kinds = ascending(m.geom_type[unknown])
+    for first, second in np.unique(kinds, axis=0):
+        geoms = unknown[(kinds == (first, second)).all(axis=1)]
+        a, b = (_names(m, mujoco.mjtObj.mjOBJ_GEOM, geoms[:, side]) for side in range(2))
+        shapes = " and ".join(mujoco.mjtGeom(int(k)).name.removeprefix("mjGEOM_").lower() for k in (first, second))
+        advice = "use other shapes, or keep them apart by contype and conaffinity or contact/exclude"
+        names = [f"{one} and {other}" for one, other in zip(a, b, strict=True)]
+        yield UnsupportedKind(f"contact of geoms {{}} ({shapes})", advice, names)
     bit = mujoco.mjtDisableBit
     flags = [flag for flag in ("nativeccd", "multiccd") if disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}"))]
-    family, _ = families(m, pairs.geom)
-    for p in np.flatnonzero(family < 0):
-        ids = [int(g) for g in pairs.geom[p]]
-        first, second = (_name(m, mujoco.mjtObj.mjOBJ_GEOM, g) for g in ids)
-        kinds = sorted(int(m.geom_type[g]) for g in ids)
-        shapes = " and ".join(mujoco.mjtGeom(k).name.removeprefix("mjGEOM_").lower() for k in kinds)
-        yield f"contact of geoms {first} and {second} ({shapes})"
-    if np.any((family == CONVEX) & np.all(m.geom_type[pairs.geom] != PLANE, axis=1)):
-        yield from (f"option flag {flag} disabled" for flag in flags)
+    if flags and np.any(np.all(m.geom_type[pairs.geom[pairs.family == CONVEX]] != PLANE, axis=1)):
+        for flag in flags:
+            yield UnsupportedKind(f"option flag {flag} disabled", "leave the flag out", ())
 
 
-def _other_elements(m: mujoco.MjModel) -> Iterator[str]:
-    spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
-    damper = not disabled(m, mujoco.mjtDisableBit.mjDSBL_DAMPER)
-    for t in range(m.ntendon):
-        for complaint in _tendon_complaints(m, t, spring, damper):
-            yield f"tendon {_name(m, mujoco.mjtObj.mjOBJ_TENDON, t)}: {complaint}"
-    for index in range(m.nflex):
-        yield f"flex {_name(m, mujoco.mjtObj.mjOBJ_FLEX, index)}"
-    for b in np.flatnonzero(m.body_plugin >= 0):
-        yield f"body {_name(m, mujoco.mjtObj.mjOBJ_BODY, int(b))}: plugin"
-
-
-def _tendon_complaints(m: mujoco.MjModel, t: int, spring: bool, damper: bool) -> Iterator[str]:
-    if is_fixed(m, t):
-        if spring and np.any(m.tendon_stiffnesspoly[t]):
-            yield "polynomial stiffness"
-        if damper and np.any(m.tendon_dampingpoly[t]):
-            yield "polynomial damping"
-    else:
-        if spring and (m.tendon_stiffness[t] != 0 or np.any(m.tendon_stiffnesspoly[t])):
-            yield "stiffness (it is spatial)"
-        if damper and (m.tendon_damping[t] != 0 or np.any(m.tendon_dampingpoly[t])):
-            yield "damping (it is spatial)"
-    if spring and m.tendon_springyield[t] != 0:
-        yield "springyield"
-    if m.tendon_armature[t] != 0:
-        yield "armature"
-    pulling = (m.actuator_trntype == TRN_TENDON) & (m.actuator_trnid.reshape(-1, 2)[:, 0] == t)
-    if m.tendon_actfrclimited[t] and np.count_nonzero(pulling) > 1:
-        yield "actuatorfrcrange shared by several actuators"
+def _other_elements(m: Source) -> Iterator[UnsupportedKind]:
+    if m.nflex:
+        flexes = _names(m, mujoco.mjtObj.mjOBJ_FLEX, np.arange(m.nflex))
+        yield UnsupportedKind("flex {}", "build it of bodies and joints", flexes)
+    if np.any(m.body_plugin >= 0):
+        bodies = _names(m, mujoco.mjtObj.mjOBJ_BODY, m.body_plugin >= 0)
+        yield UnsupportedKind("body {}: plugin", "leave the plugin out", bodies)

@@ -1,0 +1,65 @@
+"""`Source`: MuJoCo's model as `Model` is made from it, with some fields changed and a record of those that were read.
+
+A changed copy of a large model is made anew only where it differs (`recipes.py`); which fields a
+part of it depends on is not written down anywhere, it is seen when the part is made.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import mujoco
+import numpy as np
+
+# fields of mjOption that `Model.replace` accepts
+OPTIONS = (
+    *("timestep", "gravity", "integrator", "cone", "impratio", "solver", "iterations", "ls_iterations", "tolerance"),
+    *("ccd_iterations", "disableflags"),
+)
+
+
+class Source:
+    """An MjModel whose fields may be changed without a copy of it; `read` collects the names of what is read."""
+
+    def __init__(self, base: mujoco.MjModel, changed: Mapping[str, Any]) -> None:
+        self.base, self.changed, self.read = base, changed, set[str]()
+        self.opt: Any = _Section(self, base.opt)
+        self.stat: Any = _Section(self, base.stat)
+
+    def __getattr__(self, name: str) -> Any:
+        return self.value_in(self.base, name)
+
+    def value_in(self, owner: Any, name: str) -> Any:
+        """The field `name` of the model, or of a section of it."""
+        self.read.add(name)
+        return self.changed[name] if name in self.changed else getattr(owner, name)
+
+
+class _Section:
+    """`opt` or `stat` of a `Source`: no name in them is one of MjModel's too."""
+
+    def __init__(self, source: Source, owner: Any) -> None:
+        self._source, self._owner = source, owner
+
+    def __getattr__(self, name: str) -> Any:
+        return self._source.value_in(self._owner, name)
+
+
+def written(base: mujoco.MjModel, changed: Mapping[str, Any]) -> mujoco.MjModel:
+    """A copy of `base` that has the changed fields."""
+    m = copy.copy(base)
+    for name, value in changed.items():
+        owner = m.opt if name in OPTIONS else m
+        if isinstance(value, np.ndarray):
+            getattr(owner, name)[...] = value
+        else:
+            setattr(owner, name, value)
+    # what MuJoCo's broad phase knows of a body's geoms
+    if changed.keys() & {"geom_margin", "geom_gap"}:
+        m.body_margin[:] = 0.0
+        np.maximum.at(m.body_margin, m.geom_bodyid, m.geom_margin + m.geom_gap)
+    if changed.keys() & {"geom_contype", "geom_conaffinity"}:
+        m.body_contype[:], m.body_conaffinity[:] = 0, 0
+        np.bitwise_or.at(m.body_contype, m.geom_bodyid, m.geom_contype)
+        np.bitwise_or.at(m.body_conaffinity, m.geom_bodyid, m.geom_conaffinity)
+    return m
