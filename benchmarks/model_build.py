@@ -86,8 +86,8 @@ def main() -> None:
 
 def _change(model: sim.Model, field: str) -> Callable[[], Any]:
     m = model.mj_model
-    value = np.array(getattr(m.opt if field == "timestep" else m, field))
-    return lambda: model.replace(**{field: value})
+    change: dict[str, Any] = {field: np.array(getattr(m.opt if field == "timestep" else m, field))}
+    return lambda: model.replace(**change)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def _boxes_of(m: Source, body: Ints) -> Ints:
     apart = (tree[:, 0] != tree[:, 1]) & np.all(tree >= 0, axis=1)
     places = np.zeros((len(body), 3), np.int64)
     by_tree, by_body = apart & ~many[trees], many[trees]
-    places[by_tree, 0], places[by_tree, 1:] = GROUPED, np.sort(m.nbody + tree[by_tree], axis=1)
+    places[by_tree, 0], places[by_tree, 1:] = GROUPED, ascending(m.nbody + tree[by_tree])
     places[by_body, 0], places[by_body, 1:] = GROUPED, body[by_body]
     return places
 
