@@ -174,8 +174,9 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         """
         ctrl = self.control(action)
         if self.backend is sim and torch.is_grad_enabled():
-            qpos, qvel, act = torch_bridge.step(self.model, state.qpos, state.qvel, state.act, ctrl, self.n_substeps)
-            return TaskState(self.model, qpos, qvel, act, state.time + 1)
+            numbers = state.qpos, state.qvel, state.act, ctrl
+            after, unconverged = torch_bridge.counted_step(self.model, *numbers, self.n_substeps)
+            return TaskState(self.model, *after, state.time + 1, unconverged=unconverged)
         path = self.backend.rollout(self.model, state.numpy(), ctrl.numpy()[..., None, :], self.n_substeps)
         # Every other row: what is done with the state next is quicker without the gaps.
         qpos, qvel, act = (torch.from_numpy(np.ascontiguousarray(x)) for x in path.state(1))

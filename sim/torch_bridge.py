@@ -101,7 +101,7 @@ class _RolloutPullBack(_FirstDerivative):
 
 
 class _Rollout(torch.autograd.Function):
-    """qpos, qvel, act (worlds, n) and ctrls (worlds, T, nu) to the checkpoints and their `warmstart`."""
+    """qpos, qvel, act (worlds, n) and ctrls (worlds, T, nu) to checkpoints, `warmstart` and `unconverged`."""
 
     @staticmethod
     def forward(
@@ -110,11 +110,13 @@ class _Rollout(torch.autograd.Function):
         state = State(_numpy(qpos), _numpy(qvel), _numpy(act))
         path = rollout_numpy(model, state, _numpy(ctrls), n_steps, interval)
         warmstart = np.empty((len(ctrls), 0, model.nv)) if path.warmstart is None else path.warmstart
-        return _like(path.qpos, qpos), _like(path.qvel, qvel), _like(path.act, act), torch.from_numpy(warmstart)
+        assert path.unconverged is not None
+        kept = torch.from_numpy(warmstart), torch.from_numpy(path.unconverged)
+        return _like(path.qpos, qpos), _like(path.qvel, qvel), _like(path.act, act), *kept
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.mark_non_differentiable(output[3])
+        ctx.mark_non_differentiable(*output[3:])
         ctx.save_for_backward(*output[:3], inputs[3], output[3])
         ctx.settings = inputs[4:]
 
@@ -143,17 +145,31 @@ def rollout(
     control and the last (see `sim.rollout`). One autograd node; it keeps checkpoints and controls,
     and recomputes the rest when run backward.
     """
+    return _counted_rollout(model, qpos, qvel, act, ctrls, n_steps, checkpoint_interval)[0]
+
+
+def _counted_rollout(
+    model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrls: Tensor, n_steps: int, interval: int
+) -> tuple[TorchState, Tensor]:
+    """`rollout`, and `Trajectory.unconverged`."""
     batch = ctrls.shape[:-2]
     flat = [t.expand(*batch, t.shape[-1]).reshape(batch.numel(), t.shape[-1]) for t in (qpos, qvel, act)]
     controls = ctrls.reshape(batch.numel(), *ctrls.shape[-2:])
-    found = _Rollout.apply(*flat, controls, model, n_steps, checkpoint_interval)[:3]
-    return TorchState(*(t.reshape(*batch, *t.shape[-2:]) for t in found))
+    *found, _, unconverged = _Rollout.apply(*flat, controls, model, n_steps, interval)
+    return TorchState(*(t.reshape(*batch, *t.shape[-2:]) for t in found)), unconverged.reshape(ctrls.shape[:-1])
 
 
 def step(model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, n_steps: int = 1) -> TorchState:
     """State after `n_steps` time steps; all arguments (..., n), equal batch axes."""
-    path = rollout(model, qpos, qvel, act, ctrl.unsqueeze(-2), n_steps)
-    return TorchState(*(t[..., 1, :] for t in path))
+    return counted_step(model, qpos, qvel, act, ctrl, n_steps)[0]
+
+
+def counted_step(
+    model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, n_steps: int = 1
+) -> tuple[TorchState, Tensor]:
+    """`step`, and how many of its time steps were stopped before the constraint solver converged (...), int32."""
+    path, unconverged = _counted_rollout(model, qpos, qvel, act, ctrl.unsqueeze(-2), n_steps, 1)
+    return TorchState(*(t[..., 1, :] for t in path)), unconverged[..., 0]
 
 
 class _ExternalForcePullBack(_FirstDerivative):

@@ -381,8 +381,10 @@ def test_steps_that_did_not_converge_are_counted() -> None:
         task.model = env.unwrapped.task.model = task.model.replace(iterations=iterations)
         total = 0
         for _ in range(10):
+            recorded = task.transition(envs.unwrapped.state, torch.ones(2, 6, dtype=torch.float64)).unconverged
             info = envs.step(np.ones((2, 6)))[-1]
             assert info["unconverged_steps"].shape == (2,) and info["_unconverged_steps"].all()
+            np.testing.assert_array_equal(recorded, info["unconverged_steps"])
             alone = env.step(np.ones(6))[-1]["unconverged_steps"]
             assert type(alone) is int and alone == info["unconverged_steps"][0] <= task.n_substeps
             total += alone
