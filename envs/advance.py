@@ -30,9 +30,11 @@ def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients |
     """Applies N actions (N, n_act) to N states.
 
     Where the simulation diverges the state stays where it was, the episode is terminated, and the
-    gradients are zero: nothing that is not finite leaves here.
+    gradients are zero: nothing that is not finite leaves here. With backend "sim" the info counts the simulation
+    steps of this one that were stopped before the constraint solver converged (`sim.UnconvergedWarning`).
     """
     next_state = task.transition(state, action)
+    unconverged = next_state.unconverged
     diverged = ~is_finite(next_state)
     if diverged.any():
         next_state = next_state.where(torch.from_numpy(~diverged), state.map(torch.clone))
@@ -45,6 +47,8 @@ def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients |
         derivatives = transition_gradients(task, state, action, next_state, gradients)
         diverged |= _zero_unless_finite(derivatives, diverged)
     info["diverged"] = diverged
+    if unconverged is not None:
+        info["unconverged_steps"] = unconverged.numpy()
     return Transition(
         state=next_state,
         obs=obs,

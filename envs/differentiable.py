@@ -26,6 +26,7 @@ class TensorStep(NamedTuple):
     terminated: Tensor  # (N,) bool; also where it diverged
     truncated: Tensor  # (N,) bool; not where terminated
     diverged: Tensor  # (N,) bool
+    unconverged: Tensor  # (N,) int32, simulation steps of this one that did not converge (`sim.UnconvergedWarning`)
     next_obs: Tensor  # (N, n_obs) of the state that the action led to; where it diverged, of the state before
 
 
@@ -73,6 +74,7 @@ class DifferentiableEnvs:
         task, state = self.envs.task, self.envs.state
         (action,) = _Guard.apply(self.record, torch.inf, action.double())
         after = task.transition(state, action)
+        unconverged = torch.zeros_like(after.time) if after.unconverged is None else after.unconverged
         qpos, qvel, act = _Guard.apply(self.record, self.adjoint_limit, after.qpos, after.qvel, after.act)
         after = TaskState(after.model, qpos, qvel, act, after.time)
         finite = torch.from_numpy(is_finite(after.map(Tensor.detach)))
@@ -88,7 +90,7 @@ class DifferentiableEnvs:
             after = after.where(~ended, self.envs.start_states(ended.numpy()))
             obs = task.observation(after)
         self.envs.state = after
-        return TensorStep(obs, reward, terminated, truncated, ~finite, next_obs)
+        return TensorStep(obs, reward, terminated, truncated, ~finite, unconverged, next_obs)
 
 
 class _Guard(torch.autograd.Function):

@@ -47,6 +47,8 @@ class TaskState:
     time: Tensor  # (...) int64, transitions since the start of the episode
     known_kinematics: Kinematics | None = field(default=None, repr=False)
     known_forces: ContactForces | None = field(default=None, repr=False)
+    # (...) int32, simulation steps of the transition to here whose constraint solver was stopped; None: not counted
+    unconverged: Tensor | None = field(default=None, repr=False)
 
     @property
     def kinematics(self) -> Kinematics:
@@ -175,11 +177,14 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         """
         ctrl = self.control(action)
         if self.backend is sim and torch.is_grad_enabled():
-            qpos, qvel, act = torch_bridge.step(self.model, state.qpos, state.qvel, state.act, ctrl, self.n_substeps)
-        else:
-            numbers = self.backend.step(self.model, state.numpy(), ctrl.numpy(), self.n_substeps)
-            qpos, qvel, act = map(torch.from_numpy, numbers[:3])
-        return TaskState(self.model, qpos, qvel, act, state.time + 1)
+            numbers = state.qpos, state.qvel, state.act, ctrl
+            after, unconverged = torch_bridge.counted_step(self.model, *numbers, self.n_substeps)
+            return TaskState(self.model, *after, state.time + 1, unconverged=unconverged)
+        path = self.backend.rollout(self.model, state.numpy(), ctrl.numpy()[..., None, :], self.n_substeps)
+        # Every other row: what is done with the state next is quicker without the gaps.
+        qpos, qvel, act = (torch.from_numpy(np.ascontiguousarray(x)) for x in path.state(1))
+        unconverged = None if path.unconverged is None else torch.from_numpy(path.unconverged[..., 0])
+        return TaskState(self.model, qpos, qvel, act, state.time + 1, unconverged=unconverged)
 
     def contact_forces(self, state: TaskState, action: Tensor) -> Tensor:
         """MuJoCo's `cfrc_ext` of contacts, (..., nbody, 6), in a state under an action; differentiable by torch.

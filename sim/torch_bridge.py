@@ -140,7 +140,7 @@ class _RolloutPullBack(_FirstDerivative):
 
 
 class _Rollout(torch.autograd.Function):
-    """qpos, qvel, act (worlds, n), ctrls (worlds, T, nu) and four of `_rows` to the checkpoints and `warmstart`."""
+    """qpos, qvel, act (worlds, n), ctrls (worlds, T, nu), four of `_rows` to checkpoints and what is kept with them."""
 
     @staticmethod
     def forward(*args: Any) -> Any:
@@ -155,11 +155,13 @@ class _Rollout(torch.autograd.Function):
         arguments = dict(zip(Inputs._fields, (*moving, given.qfrc_applied, given.xfrc_applied), strict=True))
         path = rollout_numpy(model, state, _numpy(ctrls), n_steps, interval, **arguments)
         warmstart = np.empty((len(ctrls), 0, model.nv)) if path.warmstart is None else path.warmstart
-        return _like(path.qpos, qpos), _like(path.qvel, qvel), _like(path.act, act), torch.from_numpy(warmstart)
+        assert path.unconverged is not None
+        kept = torch.from_numpy(warmstart), torch.from_numpy(path.unconverged)
+        return _like(path.qpos, qpos), _like(path.qvel, qvel), _like(path.act, act), *kept
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.mark_non_differentiable(output[3])
+        ctx.mark_non_differentiable(*output[3:])
         ctx.save_for_backward(*output[:3], *inputs[3:8], output[3])
         ctx.settings = inputs[8:]
 
@@ -195,13 +197,27 @@ def rollout(
     after the batch axes they change with the controls. One autograd node; it keeps checkpoints and
     inputs, and recomputes the rest when run backward.
     """
+    inputs = mocap_pos, mocap_quat, qfrc_applied, xfrc_applied
+    return _counted_rollout(model, qpos, qvel, act, ctrls, n_steps, checkpoint_interval, inputs)[0]
+
+
+def _counted_rollout(
+    model: Model,
+    qpos: Tensor,
+    qvel: Tensor,
+    act: Tensor,
+    ctrls: Tensor,
+    n_steps: int,
+    interval: int,
+    inputs: Sequence[Tensor | None],
+) -> tuple[TorchState, Tensor]:
+    """`rollout`, and `Trajectory.unconverged`."""
     batch = ctrls.shape[:-2]
     flat = [t.expand(*batch, t.shape[-1]).reshape(batch.numel(), t.shape[-1]) for t in (qpos, qvel, act)]
     controls = ctrls.reshape(batch.numel(), *ctrls.shape[-2:])
-    given = zip((mocap_pos, mocap_quat, qfrc_applied, xfrc_applied), _ENTRY_AXES, strict=True)
-    rows = (_rows(value, axes, batch) for value, axes in given)
-    found = _Rollout.apply(*flat, controls, *rows, model, n_steps, checkpoint_interval)[:3]
-    return TorchState(*(t.reshape(*batch, *t.shape[-2:]) for t in found))
+    rows = (_rows(value, axes, batch) for value, axes in zip(inputs, _ENTRY_AXES, strict=True))
+    *found, _, unconverged = _Rollout.apply(*flat, controls, *rows, model, n_steps, interval)
+    return TorchState(*(t.reshape(*batch, *t.shape[-2:]) for t in found)), unconverged.reshape(ctrls.shape[:-1])
 
 
 def step(
@@ -218,19 +234,17 @@ def step(
     xfrc_applied: Tensor | None = None,
 ) -> TorchState:
     """State after `n_steps` time steps; all arguments (..., n), equal batch axes, other inputs as in `rollout`."""
-    path = rollout(
-        model,
-        qpos,
-        qvel,
-        act,
-        ctrl.unsqueeze(-2),
-        n_steps,
-        mocap_pos=mocap_pos,
-        mocap_quat=mocap_quat,
-        qfrc_applied=qfrc_applied,
-        xfrc_applied=xfrc_applied,
-    )
+    inputs = mocap_pos, mocap_quat, qfrc_applied, xfrc_applied
+    path, _ = _counted_rollout(model, qpos, qvel, act, ctrl.unsqueeze(-2), n_steps, 1, inputs)
     return TorchState(*(t[..., 1, :] for t in path))
+
+
+def counted_step(
+    model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, n_steps: int = 1
+) -> tuple[TorchState, Tensor]:
+    """`step`, and how many of its time steps were stopped before the constraint solver converged (...), int32."""
+    path, unconverged = _counted_rollout(model, qpos, qvel, act, ctrl.unsqueeze(-2), n_steps, 1, (None,) * 4)
+    return TorchState(*(t[..., 1, :] for t in path)), unconverged[..., 0]
 
 
 class _ExternalForcePullBack(_FirstDerivative):

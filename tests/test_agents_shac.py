@@ -266,6 +266,7 @@ def test_log_names_what_happened(cls: type[AnalyticPolicyGradient]) -> None:
     norm = torch.cat([p.grad.flatten() for p in algorithm.policy.actor_parameters]).norm()
     assert norm.item() == pytest.approx(1e-3, rel=1e-3)
     assert row["train/diverged_envs"] == row["train/skipped_updates"] == row["train/dropped_adjoints"] == 0
+    assert row["train/unconverged_steps"] == 0
     assert row["train/n_updates"] == 3 and row["time/total_timesteps"] == algorithm.num_timesteps
     assert row["time/fps"] > 0 and row["train/learning_rate"] == pytest.approx(1e-2)
     assert ("train/critic_loss" in row) == (cls is SHAC)

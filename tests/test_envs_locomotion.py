@@ -137,8 +137,8 @@ def test_ants_reward_is_gymnasiums_up_to_stale_positions_and_forces(record_prope
     for t in range(200):
         obs, reward, _, _, info = env.step(policy(obs, t))
         expected_obs, expected, _, _, expected_info = theirs.step(policy(expected_obs, t))
-        assert set(expected_info) == set(info) - {"diverged"}
-        for key in set(info) - {*names, "diverged", "x_velocity", "y_velocity"}:
+        assert set(expected_info) == set(info) - {"diverged", "unconverged_steps"}
+        for key in set(info) - {*names, "diverged", "unconverged_steps", "x_velocity", "y_velocity"}:
             assert info[key] == pytest.approx(expected_info[key], abs=2e-6), key
         assert reward == pytest.approx(sum(info[key] for key in info if key.startswith("reward_")), abs=1e-12)
         rewards.append([reward - expected, *(info[key] - expected_info[key] for key in names)])
@@ -164,7 +164,7 @@ def test_planar_rewards_and_infos_are_gymnasiums(name: str) -> None:
         _, expected, expected_terminated, _, expected_info = theirs.step(1.5 * action)
         assert reward == pytest.approx(expected, abs=1e-5)
         assert terminated == expected_terminated
-        assert set(expected_info) == set(info) - {"diverged"}
+        assert set(expected_info) == set(info) - {"diverged", "unconverged_steps"}
         for key, value in expected_info.items():
             assert info[key] == pytest.approx(value, abs=1e-5), key
         ended = ended or terminated
@@ -369,3 +369,24 @@ def test_render_options_reach_the_renderer() -> None:
     env.reset(seed=0)
     assert np.abs(env.render().astype(int) - near).max() > 20
     env.close()
+
+
+def test_steps_that_did_not_converge_are_counted() -> None:
+    envs = gymnasium.make_vec("gradgym/Walker2d-v0", num_envs=2)
+    env, task = make("Walker2d"), envs.unwrapped.task
+    counts = []
+    for iterations in (1, 100):
+        envs.reset(seed=0)
+        env.reset(seed=0)
+        task.model = env.unwrapped.task.model = task.model.replace(iterations=iterations)
+        total = 0
+        for _ in range(10):
+            recorded = task.transition(envs.unwrapped.state, torch.ones(2, 6, dtype=torch.float64)).unconverged
+            info = envs.step(np.ones((2, 6)))[-1]
+            assert info["unconverged_steps"].shape == (2,) and info["_unconverged_steps"].all()
+            np.testing.assert_array_equal(recorded, info["unconverged_steps"])
+            alone = env.step(np.ones(6))[-1]["unconverged_steps"]
+            assert type(alone) is int and alone == info["unconverged_steps"][0] <= task.n_substeps
+            total += alone
+        counts.append(total)
+    assert counts[0] > 0 == counts[1]

@@ -80,4 +80,4 @@ def test_reported_shapes_are_the_declared_ones() -> None:
     forward = sim.forward(model, model.initial_state(), np.zeros(model.nu))
     for name, value in forward._asdict().items():
         if name != "contact":
-            assert value.shape == (() if name.startswith("solver_") else shapes[name]), name
+            assert value.shape == (() if name.startswith(("solver_", "converged")) else shapes[name]), name

@@ -31,6 +31,7 @@ class Window(NamedTuple):
     terminated: Tensor  # (T, N), bool
     truncated: Tensor  # (T, N), bool
     diverged: Tensor  # (T, N), bool
+    unconverged: Tensor  # (T, N), int32, simulation steps whose constraint solver was stopped
     next_obs: Tensor  # (T, N, n_obs), float32, of the state that each step led to
 
 
@@ -189,6 +190,7 @@ class AnalyticPolicyGradient(Sb3Algorithm):
             columns.terminated,
             columns.truncated,
             columns.diverged,
+            columns.unconverged,
             columns.next_obs.float(),
         )
 
@@ -213,6 +215,7 @@ class AnalyticPolicyGradient(Sb3Algorithm):
         self.logger.record("train/limited_adjoints", limited)
         self.logger.record("train/adjoints", rows)
         self.logger.record("train/diverged_envs", window.diverged.any(0).double().mean().item())
+        self.logger.record("train/unconverged_steps", window.unconverged.sum().item())
         self.logger.record("train/std", self.policy.std.mean().item())
 
     def _write_logs(self) -> None:
