@@ -243,7 +243,7 @@ def rollout(
     return Trajectory(qpos, qvel, act, controls, n_steps, interval, None, *inputs)
 
 
-def _driven(model: Model, inputs: Inputs, state: State, t: int) -> tuple[State, dict[str, Floats | None]]:
+def _driven(model: Model, inputs: Inputs, state: State, t: int) -> tuple[State, dict[str, Any]]:
     """The state with its mocap poses, and the applied forces, of control `t`."""
     batch = state.qpos.shape[:-1]
     pos, quat, qfrc, xfrc = inputs.at_control(model, batch, t)
@@ -269,7 +269,7 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
             pulled = step_vjp(model, before, ctrl[..., t, :], state_adj, trajectory.n_steps, **forces)
             ctrls_adj[..., t, :] = pulled.ctrl
             for total, part in zip(by_inputs, pulled[3:], strict=True):
-                if total is not None:
+                if total is not None and part is not None:
                     per_control = total.ndim > part.ndim
                     total[(..., t, *[slice(None)] * (part.ndim - ctrl.ndim + 2)) if per_control else ...] += part
             state_adj = pulled.state

@@ -1,6 +1,6 @@
 """Poses of a batch of configurations, with their derivatives: the numpy side of `kinematics`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +87,8 @@ def push_forward(
                 worlds.load(data, b)
                 data.qvel[:] = velocity[b]
                 poses(model, data)
-                poses_jvp(model, data, *(value[b] for value in out), mocap_rate[b])
+                rates: Any = (*(value[b] for value in out), mocap_rate[b])
+                poses_jvp(model, data, *rates)
 
     for_worlds(len(qpos), work)
     return out
@@ -117,7 +118,8 @@ def pull_back(
             for b in range(begin, end):
                 worlds.load(data, b)
                 poses(model, data)
-                poses_vjp(model, data, out[b], *(value[b] for value in arrays), mocap[b])
+                given: Any = (*(value[b] for value in arrays), mocap[b])
+                poses_vjp(model, data, out[b], *given)
 
     for_worlds(len(qpos), work)
     by_quat = quat_gradient_from_tangent(worlds.mocap_quat, mocap[..., 3:])
