@@ -182,7 +182,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
             return TaskState(self.model, *after, state.time + 1, unconverged=unconverged)
         path = self.backend.rollout(self.model, state.numpy(), ctrl.numpy()[..., None, :], self.n_substeps)
         # Every other row: what is done with the state next is quicker without the gaps.
-        qpos, qvel, act = (torch.from_numpy(np.ascontiguousarray(x)) for x in path.state(1))
+        qpos, qvel, act = (torch.from_numpy(np.ascontiguousarray(x)) for x in path.state(1)[:3])
         unconverged = None if path.unconverged is None else torch.from_numpy(path.unconverged[..., 0])
         return TaskState(self.model, qpos, qvel, act, state.time + 1, unconverged=unconverged)
 

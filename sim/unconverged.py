@@ -11,7 +11,7 @@ from .model.model import Model
 
 
 class UnconvergedWarning(UserWarning):
-    """Derivatives were taken of steps that stopped at `iterations` before the constraint solver converged.
+    """Derivatives were taken of steps that stopped at `iterations` (or `noslip_iterations`) before convergence.
 
     Given once per model, by `step_vjp`, `step_jacobian`, `rollout_vjp` and the gradients of `torch_bridge`.
     """
@@ -23,9 +23,12 @@ def warn_if_unconverged(model: Model, unconverged: int, steps: int, stacklevel: 
     if unconverged == 0 or said:
         return
     said.append(True)
+    noslip = model.noslip_iterations
+    limit, cure = f"iterations={model.iterations}", "Model.replace(iterations=100)"
+    if noslip > 0:
+        limit, cure = f"{limit} or noslip_iterations={noslip}", "Model.replace(iterations=100, noslip_iterations=100)"
     text = (
-        f"{unconverged} of {steps} steps stopped at iterations={model.iterations} before the constraint solver "
-        "converged; their derivatives are those of the converged step. Load the model with iterations=100, "
-        "or Model.replace(iterations=100)"
+        f"{unconverged} of {steps} steps stopped at {limit} before the constraint solver converged; "
+        f"their derivatives are those of the converged step. Load the model with iterations=100, or {cure}"
     )
     warnings.warn(text, UnconvergedWarning, stacklevel=stacklevel + 1)

@@ -118,6 +118,7 @@ def our_data(model: sim.Model, state: sim.State, ctrl: Floats) -> Data:
     data = Data.for_model(model)
     fill_with_nan(data)
     data.qpos[:], data.qvel[:], data.act[:], data.ctrl[:] = *state[:3], ctrl
+    data.mocap_pos[:], data.mocap_quat[:] = model.mocap_poses
     forward_world(model, data)
     crb(model, data)
     return data
@@ -203,6 +204,7 @@ def assert_same_rows(model: sim.Model, state: sim.State, ctrl: Floats) -> list[i
     spoil_workspaces(model)
     with workspace(model) as ours:
         ours.qpos[:], ours.qvel[:], ours.act[:], ours.ctrl[:] = *state[:3], ctrl
+        ours.mocap_pos[:], ours.mocap_quat[:] = model.mocap_poses
         ours.qacc_warmstart[:] = 0.0
         entry_points(model).forward(model, ours)
         assert list(ours.efc_type[: ours.nefc[0]]) == list(theirs.efc_type[:n])

@@ -124,6 +124,7 @@ def test_log_names_what_the_updates_cost() -> None:
     for name in ("time/ms_per_update", "train/critic_loss", "train/actor_gradient_norm", "train/model_error"):
         assert np.isfinite(logged[name])
     assert logged["train/actor_gradient_norm"] != logged["train/critic_gradient_norm"]
+    assert logged["train/unconverged_steps"] == 0.0
     assert logged["train/n_updates"] == 14 * 16  # after every 16 steps from the 112th on
 
 

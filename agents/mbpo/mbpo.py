@@ -156,6 +156,9 @@ class MBPO(Sb3Algorithm, BatchedSAC):
                 next_obs[env] = infos[env]["terminal_observation"]
             assert isinstance(self._last_obs, np.ndarray)
             self.episodes.add(self._last_obs, next_obs, buffer_action, dones, infos)
+        stopped = [info["unconverged_steps"] for info in infos if "unconverged_steps" in info]
+        if stopped:
+            self.logger.record_mean("train/unconverged_steps", float(np.mean(stopped)))  # of a transition
         super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:

@@ -50,12 +50,14 @@ def _solve_island(m: Model, d: Data, k: int) -> None:
     for i in range(begin, end):
         inertia += d.qM[dof_at(d, i), dof_at(d, i)]
     d.island_noslip[k] = 0
-    for _ in range(m.noslip_iterations):
+    converged = False
+    while not converged and d.island_noslip[k] < m.noslip_iterations:
         improvement += _sweep(m, d, k)
         d.island_noslip[k] += 1
-        if improvement < m.noslip_tolerance * inertia:
-            break
+        converged = improvement < m.noslip_tolerance * inertia
         improvement = 0.0
+    if not converged:
+        d.unconverged[0] += 1
     acceleration_of_forces(m, d, k)
     for i in range(begin, end):
         d.ifrc_constraint[i] = d.dual_push[i]
