@@ -19,12 +19,10 @@ from .kernels.record import Floats
 from .model.arguments import at_least_one, checked_state, floats_of
 from .model.inputs import Inputs, checked_inputs, input_sums
 from .model.model import Model, State, tangent_size
+from .mujoco_differences import ForcePoint, Point, difference_one_step, external_force
 from .rollout import checked_drive
 from .step import StepGradient, StepJacobian
 from .trajectory import RolloutGradient, Trajectory
-
-# Step of the differences [rad, m, ...]: truncation and rounding both stay near 1e-9 relative.
-DIFFERENCE_STEP = 1e-6
 
 _thread = threading.local()
 
@@ -54,7 +52,7 @@ class _Batch:
         return array.reshape(*self.shape, *array.shape[1:])
 
     def input_gradients(self, columns: Floats) -> Inputs:
-        """A gradient (worlds, n) in the order of `_Point.input_columns` in the axes of the inputs."""
+        """A gradient (worlds, n) in the order of `Point.input_columns` in the axes of the inputs."""
         m = self.model
         sizes = (m.nmocap, 3), (m.nmocap, 3), (m.nv,), (m.nbody, 6)
         parts = np.split(columns, np.cumsum([int(np.prod(size)) for size in sizes])[:-1], axis=1)
@@ -104,7 +102,7 @@ def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, 
     found["converged"] = np.ones(batch.worlds, np.bool_)
     contact = no_contacts(model, batch.worlds)
     for world in batch.load_each(d):
-        _external_force(m, d)
+        external_force(m, d)
         for name in names:
             found[name][world] = getattr(d, name)
         found["efc_force"][world, : d.nefc] = d.efc_force
@@ -123,14 +121,8 @@ def cfrc_ext(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None,
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
     found = np.empty((batch.worlds, model.nbody, 6))
     for world in batch.load_each(d):
-        found[world] = _external_force(m, d)
+        found[world] = external_force(m, d)
     return batch.unflatten(found)
-
-
-def _external_force(m: mujoco.MjModel, d: mujoco.MjData) -> Floats:
-    mujoco.mj_forward(m, d)
-    mujoco.mj_rnePostConstraint(m, d)
-    return d.cfrc_ext
 
 
 def cfrc_ext_vjp(
@@ -144,7 +136,7 @@ def cfrc_ext_vjp(
     by_state, by_ctrl = np.empty((batch.worlds, nx)), np.empty((batch.worlds, model.nu))
     by_inputs = np.empty((batch.worlds, _input_size(model)))
     for world in batch.load_each(d):
-        point = _ForcePoint(m, d, weights[world])
+        point = ForcePoint(m, d, weights[world])
         by_state[world] = [point.state_column(d, i) for i in range(nx)]
         by_ctrl[world] = [point.ctrl_column(d, i) for i in range(model.nu)]
         by_inputs[world] = point.input_columns(d, batch.inputs, 0.0)
@@ -185,10 +177,10 @@ def _step_jacobians(model: Model, batch: _Batch, n_steps: int, with_inputs: bool
     for world in batch.load_each(d):
         by_state[world], by_ctrl[world], by_inputs[world] = np.eye(nx), 0.0, 0.0
         for _ in range(n_steps):
-            a, b = _difference_one_step(m, d)
+            a, b = difference_one_step(m, d)
             by_state[world], by_ctrl[world] = a @ by_state[world], a @ by_ctrl[world] + b
             if with_inputs:
-                point = _Point(m, d)
+                point = Point(m, d)
                 columns = np.reshape(point.input_columns(d, batch.inputs, np.zeros(nx)), (-1, nx)).T
                 by_inputs[world] = a @ by_inputs[world] + columns
                 point.restore(d)
@@ -284,115 +276,3 @@ def _input_size(model: Model) -> int:
 def _refuse_params(params: bool) -> None:
     if params:
         raise ValueError("params=True: MuJoCo gives no gradients by the model's parameters, use `sim`")
-
-
-def _difference_one_step(m: mujoco.MjModel, d: mujoco.MjData) -> tuple[Floats, Floats]:
-    """A and B of one `mj_step` at the state in `d`, which is left unchanged."""
-    nx = 2 * m.nv + m.na
-    if int(m.opt.integrator) != int(mujoco.mjtIntegrator.mjINT_RK4):
-        a, b = np.empty((nx, nx)), np.empty((nx, m.nu))
-        mujoco.mjd_transitionFD(m, d, DIFFERENCE_STEP, True, a, b if m.nu else None, None, None)
-        return a, b
-    point = _Point(m, d)
-    a = np.stack([point.state_column(d, i) for i in range(nx)], axis=1)
-    columns = [point.ctrl_column(d, i) for i in range(m.nu)]
-    b = np.stack(columns, axis=1) if columns else np.zeros((nx, 0))
-    point.restore(d)
-    return a, b
-
-
-class _Point:
-    """A state and control around which `mj_step` is differenced."""
-
-    def __init__(self, m: mujoco.MjModel, d: mujoco.MjData) -> None:
-        self.m = m
-        self.time = d.time
-        self.qpos, self.qvel, self.act = d.qpos.copy(), d.qvel.copy(), d.act.copy()
-        self.ctrl, self.warmstart = d.ctrl.copy(), d.qacc_warmstart.copy()
-        self.inputs = {name: getattr(d, name).copy() for name in Inputs._fields}
-
-    def restore(self, d: mujoco.MjData) -> None:
-        d.time = self.time
-        d.qpos[:], d.qvel[:], d.act[:] = self.qpos, self.qvel, self.act
-        d.ctrl[:], d.qacc_warmstart[:] = self.ctrl, self.warmstart
-        for name, value in self.inputs.items():
-            getattr(d, name)[...] = value
-
-    def state_column(self, d: mujoco.MjData, index: int) -> Floats:
-        ends = [self._state_nudged(d, index, sign * DIFFERENCE_STEP) for sign in (-1, 1)]
-        return self._difference(ends[0], ends[1], 2 * DIFFERENCE_STEP)
-
-    def ctrl_column(self, d: mujoco.MjData, index: int) -> Floats:
-        low, high = self.ctrl[index] - DIFFERENCE_STEP, self.ctrl[index] + DIFFERENCE_STEP
-        clamped = not int(self.m.opt.disableflags) & int(mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL)
-        if self.m.actuator_ctrllimited[index] and clamped:
-            inside = np.clip([low, high], *self.m.actuator_ctrlrange[index])
-            # Beyond the range both ends clip to the same value: the true derivative there is zero.
-            low, high = inside if inside[1] > inside[0] else (low, high)
-        return self._difference(self._ctrl_set(d, index, low), self._ctrl_set(d, index, high), high - low)
-
-    def input_columns(self, d: mujoco.MjData, inputs: Inputs, zero: Any) -> list[Any]:
-        """By mocap positions, orientations (tangents), applied forces; `zero` for forces that are not given."""
-        m = self.m
-        columns = [self._input_column(d, "mocap_pos", i) for i in range(3 * m.nmocap)]
-        columns += [self._input_column(d, "mocap_quat", i) for i in range(3 * m.nmocap)]
-        for name, size in (("qfrc_applied", m.nv), ("xfrc_applied", 6 * m.nbody)):
-            given = getattr(inputs, name) is not None
-            columns += [self._input_column(d, name, i) if given else zero for i in range(size)]
-        return columns
-
-    def _input_column(self, d: mujoco.MjData, name: str, index: int) -> Floats:
-        ends = [self._input_nudged(d, name, index, sign * DIFFERENCE_STEP) for sign in (-1, 1)]
-        return self._difference(ends[0], ends[1], 2 * DIFFERENCE_STEP)
-
-    def _input_nudged(self, d: mujoco.MjData, name: str, index: int, amount: float) -> Any:
-        self.restore(d)
-        if name == "mocap_quat":
-            turn = np.zeros(3)
-            turn[index % 3] = amount
-            mujoco.mju_normalize4(d.mocap_quat[index // 3])
-            mujoco.mju_quatIntegrate(d.mocap_quat[index // 3], turn, 1.0)
-        else:
-            getattr(d, name).reshape(-1)[index] += amount
-        return self._value(d)
-
-    def _state_nudged(self, d: mujoco.MjData, index: int, amount: float) -> Any:
-        self.restore(d)
-        nv = self.m.nv
-        if index < nv:
-            direction = np.zeros(nv)
-            direction[index] = amount
-            mujoco.mj_integratePos(self.m, d.qpos, direction, 1.0)
-        elif index < 2 * nv:
-            d.qvel[index - nv] += amount
-        else:
-            d.act[index - 2 * nv] += amount
-        return self._value(d)
-
-    def _ctrl_set(self, d: mujoco.MjData, index: int, value: float) -> Any:
-        self.restore(d)
-        d.ctrl[index] = value
-        return self._value(d)
-
-    def _value(self, d: mujoco.MjData) -> Any:
-        mujoco.mj_step(self.m, d)
-        return State(d.qpos.copy(), d.qvel.copy(), d.act.copy())
-
-    def _difference(self, low: Any, high: Any, width: float) -> Floats:
-        dqpos = np.empty(self.m.nv)
-        mujoco.mj_differentiatePos(self.m, dqpos, width, low.qpos, high.qpos)
-        return np.concatenate([dqpos, (high.qvel - low.qvel) / width, (high.act - low.act) / width])
-
-
-class _ForcePoint(_Point):
-    """The same for the weighted sum of the forces on the bodies."""
-
-    def __init__(self, m: mujoco.MjModel, d: mujoco.MjData, weights: Floats) -> None:
-        super().__init__(m, d)
-        self.weights = weights
-
-    def _value(self, d: mujoco.MjData) -> Any:
-        return np.sum(self.weights * _external_force(self.m, d))
-
-    def _difference(self, low: Any, high: Any, width: float) -> Floats:
-        return (high - low) / width

@@ -11,7 +11,7 @@ from parity import GYMNASIUM_ASSETS, load, random_state, spoil_workspaces
 from random_models import SMOOTH_MECHANISM
 
 from gradgym import sim
-from gradgym.sim import mujoco_twin, torch_bridge
+from gradgym.sim import mujoco_differences, mujoco_twin, torch_bridge
 
 Floats = NDArray[np.float64]
 CONTACT = {
@@ -186,7 +186,7 @@ def test_twin_agrees(cone: str) -> None:
     found = sim.cfrc_ext_vjp(m, states, ctrls, cotangents)
     for i in range(len(ctrls)):
         state, ctrl, weights = entry(states, i), ctrls[i], cotangents[i]
-        _, smooth = difference_quotients(m, state, ctrl, weights, mujoco_twin.DIFFERENCE_STEP)
+        _, smooth = difference_quotients(m, state, ctrl, weights, mujoco_differences.DIFFERENCE_STEP)
         # a control limit has its difference from the inside, ours from the side that the clamp leaves free
         inside = np.append(np.ones(2 * m.nv + m.na, bool), np.abs(ctrls[i]) < 1.0)
         ends = [np.concatenate([x.state[i], x.ctrl[i]])[smooth & inside] for x in (found, expected)]

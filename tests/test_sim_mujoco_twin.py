@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradgym import sim
-from gradgym.sim import Model, State, mujoco_twin
+from gradgym.sim import Model, State, mujoco_differences, mujoco_twin
 
 MECHANISM = """
 <mujoco>
@@ -128,7 +128,7 @@ def test_rk4_differences_agree_with_mujoco_on_a_model_it_can_difference() -> Non
     expected = mujoco_twin.step_jacobian(euler, state, ctrl)
     data = mujoco.MjData(euler.mj_model)
     data.qpos[:], data.qvel[:], data.act[:], data.ctrl[:] = *state[:3], ctrl
-    point = mujoco_twin._Point(euler.mj_model, data)
+    point = mujoco_differences.Point(euler.mj_model, data)
     columns = [point.state_column(data, i) for i in range(2 * euler.nv + euler.na)]
     np.testing.assert_allclose(np.stack(columns, axis=1), expected.A, atol=1e-8)
     columns = [point.ctrl_column(data, i) for i in range(euler.nu)]

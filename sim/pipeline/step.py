@@ -43,8 +43,9 @@ from ..kernels.spatial import lanes_set
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from ..solver.islands import enter_islands, leave_islands
+from ..solver.main_forces_adj import main_forces_adj, main_rows_adj
 from ..solver.noslip import noslip
-from ..solver.noslip_adj import main_forces_adj, main_rows_adj, set_jar_of
+from ..solver.noslip_adj import set_jar_of
 
 
 @hook

@@ -24,12 +24,11 @@ sticking, and J does not change while the acceleration still does.
 
 import math
 
-from ..constraint.row import TINY, row_dof, row_dot, row_width
+from ..constraint.row import TINY, row_dot
 from ..dynamics.crba import factor_m, solve_ltdl
 from ..kernels.enums import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, FRICTION_DOF, FRICTION_TENDON
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
-from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .cholesky import cholesky, cholesky_solve
@@ -58,7 +57,7 @@ def noslip_adj(m: Model, d: Data, w: Lanes) -> None:
         if d.island_nefc[island] > 0:
             for _ in range(d.island_noslip[island]):
                 _reverse_sweep(m, d, w, island)
-    _row_velocities(d, w)
+    row_velocities(d, w)
     if w.with_params:
         _parameters_adj(m, d, w)
     _force_cotangents(m, d, w)
@@ -214,7 +213,7 @@ def _cone_adj(m: Model, d: Data, w: Lanes, r: int, c: int, n: int) -> None:
 
 
 @kernel
-def _row_velocities(d: Data, w: Lanes) -> None:
+def row_velocities(d: Data, w: Lanes) -> None:
     """efc_y = J qfrc_adj."""
     for r in range(d.nefc[0]):
         velocity_of_row(d, w, r)
@@ -287,46 +286,6 @@ def _sliding_adj(m: Model, d: Data, w: Lanes, r: int, p: int, dim: int) -> None:
         friction, jar = m.con_friction[p, e - 1], d.efc_jar[r + e]
         turned = 2.0 * y[r + e, 0] * friction * jar - along * friction * jar * jar / t
         w.con_friction_adj[p, e - 1] -= d.efc_force[r] * turned / t
-
-
-@kernel
-def main_forces_adj(m: Model, d: Data, w: Lanes) -> None:
-    """qfrc_adj = -J' C x, with C of the main solver."""
-    for r in range(d.nefc[0]):
-        for k in range(w.nlane):
-            w.efc_y[r, k] = w.efc_force_adj[r, k]
-    _force_changes(m, d, w)
-    for v in range(m.nv):
-        for k in range(w.nlane):
-            w.qfrc_adj[v, k] = 0.0
-    for r in range(d.nefc[0]):
-        for i in range(row_width(d, r)):
-            lanes_axpy(w.qfrc_adj, row_dof(d, r, i), -d.efc_J[r, i], w.efc_z, r)
-
-
-@kernel
-def main_rows_adj(m: Model, d: Data, w: Lanes) -> None:
-    """efc_y = J w + x, efc_z = C y for the multiplier w in qfrc_adj."""
-    _row_velocities(d, w)
-    for r in range(d.nefc[0]):
-        for k in range(w.nlane):
-            w.efc_y[r, k] += w.efc_force_adj[r, k]
-    _force_changes(m, d, w)
-
-
-@kernel
-def _force_changes(m: Model, d: Data, w: Lanes) -> None:
-    """efc_z = C efc_y, with C of the main solver."""
-    for r in range(d.nefc[0]):
-        for k in range(w.nlane):
-            w.efc_z[r, k] = d.efc_slope[r] * w.efc_y[r, k]
-    for c in range(d.ncon[0]):
-        r = d.con_efc[c]
-        if r >= 0 and d.efc_type[r] == CONTACT_ELLIPTIC and d.cone_on[c]:
-            dim = m.con_dim[d.con_pair[c]]
-            for i in range(dim):
-                for j in range(dim):
-                    lanes_axpy(w.efc_z, r + i, d.cone_hess[c, i, j], w.efc_y, r + j)
 
 
 @kernel
