@@ -1,7 +1,7 @@
 """A scene driven by mocap bodies and applied forces, and the step as a function of all its inputs."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -48,7 +48,7 @@ class Drive(NamedTuple):
     xfrc_applied: Floats
 
     @property
-    def forces(self) -> dict[str, Floats]:
+    def forces(self) -> dict[str, Any]:
         return {"qfrc_applied": self.qfrc_applied, "xfrc_applied": self.xfrc_applied}
 
 

@@ -372,7 +372,7 @@ def test_render_options_reach_the_renderer() -> None:
 
 
 def test_steps_that_did_not_converge_are_counted() -> None:
-    envs = gymnasium.make_vec("gradgym/Walker2d-v0", num_envs=2)
+    envs: Any = gymnasium.make_vec("gradgym/Walker2d-v0", num_envs=2)
     env, task = make("Walker2d"), envs.unwrapped.task
     counts = []
     for iterations in (1, 100):

@@ -1,6 +1,7 @@
 """Forces applied to joints and bodies: MuJoCo's motion, and derivatives by and under them against differences."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -102,8 +103,11 @@ def test_forces_for_each_control_or_all(interval: int) -> None:
     rng, steps, nx = np.random.default_rng(3), 3, sizes(model)[0]
     state = sim.State(*(np.stack([x, x]) for x in drives[0].state))
     ctrls = rng.normal(size=(2, steps, model.nu))
-    held = {"qfrc_applied": rng.normal(size=(2, model.nv)), "xfrc_applied": rng.normal(size=(2, model.nbody, 6))}
-    each = {name: np.repeat(value[:, None], steps, axis=1) for name, value in held.items()}
+    held: dict[str, Any] = {
+        "qfrc_applied": rng.normal(size=(2, model.nv)),
+        "xfrc_applied": rng.normal(size=(2, model.nbody, 6)),
+    }
+    each: dict[str, Any] = {name: np.repeat(value[:, None], steps, axis=1) for name, value in held.items()}
     paths = [sim.rollout(model, state, ctrls, 2, interval, **forces) for forces in (held, each)]
     np.testing.assert_array_equal(paths[0].qvel, paths[1].qvel)
     cotangents = rng.normal(size=(2, paths[0].qvel.shape[1], nx))
@@ -120,6 +124,7 @@ def test_forces_for_each_control_or_all(interval: int) -> None:
         2,
         **held,
     )
+    assert many.xfrc_applied is not None and last.xfrc_applied is not None
     np.testing.assert_allclose(many.xfrc_applied[:, -1], last.xfrc_applied, rtol=1e-9, atol=1e-12)
     assert one.xfrc_applied is not None and not one.xfrc_applied[:, 0].any()  # the world does not move
 

@@ -1,5 +1,7 @@
 """Mocap bodies: MuJoCo's motion, and derivatives by their poses against differences."""
 
+from typing import Any
+
 import mujoco
 import numpy as np
 import pytest
@@ -188,7 +190,8 @@ def test_torch_functions_take_raw_quaternions(model: sim.Model) -> None:
 
     value = velocity(pos, quat)
     np.testing.assert_array_equal(
-        value.detach().numpy(), sim.step(model, sim.State(*stacked[:4], 1.7 * stacked[4]), ctrl.numpy()).qvel
+        value.detach().numpy(),
+        sim.step(model, sim.State(*stacked[:3], stacked[3], 1.7 * stacked[4]), ctrl.numpy()).qvel,
     )
     weights = torch.randn(value.shape, dtype=torch.float64)
     by_pos, by_quat = torch.autograd.grad((weights * value).sum(), (pos, quat))
@@ -232,7 +235,7 @@ def test_positions_of_the_model_count_where_no_pose_is_given(model: sim.Model) -
     one, other = sim.step(model, bare, ctrl), sim.step(model, start, ctrl)
     for found, expected in zip(one, other, strict=True):
         np.testing.assert_array_equal(found, expected)
-    many = sim.State(*(np.stack([x, x]) for x in start[:3]), *start[3:])
+    many = sim.State(*(np.stack([x, x]) for x in start[:3]))._replace(mocap_pos=start[3], mocap_quat=start[4])
     assert sim.step(model, many, np.zeros((2, model.nu))).mocap_quat.shape == (2, model.nmocap, 4)
     cotangent = np.ones(2 * model.nv)
     params = sim.step_vjp(model, bare, ctrl, cotangent, params=True).params
@@ -269,4 +272,5 @@ def test_wrong_poses_are_named(model: sim.Model) -> None:
                 ctrl,
             )
         with pytest.raises(ValueError, match=rf"{name} has shape \(4, 2, {size}\), expected \(5, 2, {size}\)"):
-            sim.rollout(model, state, np.zeros((5, model.nu)), **{name: np.zeros((4, 2, size))})
+            poses: Any = {name: np.zeros((4, 2, size))}
+            sim.rollout(model, state, np.zeros((5, model.nu)), **poses)

@@ -27,8 +27,9 @@ class Inputs(NamedTuple):
         """What holds during control `t`; `batch` are the batch axes."""
         found = []
         for value, entry in zip(self, _entries(model), strict=True):
-            per_control = value is not None and is_per_control(value, entry, batch)
-            found.append(np.take(value, t, axis=len(batch)) if per_control else value)
+            if value is not None and is_per_control(value, entry, batch):
+                value = np.take(value, t, axis=len(batch))
+            found.append(value)
         return Inputs(*found)
 
 

@@ -27,8 +27,15 @@ _VALUES = {
     "geom_condim": [1, 3, 4, 6],
     "pair_dim": [1, 3, 4, 6],
 }
-_LEAST = {"timestep": 0, "impratio": 0, "tolerance": 0, "disableflags": 0, "ls_iterations": 0}
-_LEAST |= {"noslip_iterations": 0, "noslip_tolerance": 0}
+_LEAST = {
+    "timestep": 0,
+    "impratio": 0,
+    "tolerance": 0,
+    "disableflags": 0,
+    "ls_iterations": 0,
+    "noslip_iterations": 0,
+    "noslip_tolerance": 0,
+}
 _POSITIVE = ("timestep", "impratio")
 
 
