@@ -191,7 +191,9 @@ def test_torch_functions_take_raw_quaternions(model: sim.Model) -> None:
     value = velocity(pos, quat)
     np.testing.assert_array_equal(
         value.detach().numpy(),
-        sim.step(model, sim.State(*stacked[:3], stacked[3], 1.7 * stacked[4]), ctrl.numpy()).qvel,
+        sim.step(
+            model, sim.State(*stacked[:3])._replace(mocap_pos=stacked[3], mocap_quat=1.7 * stacked[4]), ctrl.numpy()
+        ).qvel,
     )
     weights = torch.randn(value.shape, dtype=torch.float64)
     by_pos, by_quat = torch.autograd.grad((weights * value).sum(), (pos, quat))
