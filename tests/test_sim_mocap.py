@@ -42,7 +42,9 @@ def test_forward_is_mujocos(model: sim.Model) -> None:
     assert held == 12
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize(
+    "integrator", [x if x == "Euler" else pytest.param(x, marks=pytest.mark.slow) for x in INTEGRATORS]
+)
 def test_steps_and_their_derivatives(integrator: str) -> None:
     model, rng, smooth = scene(integrator), np.random.default_rng(0), 0
     for drive in visited(model, 4, 1, forces=False):

@@ -105,7 +105,9 @@ def test_forces_equal_mujoco(solver: str, cone: str, gravity: tuple[float, ...])
 
 
 @pytest.mark.parametrize("cone", CONES)
-@pytest.mark.parametrize("integrator", ["Euler", "implicitfast", pytest.param("RK4", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "integrator", ["Euler", *(pytest.param(x, marks=pytest.mark.slow) for x in ("implicitfast", "RK4"))]
+)
 def test_step_equals_mujoco(integrator: str, cone: str) -> None:
     model = model_of(cone, integrator)
     for d in visited(model):
@@ -221,7 +223,7 @@ def test_gradients_of_contact_forces_are_refused() -> None:
 
     model = model_of("elliptic")
     state, ctrl = state_of(visited(model, 1)[0])
-    qpos, qvel, act, control = (torch.tensor(x)[None].requires_grad_() for x in (*state, ctrl))
+    qpos, qvel, act, control = (torch.tensor(x)[None].requires_grad_() for x in (*state[:3], ctrl))
     found = sim.torch_bridge.cfrc_ext(model, qpos, qvel, act, control)
     with pytest.raises(NotImplementedError, match=r"^noslip: .*noslip_iterations=0\)\) to differentiate it$"):
         found.sum().backward()

@@ -15,7 +15,59 @@ ROUNDING = 1e-12  # of distances between boxes, relative to the sizes
 
 
 @kernel
-def bounding_boxes(m: Model, d: Data) -> None:
+def near_pairs(m: Model, d: Data) -> None:
+    """Fill nnear, near_pair: the pairs of geoms that are left, in the order of the model's."""
+    d.nnear[0] = 0
+    for pair in range(m.nalways):
+        if _within_reach(m, d, pair):
+            _add_near(d, pair)
+    if m.nmover > 0:
+        _bounding_boxes(m, d)
+        for mover in range(m.nmover if m.nstatic > 0 else 0):
+            _search_static(m, d, mover)
+        for group in range(m.ngroup):
+            if group_within_reach(m, d, group):
+                _search_group(m, d, group)
+
+
+@kernel
+def _add_near(d: Data, pair: int) -> None:
+    d.near_pair[d.nnear[0]] = pair
+    d.nnear[0] += 1
+
+
+@kernel
+def _search_static(m: Model, d: Data, mover: int) -> None:
+    """One moving body's pairs with the static geoms whose boxes are near."""
+    row = mover * m.nstatic
+    if m.static_pairadr[row] == m.static_pairadr[row + m.nstatic]:
+        return
+    node = 0
+    while node < m.nstaticnode:
+        if not _boxes_within_reach(d.box, mover, m.static_box, node, 0.0):
+            node = m.static_next[node]
+            continue
+        leaf = m.static_leaf[node]
+        if leaf >= 0:
+            for pair in range(m.static_pairadr[row + leaf], m.static_pairadr[row + leaf + 1]):
+                g = m.con_geom[pair, 0 if m.con_geom[pair, 1] == m.static_geom[leaf] else 1]
+                if _within_reach(m, d, pair) and _boxes_within_reach(d.geom_bound, g, m.static_box, node, 0.0):
+                    _add_near(d, pair)
+        node += 1
+
+
+@kernel
+def _search_group(m: Model, d: Data, group: int) -> None:
+    """The pairs of a group."""
+    for pair in range(m.group_pairadr[group], m.group_pairadr[group] + m.group_pairnum[group]):
+        if _within_reach(m, d, pair):
+            g1, g2, reach = m.con_geom[pair, 0], m.con_geom[pair, 1], m.con_margin[pair] + m.con_gap[pair]
+            if _boxes_within_reach(d.geom_bound, g1, d.geom_bound, g2, reach):
+                _add_near(d, pair)
+
+
+@kernel
+def _bounding_boxes(m: Model, d: Data) -> None:
     """Fill geom_bound of geoms that are in groups, and box: of moving bodies, around theirs, and of trees."""
     for u in range(m.nmover):
         first = m.mover_geomadr[u]
@@ -50,7 +102,7 @@ def _extend(a: Floats, i: int, b: Floats, j: int, first: bool) -> None:
 
 
 @kernel
-def boxes_within_reach(a: Floats, i: int, b: Floats, j: int, reach: float) -> bool:
+def _boxes_within_reach(a: Floats, i: int, b: Floats, j: int, reach: float) -> bool:
     """Box a[i] and box b[j], lower and upper corners, closer than `reach`."""
     for axis in range(3):
         if a[i, axis] - b[j, 3 + axis] > reach or b[j, axis] - a[i, 3 + axis] > reach:
@@ -61,11 +113,11 @@ def boxes_within_reach(a: Floats, i: int, b: Floats, j: int, reach: float) -> bo
 @kernel
 def group_within_reach(m: Model, d: Data, group: int) -> bool:
     """The group's two boxes closer than its largest margin and gap."""
-    return boxes_within_reach(d.box, m.group_box[group, 0], d.box, m.group_box[group, 1], m.group_reach[group])
+    return _boxes_within_reach(d.box, m.group_box[group, 0], d.box, m.group_box[group, 1], m.group_reach[group])
 
 
 @kernel
-def within_reach(m: Model, d: Data, pair: int) -> bool:
+def _within_reach(m: Model, d: Data, pair: int) -> bool:
     """Bounding spheres (or sphere and plane) closer than margin and gap."""
     g1, g2 = m.con_geom[pair, 0], m.con_geom[pair, 1]
     offset = sub3(load3(d.geom_xpos, g2), load3(d.geom_xpos, g1))

@@ -8,7 +8,7 @@ from .box_box import collide_box_box
 from .box_box_motion import box_box_motion
 from .box_geoms import collide_box
 from .box_motion import box_motion
-from .broad_phase import bounding_boxes, boxes_within_reach, group_within_reach, within_reach
+from .broad_phase import near_pairs
 from .convex import collide_convex
 from .convex_motion import convex_motion
 from .rim_geoms import collide_rim
@@ -20,47 +20,10 @@ from .round_motion import round_motion
 @kernel
 def collide(m: Model, d: Data) -> None:
     """Fill ncon, con_pair, con_dist, con_pos, con_frame, con_hint, con_feature."""
+    near_pairs(m, d)
     d.ncon[0] = 0
-    for pair in range(m.nalways):
-        if within_reach(m, d, pair):
-            _collide_pair(m, d, pair)
-    if m.nmover > 0:
-        bounding_boxes(m, d)
-        for mover in range(m.nmover if m.nstatic > 0 else 0):
-            _collide_with_static(m, d, mover)
-        for group in range(m.ngroup):
-            if group_within_reach(m, d, group):
-                _collide_group(m, d, group)
-
-
-@kernel
-def _collide_with_static(m: Model, d: Data, mover: int) -> None:
-    """One moving body's pairs with the static geoms whose boxes are near."""
-    row = mover * m.nstatic
-    if m.static_pairadr[row] == m.static_pairadr[row + m.nstatic]:
-        return
-    node = 0
-    while node < m.nstaticnode:
-        if not boxes_within_reach(d.box, mover, m.static_box, node, 0.0):
-            node = m.static_next[node]
-            continue
-        leaf = m.static_leaf[node]
-        if leaf >= 0:
-            for pair in range(m.static_pairadr[row + leaf], m.static_pairadr[row + leaf + 1]):
-                g = m.con_geom[pair, 0 if m.con_geom[pair, 1] == m.static_geom[leaf] else 1]
-                if within_reach(m, d, pair) and boxes_within_reach(d.geom_bound, g, m.static_box, node, 0.0):
-                    _collide_pair(m, d, pair)
-        node += 1
-
-
-@kernel
-def _collide_group(m: Model, d: Data, group: int) -> None:
-    """The pairs of a group."""
-    for pair in range(m.group_pairadr[group], m.group_pairadr[group] + m.group_pairnum[group]):
-        if within_reach(m, d, pair):
-            g1, g2, reach = m.con_geom[pair, 0], m.con_geom[pair, 1], m.con_margin[pair] + m.con_gap[pair]
-            if boxes_within_reach(d.geom_bound, g1, d.geom_bound, g2, reach):
-                _collide_pair(m, d, pair)
+    for i in range(d.nnear[0]):
+        _collide_pair(m, d, d.near_pair[i])
 
 
 @kernel
@@ -93,13 +56,3 @@ def contact_motion(m: Model, d: Data, c: int) -> None:
         rim_motion(m, d, c)
     elif family == CONVEX:
         convex_motion(m, d, c)
-
-
-@kernel
-def no_contacts(m: Model, d: Data, pair: int) -> None:
-    """In place of a family of geometry that the model lacks."""
-
-
-@kernel
-def no_motion(m: Model, d: Data, c: int) -> None:
-    """In place of a family of geometry that the model lacks."""

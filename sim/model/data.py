@@ -63,6 +63,8 @@ class Data(Struct):
 
     geom_bound: Floats = floats("ngeom", 6)  # lower and upper corner of geoms in groups, a bit too far [m]
     box: Floats = floats("nbox", 6)  # lower and upper corner of moving bodies, then of trees [m]
+    nnear: Ints = ints(1)  # pairs of geoms that the broad phase leaves
+    near_pair: Ints = ints("npair")
     ncon: Ints = ints(1)  # number of contacts
     con_pair: Ints = ints("nconmax")  # index into the model's con_* tables
     con_dist: Floats = floats("nconmax")  # distance of the surfaces, negative inside [m]
