@@ -62,7 +62,7 @@ def measure(name: str, start: str, m: mujoco.MjModel, model: sim.Model, at: mujo
 
     def mj_steps(n: int) -> float:
         mujoco.mj_resetData(m, d)
-        d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *state, ctrl
+        d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *state[:3], ctrl
         begin = time.thread_time()
         mujoco.mj_step(m, d, nstep=n)
         return time.thread_time() - begin
