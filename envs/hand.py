@@ -1,0 +1,60 @@
+"""Hands and arms in a scene, with servos that follow integrated command rates.
+
+A command is a servo's position; what is controlled is its rate, and the command is the servo's activation
+(MuJoCo's dyntype "integrator", as in its <intvelocity>). It cannot leave the servo's range.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import mujoco
+
+from . import ASSETS
+
+ARM = ASSETS / "arm.xml"
+SHADOW_HAND = ASSETS / "shadow_hand.xml"
+
+FINGER_RATE = 3.0  # greatest rate of a finger's command [rad/s]
+ARM_RATE = 1.5
+# Joints of a hand that are no finger's, of ours and of Menagerie's.
+_WRIST_RATES = dict.fromkeys(("WRJ1", "WRJ2", "rh_WRJ1", "rh_WRJ2"), 2.0)
+
+
+def attach_hand(scene: mujoco.MjSpec, site: str, file: str | Path = SHADOW_HAND) -> None:
+    """Attaches a hand's MJCF to a site of the scene; names stay as they are. Errors: see `command_rates`."""
+    _attach(scene, site, file, FINGER_RATE, _WRIST_RATES)
+
+
+def attach_arm(scene: mujoco.MjSpec, site: str) -> None:
+    """Attaches the arm, whose site "flange" takes a hand, to a site of the scene."""
+    _attach(scene, site, ARM, ARM_RATE, {})
+
+
+def _attach(scene: mujoco.MjSpec, site: str, file: str | Path, rate: float, others: Mapping[str, float]) -> None:
+    child = mujoco.MjSpec.from_file(str(file))
+    command_rates(child, rate, others)
+    # The scene's options hold; MuJoCo warns where an attached model's differ.
+    for option in ("timestep", "integrator", "cone", "impratio", "tolerance"):
+        setattr(child.option, option, getattr(scene.option, option))
+    scene.attach(child, site=site, prefix="")
+
+
+def command_rates(spec: mujoco.MjSpec, rate: float, others: Mapping[str, float]) -> None:
+    """Turns position actuators into servos whose command is integrated from ctrl, its rate [rad/s].
+
+    A former ctrlrange limits the command (actrange); the new one is the greatest rate, to both sides: `rate`, or
+    what `others` has under an actuator's name. ValueError if there is no actuator, one is not a position servo,
+    or it has no range.
+    """
+    if not spec.actuators:
+        raise ValueError(f"model {spec.modelname!r} has no actuators: give each joint a <position> with a ctrlrange")
+    for servo in spec.actuators:
+        fixed = servo.dyntype == mujoco.mjtDyn.mjDYN_NONE and servo.biastype == mujoco.mjtBias.mjBIAS_AFFINE
+        if not fixed or not servo.gainprm[0] == -servo.biasprm[1] > 0:
+            raise ValueError(f"actuator {servo.name!r} is not a position servo: make it a <position> with kp > 0")
+        if not servo.ctrlrange[0] < servo.ctrlrange[1]:
+            raise ValueError(f"actuator {servo.name!r}: give it a ctrlrange, the range of its command")
+        limit = others.get(servo.name, rate)
+        servo.dyntype, servo.actdim = mujoco.mjtDyn.mjDYN_INTEGRATOR, 1
+        servo.actlimited, servo.actrange = mujoco.mjtLimited.mjLIMITED_TRUE, servo.ctrlrange.copy()
+        servo.ctrllimited, servo.ctrlrange = mujoco.mjtLimited.mjLIMITED_TRUE, [-limit, limit]
