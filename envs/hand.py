@@ -4,10 +4,14 @@ A command is a servo's position; what is controlled is its rate, and the command
 (MuJoCo's dyntype "integrator", as in its <intvelocity>). It cannot leave the servo's range.
 """
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import mujoco
+import numpy as np
 
 from . import ASSETS
 
@@ -36,10 +40,45 @@ def _attach(scene: mujoco.MjSpec, site: str, file: str | Path, rate: float, othe
     # The scene's options hold; MuJoCo warns where an attached model's differ.
     for option in ("timestep", "integrator", "cone", "impratio", "tolerance"):
         setattr(child.option, option, getattr(scene.option, option))
-    scene.attach(child, site=site, prefix="")
+    with _names_as_they_are():
+        scene.attach(child, site=site, prefix="")
 
 
-def command_rates(spec: mujoco.MjSpec, rate: float, others: Mapping[str, float]) -> None:
+def compiled(scene: mujoco.MjSpec, start: Mapping[str, float]) -> mujoco.MjModel:
+    """The model, with a keyframe "start": joints at the angles given by name [rad], commands where the joints are.
+
+    Names count without Menagerie's prefix "rh_"; joints without an angle are at zero, or at the end of their range
+    that is next to it. What is not a hinge stays where the file has it.
+    """
+    with _names_as_they_are():
+        m = scene.compile()
+        qpos, act = m.qpos0.copy(), np.zeros(m.na)
+        for i in range(m.njnt):
+            if int(m.jnt_type[i]) == mujoco.mjtJoint.mjJNT_HINGE:
+                low, high = m.jnt_range[i] if m.jnt_limited[i] else (-np.inf, np.inf)
+                qpos[m.jnt_qposadr[i]] = np.clip(start.get(m.joint(i).name.removeprefix("rh_"), 0.0), low, high)
+        data = mujoco.MjData(m)
+        data.qpos[:] = qpos
+        mujoco.mj_fwdPosition(m, data)
+        act[m.actuator_actadr] = np.clip(data.actuator_length, *m.actuator_actrange.T)
+        scene.add_key(name="start", qpos=qpos, act=act)
+        return scene.compile()
+
+
+@contextmanager
+def _names_as_they_are() -> Iterator[None]:
+    """Without MuJoCo's warning that what was attached without a prefix may be saved wrongly: nothing is saved."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Attaching a spec with an empty prefix")
+            yield
+    finally:
+        mujoco.set_mju_user_warning(before)
+
+
+def command_rates(spec: mujoco.MjSpec, rate: float, others: Mapping[str, float] = MappingProxyType({})) -> None:
     """Turns position actuators into servos whose command is integrated from ctrl, its rate [rad/s].
 
     A former ctrlrange limits the command (actrange); the new one is the greatest rate, to both sides: `rate`, or

@@ -23,6 +23,9 @@ _TASKS = {
     "BallThrow": ("ball_throw", 120),
     "Golf": ("golf", 200),
     "Racecar": ("racecar", 100),
+    "CubeReorient": ("cube_reorient", 60),
+    "ShadowHandGrasp": ("shadow_hand_grasp", 120),
+    "WheelTurn": ("wheel_turn", 80),
 }
 
 

@@ -1,0 +1,178 @@
+"""What tasks have in common in which a hand moves an object to a goal pose.
+
+After Ruppel, Hendrich and Zhang, "Learning Dexterous Manipulation with Differentiable Physical Consistency":
+a robot is commanded by rates, commands are integrated, goals are squared errors of the object's pose.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import mujoco
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...sim import Model
+from ..task import Task, TaskState
+
+
+class Draw(NamedTuple):
+    """What is drawn for one episode."""
+
+    object: NDArray[np.float64]  # qpos of the object's joint: a free joint's 7, a hinge's 1
+    mocap: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]  # position and quaternion of mocap bodies
+
+
+class Manipulation(Task):
+    """A robot's servos follow commands, of which an action gives the rates; the mocap body "goal" shows the goal.
+
+    Action: one number from -1 to 1 for each servo, times its greatest rate (see `envs.hand`). Commands are
+    the state's `act`. The model has a keyframe "start", a body "object" with a geom or geoms of that name, its
+    joint, a mocap body "goal", and sites "..._tip" at the fingers' tips.
+
+    Args:
+        model: compiled, with the object's joint.
+        episode_steps: of which the observed time is a fraction.
+        weights: of the reward's terms, by name, where they shall differ from `weights` of the class; 0 leaves one out.
+        origin: the place that observed positions are relative to [m].
+    """
+
+    n_substeps = 10
+    weights: ClassVar[dict[str, float]] = {"position": 100.0, "orientation": 1.0, "reach": 1.0, "ctrl": 0.001}
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        backend: str,
+        episode_steps: int,
+        weights: Mapping[str, float] | None,
+        origin: Sequence[float],
+    ) -> None:
+        given = {} if weights is None else dict(weights)
+        if unknown := given.keys() - self.weights.keys():
+            raise ValueError(f"weights has no term {sorted(unknown)[0]!r}: the terms are {', '.join(self.weights)}")
+        super().__init__(Model.from_mujoco(model), {**self.weights, **given}, backend)
+        m, self.episode_steps = model, episode_steps
+        self.object_body, self.goal_body = m.body("object").id, m.body("goal").id
+        self.tips = [i for i in range(m.nsite) if m.site(i).name.endswith("_tip")]
+        if not self.tips:
+            raise ValueError('the hand has no fingertips: give it sites whose names end in "_tip"')
+        joint = m.jnt_qposadr[m.body_jntadr[self.object_body]]
+        dof = m.body_dofadr[self.object_body]
+        self._free = m.body_dofnum[self.object_body] == 6
+        self._object_qpos = slice(joint, joint + (7 if self._free else 1))
+        self._object_dofs = slice(dof, dof + m.body_dofnum[self.object_body])
+        self._robot_qpos = np.delete(np.arange(m.nq), self._object_qpos)
+        self._robot_dofs = np.delete(np.arange(m.nv), self._object_dofs)
+        self._origin = torch.tensor(origin, dtype=torch.float64)
+        self._rates = torch.from_numpy(m.actuator_ctrlrange[:, 1].copy())
+        self.action_space = spaces.Box(-1.0, 1.0, (m.nu,), np.float32)
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> Draw:
+        """The object's start and the goal of one episode."""
+
+    @abstractmethod
+    def success(self, state: TaskState) -> Tensor:
+        """Whether the state counts as success, (...) bool."""
+
+    def initial(self, rng: Sequence[np.random.Generator], params: None = None) -> TaskState:
+        """The robot at the keyframe "start" and at rest, object and goal as they are drawn."""
+        m = self.model.mj_model
+        start = self.model.initial_state("start")
+        pos, quat = (np.repeat(np.asarray(x)[None], len(rng), axis=0) for x in self.model.mocap_poses)
+        state = self.state_at(start._replace(mocap_pos=None, mocap_quat=None), len(rng))
+        for i, one in enumerate(rng):
+            drawn = self.draw(one)
+            state.qpos[i, self._object_qpos] = torch.from_numpy(drawn.object)
+            for name, pose in drawn.mocap.items():
+                number = m.body_mocapid[m.body(name).id]
+                pos[i, number], quat[i, number] = pose
+        mocap = torch.from_numpy(pos), torch.from_numpy(quat)
+        return TaskState(self.model, state.qpos, state.qvel, state.act, state.time, *mocap)
+
+    def control(self, action: Tensor) -> Tensor:
+        """Rates of the commands, (..., nu) [rad/s]."""
+        return super().control(action) * self._rates
+
+    def position_error(self, state: TaskState) -> Tensor:
+        """From the object to the goal, (..., 3) [m]."""
+        return state.kinematics.xpos[..., self.goal_body, :] - state.kinematics.xpos[..., self.object_body, :]
+
+    def rotation_error(self, state: TaskState) -> Tensor:
+        """The rotation that takes the object to the goal, in world axes, as a quaternion (..., 4)."""
+        w, x, y, z = state.kinematics.xquat[..., self.object_body, :].unbind(-1)
+        a, b, c, d = state.kinematics.xquat[..., self.goal_body, :].unbind(-1)
+        parts = a * w + b * x + c * y + d * z, b * w - a * x + d * y - c * z
+        return torch.stack([*parts, c * w - a * y - d * x + b * z, d * w - a * z + c * x - b * y], dim=-1)
+
+    def orientation_error(self, state: TaskState) -> Tensor:
+        """Angle of the rotation that takes the object to the goal, (...) from 0 to pi [rad]."""
+        error = self.rotation_error(state)
+        # At the goal the angle has a kink; its square has none.
+        return 2.0 * torch.atan2((error[..., 1:].square().sum(-1) + 1e-12).sqrt(), error[..., 0].abs())
+
+    def tips_from_object(self, state: TaskState) -> Tensor:
+        """Fingertips relative to the object's centre, (..., number of tips, 3) [m], in world axes."""
+        kin = state.kinematics
+        return kin.site_xpos[..., self.tips, :] - kin.xpos[..., self.object_body, None, :]
+
+    def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
+        """Of the robot joint angles [rad], velocities [rad/s] and commands [rad]; of the object the position (3) from
+        a fixed point [m], rotation matrix (9), velocity (its joint's: 3 [m/s] and 3 [rad/s], or 1 [rad/s]); each
+        fingertip (3) from the object [m]; the goal's position (3) and rotation matrix (9) relative to the object;
+        time fraction. All in world axes.
+        """
+        rotation = _matrix(state.kinematics.xquat[..., self.object_body, :])
+        moves = state.qvel[..., self._object_dofs]
+        if self._free:  # MuJoCo's angular velocity of a free joint is in the body's axes
+            spin = (rotation @ moves[..., 3:, None]).squeeze(-1)
+            moves = torch.cat([moves[..., :3], spin], dim=-1)
+        robot = [state.qpos[..., self._robot_qpos], state.qvel[..., self._robot_dofs], state.act]
+        place = state.kinematics.xpos[..., self.object_body, :] - self._origin
+        tips = self.tips_from_object(state).flatten(-2)
+        goal = [self.position_error(state), _matrix(self.rotation_error(state)).flatten(-2)]
+        time = (state.time / self.episode_steps)[..., None]
+        return torch.cat([*robot, place, rotation.flatten(-2), moves, tips, *goal, time], dim=-1)
+
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
+        """Minus squared errors of the object's position [m] and angle [rad], minus the fingertips' mean distance from
+        its centre [m], minus the squared action; each (...), times its weight.
+        """
+        distance = (self.tips_from_object(next_state).square().sum(-1) + 1e-8).sqrt().mean(-1)
+        terms = {
+            "position": self.position_error(next_state).square().sum(-1),
+            "orientation": self.orientation_error(next_state).square(),
+            "reach": distance,
+            "ctrl": action.square().sum(-1),
+        }
+        return {name: -self.constants[name] * x for name, x in terms.items() if self.constants[name] != 0.0}
+
+    def state_info(self, state: TaskState, params: None = None) -> dict[str, Tensor]:
+        """Whether this is success, and how far the object is from the goal, (...) [m] and [rad]."""
+        return {
+            "is_success": self.success(state),
+            "position_error": torch.linalg.vector_norm(self.position_error(state), dim=-1),
+            "orientation_error": self.orientation_error(state),
+        }
+
+
+def _matrix(quat: Tensor) -> Tensor:
+    """The rotation of a unit quaternion (..., 4), (..., 3, 3)."""
+    w, x, y, z = quat.unbind(-1)
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    )
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
+def turned(quat: NDArray[np.float64], axis: Sequence[float], angle: float) -> NDArray[np.float64]:
+    """A quaternion turned by an angle [rad] about a unit axis of the world."""
+    result, turn = np.empty(4), np.array([np.cos(angle / 2), *(np.sin(angle / 2) * np.asarray(axis))])
+    mujoco.mju_mulQuat(result, turn, quat)
+    return result

@@ -1,0 +1,117 @@
+"""Grasping an object from a table with the Shadow hand on an arm, and lifting it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import ASSETS
+from ..hand import SHADOW_HAND, attach_arm, attach_hand, compiled
+from ..task import TaskState
+from .manipulation import Draw, Manipulation, turned
+
+# The hand open above the table, palm down, its lowest fingertip 15 cm high: fingers at x = 5 cm, the thumb at -5 cm.
+# The arm's angles are inverse kinematics of that.
+ABOVE = {
+    **{"shoulder_pan": -0.0351, "shoulder_lift": -1.3507, "elbow": 2.2458},
+    **{"wrist_1": 2.5958, "wrist_2": 1.5378, "wrist_3": -0.012},
+    **{f"{f}J{k}": angle for f in ("FF", "MF", "RF", "LF") for k, angle in ((3, 0.5), (2, 0.12), (1, 0.12))},
+    **{"THJ5": 0.75, "THJ4": 1.2, "THJ2": -0.4, "THJ1": 0.1},
+}
+_UP = (0.0, 0.0, 1.0)
+_MASS = 0.1  # [kg]
+
+
+class ShadowHandGrasp(Manipulation):
+    """An object on the table shall be lifted to a goal pose. Observation, action and reward: see `Manipulation`.
+
+    The hand starts open above it. The object lies within 5 cm (in x and in y) of the place below, turned at random
+    about the vertical; the goal is 10 to 15 cm above its place, up to 3 cm aside, with the orientation of the start.
+
+    Success is what a state tells: the object is 5 cm or more above the table and slower than 0.1 m/s. That it is held
+    there for 2 s is for the evaluation to count (40 steps of success in a row). The episode has 120 steps, 6 s.
+
+    Args:
+        object: None for a cube of 6 cm, or a mesh file of one convex piece [m], z up, or a folder of such pieces.
+        hand_xml: another hand's MJCF; see `envs.hand`.
+        weights: see `Manipulation`.
+    """
+
+    def __init__(
+        self,
+        object: str | Path | None = None,
+        hand_xml: str | Path = SHADOW_HAND,
+        weights: Mapping[str, float] | None = None,
+        backend: str = "sim",
+    ) -> None:
+        scene = mujoco.MjSpec.from_file(str(ASSETS / "shadow_hand_grasp.xml"))
+        if object is not None:
+            _put_meshes(scene, Path(object))
+        attach_arm(scene, "base")
+        attach_hand(scene, "flange", hand_xml)
+        model = compiled(scene, ABOVE)
+        self._rest_height = -_lowest(model)
+        super().__init__(model, backend, 120, weights, (0.0, 0.0, self._rest_height))
+
+    def draw(self, rng: np.random.Generator) -> Draw:
+        """The object's place on the table and the goal above it."""
+        place = np.array([*rng.uniform(-0.05, 0.05, 2), self._rest_height])
+        quat = turned(np.array([1.0, 0.0, 0.0, 0.0]), _UP, rng.uniform(-np.pi, np.pi))
+        goal = place + [*rng.uniform(-0.03, 0.03, 2), rng.uniform(0.10, 0.15)]
+        return Draw(np.concatenate([place, quat]), {"goal": (goal, quat)})
+
+    def lifted(self, state: TaskState) -> Tensor:
+        """How far the object is above where it lay, (...) [m]."""
+        return state.kinematics.xpos[..., self.object_body, 2] - self._rest_height
+
+    def success(self, state: TaskState) -> Tensor:
+        """Whether the object is lifted by 5 cm and slower than 0.1 m/s, (...) bool."""
+        speed = torch.linalg.vector_norm(state.qvel[..., self._object_dofs][..., :3], dim=-1)
+        return (self.lifted(state) >= 0.05) & (speed < 0.1)
+
+    def state_info(self, state: TaskState, params: None = None) -> dict[str, Tensor]:
+        """As of every manipulation, and how far the object is lifted, (...) [m]."""
+        return super().state_info(state) | {"lifted": self.lifted(state)}
+
+
+def _put_meshes(scene: mujoco.MjSpec, path: Path) -> None:
+    """Convex meshes in place of the cube and of its ghost; ValueError if there are none."""
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".obj", ".stl")) if path.is_dir() else [path]
+    if not files or not all(p.is_file() for p in files):
+        raise ValueError(f"object={str(path)!r}: must be an OBJ or STL file, or a folder of them")
+    for body in ("object", "goal"):
+        cube = scene.geom(body)
+        shown = {"rgba": cube.rgba.copy(), "contype": cube.contype, "conaffinity": cube.conaffinity}
+        felt = {"condim": cube.condim, "friction": cube.friction.copy(), "priority": cube.priority}
+        felt |= {"solref": cube.solref.copy(), "mass": _MASS / len(files)}
+        for geom in scene.body(body).geoms:
+            scene.delete(geom)
+        for i, file in enumerate(files):
+            if body == "object":
+                scene.add_mesh(name=f"object_{i}", file=str(file.resolve()))
+            scene.body(body).add_geom(
+                name=body if i == 0 else f"{body}_{i}",
+                type=mujoco.mjtGeom.mjGEOM_MESH,
+                meshname=f"object_{i}",
+                **shown,
+                **(felt if body == "object" else {}),
+            )
+
+
+def _lowest(m: mujoco.MjModel) -> float:
+    """The lowest point of the object below the origin of its body [m], negative."""
+    heights = []
+    for i in np.flatnonzero((m.geom_bodyid == m.body("object").id) & (m.geom_contype != 0)):
+        if m.geom_type[i] == mujoco.mjtGeom.mjGEOM_MESH:
+            first = m.mesh_vertadr[m.geom_dataid[i]]
+            points = m.mesh_vert[first : first + m.mesh_vertnum[m.geom_dataid[i]]]
+        else:
+            points = np.array([[0.0, 0.0, -m.geom_size[i, 2]]])
+        turned_points = np.empty_like(points, dtype=np.float64)
+        for k, point in enumerate(points):
+            mujoco.mju_rotVecQuat(turned_points[k], point.astype(np.float64), m.geom_quat[i])
+        heights.append(m.geom_pos[i, 2] + turned_points[:, 2].min())
+    return float(min(heights))
