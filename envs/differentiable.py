@@ -7,14 +7,13 @@ in memory beside the tensors of the policy and of the task's own functions.
 N is the number of environments. Numbers of the simulation are float64.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .advance import is_finite
-from .task import TaskState
 from .vector import TaskVectorEnv
 
 
@@ -76,7 +75,7 @@ class DifferentiableEnvs:
         after = task.transition(state, action)
         unconverged = torch.zeros_like(after.time) if after.unconverged is None else after.unconverged
         qpos, qvel, act = _Guard.apply(self.record, self.adjoint_limit, after.qpos, after.qvel, after.act)
-        after = TaskState(after.model, qpos, qvel, act, after.time)
+        after = replace(after, qpos=qpos, qvel=qvel, act=act, known_kinematics=None, known_forces=None)
         finite = torch.from_numpy(is_finite(after.map(Tensor.detach)))
         if not finite.all():
             after = after.where(finite, state.map(Tensor.detach))

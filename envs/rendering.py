@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ..sim import Model
 
+Floats = NDArray[np.float64]
+
 RENDER_MODES = ("human", "rgb_array")
 # Named as in Gymnasium's MuJoCo environments.
 RENDER_OPTIONS = ("width", "height", "camera_id", "camera_name", "default_camera_config", "max_geom", "visual_options")
@@ -34,12 +36,21 @@ class StateRenderer:
             os.environ.setdefault("MUJOCO_GL", "egl")
         self.render_mode = render_mode
         self._model = model.mj_model
+        self._own_poses = model.mocap_poses
         self._data = mujoco.MjData(self._model)
         self._renderer = MujocoRenderer(self._model, self._data, **self._arguments(options))
 
-    def render(self, qpos: NDArray[np.float64]) -> NDArray[np.uint8] | None:
-        """A frame (height, width, 3) of one configuration (nq,), or None when it went to the window."""
+    def render(
+        self, qpos: Floats, mocap_pos: Floats | None = None, mocap_quat: Floats | None = None
+    ) -> NDArray[np.uint8] | None:
+        """A frame (height, width, 3) of one configuration, or None when it went to the window.
+
+        `qpos` (nq,); mocap bodies at (nmocap, 3), (nmocap, 4), by default where the model has them.
+        """
+        own_pos, own_quat = self._own_poses
         self._data.qpos[:] = qpos
+        self._data.mocap_pos[:] = own_pos if mocap_pos is None else mocap_pos
+        self._data.mocap_quat[:] = own_quat if mocap_quat is None else mocap_quat
         mujoco.mj_forward(self._model, self._data)
         frame: Any = self._renderer.render(self.render_mode)
         return frame

@@ -8,7 +8,7 @@ In shapes `...` stands for the leading batch axes. Tensors are float64.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -26,6 +26,8 @@ from ..sim import Model, State, mujoco_twin, poses, torch_bridge
 from ..sim.tangent import gradient_to_tangent
 from ..sim.torch_bridge import Kinematics, kinematics
 
+Floats = NDArray[np.float64]
+
 BACKENDS: dict[str, ModuleType] = {"sim": sim, "mujoco": mujoco_twin}
 
 
@@ -38,13 +40,18 @@ class ContactForces(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TaskState:
-    """Physical state and task time; immutable, so what is derived from it is kept."""
+    """Physical state and task time; immutable, so what is derived from it is kept.
+
+    Mocap bodies stay where the state has them, until an episode starts: they are goals, say.
+    """
 
     model: Model
     qpos: Tensor  # (..., nq)
     qvel: Tensor  # (..., nv)
     act: Tensor  # (..., na)
     time: Tensor  # (...) int64, transitions since the start of the episode
+    mocap_pos: Tensor | None = None  # (..., nmocap, 3) [m]; None: where the model has them
+    mocap_quat: Tensor | None = None  # (..., nmocap, 4); None: as the model has them
     known_kinematics: Kinematics | None = field(default=None, repr=False)
     known_forces: ContactForces | None = field(default=None, repr=False)
     # (...) int32, simulation steps of the transition to here whose constraint solver was stopped; None: not counted
@@ -52,16 +59,18 @@ class TaskState:
 
     @property
     def kinematics(self) -> Kinematics:
-        """Poses of bodies, geoms and sites in this state, differentiable by qpos."""
+        """Poses of bodies, geoms and sites in this state, differentiable by qpos and mocap poses."""
         known, recording = self.known_kinematics, torch.is_grad_enabled()
+        given = self.qpos, self.mocap_pos, self.mocap_quat
         # Poses that were computed under no_grad are constants to torch.
-        if known is None or (recording and self.qpos.requires_grad and not known.xpos.requires_grad):
-            known = kinematics(self.model, self.qpos) if recording else _poses(self.model, self.qpos)
+        varying = recording and any(x is not None and x.requires_grad for x in given)
+        if known is None or (varying and not known.xpos.requires_grad):
+            known = kinematics(self.model, *given) if recording else _poses(self.model, *given)
             object.__setattr__(self, "known_kinematics", known)
         return known
 
     @cached_property
-    def pose_rates(self) -> list[NDArray[np.float64]]:
+    def pose_rates(self) -> list[Floats]:
         """Derivatives of `kinematics` by the tangent of qpos, for N states: (N nv, ...) each field.
 
         In forward mode: nv directions are fewer than an observation's entries.
@@ -73,29 +82,55 @@ class TaskState:
             eye = np.broadcast_to(np.eye(nq), (len(qpos), nq, nq))
             by_tangent = gradient_to_tangent(self.model, qpos[:, None], eye)  # (N, nq, nv): dqpos by tangent
             directions = by_tangent.swapaxes(1, 2).reshape(len(qpos) * nv, nq)
-        return poses.push_forward(self.model, qpos.repeat(nv, axis=0), directions)
+        mocap = (None if x is None else x.numpy().repeat(nv, axis=0) for x in (self.mocap_pos, self.mocap_quat))
+        return poses.push_forward(self.model, qpos.repeat(nv, axis=0), directions, *mocap)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "TaskState":
         """Applies a function of the batch axes (a selection, an expansion) to every tensor."""
         known = None if self.known_kinematics is None else Kinematics(*map(function, self.known_kinematics))
-        qpos, qvel, act, time = map(function, (self.qpos, self.qvel, self.act, self.time))
-        return TaskState(self.model, qpos, qvel, act, time, known)
+        given: dict[str, Any] = {name: function(x) for name in _ENTRY_AXES if (x := getattr(self, name)) is not None}
+        return TaskState(self.model, **given, known_kinematics=known)
 
     def where(self, keep: Tensor, other: "TaskState") -> "TaskState":
         """This state where `keep` (...) is true, `other` elsewhere."""
-        pairs = ((self.qpos, other.qpos), (self.qvel, other.qvel), (self.act, other.act))
-        qpos, qvel, act = (torch.where(keep[..., None], mine, theirs) for mine, theirs in pairs)
-        return TaskState(self.model, qpos, qvel, act, torch.where(keep, self.time, other.time))
+        chosen: dict[str, Any] = {}
+        for name, axes in _ENTRY_AXES.items():
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine is not None or theirs is not None:
+                mine, theirs = (self._own_pose(name) if x is None else x for x in (mine, theirs))
+                chosen[name] = torch.where(keep[(..., *(None,) * axes)], mine, theirs)
+        return TaskState(self.model, **chosen)
+
+    def _own_pose(self, name: str) -> Tensor:
+        """Where the model has its mocap bodies, (nmocap, n)."""
+        pos, quat = self.model.mocap_poses
+        return torch.from_numpy(pos if name == "mocap_pos" else quat)
+
+    def after(self, qpos: Tensor, qvel: Tensor, act: Tensor, unconverged: Tensor | None) -> "TaskState":
+        """The state that a transition from here leads to."""
+        moved = {"qpos": qpos, "qvel": qvel, "act": act, "time": self.time + 1, "unconverged": unconverged}
+        return replace(self, **moved, known_kinematics=None, known_forces=None)
+
+    def configuration(self, i: int) -> tuple[Floats, Floats | None, Floats | None]:
+        """What a picture shows of the i-th of N states: qpos (nq,), and mocap poses where they are given."""
+        pos, quat = (None if x is None else x[i].numpy() for x in (self.mocap_pos, self.mocap_quat))
+        return self.qpos[i].numpy(), pos, quat
 
     def numpy(self) -> State:
         """The physical state for the simulator; shares memory with the tensors."""
-        return State(self.qpos.numpy(), self.qvel.numpy(), self.act.numpy())
+        mocap = (None if x is None else x.numpy() for x in (self.mocap_pos, self.mocap_quat))
+        return State(self.qpos.numpy(), self.qvel.numpy(), self.act.numpy(), *mocap)
 
 
-def _poses(model: Model, qpos: Tensor) -> Kinematics:
+# Tensors of a state that have a value at each entry of the batch, and how many axes that has.
+_ENTRY_AXES = {"qpos": 1, "qvel": 1, "act": 1, "time": 0, "mocap_pos": 2, "mocap_quat": 2}
+
+
+def _poses(model: Model, qpos: Tensor, *mocap: Tensor | None) -> Kinematics:
     """`kinematics` without torch's part in it, which for a single small model costs more than the poses."""
     batch = qpos.shape[:-1]
-    arrays = poses.evaluate(model, qpos.detach().reshape(-1, model.nq).numpy())
+    given = (None if x is None else x.detach().reshape(-1, *x.shape[-2:]).numpy() for x in mocap)
+    arrays = poses.evaluate(model, qpos.detach().reshape(-1, model.nq).numpy(), *given)
     return Kinematics(*(torch.from_numpy(x).reshape(*batch, *x.shape[1:]) for x in arrays))
 
 
@@ -151,12 +186,13 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         return self.state_at(self.model.initial_state(), len(rng))
 
     def state_at(self, state: State, batch: int) -> TaskState:
-        """The same physical state `batch` times, at time 0; mocap bodies stay where the model has them."""
-        own = zip(state[3:], self.model.mocap_poses, strict=True)
-        if not all(x is None or np.array_equal(x, pose) for x, pose in own):
-            raise ValueError("mocap poses of the state differ from the model's, and a task cannot move them")
+        """The same physical state `batch` times, at time 0."""
         qpos, qvel, act = (torch.from_numpy(np.asarray(x)).repeat(batch, 1) for x in state[:3])
-        return TaskState(self.model, qpos, qvel, act, torch.zeros(batch, dtype=torch.int64))
+        mocap = []
+        for given, own in zip(state[3:], self.model.mocap_poses, strict=True):
+            still = given is None or np.array_equal(given, own)
+            mocap.append(None if still else torch.from_numpy(np.asarray(given)).repeat(batch, 1, 1))
+        return TaskState(self.model, qpos, qvel, act, torch.zeros(batch, dtype=torch.int64), *mocap)
 
     def control(self, action: Tensor) -> Tensor:
         """Action (..., n_act) to the model's ctrl (..., nu): clipped to the action space.
@@ -178,13 +214,14 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         ctrl = self.control(action)
         if self.backend is sim and torch.is_grad_enabled():
             numbers = state.qpos, state.qvel, state.act, ctrl
-            after, unconverged = torch_bridge.counted_step(self.model, *numbers, self.n_substeps)
-            return TaskState(self.model, *after, state.time + 1, unconverged=unconverged)
+            mocap = {"mocap_pos": state.mocap_pos, "mocap_quat": state.mocap_quat}
+            after, unconverged = torch_bridge.counted_step(self.model, *numbers, self.n_substeps, **mocap)
+            return state.after(*after, unconverged)
         path = self.backend.rollout(self.model, state.numpy(), ctrl.numpy()[..., None, :], self.n_substeps)
         # Every other row: what is done with the state next is quicker without the gaps.
         qpos, qvel, act = (torch.from_numpy(np.ascontiguousarray(x)) for x in path.state(1)[:3])
         unconverged = None if path.unconverged is None else torch.from_numpy(path.unconverged[..., 0])
-        return TaskState(self.model, qpos, qvel, act, state.time + 1, unconverged=unconverged)
+        return state.after(qpos, qvel, act, unconverged)
 
     def contact_forces(self, state: TaskState, action: Tensor) -> Tensor:
         """MuJoCo's `cfrc_ext` of contacts, (..., nbody, 6), in a state under an action; differentiable by torch.
@@ -196,7 +233,9 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         if known is not None and (known.cfrc_ext.requires_grad or not recording) and torch.equal(known.ctrl, ctrl):
             return known.cfrc_ext
         if recording:
-            return torch_bridge.cfrc_ext(self.model, state.qpos, state.qvel, state.act, ctrl, self.backend)
+            numbers = state.qpos, state.qvel, state.act, ctrl
+            mocap = {"mocap_pos": state.mocap_pos, "mocap_quat": state.mocap_quat}
+            return torch_bridge.cfrc_ext(self.model, *numbers, self.backend, **mocap)
         found = torch.from_numpy(self.backend.cfrc_ext(self.model, state.numpy(), ctrl.numpy()))
         object.__setattr__(state, "known_forces", ContactForces(ctrl, found))
         return found

@@ -187,11 +187,10 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             return None
         if self._renderer is None:
             self._renderer = StateRenderer(self.task.model, self.render_mode, self.task.render_options)
-        qpos = self.state.qpos.numpy()
         if self.render_mode == "human":
-            self._renderer.render(qpos[0])
+            self._renderer.render(*self.state.configuration(0))
             return None
-        frames = (self._renderer.render(q) for q in qpos)
+        frames = (self._renderer.render(*self.state.configuration(i)) for i in range(self.num_envs))
         return tuple(frame for frame in frames if frame is not None)
 
     def close_extras(self, **kwargs: Any) -> None:

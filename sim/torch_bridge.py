@@ -240,10 +240,19 @@ def step(
 
 
 def counted_step(
-    model: Model, qpos: Tensor, qvel: Tensor, act: Tensor, ctrl: Tensor, n_steps: int = 1
+    model: Model,
+    qpos: Tensor,
+    qvel: Tensor,
+    act: Tensor,
+    ctrl: Tensor,
+    n_steps: int = 1,
+    *,
+    mocap_pos: Tensor | None = None,
+    mocap_quat: Tensor | None = None,
 ) -> tuple[TorchState, Tensor]:
     """`step`, and how many of its time steps were stopped before the constraint solver converged (...), int32."""
-    path, unconverged = _counted_rollout(model, qpos, qvel, act, ctrl.unsqueeze(-2), n_steps, 1, (None,) * 4)
+    inputs = mocap_pos, mocap_quat, None, None
+    path, unconverged = _counted_rollout(model, qpos, qvel, act, ctrl.unsqueeze(-2), n_steps, 1, inputs)
     return TorchState(*(t[..., 1, :] for t in path)), unconverged[..., 0]
 
 

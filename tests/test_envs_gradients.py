@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
-from transitions import IN_CONTACT, random_transitions
+from transitions import IN_CONTACT, moved, outputs, random_transitions
 
 from gradgym.envs.advance import advance
 from gradgym.envs.gradients import transition_gradients
@@ -114,26 +114,6 @@ TASKS = {
     "golf": Golf,
     "racecar": lambda backend: Racecar(backend=backend),
 }
-
-
-def moved(task: Task, state: TaskState, tangent: np.ndarray) -> TaskState:
-    """Every state of the batch moved along one tangent vector (nx)."""
-    nv, qpos = task.model.nv, state.qpos.numpy().copy()
-    for row in qpos:
-        mujoco.mj_integratePos(task.model.mj_model, row, tangent[:nv].copy(), 1.0)
-    by = torch.from_numpy(tangent)
-    return TaskState(
-        task.model, torch.from_numpy(qpos), state.qvel + by[nv : 2 * nv], state.act + by[2 * nv :], state.time
-    )
-
-
-def outputs(task: Task, state: TaskState, action: torch.Tensor) -> dict:
-    following = task.transition(state, action)
-    return {
-        "dobs": task.observation(following).numpy(),
-        "dreward": task.reward(state, action, following).numpy(),
-        "dstate": following,
-    }
 
 
 def difference(task: Task, low: dict, high: dict, width: float) -> dict[str, np.ndarray]:

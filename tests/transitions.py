@@ -1,5 +1,8 @@
 """Transitions of any task, off its start, at which gradients are tested."""
 
+from dataclasses import replace
+from typing import Any
+
 import mujoco
 import numpy as np
 import torch
@@ -45,3 +48,22 @@ def transitions_in_contact(task: Task, batch: int, seed: int) -> tuple[TaskState
     states, actions = zip(*found, strict=True)
     qpos, qvel, act, time = (torch.cat([getattr(s, name) for s in states]) for name in ("qpos", "qvel", "act", "time"))
     return TaskState(task.model, qpos, qvel, act, time), torch.cat(actions)
+
+
+def moved(task: Task, state: TaskState, tangent: np.ndarray) -> TaskState:
+    """Every state of the batch moved along one tangent vector (nx)."""
+    nv, qpos = task.model.nv, state.qpos.numpy().copy()
+    for row in qpos:
+        mujoco.mj_integratePos(task.model.mj_model, row, tangent[:nv].copy(), 1.0)
+    by = torch.from_numpy(tangent)
+    numbers = {"qvel": state.qvel + by[nv : 2 * nv], "act": state.act + by[2 * nv :]}
+    return replace(state, qpos=torch.from_numpy(qpos), **numbers, known_kinematics=None, known_forces=None)
+
+
+def outputs(task: Task, state: TaskState, action: torch.Tensor) -> dict[str, Any]:
+    following = task.transition(state, action)
+    return {
+        "dobs": task.observation(following).numpy(),
+        "dreward": task.reward(state, action, following).numpy(),
+        "dstate": following,
+    }
