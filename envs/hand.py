@@ -5,7 +5,7 @@ A command is a servo's position; what is controlled is its rate, and the command
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,7 @@ SHADOW_HAND = ASSETS / "shadow_hand.xml"
 FINGER_RATE = 3.0  # greatest rate of a finger's command [rad/s]
 ARM_RATE = 1.5
 # Joints of a hand that are no finger's, of ours and of Menagerie's.
-_WRIST_RATES = dict.fromkeys(("WRJ1", "WRJ2", "rh_WRJ1", "rh_WRJ2"), 2.0)
+_WRIST_RATES: dict[str, float] = {"WRJ1": 2.0, "WRJ2": 2.0, "rh_WRJ1": 2.0, "rh_WRJ2": 2.0}
 
 
 def attach_hand(scene: mujoco.MjSpec, site: str, file: str | Path = SHADOW_HAND) -> None:
@@ -66,7 +66,7 @@ def compiled(scene: mujoco.MjSpec, start: Mapping[str, float]) -> mujoco.MjModel
 
 
 @contextmanager
-def _names_as_they_are() -> Iterator[None]:
+def _names_as_they_are() -> Generator[None]:
     """Without MuJoCo's warning that what was attached without a prefix may be saved wrongly: nothing is saved."""
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)

@@ -13,7 +13,7 @@ from gradgym.envs.hand import ARM, SHADOW_HAND, attach_hand, command_rates, comp
 FINGERS = ("FF", "MF", "RF", "LF")
 TIPS = {"ff_tip": "S_fftip", "mf_tip": "S_mftip", "rf_tip": "S_rftip", "lf_tip": "S_lftip", "th_tip": "S_thtip"}
 # gymnasium-robotics counts a finger's joints from zero, and turns some the other way round.
-SIGN = {"THJ1": -1.0, "THJ2": 1.0, "FFJ4": -1.0, "MFJ4": -1.0}
+SIGN = {"THJ1": -1.0, "THJ2": -1.0, "FFJ4": -1.0, "MFJ4": -1.0}
 
 
 def theirs() -> mujoco.MjModel:

@@ -28,7 +28,8 @@ EVERY = pytest.mark.parametrize("name", list(TASKS))
 def make(name: str, **options: Any) -> Any:
     """In MuJoCo, unless it is said otherwise: what is tested of the simulator's compiled code is in few tests."""
     env_id, arguments = TASKS[name]
-    return gymnasium.make(env_id, **{"backend": "mujoco", **arguments, **options})
+    chosen: dict[str, Any] = {"backend": "mujoco", **arguments, **options}
+    return gymnasium.make(env_id, **chosen)
 
 
 def task_of(name: str) -> Manipulation:
@@ -50,7 +51,7 @@ def test_environment_passes_gymnasiums_check(name: str) -> None:
 @EVERY
 def test_vector_environment_starts_as_the_single_one(name: str) -> None:
     env_id, arguments = TASKS[name]
-    envs = gymnasium.make_vec(env_id, num_envs=3, backend="mujoco", **arguments)
+    envs: Any = gymnasium.make_vec(env_id, num_envs=3, backend="mujoco", **arguments)
     obs, _ = envs.reset(seed=[5, 6, 7])
     for i, seed in enumerate((5, 6, 7)):
         np.testing.assert_allclose(obs[i], make(name).reset(seed=seed)[0], atol=1e-6)
@@ -139,6 +140,18 @@ def test_rotation_error_takes_the_object_to_the_goal() -> None:
         found = turned(quat, (0.0, 0.0, 1.0), axis_angle)
         goal = start.kinematics.xquat[i, task.goal_body].numpy()
         assert abs(found @ goal) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("name", "rates"), [("two fingers", {3.0}), ("grasp", {1.5, 2.0, 3.0})])
+def test_an_action_is_the_rate_of_commands(name: str, rates: set[float]) -> None:
+    task = task_of(name)
+    start = task.initial(generators(1))
+    low, high = task.model.mj_model.actuator_actrange.T
+    with torch.no_grad():
+        after = task.transition(start, torch.full((1, len(low)), 0.2).double())
+    free = (after.act[0] > torch.from_numpy(low)) & (after.act[0] < torch.from_numpy(high))
+    found = (after.act - start.act)[0, free] / (0.2 * task.seconds_per_step)
+    assert {round(rate, 4) for rate in found.tolist()} == rates
 
 
 def test_weights_switch_terms_off() -> None:

@@ -15,7 +15,9 @@ from .manipulation import Draw, Manipulation, turned
 
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 _LIFT = 0.05  # of the goal of the two fingers, which turn the cube above the table [m]
-_TWO_FINGERS = {f"{side}_{joint}": angle for side in ("left", "right") for joint, angle in (("hip", 0.289), ("knee", 1.192))}
+_TWO_FINGERS = {
+    f"{side}_{joint}": angle for side in ("left", "right") for joint, angle in (("hip", 0.289), ("knee", 1.192))
+}
 _BOWL = {
     **{f"{f}J{k}": angle for f in ("FF", "MF", "RF", "LF") for k, angle in ((3, 0.3), (2, 0.8), (1, 0.8))},
     **{"THJ5": 0.6, "THJ4": 0.5, "THJ2": -0.2, "THJ1": 0.3},
@@ -77,14 +79,14 @@ class CubeReorient(Manipulation):
     def draw(self, rng: np.random.Generator) -> Draw:
         """The cube 5 mm (in the hand 3 mm) about its place and 0.1 rad about the vertical, and the goal."""
         noise = 0.003 if self._in_hand else 0.005
-        place = self._place + [*rng.uniform(-noise, noise, 2), 0.0]
+        place = self._place + np.array([*rng.uniform(-noise, noise, 2), 0.0])
         quat = turned(np.array([1.0, 0.0, 0.0, 0.0]), _AXES["z"], rng.uniform(-0.1, 0.1))
         if self._in_hand:
             goal = place, turned(quat, self._axis, self._flip_angle)
         else:
             direction = rng.uniform(-math.pi, math.pi)
             axis = math.cos(direction), 0.0, math.sin(direction)
-            goal = place + [0.0, 0.0, _LIFT], turned(quat, axis, rng.uniform(0.4, self._max_angle))
+            goal = place + np.array([0.0, 0.0, _LIFT]), turned(quat, axis, rng.uniform(0.4, self._max_angle))
         return Draw(np.concatenate([place, quat]), {"goal": goal})
 
     def success(self, state: TaskState) -> Tensor:

@@ -49,7 +49,7 @@ class Manipulation(Task):
         backend: str,
         episode_steps: int,
         weights: Mapping[str, float] | None,
-        origin: Sequence[float],
+        origin: Sequence[float] | NDArray[np.float64],
     ) -> None:
         given = {} if weights is None else dict(weights)
         if unknown := given.keys() - self.weights.keys():
@@ -121,10 +121,12 @@ class Manipulation(Task):
         return kin.site_xpos[..., self.tips, :] - kin.xpos[..., self.object_body, None, :]
 
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
-        """Of the robot joint angles [rad], velocities [rad/s] and commands [rad]; of the object the position (3) from
+        """Shape (..., n_obs), all in world axes.
+
+        Of the robot joint angles [rad], velocities [rad/s] and commands [rad]; of the object the position (3) from
         a fixed point [m], rotation matrix (9), velocity (its joint's: 3 [m/s] and 3 [rad/s], or 1 [rad/s]); each
         fingertip (3) from the object [m]; the goal's position (3) and rotation matrix (9) relative to the object;
-        time fraction. All in world axes.
+        time fraction.
         """
         rotation = _matrix(state.kinematics.xquat[..., self.object_body, :])
         moves = state.qvel[..., self._object_dofs]
@@ -139,8 +141,10 @@ class Manipulation(Task):
         return torch.cat([*robot, place, rotation.flatten(-2), moves, tips, *goal, time], dim=-1)
 
     def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
-        """Minus squared errors of the object's position [m] and angle [rad], minus the fingertips' mean distance from
-        its centre [m], minus the squared action; each (...), times its weight.
+        """Each (...), times its weight; terms of weight 0 are left out.
+
+        Minus squared errors of the object's position [m] and angle [rad], minus the fingertips' mean distance from
+        its centre [m], minus the squared action.
         """
         distance = (self.tips_from_object(next_state).square().sum(-1) + 1e-8).sqrt().mean(-1)
         terms = {

@@ -60,7 +60,7 @@ class ShadowHandGrasp(Manipulation):
         """The object's place on the table and the goal above it."""
         place = np.array([*rng.uniform(-0.05, 0.05, 2), self._rest_height])
         quat = turned(np.array([1.0, 0.0, 0.0, 0.0]), _UP, rng.uniform(-np.pi, np.pi))
-        goal = place + [*rng.uniform(-0.03, 0.03, 2), rng.uniform(0.10, 0.15)]
+        goal = place + np.array([*rng.uniform(-0.03, 0.03, 2), rng.uniform(0.10, 0.15)])
         return Draw(np.concatenate([place, quat]), {"goal": (goal, quat)})
 
     def lifted(self, state: TaskState) -> Tensor:
