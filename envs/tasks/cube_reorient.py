@@ -73,6 +73,7 @@ class CubeReorient(Manipulation):
             scene = mujoco.MjSpec.from_file(str(ASSETS / "cube_reorient.xml"))
             command_rates(scene, FINGER_RATE)
             model, self._place = compiled(scene, _TWO_FINGERS), np.array([0.0, 0.0, 0.025])
+        self.on_table = not self._in_hand
         self.success_angle = 0.4 if self._in_hand else 0.2
         super().__init__(model, backend, 80 if self._in_hand else 60, weights, self._place)
 

@@ -41,6 +41,7 @@ class Manipulation(Task):
     """
 
     n_substeps = 10
+    on_table = False  # whether the object lies on a table at the start
     weights: ClassVar[dict[str, float]] = {"position": 100.0, "orientation": 1.0, "reach": 1.0, "ctrl": 0.001}
 
     def __init__(
@@ -67,7 +68,7 @@ class Manipulation(Task):
         self._object_dofs = slice(dof, dof + m.body_dofnum[self.object_body])
         self._robot_qpos = np.delete(np.arange(m.nq), self._object_qpos)
         self._robot_dofs = np.delete(np.arange(m.nv), self._object_dofs)
-        self._origin = torch.tensor(origin, dtype=torch.float64)
+        self.origin = torch.tensor(origin, dtype=torch.float64)
         self._rates = torch.from_numpy(m.actuator_ctrlrange[:, 1].copy())
         self.action_space = spaces.Box(-1.0, 1.0, (m.nu,), np.float32)
 
@@ -134,7 +135,7 @@ class Manipulation(Task):
             spin = (rotation @ moves[..., 3:, None]).squeeze(-1)
             moves = torch.cat([moves[..., :3], spin], dim=-1)
         robot = [state.qpos[..., self._robot_qpos], state.qvel[..., self._robot_dofs], state.act]
-        place = state.kinematics.xpos[..., self.object_body, :] - self._origin
+        place = state.kinematics.xpos[..., self.object_body, :] - self.origin
         tips = self.tips_from_object(state).flatten(-2)
         goal = [self.position_error(state), _matrix(self.rotation_error(state)).flatten(-2)]
         time = (state.time / self.episode_steps)[..., None]

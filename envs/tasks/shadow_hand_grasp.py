@@ -40,6 +40,8 @@ class ShadowHandGrasp(Manipulation):
         weights: see `Manipulation`.
     """
 
+    on_table = True
+
     def __init__(
         self,
         object: str | Path | None = None,

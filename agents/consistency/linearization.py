@@ -1,0 +1,167 @@
+"""A relaxed rollout linearised by the network's parameters: gradient, products with J' J, and a preconditioner."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..optim.kronecker import KroneckerPreconditioner
+from . import linear_kernels as kernels
+from .linear_kernels import Blocks, Constants, Dynamics, Geometry
+from .relaxed import LENGTH, Path, Relaxed
+from .residuals import Residuals
+from .rotations import apply, exp, left_jacobian
+from .scene import Start
+
+
+class Linearization:
+    """Of the squared sum of all residuals, divided by the number of states; see `optim.gauss_newton.Linearized`.
+
+    The non-linear pass is over when this is made: what follows is linear.
+
+    Args:
+        path: the rollout from `start` under `parameters`.
+        weight: (B,) of each sample.
+        generator: of the random residuals that the preconditioner is estimated from.
+    """
+
+    def __init__(
+        self, residuals: Residuals, parameters: Tensor, path: Path, start: Start, weight: Tensor, generator: torch.Generator
+    ) -> None:
+        self.residuals, self.relaxed, self.path = residuals, residuals.relaxed, path
+        self.layers = self.relaxed.network.unpack(parameters)
+        self.count = path.pos.shape[0] * path.pos.shape[1]
+        self.values = residuals.values(path, start)
+        self.loss = weighted_loss(self.values, weight) / self.count
+        self._blocks = residuals.blocks(path)
+        self._weight, self._generator = weight, generator
+        self._read()
+        self._preconditioner_factors: list[Tensor] | None = None
+        self.gradient = self._pull_back(self.values) / self.count
+
+    def _read(self) -> None:
+        relaxed, path, b, w = self.relaxed, self.path, self._blocks, self.residuals.weights
+        h = relaxed.settings.timestep
+        _, _, on_object, force = relaxed.split(path.x[1:])
+        before = path.mat[:-1]
+        arm = apply(before[:, :, None], on_object)
+        torque = torch.linalg.cross(arm, force, dim=-1).sum(2)
+        inverse = relaxed.world_inverse_inertia(before)
+        turn = h * path.omega[1:]
+        self._geometry = Geometry(
+            *map(_numbers, (path.mat, b["arm"], path.jacobian, path.frame_mat, b["error_by_turn"]))
+        )
+        parts = before, arm, force, inverse, torque, apply(inverse, torque), exp(turn), left_jacobian(turn)
+        self._dynamics = Dynamics(*map(_numbers, parts))
+        numbers = torch.tensor([h, relaxed.inverse_mass, relaxed.slow, relaxed.slow_spin])
+        self._constants = Constants(*(_numbers(x.to(path.x)) for x in (relaxed.u_scale, relaxed.x_scale, numbers)))
+        unit = relaxed.force_unit
+        factors = [w.gap, w.reach, w.cone / unit, w.surface / LENGTH, w.overlap / LENGTH]
+        factors += [w.orientation, w.position / LENGTH if relaxed.scene.free else 0.0, w.velocity, w.command, w.limit]
+        given = torch.tensor([*(f * f for f in factors), unit])
+        names = ("gap", "unit_force", "force", "by_force", "on_object_normal", "on_robot_normal", "centers")
+        names_after = ("vertices", "below_table", "beyond_limit")
+        rest = self.residuals.late, self._weight, relaxed.scene.is_tip, given
+        self._numbers = Blocks(
+            *(_numbers(b[name]) for name in names),
+            _numbers(b["overlap_normal"]),
+            _numbers(b["overlaps_table"]),
+            _numbers(path.sphere_jacobian),
+            *(_numbers(b[name]) for name in names_after),
+            *(_numbers(x.to(path.x)) for x in rest),
+        )
+        self._slopes = [1.0 - a * a for a in path.activations[1:]]
+        steps, batch, n_x = path.x.shape
+        empty = path.x.new_empty
+        self._x, self._u, self._x_bar, self._u_bar = (empty(steps, batch, n_x) for _ in range(4))
+        self._obj, self._obj_bar = empty(steps, batch, 12), empty(steps, batch, 12)
+        self._inputs = empty(batch, relaxed.n_inputs)
+        self._deltas = [empty(steps, batch, size) for size in relaxed.network.sizes[1:]]
+
+    def product(self, v: Tensor) -> Tensor:
+        """J' J v, over the number of states, (n_parameters,)."""
+        self._push_forward(v)
+        arrays = (a.numpy() for a in (self._x, self._obj, self._u, self._x_bar, self._obj_bar, self._u_bar))
+        kernels.residual_product(*arrays, self._geometry, self._numbers)
+        return self._reverse() / self.count
+
+    def _push_forward(self, v: Tensor) -> None:
+        """Tangents of the whole path, into `_x`, `_obj` and `_u`, for the parameters' tangent."""
+        network, tangents = self.relaxed.network, self.relaxed.network.unpack(v)
+        own = [
+            torch.matmul(a, tangents[2 * i].t()).add_(tangents[2 * i + 1]) for i, a in enumerate(self.path.activations)
+        ]
+        x, obj, u, inputs = self._x.numpy(), self._obj.numpy(), self._u.numpy(), self._inputs.numpy()
+        x[0], obj[0] = 0.0, 0.0
+        last, n = len(x) - 1, self.relaxed.scene.n
+        for t in range(last + 1):
+            kernels.tangent_of_inputs(t, x, obj, inputs, self._geometry, self._constants)
+            a = self._inputs
+            for i in range(network.n_layers - 1):
+                a = torch.addmm(own[i][t], a, self.layers[2 * i].t()).mul_(self._slopes[i][t])
+            torch.addmm(own[-1][t], a, self.layers[-2].t(), out=self._u[t])
+            if t < last:
+                kernels.tangent_of_step(t, x, obj, u, self._dynamics, self._constants, n)
+
+    def _reverse(self) -> Tensor:
+        """Cotangents of the path in `_x_bar`, `_obj_bar` and `_u_bar`, which is used up, to those of the parameters."""
+        network, n = self.relaxed.network, self.relaxed.scene.n
+        x_bars, obj_bars, u_bar, inputs = (a.numpy() for a in (self._x_bar, self._obj_bar, self._u_bar, self._inputs))
+        x_bar, obj_bar = np.zeros_like(x_bars[0]), np.zeros_like(obj_bars[0])
+        last = len(x_bars) - 1
+        for t in reversed(range(last + 1)):
+            if t < last:
+                kernels.adjoint_of_step(t, x_bar, obj_bar, u_bar, self._dynamics, self._constants, n)
+            x_bar += x_bars[t]
+            obj_bar += obj_bars[t]
+            delta = self._u_bar[t]
+            for i in reversed(range(network.n_layers)):
+                self._deltas[i][t] = delta
+                if i > 0:
+                    delta = torch.mm(delta, self.layers[2 * i]).mul_(self._slopes[i - 1][t])
+            torch.mm(delta, self.layers[0], out=self._inputs)
+            kernels.adjoint_of_inputs(t, x_bar, obj_bar, inputs, self._geometry, self._constants)
+        parts = []
+        for delta, a in zip(self._deltas, self.path.activations, strict=True):
+            flat = delta.flatten(0, 1)
+            parts += [(flat.t() @ a.flatten(0, 1)).flatten(), flat.sum(0)]
+        return torch.cat(parts)
+
+    def _pull_back(self, cotangents: dict[str, Tensor], power: float = 1.0) -> Tensor:
+        """Cotangents of the residuals, times each sample's weight to a power, to those of the parameters."""
+        weight = self._weight**power
+        scaled = {name: y * weight.view(1, -1, *[1] * (y.ndim - 2)) for name, y in cotangents.items()}
+        self._x_bar[:], self._obj_bar[:], self._u_bar[:] = self.residuals.pull_back(self.path, self._blocks, scaled)
+        return self._reverse()
+
+    def preconditioner(self, damping: float) -> Callable[[Tensor], Tensor]:
+        """Approximate inverse of J' J / count + damping, Kronecker-factored."""
+        if self._preconditioner_factors is None:
+            signs = {
+                name: torch.randint(0, 2, y.shape, generator=self._generator).to(y) * 2.0 - 1.0
+                for name, y in self.values.items()
+            }
+            self._pull_back(signs, 0.5)
+            self._preconditioner_factors = [d.flatten(0, 1).clone() for d in self._deltas]
+        inputs = [a.flatten(0, 1) for a in self.path.activations]
+        return KroneckerPreconditioner(inputs, self._preconditioner_factors, damping, _COHERENCE / self.count)
+
+
+# Adjoints of successive times add up: the sum over a rollout of T steps is larger than that of T independent ones.
+_COHERENCE = 1000.0
+
+
+def weighted_loss(values: dict[str, Tensor], weight: Tensor) -> float:
+    """Sum of the squares of all residuals (T + 1, B, ...), each sample's times its weight (B,)."""
+    return float((losses(values) * weight).sum())
+
+
+def losses(values: dict[str, Tensor]) -> Tensor:
+    """Of each sample the sum of squares, (B,)."""
+    return torch.stack([y.square().flatten(2).sum((0, 2)) if y.ndim > 2 else y.square().sum(0) for y in values.values()]).sum(0)
+
+
+def _numbers(tensor: Tensor) -> NDArray[np.floating]:
+    return np.ascontiguousarray(tensor.detach().numpy())

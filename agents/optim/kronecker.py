@@ -1,0 +1,18 @@
+import torch
+class KroneckerPreconditioner:
+    def __init__(s,inputs,deltas,damping,scale):
+        s.f=[]; s.sizes=[]
+        for a,d in zip(inputs,deltas):
+            N=len(a); a=torch.cat([a,torch.ones(N,1).to(a)],1)
+            A=(a.t()@a)/N; G=(d.t()@d)*scale
+            pi=(A.diagonal().mean()/G.diagonal().mean().clamp_min(1e-12)).sqrt(); q=damping**0.5
+            A=A.double()+pi*q*torch.eye(len(A)); G=G.double()+q/pi*torch.eye(len(G))
+            s.f.append((torch.cholesky_inverse(torch.linalg.cholesky(A)).to(a),torch.cholesky_inverse(torch.linalg.cholesky(G)).to(a)))
+            s.sizes.append((d.shape[1],a.shape[1]-1))
+    def __call__(s,v):
+        out=[];i=0
+        for (o,n),(Ai,Gi) in zip(s.sizes,s.f):
+            W=v[i:i+o*n].view(o,n); b=v[i+o*n:i+o*n+o]; i+=o*n+o
+            R=Gi@torch.cat([W,b[:,None]],1)@Ai
+            out+=[R[:,:-1].reshape(-1),R[:,-1]]
+        return torch.cat(out)
