@@ -115,14 +115,16 @@ class Residuals:
         radius = scene.radius.to(arm)
         beyond = (commands > scene.high.to(arm)) | (commands < scene.low.to(arm))
         is_tip = scene.is_tip.to(arm)[:, None].expand(*arm.shape[:-1], 1)
-        stacked = torch.cat([apply_inverse(mat, force), on_object, is_tip], dim=-1).flatten(0, 2)
-        by_force = torch.func.vmap(torch.func.jacfwd(lambda y: self.force_residual(y[:3], y[3:6], y[6:])))(stacked)
+        by_force = _jacobian(
+            lambda y: self.force_residual(y[..., :3], y[..., 3:], is_tip),
+            torch.cat([apply_inverse(mat, force), on_object], dim=-1),
+        )
         return {
             "arm": arm,
             "gap": (path.pos[:, :, None] + arm - path.points) / LENGTH,
             "unit_force": force / relaxed.force_unit,
             "force": force,
-            "by_force": by_force[..., :6].unflatten(0, arm.shape[:3]),
+            "by_force": by_force,
             "on_object_normal": _gradient(scene.shape.distance, on_object),
             "on_robot_normal": _gradient(self.surface_of_pairs, on_robot),
             "centers": centers,
@@ -177,6 +179,15 @@ class Residuals:
 def _upward(z: Tensor) -> Tensor:
     zero = torch.zeros_like(z)
     return torch.stack([zero, zero, z], dim=-1)
+
+
+def _jacobian(function: Any, points: Tensor) -> Tensor:
+    """(..., m, n) of a function from n to m numbers at each point, by reverse mode, since m < n."""
+    with torch.enable_grad():
+        leaf = points.detach().requires_grad_()
+        values = function(leaf)
+        rows = [torch.autograd.grad(row.sum(), leaf, retain_graph=True)[0] for row in values.unbind(-1)]
+    return torch.stack(rows, dim=-2)
 
 
 def _gradient(function: Any, points: Tensor) -> Tensor:

@@ -26,6 +26,21 @@ class Draw(NamedTuple):
     mocap: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]  # position and quaternion of mocap bodies
 
 
+class Observed(NamedTuple):
+    """The parts of an observation, see `Manipulation.observation`."""
+
+    joints: Tensor  # (..., J) [rad]
+    joint_velocities: Tensor  # (..., J) [rad/s]
+    commands: Tensor  # (..., n) [rad]
+    position: Tensor  # (..., 3) of the object from `origin` [m]
+    rotation: Tensor  # (..., 3, 3) of the object
+    velocity: Tensor  # (..., 6) [m/s], [rad/s], or (..., 1) [rad/s]
+    tips: Tensor  # (..., number of tips, 3) from the object [m]
+    goal_position: Tensor  # (..., 3) from the object [m]
+    goal_rotation: Tensor  # (..., 3, 3) from the object
+    time: Tensor  # (...) as a fraction of the episode
+
+
 class Manipulation(Task):
     """A robot's servos follow commands, of which an action gives the rates; the mocap body "goal" shows the goal.
 
@@ -140,6 +155,17 @@ class Manipulation(Task):
         goal = [self.position_error(state), _matrix(self.rotation_error(state)).flatten(-2)]
         time = (state.time / self.episode_steps)[..., None]
         return torch.cat([*robot, place, rotation.flatten(-2), moves, tips, *goal, time], dim=-1)
+
+    def observed(self, obs: Tensor) -> Observed:
+        """The parts of observations (..., n_obs)."""
+        joints, dofs, tips = len(self._robot_qpos), len(self._robot_dofs), len(self.tips)
+        sizes = [joints, dofs, self.model.na, 3, 9, self._object_dofs.stop - self._object_dofs.start, 3 * tips, 3, 9, 1]
+        q, v, act, pos, mat, moves, points, goal_pos, goal_mat, time = obs.split(sizes, dim=-1)
+        square = (3, 3)
+        return Observed(
+            *(q, v, act, pos, mat.unflatten(-1, square), moves, points.unflatten(-1, (tips, 3))),
+            *(goal_pos, goal_mat.unflatten(-1, square), time.squeeze(-1)),
+        )
 
     def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
         """Each (...), times its weight; terms of weight 0 are left out.
