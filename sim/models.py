@@ -14,7 +14,10 @@ from .pipeline.parts import parts_of
 
 
 class Models:
-    """A model for each world of a batch; ValueError where one differs in structure from the first."""
+    """A model for each world of a batch; ValueError where one differs in structure from the first.
+
+    Functions take any sequence of models; who calls them often makes a `Models` of it once.
+    """
 
     def __init__(self, each: Sequence[Model]) -> None:
         self.each = tuple(each)
@@ -26,11 +29,15 @@ class Models:
             if model is not self.first and _structure(model) != expected:
                 raise ValueError(f"models[{number}] differs from models[0] in {_difference(model, self.first)}")
 
+    def chosen(self, places: Sequence[int]) -> "Models":
+        """Those at some places, of which a model may be at several; costs no new check."""
+        other = object.__new__(Models)
+        other.each, other.first = tuple([self.each[i] for i in places]), self.first
+        return other
+
     def repeated(self, times: int) -> "Models":
         """For a batch that repeats this one `times` times."""
-        other = object.__new__(Models)
-        other.each, other.first = self.each * times, self.first
-        return other
+        return self.chosen([*range(len(self.each))] * times)
 
 
 AnyModel: TypeAlias = Model | Sequence[Model] | Models
