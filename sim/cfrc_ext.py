@@ -11,7 +11,7 @@ from .model.arguments import checked_state, floats_of, for_kernel
 from .model.inputs import checked_inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, workspace
-from .models import AnyModel, Models, check_count, models_of, one_of, spans
+from .models import AnyModel, Models, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
 from .step import StepGradient
 
@@ -43,8 +43,7 @@ def cfrc_ext(model: AnyModel, state: State, ctrl: Any, *, qfrc_applied: Any = No
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            for first, last, own in spans(models, begin, end):
-                entry_points(model).cfrc_ext(first, last, own, data, *worlds.arguments, out)
+            entry_points(model).cfrc_ext(begin, end, model, addresses(models), data, *worlds.arguments, out)
 
     if model.nconmax > 0:
         for_worlds(worlds.count, work)
@@ -65,8 +64,7 @@ def cfrc_ext_vjp(
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, 1) as adjoint:
             arguments = (*worlds.arguments, seed, state_adj, ctrl_adj, input_adj)
-            for first, last, own in spans(models, begin, end):
-                entry_points(model).cfrc_ext_adj(first, last, own, data, adjoint, *arguments)
+            entry_points(model).cfrc_ext_adj(begin, end, model, addresses(models), data, adjoint, *arguments)
 
     if model.nconmax > 0:
         for_worlds(count, work)

@@ -1,14 +1,16 @@
 """Models that differ between the worlds of a batch: one for each, all of one structure.
 
 They differ in numbers: masses, friction, sizes, gains. What kernels are compiled for and arrays are
-sized by is one for all, so that they run the same kernels in the same workspaces, each world with
-the address of its own model.
+sized by is one for all, so that they run the same kernels in the same workspaces. Kernels take a
+model as an address, and the addresses of all worlds' models beside it: a loop over worlds costs
+what it costs with one model.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 
-from .kernels.record import kept_with
+from .kernels.record import addresses_of, kept_with
 from .model.model import Model
 from .pipeline.parts import parts_of
 
@@ -29,6 +31,11 @@ class Models:
             if model is not self.first and _structure(model) != expected:
                 raise ValueError(f"models[{number}] differs from models[0] in {_difference(model, self.first)}")
 
+    @cached_property
+    def addresses(self) -> Any:
+        """For kernels."""
+        return addresses_of(self.each)
+
     def chosen(self, places: Sequence[int]) -> "Models":
         """Those at some places, of which a model may be at several; costs no new check."""
         other = object.__new__(Models)
@@ -40,6 +47,7 @@ class Models:
         return self.chosen([*range(len(self.each))] * times)
 
 
+_NONE = addresses_of(())
 AnyModel: TypeAlias = Model | Sequence[Model] | Models
 
 
@@ -57,6 +65,11 @@ def check_count(model: Model | Models, worlds: int) -> None:
     """ValueError unless there is a model for each of the worlds."""
     if isinstance(model, Models) and len(model.each) != worlds:
         raise ValueError(f"{len(model.each)} models for a batch of {worlds} worlds: give one, or one for each world")
+
+
+def addresses(model: Model | Models) -> Any:
+    """What kernels take besides the model: the addresses of those of the worlds, none where one serves all."""
+    return _NONE if isinstance(model, Model) else model.addresses
 
 
 def spans(model: Model | Models, begin: int, end: int) -> Iterator[tuple[int, int, Model]]:

@@ -11,7 +11,7 @@ from .model.arguments import at_least_one, checked_state, floats_of, for_kernel
 from .model.inputs import checked_inputs, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, states_between, workspace
-from .models import AnyModel, check_count, models_of, one_of, spans
+from .models import AnyModel, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
 from .trajectory import Trajectory, gradient_of, simulate
 from .unconverged import warn_if_unconverged
@@ -110,8 +110,8 @@ def step_jacobian(
         with workspace(model) as data, adjoint_workspace(model, lanes) as adjoint:
             between = states_between(model, adjoint, "steps", repeat)
             data.unconverged_steps[0] = 0
-            for first, last, own in spans(models, begin, end):
-                jacobian_worlds(first, last, own, data, adjoint, between, *flat, rows, a, b)
+            arguments = (model, addresses(models), data, adjoint, between, *flat, rows, a, b)
+            jacobian_worlds(begin, end, *arguments)
             unconverged.append(int(data.unconverged_steps[0]))
 
     check_count(models, worlds)

@@ -21,7 +21,7 @@ from .model.data import Lanes
 from .model.inputs import InputAdjoints, Inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State
 from .model.workspaces import adjoint_workspace, states_between, workspace
-from .models import Models, check_count, one_of, spans
+from .models import Models, addresses, check_count, one_of, spans
 from .pipeline.entry_points import entry_points
 from .unconverged import warn_if_unconverged
 
@@ -116,8 +116,7 @@ def simulate(
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
             arguments = (qpos, qvel, act, warm, flat, rows, repeat, interval, unconverged)
-            for first, last, own in spans(models, begin, end):
-                rollout_worlds(first, last, own, data, *arguments)
+            rollout_worlds(begin, end, model, addresses(models), data, *arguments)
 
     for_worlds(worlds, work)
     shaped = [a.reshape(*batch, *a.shape[1:]) for a in (qpos, qvel, act, warm)]
@@ -156,15 +155,14 @@ def trajectory_adj(
             between = states_between(model, adjoint, "steps", trajectory.n_steps)
             block = states_between(model, adjoint, "controls", min(interval, steps))
             given, wanted = (*paths, ctrl, rows, cotangent), (state_adj, ctrl_adj, input_adj)
-            arguments = (data, adjoint, between, block, *given, *wanted)
-            for first, last, own in spans(models, begin, end):
-                if params is None:
-                    rollout_adj_worlds(first, last, own, *arguments)
-                    continue
-                for b in range(first, last):
+            arguments = (model, addresses(models), data, adjoint, between, block, *given, *wanted)
+            if params is None:
+                rollout_adj_worlds(begin, end, *arguments)
+            else:
+                for b in range(begin, end):
                     for name in _COLLECTED:
                         getattr(adjoint, name + "_adj")[...] = 0.0
-                    rollout_adj_worlds(b, b + 1, own, *arguments)
+                    rollout_adj_worlds(b, b + 1, *arguments)
                     for name, value in params.items():
                         value[b] = getattr(adjoint, name + "_adj")
             unconverged.append(int(data.unconverged_steps[0]))
