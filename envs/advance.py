@@ -63,7 +63,7 @@ def begin(
     task: Task, rngs: list[np.random.Generator]
 ) -> tuple[TaskState, NDArray[np.float32], dict[str, NDArray[Any]]]:
     """Start states for some generators, their observations (N, n_obs) and infos."""
-    state = task.initial(rngs)
+    state = task.start(rngs)
     return state, observe(task, state), _arrays(task.state_info(state))
 
 

@@ -35,7 +35,9 @@ def transition_gradients(
 ) -> dict[str, Floats]:
     """The contract's arrays for N transitions (batch shape (N,)), each with leading axis N."""
     full = gradients == "full"
-    A, B = task.backend.step_jacobian(task.model, state.numpy(), task.control(action).numpy(), task.n_substeps)
+    A, B = task.backend.step_jacobian(
+        task.models_at(state), state.numpy(), task.control(action).numpy(), task.n_substeps
+    )
     own = _task_derivatives(task, state, action, next_state, full)
     by_action = B @ own.control_by_action
     through_action = own.outputs_by_next @ by_action
@@ -178,7 +180,8 @@ def _stack(observation: Tensor | None, reward: Tensor | None, n_obs: int) -> Ten
 def _pull_back_forces(task: Task, state: TaskState, cotangent: Tensor) -> StepGradient:
     """The known contact forces' cotangent (N, nbody, 6) as gradients (N, ...) by state and control."""
     assert state.known_forces is not None
-    return task.backend.cfrc_ext_vjp(task.model, state.numpy(), state.known_forces.ctrl.numpy(), cotangent.numpy())
+    ctrl = state.known_forces.ctrl.numpy()
+    return task.backend.cfrc_ext_vjp(task.models_at(state), state.numpy(), ctrl, cotangent.numpy())
 
 
 def _coordinates(state: TaskState) -> list[Tensor]:

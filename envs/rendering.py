@@ -1,5 +1,6 @@
 """Pictures: MuJoCo's renderer, fed with our states."""
 
+import copy
 import os
 import sys
 from collections.abc import Mapping
@@ -35,18 +36,24 @@ class StateRenderer:
             # Without it MuJoCo's default is a window system, and the missing display ends the process.
             os.environ.setdefault("MUJOCO_GL", "egl")
         self.render_mode = render_mode
-        self._model = model.mj_model
+        self._model, self._own_sizes = copy.copy(model.mj_model), model.geom_size
         self._own_poses = model.mocap_poses
         self._data = mujoco.MjData(self._model)
         self._renderer = MujocoRenderer(self._model, self._data, **self._arguments(options))
 
     def render(
-        self, qpos: Floats, mocap_pos: Floats | None = None, mocap_quat: Floats | None = None
+        self,
+        qpos: Floats,
+        mocap_pos: Floats | None = None,
+        mocap_quat: Floats | None = None,
+        model: Model | None = None,
     ) -> NDArray[np.uint8] | None:
         """A frame (height, width, 3) of one configuration, or None when it went to the window.
 
         `qpos` (nq,); mocap bodies at (nmocap, 3), (nmocap, 4), by default where the model has them.
+        Geoms have the sizes of `model`, by default those of the renderer's own.
         """
+        self._model.geom_size[:] = self._own_sizes if model is None else model.geom_size
         own_pos, own_quat = self._own_poses
         self._data.qpos[:] = qpos
         self._data.mocap_pos[:] = own_pos if mocap_pos is None else mocap_pos

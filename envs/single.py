@@ -91,7 +91,7 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
             return None
         if self._renderer is None:
             self._renderer = StateRenderer(self.task.model, self.render_mode, self.task.render_options)
-        return self._renderer.render(*self.state.configuration(0))
+        return self._renderer.render(*self.task.pictured(self.state, 0))
 
     def close(self) -> None:
         if self._renderer is not None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import sim
-from ..sim import Model, State, mujoco_twin, poses, torch_bridge
+from ..sim import Model, Models, State, mujoco_twin, poses, torch_bridge
 from ..sim.tangent import gradient_to_tangent
 from ..sim.torch_bridge import Kinematics, kinematics
 
@@ -52,6 +52,7 @@ class TaskState:
     time: Tensor  # (...) int64, transitions since the start of the episode
     mocap_pos: Tensor | None = None  # (..., nmocap, 3) [m]; None: where the model has them
     mocap_quat: Tensor | None = None  # (..., nmocap, 4); None: as the model has them
+    variant: Tensor | None = None  # (...) int64, place of the model in `Task.models`; None: the first
     known_kinematics: Kinematics | None = field(default=None, repr=False)
     known_forces: ContactForces | None = field(default=None, repr=False)
     # (...) int32, simulation steps of the transition to here whose constraint solver was stopped; None: not counted
@@ -97,12 +98,14 @@ class TaskState:
         for name, axes in _ENTRY_AXES.items():
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine is not None or theirs is not None:
-                mine, theirs = (self._own_pose(name) if x is None else x for x in (mine, theirs))
+                mine, theirs = (self._default(name) if x is None else x for x in (mine, theirs))
                 chosen[name] = torch.where(keep[(..., *(None,) * axes)], mine, theirs)
         return TaskState(self.model, **chosen)
 
-    def _own_pose(self, name: str) -> Tensor:
-        """Where the model has its mocap bodies, (nmocap, n)."""
+    def _default(self, name: str) -> Tensor:
+        """What stands for None: poses (nmocap, n) of the model's mocap bodies, the first variant."""
+        if name == "variant":
+            return torch.zeros((), dtype=torch.int64)
         pos, quat = self.model.mocap_poses
         return torch.from_numpy(pos if name == "mocap_pos" else quat)
 
@@ -111,11 +114,6 @@ class TaskState:
         moved = {"qpos": qpos, "qvel": qvel, "act": act, "time": self.time + 1, "unconverged": unconverged}
         return replace(self, **moved, known_kinematics=None, known_forces=None)
 
-    def configuration(self, i: int) -> tuple[Floats, Floats | None, Floats | None]:
-        """What a picture shows of the i-th of N states: qpos (nq,), and mocap poses where they are given."""
-        pos, quat = (None if x is None else x[i].numpy() for x in (self.mocap_pos, self.mocap_quat))
-        return self.qpos[i].numpy(), pos, quat
-
     def numpy(self) -> State:
         """The physical state for the simulator; shares memory with the tensors."""
         mocap = (None if x is None else x.numpy() for x in (self.mocap_pos, self.mocap_quat))
@@ -123,7 +121,7 @@ class TaskState:
 
 
 # Tensors of a state that have a value at each entry of the batch, and how many axes that has.
-_ENTRY_AXES = {"qpos": 1, "qvel": 1, "act": 1, "time": 0, "mocap_pos": 2, "mocap_quat": 2}
+_ENTRY_AXES = {"qpos": 1, "qvel": 1, "act": 1, "time": 0, "mocap_pos": 2, "mocap_quat": 2, "variant": 0}
 
 
 def _poses(model: Model, qpos: Tensor, *mocap: Tensor | None) -> Kinematics:
@@ -138,18 +136,21 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     """Base class: a task defines `observation`, `reward_terms`, and where needed `initial` and `terminal`.
 
     Constants are baked into the model, so a task has one set of them, `constants`; FuncEnv's
-    `params` arguments stay None, and `rng` is used by `initial` only.
+    `params` arguments stay None, and `rng` is used by `initial` only. Where a task is given several
+    models of one structure (`randomization.variants`), each episode has one of them.
     """
 
     n_substeps: int = 1
     max_return: float | None = None
     render_options: Mapping[str, Any] = MappingProxyType({})  # those of `StateRenderer`
 
-    def __init__(self, model: Model, constants: Any = None, backend: str = "sim") -> None:
+    def __init__(self, model: Model | Sequence[Model], constants: Any = None, backend: str = "sim") -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend={backend!r}: choose one of {', '.join(map(repr, BACKENDS))}")
         super().__init__()
-        self.model = model
+        self._pool = Models((model,) if isinstance(model, Model) else model)
+        self.models = self._pool.each
+        self.model = self.models[0]
         self.constants = constants
         self.backend_name = backend
 
@@ -185,6 +186,23 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         """Start states, one for each generator: shapes (len(rng), ...)."""
         return self.state_at(self.model.initial_state(), len(rng))
 
+    def start(self, rng: Sequence[np.random.Generator]) -> TaskState:
+        """`initial`, with a model drawn for each episode where there are several and `initial` chose none."""
+        state = self.initial(rng)
+        if len(self.models) == 1 or state.variant is not None:
+            return state
+        return replace(state, variant=self.draw_variants(rng))
+
+    def draw_variants(self, rng: Sequence[np.random.Generator]) -> Tensor:
+        """A place in `models` for each generator, (len(rng),)."""
+        return torch.tensor([int(one.integers(len(self.models))) for one in rng])
+
+    def models_at(self, state: TaskState) -> Model | Models:
+        """What steps these states: the model, or one for each of them."""
+        if state.variant is None:
+            return self.model
+        return self._pool.chosen(state.variant.flatten().tolist())
+
     def state_at(self, state: State, batch: int) -> TaskState:
         """The same physical state `batch` times, at time 0."""
         qpos, qvel, act = (torch.from_numpy(np.asarray(x)).repeat(batch, 1) for x in state[:3])
@@ -215,9 +233,9 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         if self.backend is sim and torch.is_grad_enabled():
             numbers = state.qpos, state.qvel, state.act, ctrl
             mocap = {"mocap_pos": state.mocap_pos, "mocap_quat": state.mocap_quat}
-            after, unconverged = torch_bridge.counted_step(self.model, *numbers, self.n_substeps, **mocap)
+            after, unconverged = torch_bridge.counted_step(self.models_at(state), *numbers, self.n_substeps, **mocap)
             return state.after(*after, unconverged)
-        path = self.backend.rollout(self.model, state.numpy(), ctrl.numpy()[..., None, :], self.n_substeps)
+        path = self.backend.rollout(self.models_at(state), state.numpy(), ctrl.numpy()[..., None, :], self.n_substeps)
         # Every other row: what is done with the state next is quicker without the gaps.
         qpos, qvel, act = (torch.from_numpy(np.ascontiguousarray(x)) for x in path.state(1)[:3])
         unconverged = None if path.unconverged is None else torch.from_numpy(path.unconverged[..., 0])
@@ -235,10 +253,15 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         if recording:
             numbers = state.qpos, state.qvel, state.act, ctrl
             mocap = {"mocap_pos": state.mocap_pos, "mocap_quat": state.mocap_quat}
-            return torch_bridge.cfrc_ext(self.model, *numbers, self.backend, **mocap)
-        found = torch.from_numpy(self.backend.cfrc_ext(self.model, state.numpy(), ctrl.numpy()))
+            return torch_bridge.cfrc_ext(self.models_at(state), *numbers, self.backend, **mocap)
+        found = torch.from_numpy(self.backend.cfrc_ext(self.models_at(state), state.numpy(), ctrl.numpy()))
         object.__setattr__(state, "known_forces", ContactForces(ctrl, found))
         return found
+
+    def pictured(self, state: TaskState, i: int) -> tuple[Floats, Floats | None, Floats | None, Model]:
+        """What a picture shows of the i-th of N states: qpos (nq,), mocap poses where they are given, the model."""
+        pos, quat = (None if x is None else x[i].numpy() for x in (state.mocap_pos, state.mocap_quat))
+        return state.qpos[i].numpy(), pos, quat, self.models[0 if state.variant is None else int(state.variant[i])]
 
     @abstractmethod
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:

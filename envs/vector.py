@@ -169,7 +169,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
     def start_states(self, rows: Rows) -> TaskState:
         """First states of new episodes in the environments `rows` (num_envs,); the other rows mean nothing."""
         indices = np.flatnonzero(rows)
-        initial = self.task.initial([self._rngs[i] for i in indices])
+        initial = self.task.start([self._rngs[i] for i in indices])
         return _spread(initial, indices, self.num_envs)
 
     def _restart(self, rows: Rows, obs: Observations, info: dict[str, Any]) -> None:
@@ -188,9 +188,9 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         if self._renderer is None:
             self._renderer = StateRenderer(self.task.model, self.render_mode, self.task.render_options)
         if self.render_mode == "human":
-            self._renderer.render(*self.state.configuration(0))
+            self._renderer.render(*self.task.pictured(self.state, 0))
             return None
-        frames = (self._renderer.render(*self.state.configuration(i)) for i in range(self.num_envs))
+        frames = (self._renderer.render(*self.task.pictured(self.state, i)) for i in range(self.num_envs))
         return tuple(frame for frame in frames if frame is not None)
 
     def close_extras(self, **kwargs: Any) -> None:

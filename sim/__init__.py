@@ -18,6 +18,7 @@ from .forward import Contact, Forward, forward
 from .kernels.threads import get_num_threads, set_num_threads
 from .model.model import Model, State
 from .model.unsupported import UnsupportedModelError
+from .models import Models
 from .rollout import rollout, rollout_vjp
 from .step import StepGradient, StepJacobian, step, step_jacobian, step_vjp
 from .trajectory import PARAMETERS, RolloutGradient, Trajectory
@@ -31,6 +32,7 @@ __all__ = [
     "Contact",
     "Forward",
     "Model",
+    "Models",
     "RolloutGradient",
     "State",
     "StepGradient",

@@ -12,6 +12,7 @@ from .model.data import Data
 from .model.inputs import checked_inputs, input_rows
 from .model.model import Model, State
 from .model.workspaces import workspace
+from .models import AnyModel, check_count, models_of, one_of, spans
 from .pipeline.entry_points import entry_points
 from .pipeline.worlds import load_inputs
 
@@ -61,12 +62,14 @@ class Forward(NamedTuple):
     contact: Contact
 
 
-def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Forward:
+def forward(model: AnyModel, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Forward:
     """Poses, velocities, forces and acceleration of `state` under `ctrl` (..., nu).
 
     Applied forces, none by default: `qfrc_applied` (..., nv) on the degrees of freedom, `xfrc_applied`
     (..., nbody, 6) on the bodies, a force [N] and a torque [N m] at the centre of mass, world frame.
     """
+    models = models_of(model)
+    model = one_of(models)
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
     worlds = int(np.prod(batch))
@@ -82,24 +85,29 @@ def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, 
 
     run = entry_points(model).forward
 
+    def run_world(own: Model, data: Data, b: int) -> None:
+        data.qpos[:], data.qvel[:], data.act[:] = (value[b] for value in flat)
+        data.ctrl[:] = controls[b]
+        load_inputs(own, data, rows, b, 0)
+        data.qacc_warmstart[:] = 0.0  # so that results do not depend on what ran before
+        data.unconverged[0] = 0
+        run(own, data)
+        found["converged"][b] = data.unconverged[0] == 0
+        for name in names:
+            value = found[name]
+            value[b] = getattr(data, name).reshape(value.shape[1:])
+        if own.nefcmax > 0:
+            found["cfrc_ext"][b] = data.cfrc_ext
+            found["efc_force"][b, data.nefc[0] :] = 0.0
+            _store_contacts(own, data, contact, b)
+
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            for b in range(begin, end):
-                data.qpos[:], data.qvel[:], data.act[:] = (value[b] for value in flat)
-                data.ctrl[:] = controls[b]
-                load_inputs(model, data, rows, b, 0)
-                data.qacc_warmstart[:] = 0.0  # so that results do not depend on what ran before
-                data.unconverged[0] = 0
-                run(model, data)
-                found["converged"][b] = data.unconverged[0] == 0
-                for name in names:
-                    value = found[name]
-                    value[b] = getattr(data, name).reshape(value.shape[1:])
-                if model.nefcmax > 0:
-                    found["cfrc_ext"][b] = data.cfrc_ext
-                    found["efc_force"][b, data.nefc[0] :] = 0.0
-                    _store_contacts(model, data, contact, b)
+            for first, last, own in spans(models, begin, end):
+                for b in range(first, last):
+                    run_world(own, data, b)
 
+    check_count(models, worlds)
     for_worlds(worlds, work)
     return assemble(batch, found, contact)
 

@@ -19,6 +19,7 @@ from .kernels.record import Floats
 from .model.arguments import at_least_one, checked_state, floats_of
 from .model.inputs import Inputs, checked_inputs, input_sums
 from .model.model import Model, State, tangent_size
+from .models import AnyModel, check_count, models_of, one_of, spans
 from .mujoco_differences import ForcePoint, Point, difference_one_step, external_force
 from .rollout import checked_drive
 from .step import StepGradient, StepJacobian
@@ -30,23 +31,28 @@ _thread = threading.local()
 class _Batch:
     """Checked inputs with the batch axes flattened to one."""
 
-    def __init__(self, model: Model, state: State, ctrl: Any, qfrc_applied: Any, xfrc_applied: Any) -> None:
+    def __init__(self, models: AnyModel, state: State, ctrl: Any, qfrc_applied: Any, xfrc_applied: Any) -> None:
+        self._models = models_of(models)
+        model = one_of(self._models)
         state = checked_state(model, state)
         self.model, self.shape = model, state.qpos.shape[:-1]
         self.worlds = int(np.prod(self.shape))
+        check_count(self._models, self.worlds)
         self.inputs = checked_inputs(model, state, self.shape, qfrc_applied, xfrc_applied)
         fields = {**state._asdict(), "ctrl": floats_of("ctrl", ctrl, model.nu, self.shape), **self.inputs._asdict()}
         axes, given = len(self.shape), {name: value for name, value in fields.items() if value is not None}
         self._flat = {name: value.reshape(self.worlds, *value.shape[axes:]) for name, value in given.items()}
 
-    def load_each(self, d: mujoco.MjData) -> Iterator[int]:
-        """Puts each world in turn into `d` and yields its index."""
-        for world in range(self.worlds):
-            d.time = 0.0
-            d.qfrc_applied[:], d.xfrc_applied[:], d.qacc_warmstart[:] = 0.0, 0.0, 0.0
-            for name, value in self._flat.items():
-                getattr(d, name)[...] = value[world]
-            yield world
+    def load_each(self) -> Iterator[tuple[int, mujoco.MjModel, mujoco.MjData]]:
+        """Puts each world in turn into a workspace and yields its index and that."""
+        for first, last, own in spans(self._models, 0, self.worlds):
+            m, d = _workspace(own)
+            for world in range(first, last):
+                d.time = 0.0
+                d.qfrc_applied[:], d.xfrc_applied[:], d.qacc_warmstart[:] = 0.0, 0.0, 0.0
+                for name, value in self._flat.items():
+                    getattr(d, name)[...] = value[world]
+                yield world, m, d
 
     def unflatten(self, array: Floats) -> Floats:
         return array.reshape(*self.shape, *array.shape[1:])
@@ -75,33 +81,34 @@ def _workspace(model: Model) -> tuple[mujoco.MjModel, mujoco.MjData]:
 
 
 def step(
-    model: Model, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
 ) -> State:
     """The state after `n_steps` of `mj_step` under constant `ctrl` (..., nu) and applied forces."""
-    m, d = _workspace(model)
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
+    model = batch.model
     shapes = (model.nq,), (model.nv,), (model.na,), (model.nmocap, 3), (model.nmocap, 4)
     result = [np.empty((batch.worlds, *shape)) for shape in shapes]
-    for world in batch.load_each(d):
+    for world, m, d in batch.load_each():
         mujoco.mj_step(m, d, n_steps)
         for value, name in zip(result, State._fields, strict=True):
             value[world] = getattr(d, name)
     return State(*map(batch.unflatten, result))
 
 
-def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Forward:
+def forward(model: AnyModel, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Forward:
     """Poses, velocities, forces and acceleration of `state` under `ctrl` (..., nu), by `mj_forward`."""
-    m, d = _workspace(model)
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
+    model = batch.model
     ours = ("contact", "efc_force", "solver_niter", "solver_residual", "converged")
     names = [name for name in Forward._fields if name not in ours]
+    _, d = _workspace(model)
     found: dict[str, Any] = {name: np.empty((batch.worlds, *getattr(d, name).shape)) for name in names}
     found["efc_force"] = np.zeros((batch.worlds, model.nefcmax))
     found["solver_niter"] = np.zeros(batch.worlds, np.int32)
     found["solver_residual"] = np.zeros(batch.worlds)
     found["converged"] = np.ones(batch.worlds, np.bool_)
     contact = no_contacts(model, batch.worlds)
-    for world in batch.load_each(d):
+    for world, m, d in batch.load_each():
         external_force(m, d)
         for name in names:
             found[name][world] = getattr(d, name)
@@ -115,27 +122,27 @@ def forward(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, 
     return assemble(batch.shape, found, contact)
 
 
-def cfrc_ext(model: Model, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Floats:
+def cfrc_ext(model: AnyModel, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Floats:
     """Force (torque, force) on each body (..., nbody, 6), by `mj_forward` and `mj_rnePostConstraint`."""
-    m, d = _workspace(model)
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
+    model = batch.model
     found = np.empty((batch.worlds, model.nbody, 6))
-    for world in batch.load_each(d):
+    for world, m, d in batch.load_each():
         found[world] = external_force(m, d)
     return batch.unflatten(found)
 
 
 def cfrc_ext_vjp(
-    model: Model, state: State, ctrl: Any, cotangent: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+    model: AnyModel, state: State, ctrl: Any, cotangent: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None
 ) -> StepGradient:
     """Gradient of the sum of `cotangent` (..., nbody, 6) times `cfrc_ext`, by central differences."""
-    m, d = _workspace(model)
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
+    model = batch.model
     weights = floats_of("cotangent", cotangent, 6, (*batch.shape, model.nbody)).reshape(-1, model.nbody, 6)
     nx = tangent_size(model)
     by_state, by_ctrl = np.empty((batch.worlds, nx)), np.empty((batch.worlds, model.nu))
     by_inputs = np.empty((batch.worlds, _input_size(model)))
-    for world in batch.load_each(d):
+    for world, m, d in batch.load_each():
         point = ForcePoint(m, d, weights[world])
         by_state[world] = [point.state_column(d, i) for i in range(nx)]
         by_ctrl[world] = [point.ctrl_column(d, i) for i in range(model.nu)]
@@ -158,23 +165,22 @@ def _solver_residual(m: mujoco.MjModel, d: mujoco.MjData) -> float:
 
 
 def step_jacobian(
-    model: Model, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
 ) -> StepJacobian:
     """Both Jacobians of `step` by central differences, one `mj_step` at a time, chained.
 
     At a control limit the difference is one-sided, towards the inside, as MuJoCo's own is.
     """
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
-    return StepJacobian(*map(batch.unflatten, _step_jacobians(model, batch, n_steps, with_inputs=False)[:2]))
+    return StepJacobian(*map(batch.unflatten, _step_jacobians(batch.model, batch, n_steps, with_inputs=False)[:2]))
 
 
 def _step_jacobians(model: Model, batch: _Batch, n_steps: int, with_inputs: bool) -> tuple[Floats, Floats, Floats]:
     """A, B, and on request the Jacobian by mocap poses and applied forces, of each world."""
-    m, d = _workspace(model)
     nx = tangent_size(model)
     by_state, by_ctrl = np.empty((batch.worlds, nx, nx)), np.empty((batch.worlds, nx, model.nu))
     by_inputs = np.empty((batch.worlds, nx, _input_size(model)))
-    for world in batch.load_each(d):
+    for world, m, d in batch.load_each():
         by_state[world], by_ctrl[world], by_inputs[world] = np.eye(nx), 0.0, 0.0
         for _ in range(n_steps):
             a, b = difference_one_step(m, d)
@@ -189,7 +195,7 @@ def _step_jacobians(model: Model, batch: _Batch, n_steps: int, with_inputs: bool
 
 
 def step_vjp(
-    model: Model,
+    model: AnyModel,
     state: State,
     ctrl: Any,
     cotangent: Any,
@@ -202,14 +208,14 @@ def step_vjp(
     """Gradient of cotangent . next state by state, control and other inputs; `cotangent` (..., nx)."""
     _refuse_params(params)
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
-    A, B, C = _step_jacobians(model, batch, n_steps, with_inputs=True)
+    A, B, C = _step_jacobians(batch.model, batch, n_steps, with_inputs=True)
     row = floats_of("cotangent", cotangent, A.shape[-1], batch.shape).reshape(batch.worlds, 1, A.shape[-1])
     by_state, by_ctrl = (batch.unflatten((row @ x)[:, 0]) for x in (A, B))
     return StepGradient(by_state, by_ctrl, None, *batch.input_gradients((row @ C)[:, 0]))
 
 
 def rollout(
-    model: Model,
+    model: AnyModel,
     state: State,
     ctrls: Any,
     n_steps: int = 1,
@@ -222,13 +228,15 @@ def rollout(
 ) -> Trajectory:
     """Simulate under the controls `ctrls` (..., T, nu), each held for `n_steps` time steps; see `sim.rollout`."""
     given = mocap_pos, mocap_quat, qfrc_applied, xfrc_applied
+    models = models_of(model)
+    model = one_of(models)
     start, controls, inputs = checked_drive(model, state, ctrls, *given)
     batch, interval = controls.shape[:-2], at_least_one("checkpoint_interval", checkpoint_interval)
     reached = State(*(np.broadcast_to(x, (*batch, x.shape[-1])) for x in start[:3]))
     states = [reached[:3]]
     for t in range(controls.shape[-2]):
         reached, forces = _driven(model, inputs, reached, t)
-        reached = step(model, reached, controls[..., t, :], n_steps, **forces)
+        reached = step(models, reached, controls[..., t, :], n_steps, **forces)
         if (t + 1) % interval == 0 or t + 1 == controls.shape[-2]:
             states.append(reached[:3])
     qpos, qvel, act = (np.stack(x, axis=-2) for x in zip(*states, strict=True))
@@ -242,9 +250,11 @@ def _driven(model: Model, inputs: Inputs, state: State, t: int) -> tuple[State, 
     return state._replace(mocap_pos=pos, mocap_quat=quat), {"qfrc_applied": qfrc, "xfrc_applied": xfrc}
 
 
-def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:
+def rollout_vjp(model: AnyModel, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:
     """Gradient of sum over k of cotangents[k] . checkpoint[k]; `cotangents` (..., K + 1, nx)."""
     _refuse_params(params)
+    models = models_of(model)
+    model = one_of(models)
     ctrl, interval, kept = trajectory.ctrl, trajectory.checkpoint_interval, trajectory.qpos.shape[-2]
     seeds = floats_of("cotangents", cotangents, tangent_size(model), (*ctrl.shape[:-2], kept))
     ctrls_adj, by_inputs = np.empty_like(ctrl), input_sums(model, trajectory.inputs, ctrl.shape[:-2])
@@ -255,10 +265,10 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
         block = [trajectory.state(first)]
         for t in range(first, last):
             before, forces = _driven(model, trajectory.inputs, block[-1], t)
-            block.append(step(model, before, ctrl[..., t, :], trajectory.n_steps, **forces))
+            block.append(step(models, before, ctrl[..., t, :], trajectory.n_steps, **forces))
         for t in range(last, first - 1, -1):
             before, forces = _driven(model, trajectory.inputs, block[t - first], t)
-            pulled = step_vjp(model, before, ctrl[..., t, :], state_adj, trajectory.n_steps, **forces)
+            pulled = step_vjp(models, before, ctrl[..., t, :], state_adj, trajectory.n_steps, **forces)
             ctrls_adj[..., t, :] = pulled.ctrl
             for total, part in zip(by_inputs, pulled[3:], strict=True):
                 if total is not None and part is not None:

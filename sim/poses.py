@@ -1,5 +1,6 @@
 """Poses of a batch of configurations, with their derivatives: the numpy side of `kinematics`."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from .model.arguments import for_kernel
 from .model.data import Data
 from .model.model import Model
 from .model.workspaces import workspace
+from .models import Models, check_count, one_of, spans
 from .tangent import (
     gradient_from_tangent,
     quat_gradient_from_tangent,
@@ -32,30 +34,41 @@ def pose_shapes(model: Model) -> dict[str, tuple[int, ...]]:
 class _Worlds:
     """Configurations of some worlds, put into a workspace one by one."""
 
-    def __init__(self, model: Model, qpos: Floats, mocap_pos: Floats | None, mocap_quat: Floats | None) -> None:
+    def __init__(
+        self, models: Model | Models, qpos: Floats, mocap_pos: Floats | None, mocap_quat: Floats | None
+    ) -> None:
+        model = one_of(models)
+        check_count(models, len(qpos))
         own_pos, own_quat = model.mocap_poses
-        self.qpos = qpos
+        self.models, self.qpos = models, qpos
         self.mocap_pos = np.broadcast_to(own_pos if mocap_pos is None else mocap_pos, (len(qpos), model.nmocap, 3))
         self.mocap_quat = np.broadcast_to(own_quat if mocap_quat is None else mocap_quat, (len(qpos), model.nmocap, 4))
 
-    def load(self, data: Data, b: int) -> None:
+    def load_each(self, data: Data, begin: int, end: int) -> Iterator[tuple[int, Model]]:
+        """Puts each world of range(begin, end) in turn into `data` and yields its index and model."""
+        for first, last, own in spans(self.models, begin, end):
+            for b in range(first, last):
+                self._load(data, b)
+                yield b, own
+
+    def _load(self, data: Data, b: int) -> None:
         data.qpos[:] = self.qpos[b]
         if self.mocap_pos.shape[1] > 0:
             data.mocap_pos[:], data.mocap_quat[:] = self.mocap_pos[b], self.mocap_quat[b]
 
 
 def evaluate(
-    model: Model, qpos: Floats, mocap_pos: Floats | None = None, mocap_quat: Floats | None = None
+    models: Model | Models, qpos: Floats, mocap_pos: Floats | None = None, mocap_quat: Floats | None = None
 ) -> list[Floats]:
     """The fields POSE_FIELDS for qpos (worlds, nq); mocap poses (worlds, nmocap, n), None: those of the model."""
+    model = one_of(models)
     out = [np.empty((len(qpos), *shape)) for shape in pose_shapes(model).values()]
-    worlds = _Worlds(model, qpos, mocap_pos, mocap_quat)
+    worlds = _Worlds(models, qpos, mocap_pos, mocap_quat)
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            for b in range(begin, end):
-                worlds.load(data, b)
-                poses(model, data)
+            for b, own in worlds.load_each(data, begin, end):
+                poses(own, data)
                 for name, value in zip(POSE_FIELDS, out, strict=True):
                     value[b] = getattr(data, name)
 
@@ -64,7 +77,7 @@ def evaluate(
 
 
 def push_forward(
-    model: Model,
+    models: Model | Models,
     qpos: Floats,
     rate: Floats,
     mocap_pos: Floats | None = None,
@@ -73,8 +86,9 @@ def push_forward(
     quat_rate: Floats | None = None,
 ) -> list[Floats]:
     """Rates of the fields for rates of raw qpos, both (worlds, nq), and of mocap poses, None: they are still."""
+    model = one_of(models)
     out = [np.empty((len(qpos), *shape)) for shape in pose_shapes(model).values()]
-    worlds, velocity = _Worlds(model, qpos, mocap_pos, mocap_quat), velocity_to_tangent(model, qpos, rate)
+    worlds, velocity = _Worlds(models, qpos, mocap_pos, mocap_quat), velocity_to_tangent(model, qpos, rate)
     mocap_rate = np.zeros((len(qpos), model.nmocap, 6))
     if pos_rate is not None:
         mocap_rate[..., :3] = pos_rate
@@ -83,12 +97,11 @@ def push_forward(
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            for b in range(begin, end):
-                worlds.load(data, b)
+            for b, own in worlds.load_each(data, begin, end):
                 data.qvel[:] = velocity[b]
-                poses(model, data)
+                poses(own, data)
                 rates: Any = (*(value[b] for value in out), mocap_rate[b])
-                poses_jvp(model, data, *rates)
+                poses_jvp(own, data, *rates)
 
     for_worlds(len(qpos), work)
     return out
@@ -103,23 +116,23 @@ class PoseGradient(NamedTuple):
 
 
 def pull_back(
-    model: Model,
+    models: Model | Models,
     qpos: Floats,
     cotangents: list[Floats],
     mocap_pos: Floats | None = None,
     mocap_quat: Floats | None = None,
 ) -> PoseGradient:
     """Gradients of the fields' cotangents."""
+    model = one_of(models)
     out, arrays = np.empty((len(qpos), model.nv)), [for_kernel(value) for value in cotangents]
-    worlds, mocap = _Worlds(model, qpos, mocap_pos, mocap_quat), np.empty((len(qpos), model.nmocap, 6))
+    worlds, mocap = _Worlds(models, qpos, mocap_pos, mocap_quat), np.empty((len(qpos), model.nmocap, 6))
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            for b in range(begin, end):
-                worlds.load(data, b)
-                poses(model, data)
+            for b, own in worlds.load_each(data, begin, end):
+                poses(own, data)
                 given: Any = (*(value[b] for value in arrays), mocap[b])
-                poses_vjp(model, data, out[b], *given)
+                poses_vjp(own, data, out[b], *given)
 
     for_worlds(len(qpos), work)
     by_quat = quat_gradient_from_tangent(worlds.mocap_quat, mocap[..., 3:])

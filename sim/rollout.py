@@ -7,11 +7,12 @@ from .kernels.record import Floats
 from .model.arguments import checked_state, floats_of
 from .model.inputs import Inputs, checked_inputs, poses_of
 from .model.model import Model, State, tangent_size
+from .models import AnyModel, models_of, one_of
 from .trajectory import RolloutGradient, Trajectory, gradient_of, simulate
 
 
 def rollout(
-    model: Model,
+    model: AnyModel,
     state: State,
     ctrls: Any,
     n_steps: int = 1,
@@ -35,8 +36,11 @@ def rollout(
     meaning of `forward`, are constant, `qfrc_applied` (..., nv) and `xfrc_applied` (..., nbody, 6), or
     one for each control, (..., T, nv) and (..., T, nbody, 6).
     """
-    start, controls, inputs = checked_drive(model, state, ctrls, mocap_pos, mocap_quat, qfrc_applied, xfrc_applied)
-    return simulate(model, start, controls, inputs, n_steps, checkpoint_interval)
+    models = models_of(model)
+    start, controls, inputs = checked_drive(
+        one_of(models), state, ctrls, mocap_pos, mocap_quat, qfrc_applied, xfrc_applied
+    )
+    return simulate(models, start, controls, inputs, n_steps, checkpoint_interval)
 
 
 def checked_drive(
@@ -58,7 +62,7 @@ def checked_drive(
     return start, controls, inputs
 
 
-def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:
+def rollout_vjp(model: AnyModel, trajectory: Trajectory, cotangents: Any, params: bool = False) -> RolloutGradient:
     """Gradient of sum over k of cotangents[k] . checkpoint[k], by reverse sweep over the trajectory.
 
     `cotangents` (..., K + 1, nx) are tangent vectors of (qpos, qvel, act) at the checkpoints; with
@@ -70,4 +74,6 @@ def rollout_vjp(model: Model, trajectory: Trajectory, cotangents: Any, params: b
     if kept != math.ceil(steps / interval) + 1:
         raise ValueError(f"trajectory has {kept} states, but {steps} controls with checkpoint_interval {interval}")
     shape = (*trajectory.ctrl.shape[:-2], kept)
-    return gradient_of(model, trajectory, floats_of("cotangents", cotangents, tangent_size(model), shape), params)
+    models = models_of(model)
+    seeds = floats_of("cotangents", cotangents, tangent_size(one_of(models)), shape)
+    return gradient_of(models, trajectory, seeds, params)

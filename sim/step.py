@@ -11,6 +11,7 @@ from .model.arguments import at_least_one, checked_state, floats_of, for_kernel
 from .model.inputs import checked_inputs, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, states_between, workspace
+from .models import AnyModel, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
 from .trajectory import Trajectory, gradient_of, simulate
 from .unconverged import warn_if_unconverged
@@ -36,24 +37,28 @@ class StepJacobian(NamedTuple):
 
 
 def step(
-    model: Model, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
 ) -> State:
     """The state after `n_steps` time steps under constant `ctrl` (..., nu). Batched over leading axes.
 
     Constant too are the applied forces, none by default (see `forward`), and the poses of mocap bodies.
+    As everywhere here `model` may be a sequence: one for each world of the batch, in the order of its
+    entries, all of one structure, as `Model.replace` makes them; ValueError otherwise.
     """
+    models = models_of(model)
+    model = one_of(models)
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
     controls = floats_of("ctrl", ctrl, model.nu, batch)
     inputs = checked_inputs(model, start, batch, qfrc_applied, xfrc_applied)
-    path = simulate(model, start, controls[..., None, :], inputs, n_steps)
+    path = simulate(models, start, controls[..., None, :], inputs, n_steps)
     poses = start[3:] if model.nmocap == 0 else (start.mocap_pos.copy(), start.mocap_quat.copy())
     # Every other row: what is done with the state next is quicker without the gaps.
     return State(path.qpos[..., 1, :].copy(), path.qvel[..., 1, :].copy(), path.act[..., 1, :].copy(), *poses)
 
 
 def step_vjp(
-    model: Model,
+    model: AnyModel,
     state: State,
     ctrl: Any,
     cotangent: Any,
@@ -68,22 +73,26 @@ def step_vjp(
     `cotangent` (..., nx): tangent of the next state (position, velocity, activation). Applied forces as in
     `step`. Unfinished steps: as in `step_jacobian`.
     """
+    models = models_of(model)
+    model = one_of(models)
     trajectory = _one_step(model, state, ctrl, n_steps, qfrc_applied, xfrc_applied)
     batch, nx = trajectory.ctrl.shape[:-2], tangent_size(model)
     seed = np.zeros((*batch, 2, nx))
     seed[..., 1, :] = floats_of("cotangent", cotangent, nx, batch)
-    gradient = gradient_of(model, trajectory, seed, params)
+    gradient = gradient_of(models, trajectory, seed, params)
     return StepGradient(gradient.state0, gradient.ctrls[..., 0, :], *gradient[2:])
 
 
 def step_jacobian(
-    model: Model, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
 ) -> StepJacobian:
     """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep.
 
     Of a step that Newton's method did not finish within `iterations` they are those of the finished one, and
     `UnconvergedWarning` says so; projected Gauss-Seidel is swept back as often as the solver may sweep.
     """
+    models = models_of(model)
+    model = one_of(models)
     start = checked_state(model, state)
     batch, nx, repeat = start.qpos.shape[:-1], tangent_size(model), at_least_one("n_steps", n_steps)
     controls = floats_of("ctrl", ctrl, model.nu, batch)
@@ -101,9 +110,11 @@ def step_jacobian(
         with workspace(model) as data, adjoint_workspace(model, lanes) as adjoint:
             between = states_between(model, adjoint, "steps", repeat)
             data.unconverged_steps[0] = 0
-            jacobian_worlds(begin, end, model, data, adjoint, between, *flat, rows, a, b)
+            arguments = (model, addresses(models), data, adjoint, between, *flat, rows, a, b)
+            jacobian_worlds(begin, end, *arguments)
             unconverged.append(int(data.unconverged_steps[0]))
 
+    check_count(models, worlds)
     for_worlds(worlds, work)
     warn_if_unconverged(model, sum(unconverged), worlds * repeat, stacklevel=2)
     return StepJacobian(a.reshape(*batch, nx, nx), b.reshape(*batch, nx, model.nu))

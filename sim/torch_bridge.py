@@ -19,6 +19,7 @@ from torch import Tensor
 from . import poses
 from .model.inputs import Inputs
 from .model.model import Model, State
+from .models import AnyModel, Models, models_of, one_of
 from .rollout import rollout as rollout_numpy
 from .tangent import gradient_from_tangent, gradient_to_tangent, quat_gradient_from_tangent
 from .trajectory import Trajectory, trajectory_adj
@@ -58,6 +59,11 @@ def _fold(size: int, dims: Any, tensors: Any) -> list[Tensor]:
     """Tensors with vmap's axis folded into their first, which is a batch axis everywhere here."""
     moved = (t.movedim(d, 0) if d is not None else t.expand(size, *t.shape) for t, d in zip(tensors, dims, strict=True))
     return [t.flatten(0, 1) for t in moved]
+
+
+def _repeated(models: Model | Models, size: int) -> Model | Models:
+    """The models of a folded batch."""
+    return models if isinstance(models, Model) else models.repeated(size)
 
 
 def _unfold(size: int, tensors: Any) -> tuple[Any, Any]:
@@ -116,13 +122,14 @@ class _RolloutPullBack(_FirstDerivative):
     """Checkpoints, inputs and the checkpoints' cotangents to those of the initial state and the inputs."""
 
     @staticmethod
-    def forward(model: Model, n_steps: int, interval: int, *tensors: Tensor) -> Any:
+    def forward(models: Model | Models, n_steps: int, interval: int, *tensors: Tensor) -> Any:
+        model = one_of(models)
         qpos, qvel, act, ctrls, *rows = tensors[:8]
         start = _numpy(qpos), _numpy(qvel), _numpy(act), _numpy(ctrls)
         path = Trajectory(*start, n_steps, interval, _numpy(tensors[8]), *_inputs(rows, ctrls.shape[1]))
         by_qpos, by_qvel, by_act = (_numpy(t) for t in tensors[9:])
         cotangent = np.concatenate([gradient_to_tangent(model, path.qpos, by_qpos), by_qvel, by_act], axis=-1)
-        state_adj, ctrl_adj, _, adjoints = trajectory_adj(model, path, cotangent[..., None], False)
+        state_adj, ctrl_adj, _, adjoints = trajectory_adj(models, path, cotangent[..., None], False)
         first, nv = state_adj[..., 0], model.nv
         return (
             _like(gradient_from_tangent(model, path.qpos[:, 0], first[:, :nv]), qpos),
@@ -134,9 +141,10 @@ class _RolloutPullBack(_FirstDerivative):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        model, n_steps, interval, *tensors = args
+        models, n_steps, interval, *tensors = args
         folded = _fold(info.batch_size, in_dims[3:], tensors)
-        return _unfold(info.batch_size, _RolloutPullBack.apply(model, n_steps, interval, *folded))
+        settings = _repeated(models, info.batch_size), n_steps, interval
+        return _unfold(info.batch_size, _RolloutPullBack.apply(*settings, *folded))
 
 
 class _Rollout(torch.autograd.Function):
@@ -145,7 +153,7 @@ class _Rollout(torch.autograd.Function):
     @staticmethod
     def forward(*args: Any) -> Any:
         qpos, qvel, act, ctrls = args[:4]
-        model, n_steps, interval = args[8:]
+        models, n_steps, interval = args[8:]
         steps = ctrls.shape[1]
         given = _inputs(args[4:8], steps)
         poses_given = (given.mocap_pos, given.mocap_quat)
@@ -153,8 +161,8 @@ class _Rollout(torch.autograd.Function):
         state = State(_numpy(qpos), _numpy(qvel), _numpy(act), *held)
         moving = (None if x is None or x.ndim == 3 else x for x in poses_given)
         arguments = dict(zip(Inputs._fields, (*moving, given.qfrc_applied, given.xfrc_applied), strict=True))
-        path = rollout_numpy(model, state, _numpy(ctrls), n_steps, interval, **arguments)
-        warmstart = np.empty((len(ctrls), 0, model.nv)) if path.warmstart is None else path.warmstart
+        path = rollout_numpy(models, state, _numpy(ctrls), n_steps, interval, **arguments)
+        warmstart = np.empty((len(ctrls), 0, qvel.shape[-1])) if path.warmstart is None else path.warmstart
         assert path.unconverged is not None
         kept = torch.from_numpy(warmstart), torch.from_numpy(path.unconverged)
         return _like(path.qpos, qpos), _like(path.qvel, qvel), _like(path.act, act), *kept
@@ -172,11 +180,12 @@ class _Rollout(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         folded = _fold(info.batch_size, in_dims[:8], args[:8])
-        return _unfold(info.batch_size, _Rollout.apply(*folded, *args[8:]))
+        settings = _repeated(args[8], info.batch_size), *args[9:]
+        return _unfold(info.batch_size, _Rollout.apply(*folded, *settings))
 
 
 def rollout(
-    model: Model,
+    model: AnyModel,
     qpos: Tensor,
     qvel: Tensor,
     act: Tensor,
@@ -202,7 +211,7 @@ def rollout(
 
 
 def _counted_rollout(
-    model: Model,
+    model: AnyModel,
     qpos: Tensor,
     qvel: Tensor,
     act: Tensor,
@@ -216,12 +225,12 @@ def _counted_rollout(
     flat = [t.expand(*batch, t.shape[-1]).reshape(batch.numel(), t.shape[-1]) for t in (qpos, qvel, act)]
     controls = ctrls.reshape(batch.numel(), *ctrls.shape[-2:])
     rows = (_rows(value, axes, batch) for value, axes in zip(inputs, _ENTRY_AXES, strict=True))
-    *found, _, unconverged = _Rollout.apply(*flat, controls, *rows, model, n_steps, interval)
+    *found, _, unconverged = _Rollout.apply(*flat, controls, *rows, models_of(model), n_steps, interval)
     return TorchState(*(t.reshape(*batch, *t.shape[-2:]) for t in found)), unconverged.reshape(ctrls.shape[:-1])
 
 
 def step(
-    model: Model,
+    model: AnyModel,
     qpos: Tensor,
     qvel: Tensor,
     act: Tensor,
@@ -240,7 +249,7 @@ def step(
 
 
 def counted_step(
-    model: Model,
+    model: AnyModel,
     qpos: Tensor,
     qvel: Tensor,
     act: Tensor,
@@ -260,10 +269,11 @@ class _ExternalForcePullBack(_FirstDerivative):
     """State, inputs and the forces' cotangent to the gradients by state and inputs."""
 
     @staticmethod
-    def forward(model: Model, backend: ModuleType, *tensors: Tensor) -> Any:
+    def forward(models: Model | Models, backend: ModuleType, *tensors: Tensor) -> Any:
+        model = one_of(models)
         (qpos, qvel, act, ctrl), weights = map(_numpy, tensors[:4]), _numpy(tensors[8])
         state, forces = _held(qpos, qvel, act, tensors[4:8])
-        by_state, by_ctrl, _, *by_inputs = backend.cfrc_ext_vjp(model, state, ctrl, weights, **forces)
+        by_state, by_ctrl, _, *by_inputs = backend.cfrc_ext_vjp(models, state, ctrl, weights, **forces)
         by_qpos = gradient_from_tangent(model, qpos, by_state[:, : model.nv])
         parts = by_qpos, by_state[:, model.nv : 2 * model.nv], by_state[:, 2 * model.nv :], by_ctrl
         rows = [None if x is None else x[:, None] for x in by_inputs]
@@ -276,7 +286,9 @@ class _ExternalForcePullBack(_FirstDerivative):
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         model, backend, *tensors = args
         folded = _fold(info.batch_size, in_dims[2:], tensors)
-        return _unfold(info.batch_size, _ExternalForcePullBack.apply(model, backend, *folded))
+        return _unfold(
+            info.batch_size, _ExternalForcePullBack.apply(_repeated(model, info.batch_size), backend, *folded)
+        )
 
 
 def _held(
@@ -309,11 +321,12 @@ class _ExternalForce(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         folded = _fold(info.batch_size, in_dims[:8], args[:8])
-        return _ExternalForce.apply(*folded, *args[8:]).unflatten(0, (info.batch_size, -1)), 0
+        settings = _repeated(args[8], info.batch_size), args[9]
+        return _ExternalForce.apply(*folded, *settings).unflatten(0, (info.batch_size, -1)), 0
 
 
 def cfrc_ext(
-    model: Model,
+    model: AnyModel,
     qpos: Tensor,
     qvel: Tensor,
     act: Tensor,
@@ -333,11 +346,12 @@ def cfrc_ext(
     flat = [t.reshape(batch.numel(), t.shape[-1]) for t in (qpos, qvel, act, ctrl)]
     given = zip((mocap_pos, mocap_quat, qfrc_applied, xfrc_applied), _ENTRY_AXES, strict=True)
     rows = (_rows(value, axes, batch) for value, axes in given)
-    return _ExternalForce.apply(*flat, *rows, model, backend).reshape(*batch, model.nbody, 6)
+    models = models_of(model)
+    return _ExternalForce.apply(*flat, *rows, models, backend).reshape(*batch, one_of(models).nbody, 6)
 
 
 # Custom operators take no Python objects: models travel as the key of this table.
-_models: "weakref.WeakValueDictionary[int, Model]" = weakref.WeakValueDictionary()
+_models: "weakref.WeakValueDictionary[int, Model | Models]" = weakref.WeakValueDictionary()
 
 
 def _given(tensor: Tensor) -> np.ndarray | None:
@@ -357,21 +371,22 @@ def _kinematics_rate(
 
 @_kinematics_rate.register_vmap
 def _(info: Any, in_dims: Any, *args: Any) -> Any:
-    folded = _fold(info.batch_size, in_dims[:6], args[:6])
-    found = [t.unflatten(0, (info.batch_size, -1)) for t in _kinematics_rate(*folded, args[6])]
+    folded, models = _fold(info.batch_size, in_dims[:6], args[:6]), _repeated(_models[args[6]], info.batch_size)
+    _models[id(models)] = models
+    found = [t.unflatten(0, (info.batch_size, -1)) for t in _kinematics_rate(*folded, id(models))]
     return found, [0] * len(found)
 
 
 @_kinematics_rate.register_fake
 def _(qpos: Tensor, *args: Any) -> list[Tensor]:
-    return [qpos.new_empty((qpos.shape[0], *shape)) for shape in poses.pose_shapes(_models[args[-1]]).values()]
+    return [qpos.new_empty((qpos.shape[0], *shape)) for shape in poses.pose_shapes(one_of(_models[args[-1]])).values()]
 
 
 class _KinematicsPullBack(_FirstDerivative):
     """qpos, mocap poses and the cotangents of all poses to the gradients by the former."""
 
     @staticmethod
-    def forward(model: Model, *tensors: Tensor) -> Any:
+    def forward(model: Model | Models, *tensors: Tensor) -> Any:
         (qpos, pos, quat), cotangents = tensors[:3], [_numpy(g) for g in tensors[3:]]
         found = poses.pull_back(model, _numpy(qpos), cotangents, _given(pos), _given(quat))
         return tuple(torch.empty_like(t) if t.ndim == 1 else _like(g, t) for g, t in zip(found, tensors, strict=False))
@@ -380,14 +395,14 @@ class _KinematicsPullBack(_FirstDerivative):
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         model, *tensors = args
         folded = _fold(info.batch_size, in_dims[1:], tensors)
-        return _unfold(info.batch_size, _KinematicsPullBack.apply(model, *folded))
+        return _unfold(info.batch_size, _KinematicsPullBack.apply(_repeated(model, info.batch_size), *folded))
 
 
 class _Kinematics(torch.autograd.Function):
     """qpos (worlds, nq) and mocap poses (worlds, nmocap, n) to the fields of `Kinematics`."""
 
     @staticmethod
-    def forward(qpos: Tensor, pos: Tensor, quat: Tensor, model: Model) -> Any:
+    def forward(qpos: Tensor, pos: Tensor, quat: Tensor, model: Model | Models) -> Any:
         return tuple(_like(value, qpos) for value in poses.evaluate(model, _numpy(qpos), _given(pos), _given(quat)))
 
     @staticmethod
@@ -410,11 +425,11 @@ class _Kinematics(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         folded = _fold(info.batch_size, in_dims[:3], args[:3])
-        return _unfold(info.batch_size, _Kinematics.apply(*folded, args[3]))
+        return _unfold(info.batch_size, _Kinematics.apply(*folded, _repeated(args[3], info.batch_size)))
 
 
 def kinematics(
-    model: Model, qpos: Tensor, mocap_pos: Tensor | None = None, mocap_quat: Tensor | None = None
+    model: AnyModel, qpos: Tensor, mocap_pos: Tensor | None = None, mocap_quat: Tensor | None = None
 ) -> Kinematics:
     """Poses of bodies, geoms and sites at `qpos` (..., nq); differentiable both ways.
 
@@ -423,5 +438,5 @@ def kinematics(
     """
     batch = qpos.shape[:-1]
     mocap = (_rows(value, 2, batch).flatten(0, 1) if value is not None else _NONE for value in (mocap_pos, mocap_quat))
-    found = _Kinematics.apply(qpos.reshape(batch.numel(), qpos.shape[-1]), *mocap, model)
+    found = _Kinematics.apply(qpos.reshape(batch.numel(), qpos.shape[-1]), *mocap, models_of(model))
     return Kinematics(*(t.reshape(*batch, *t.shape[1:]) for t in found))

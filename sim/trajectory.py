@@ -21,6 +21,7 @@ from .model.data import Lanes
 from .model.inputs import InputAdjoints, Inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State
 from .model.workspaces import adjoint_workspace, states_between, workspace
+from .models import Models, addresses, check_count, one_of, spans
 from .pipeline.entry_points import entry_points
 from .unconverged import warn_if_unconverged
 
@@ -92,9 +93,10 @@ class RolloutGradient(NamedTuple):
 
 
 def simulate(
-    model: Model, start: State, controls: Floats, inputs: Inputs, n_steps: int, checkpoint_interval: int = 1
+    models: Model | Models, start: State, controls: Floats, inputs: Inputs, n_steps: int, checkpoint_interval: int = 1
 ) -> Trajectory:
     """`rollout` of arguments whose arrays have been checked."""
+    model = one_of(models)
     batch, steps = controls.shape[:-2], controls.shape[-2]
     repeat, interval = at_least_one("n_steps", n_steps), at_least_one("checkpoint_interval", checkpoint_interval)
     worlds, blocks = math.prod(batch), math.ceil(steps / interval)
@@ -109,11 +111,12 @@ def simulate(
     flat, rows = for_kernel(controls.reshape(worlds, steps, model.nu)), input_rows(model, inputs, batch)
     unconverged = np.empty((worlds, steps), np.int32)
     rollout_worlds = entry_points(model).rollout
+    check_count(models, worlds)
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
             arguments = (qpos, qvel, act, warm, flat, rows, repeat, interval, unconverged)
-            rollout_worlds(begin, end, model, data, *arguments)
+            rollout_worlds(begin, end, model, addresses(models), data, *arguments)
 
     for_worlds(worlds, work)
     shaped = [a.reshape(*batch, *a.shape[1:]) for a in (qpos, qvel, act, warm)]
@@ -123,10 +126,10 @@ def simulate(
 
 
 def trajectory_adj(
-    model: Model, trajectory: Trajectory, cotangent: Floats, with_params: bool
+    models: Model | Models, trajectory: Trajectory, cotangent: Floats, with_params: bool
 ) -> tuple[Floats, Floats, dict[str, Floats] | None, InputAdjoints]:
     """`cotangent` (worlds, K + 1, nx, nlane) to (worlds, nx, nlane), (worlds, T, nu, nlane), params, other inputs'."""
-    worlds, lanes = cotangent.shape[0], cotangent.shape[-1]
+    model, worlds, lanes = one_of(models), cotangent.shape[0], cotangent.shape[-1]
     steps, interval = trajectory.ctrl.shape[-2], trajectory.checkpoint_interval
     warm = np.empty((worlds, 0, model.nv)) if trajectory.warmstart is None else trajectory.warmstart
     paths = [
@@ -143,6 +146,7 @@ def trajectory_adj(
         params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in _COLLECTED}
 
     rollout_adj_worlds = entry_points(model).rollout_adj
+    check_count(models, worlds)
     unconverged: list[int] = []
 
     def work(begin: int, end: int) -> None:
@@ -151,7 +155,7 @@ def trajectory_adj(
             between = states_between(model, adjoint, "steps", trajectory.n_steps)
             block = states_between(model, adjoint, "controls", min(interval, steps))
             given, wanted = (*paths, ctrl, rows, cotangent), (state_adj, ctrl_adj, input_adj)
-            arguments = (model, data, adjoint, between, block, *given, *wanted)
+            arguments = (model, addresses(models), data, adjoint, between, block, *given, *wanted)
             if params is None:
                 rollout_adj_worlds(begin, end, *arguments)
             else:
@@ -165,14 +169,25 @@ def trajectory_adj(
 
     for_worlds(worlds, work)
     warn_if_unconverged(model, sum(unconverged), worlds * steps * trajectory.n_steps, stacklevel=4)
-    return state_adj, ctrl_adj, None if params is None else model_gradients(model, params), input_adj
+    return state_adj, ctrl_adj, None if params is None else _by_parameters(models, params), input_adj
 
 
-def gradient_of(model: Model, trajectory: Trajectory, cotangents: Floats, params: bool) -> RolloutGradient:
+def _by_parameters(models: Model | Models, found: dict[str, Floats]) -> dict[str, Floats]:
+    """Gradients (worlds, ...) by MuJoCo's fields from those by the simulator's own."""
+    worlds = len(next(iter(found.values())))
+    parts = [
+        model_gradients(own, {name: value[first:last] for name, value in found.items()})
+        for first, last, own in spans(models, 0, worlds)
+    ]
+    return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def gradient_of(models: Model | Models, trajectory: Trajectory, cotangents: Floats, params: bool) -> RolloutGradient:
     """`rollout_vjp` of cotangents that have been checked."""
+    model = one_of(models)
     batch, steps, nx = trajectory.ctrl.shape[:-2], trajectory.ctrl.shape[-2], cotangents.shape[-1]
     flat = cotangents.reshape(math.prod(batch), cotangents.shape[-2], nx, 1)
-    state_adj, ctrl_adj, found, input_adj = trajectory_adj(model, trajectory, flat, params)
+    state_adj, ctrl_adj, found, input_adj = trajectory_adj(models, trajectory, flat, params)
     if found is not None:
         found = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
     by_inputs = input_gradients(model, trajectory.inputs, input_adj, batch)

@@ -10,19 +10,21 @@ With NUMBA_DISABLE_JIT=1 kernels receive the Python object itself: same attribut
 """
 
 import itertools
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
     NativeValue,
     infer_getattr,
+    intrinsic,
     lower_getattr_generic,
     models,
+    overload,
     register_model,
     unbox,
 )
@@ -38,6 +40,7 @@ else:
     Ints = NDArray[np.int32]
 
 Kept = TypeVar("Kept")
+_settings: Any = config
 
 
 class Field(NamedTuple):
@@ -226,3 +229,32 @@ def _unbox_struct(_: StructType, obj: Any, c: Any) -> NativeValue:
     value = c.pyapi.long_as_longlong(address)
     c.pyapi.decref(address)
     return NativeValue(value)
+
+
+def addresses_of(structs: Sequence[Struct]) -> Any:
+    """Structs of one type as `struct_at` takes them: their addresses, int64."""
+    return np.array(structs, object) if _settings.DISABLE_JIT else np.array([s.address for s in structs], np.int64)
+
+
+def struct_at(one: Any, addresses: Any, index: int) -> Any:
+    """In kernels: the struct at a place of `addresses`, or `one` where they are empty."""
+    return addresses[index] if len(addresses) else one
+
+
+@intrinsic
+def _struct_of(_: Any, one: StructType, address: types.Type) -> Any:
+    """The struct of the type of `one` at an address: in kernels a struct is its address."""
+    return one(one, address), lambda context, builder, signature, arguments: arguments[1]
+
+
+@overload(struct_at)
+def _struct_at(one: Any, addresses: Any, index: Any) -> Any:  # noqa: ARG001 (Numba matches names)
+    if not isinstance(one, StructType):
+        return None
+
+    as_struct: Any = _struct_of  # its first argument is Numba's own
+
+    def at(one: Any, addresses: Any, index: Any) -> Any:
+        return as_struct(one, addresses[index]) if len(addresses) > 0 else one
+
+    return at

@@ -17,6 +17,11 @@ OPTIONS = (
     *("noslip_iterations", "noslip_tolerance"),
     *("ccd_iterations", "disableflags"),
 )
+# what `body_subtreemass` and `dof_M0` are made of
+_INERTIAL = {
+    *("body_mass", "body_inertia", "body_pos", "body_quat", "body_ipos", "body_iquat"),
+    *("jnt_pos", "jnt_axis", "dof_armature"),
+}
 
 
 class Source:
@@ -55,6 +60,11 @@ def written(base: mujoco.MjModel, changed: Mapping[str, Any]) -> mujoco.MjModel:
             getattr(owner, name)[...] = value
         else:
             setattr(owner, name, value)
+    # what MuJoCo's compiler made of inertias and its steps read
+    if changed.keys() & _INERTIAL:
+        made = copy.copy(m)
+        mujoco.mj_setConst(made, mujoco.MjData(made))
+        m.body_subtreemass[:], m.dof_M0[:] = made.body_subtreemass, made.dof_M0
     # what MuJoCo's broad phase knows of a body's geoms
     if changed.keys() & {"geom_margin", "geom_gap"}:
         m.body_margin[:] = 0.0

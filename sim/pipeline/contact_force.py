@@ -6,7 +6,7 @@ from ..constraint.row import row_dof, row_width
 from ..constraint.rows_adj import constraint_adj
 from ..kernels.binding import Part
 from ..kernels.jit import kernel, sequence
-from ..kernels.record import Floats
+from ..kernels.record import Floats, Ints, struct_at
 from ..kernels.spatial import lanes_axpy, lanes_set, load6, store6
 from ..model.data import Data, Lanes
 from ..model.inputs import InputAdjoints, InputRows
@@ -60,11 +60,12 @@ def contact_force_adj(m: Model, d: Data, w: Lanes) -> None:
 
 @kernel
 def cfrc_ext_worlds(
-    begin: int, end: int, m: Model, d: Data, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats,
+    begin: int, end: int, m: Model, models: Ints, d: Data, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats,
     inputs: InputRows, out: Floats,
 ) -> None:  # fmt: skip
     """Fill out (worlds, nbody, 6) for the worlds in [begin, end)."""
     for b in range(begin, end):
+        m = struct_at(m, models, b)
         load_world(m, d, qpos[b], qvel[b], act[b])
         load_ctrl(m, d, ctrl[b])
         load_inputs(m, d, inputs, b, 0)
@@ -75,14 +76,16 @@ def cfrc_ext_worlds(
 
 @kernel
 def cfrc_ext_adj_worlds(
-    begin: int, end: int, m: Model, d: Data, w: Lanes, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats,
-    inputs: InputRows, cotangent: Floats, state_adj: Floats, ctrl_adj: Floats, input_adj: InputAdjoints,
+    begin: int, end: int, m: Model, models: Ints, d: Data, w: Lanes,
+    qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, inputs: InputRows,
+    cotangent: Floats, state_adj: Floats, ctrl_adj: Floats, input_adj: InputAdjoints,
 ) -> None:  # fmt: skip
     """From cotangent (worlds, nbody, 6, nlane) fill state_adj (worlds, nx, nlane), ctrl_adj (worlds, nu, nlane).
 
     Add to `input_adj`.
     """
     for b in range(begin, end):
+        m = struct_at(m, models, b)
         clear_cotangent(w)
         load_world(m, d, qpos[b], qvel[b], act[b])
         load_ctrl(m, d, ctrl[b])

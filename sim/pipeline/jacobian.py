@@ -7,7 +7,7 @@ old one moved by the next velocity, so its derivative is that of the velocity ti
 
 from ..dynamics.integrate import integrate_pos_adj
 from ..kernels.jit import kernel
-from ..kernels.record import Floats
+from ..kernels.record import Floats, Ints, struct_at
 from ..model.data import Data, Lanes, States
 from ..model.inputs import InputRows
 from ..model.model import Model
@@ -16,11 +16,12 @@ from .worlds import clear_cotangent, load_ctrl, load_inputs, load_world, steps_a
 
 @kernel
 def jacobian_worlds(
-    begin: int, end: int, m: Model, d: Data, w: Lanes, between: States,
+    begin: int, end: int, m: Model, models: Ints, d: Data, w: Lanes, between: States,
     qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, inputs: InputRows, A: Floats, B: Floats,
 ) -> None:  # fmt: skip
     """Fill A (worlds, nx, nx), B (worlds, nx, nu) of as many steps as `between` has room for; `w` has nx lanes."""
     for b in range(begin, end):
+        m = struct_at(m, models, b)
         clear_cotangent(w)
         for v in range(m.nv):
             w.qpos_adj[v, v], w.qvel_adj[v, m.nv + v] = 1.0, 1.0
@@ -33,12 +34,13 @@ def jacobian_worlds(
 
 @kernel
 def step_jacobian_worlds(
-    begin: int, end: int, m: Model, d: Data, w: Lanes, between: States,
+    begin: int, end: int, m: Model, models: Ints, d: Data, w: Lanes, between: States,
     qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, inputs: InputRows, A: Floats, B: Floats,
 ) -> None:  # fmt: skip
     """The same for one step of an integrator that moves the position by the next velocity; nv + na lanes."""
     nv = m.nv
     for b in range(begin, end):
+        m = struct_at(m, models, b)
         clear_cotangent(w)
         for v in range(nv):
             w.qvel_adj[v, v] = 1.0

@@ -3,7 +3,7 @@
 from ..constraint.contact_force import contact_force
 from ..dynamics.kinematics import geom_site_poses
 from ..kernels.jit import kernel, sequence
-from ..kernels.record import Floats, Ints
+from ..kernels.record import Floats, Ints, struct_at
 from ..kernels.spatial import lanes_set
 from ..model.data import Data, Lanes, States
 from ..model.inputs import InputAdjoints, InputRows
@@ -119,6 +119,7 @@ def rollout_worlds(
     begin: int,
     end: int,
     m: Model,
+    models: Ints,
     d: Data,
     qpos: Floats,
     qvel: Floats,
@@ -132,12 +133,14 @@ def rollout_worlds(
 ) -> None:
     """`n_steps` steps under each of ctrl[b, :], from qpos[b, 0] etc., for b in [begin, end).
 
+    World b has the model at the address models[b], or where there are none `m`.
     Fills qpos[b, k] etc. by the states after every `interval` controls and after the last one. Row
     k of `warmstart` (worlds, rows, nv), if it has rows, gets what the solver starts from there.
     unconverged[b, t] (worlds, T) gets the number of steps in which the solver was stopped before it converged.
     """
     steps = ctrl.shape[1]
     for b in range(begin, end):
+        m = struct_at(m, models, b)
         load_world(m, d, qpos[b, 0], qvel[b, 0], act[b, 0])
         for t in range(steps):
             k = t // interval
@@ -225,6 +228,7 @@ def rollout_adj_worlds(
     begin: int,
     end: int,
     m: Model,
+    models: Ints,
     d: Data,
     w: Lanes,
     between: States,
@@ -248,6 +252,7 @@ def rollout_adj_worlds(
     """
     n_steps, interval = between.qpos.shape[0], block.qpos.shape[0]
     for b in range(begin, end):
+        m = struct_at(m, models, b)
         clear_cotangent(w)
         for k in range(qpos.shape[1] - 2, -1, -1):
             add_cotangent(m, w, cotangent[b, k + 1])
