@@ -1,6 +1,7 @@
 """Algorithms that use the simulator's gradients, as Stable-Baselines3 classes, beside SB3's own."""
 
 from .baselines import PPO, SAC
+from .consistency.consistency import Consistency
 from .mbpo.ensemble import ProbabilisticEnsemble
 from .mbpo.mbpo import MBPO
 from .mbpo.sac_policy import BatchedSACPolicy
@@ -8,6 +9,6 @@ from .policy_gradient.bptt import BPTT
 from .policy_gradient.shac import SHAC
 from .training.algorithm import ALGORITHMS
 
-ALGORITHMS.update(mbpo=MBPO, sac=SAC, ppo=PPO, shac=SHAC, bptt=BPTT)
+ALGORITHMS.update(mbpo=MBPO, sac=SAC, ppo=PPO, shac=SHAC, bptt=BPTT, consistency=Consistency)
 
-__all__ = ["ALGORITHMS", "BPTT", "MBPO", "PPO", "SAC", "SHAC", "BatchedSACPolicy", "ProbabilisticEnsemble"]
+__all__ = ["ALGORITHMS", "BPTT", "Consistency", "MBPO", "PPO", "SAC", "SHAC", "BatchedSACPolicy", "ProbabilisticEnsemble"]

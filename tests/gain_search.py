@@ -31,7 +31,7 @@ class GainSearch:
     def set_logger(self, logger: Logger) -> None:
         self.logger = logger
 
-    def predict(self, observation: Any, *, deterministic: bool = False) -> tuple[Any, None]:
+    def predict(self, observation: Any, state: Any = None, *, deterministic: bool = False) -> tuple[Any, None]:
         return np.clip(-10.0 * self.gains @ observation, -2.0, 2.0)[None].astype(np.float32), None
 
     def learn(self, total_timesteps: int, *, callback: BaseCallback, reset_num_timesteps: bool) -> None:

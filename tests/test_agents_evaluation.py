@@ -40,7 +40,7 @@ class Model:
         self.log = Log()
         self.logger = Logger(None, [self.log])
 
-    def predict(self, observation: Any, *, deterministic: bool = False) -> tuple[Any, None]:
+    def predict(self, observation: Any, state: Any = None, *, deterministic: bool = False) -> tuple[Any, None]:
         assert deterministic
         return np.clip(-self.gain * observation[:1] / point_mass.STEP, -1.0, 1.0) * 2.0, None
 

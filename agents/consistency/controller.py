@@ -5,11 +5,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .relaxed import Relaxed
-from .rotations import apply
+from .relaxed import LENGTH, Relaxed
+from .rotations import apply, apply_inverse, skew
 from .scene import FLOAT, Start
 
 
+import os
+REST=int(os.environ.get("REST","0"))
 class Memory(NamedTuple):
     """What is kept from step to step of B episodes."""
 
@@ -81,6 +83,23 @@ class Controller:
         links = scene.links(commands)
         points = links.pos[:, scene.pair_body] + apply(links.mat[:, scene.pair_body], on_robot)
         jacobian = scene.point_jacobian(points, scene.pair_mask, links)
+        if REST and scene.free: force = self._at_rest(force, apply(state.mat[:, None], relaxed.split(x)[2]))
         ahead = (jacobian * force[..., None]).sum((1, 2)) / scene.stiffness
         action = (commands + ahead - seen.act) / (self.period * scene.rate)
         return action.clamp(-1.0, 1.0), memory._replace(x=x), state
+
+    def _at_rest(self, force: Tensor, arm: Tensor) -> Tensor:
+        """The forces (B, K, 3) next to `force` with which the object, pushed at `arm` (B, K, 3), stays at rest.
+
+        What accelerates the relaxed object is for its inertia, which is larger than the real one's.
+        """
+        scene = self.scene
+        tips = slice(0, scene.n_tips)
+        turning = skew(arm) / LENGTH
+        wrench = torch.cat([force, apply(turning, force)], dim=-1).sum(1)
+        wrench[:, :3] += scene.mass * scene.gravity
+        unit = torch.eye(3).expand_as(turning[:, tips])
+        grasp = torch.cat([unit, turning[:, tips]], dim=-2).transpose(1, 2).flatten(-2)  # (B, 6, 3 tips)
+        gram = grasp @ grasp.transpose(-1, -2) + 1e-3 * torch.eye(6)
+        change = apply_inverse(grasp, torch.linalg.solve(gram, wrench))
+        return torch.cat([force[:, tips] - change.unflatten(-1, (-1, 3)), force[:, scene.n_tips :]], dim=1)

@@ -12,12 +12,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from .relaxed import LENGTH, SPEED, SPIN
+from .relaxed import LENGTH
 
 Array = NDArray[Any]
 kernel = numba.njit(cache=True, nogil=True, fastmath=True)
 
-_BY_LENGTH, _BY_SPEED, _BY_SPIN = 1.0 / LENGTH, 1.0 / SPEED, 1.0 / SPIN
+_BY_LENGTH = 1.0 / LENGTH
 
 
 class Geometry(NamedTuple):
@@ -85,11 +85,9 @@ def tangent_of_inputs(t: int, x: Array, obj: Array, inputs: Array, g: Geometry, 
         o += 9
         e = g.error_by_turn[t, b]
         for i in range(3):
-            inputs[b, o + i] = obj[t, b, 6 + i] * _BY_SPEED
-            inputs[b, o + 3 + i] = obj[t, b, 9 + i] * _BY_SPIN
-            inputs[b, o + 6 + i] = e[i, 0] * h0 + e[i, 1] * h1 + e[i, 2] * h2
-            inputs[b, o + 9 + i] = obj[t, b, i] * _BY_LENGTH
-            inputs[b, o + 12 + i] = 0.0
+            inputs[b, o + i] = e[i, 0] * h0 + e[i, 1] * h1 + e[i, 2] * h2
+            inputs[b, o + 3 + i] = obj[t, b, i] * _BY_LENGTH
+            inputs[b, o + 6 + i] = 0.0
 
 
 @kernel
@@ -105,7 +103,7 @@ def adjoint_of_inputs(t: int, x_bar: Array, obj_bar: Array, inputs_bar: Array, g
             _adjoint_of_gap(t, b, k, y0, y1, y2, x_bar[b], obj_bar[b], g, n, pairs)
             o += 3
         for i in range(3):
-            obj_bar[b, i] += (inputs_bar[b, o + i] + inputs_bar[b, o + 21 + i]) * _BY_LENGTH
+            obj_bar[b, i] += (inputs_bar[b, o + i] + inputs_bar[b, o + 15 + i]) * _BY_LENGTH
         o += 3
         for j in range(3):
             a0, a1, a2 = g.mat[t, b, 0, j], g.mat[t, b, 1, j], g.mat[t, b, 2, j]
@@ -115,10 +113,8 @@ def adjoint_of_inputs(t: int, x_bar: Array, obj_bar: Array, inputs_bar: Array, g
             obj_bar[b, 5] += a0 * y1 - a1 * y0
         o += 9
         for i in range(3):
-            obj_bar[b, 6 + i] += inputs_bar[b, o + i] * _BY_SPEED
-            obj_bar[b, 9 + i] += inputs_bar[b, o + 3 + i] * _BY_SPIN
             for j in range(3):
-                obj_bar[b, 3 + j] += g.error_by_turn[t, b, i, j] * inputs_bar[b, o + 6 + i]
+                obj_bar[b, 3 + j] += g.error_by_turn[t, b, i, j] * inputs_bar[b, o + i]
 
 
 @kernel

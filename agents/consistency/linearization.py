@@ -24,11 +24,11 @@ class Linearization:
     Args:
         path: the rollout from `start` under `parameters`.
         weight: (B,) of each sample.
-        generator: of the random residuals that the preconditioner is estimated from.
+        rng: of the random residuals that the preconditioner is estimated from.
     """
 
     def __init__(
-        self, residuals: Residuals, parameters: Tensor, path: Path, start: Start, weight: Tensor, generator: torch.Generator
+        self, residuals: Residuals, parameters: Tensor, path: Path, start: Start, weight: Tensor, rng: np.random.Generator
     ) -> None:
         self.residuals, self.relaxed, self.path = residuals, residuals.relaxed, path
         self.layers = self.relaxed.network.unpack(parameters)
@@ -36,7 +36,7 @@ class Linearization:
         self.values = residuals.values(path, start)
         self.loss = weighted_loss(self.values, weight) / self.count
         self._blocks = residuals.blocks(path)
-        self._weight, self._generator = weight, generator
+        self._weight, self._rng = weight, rng
         self._read()
         self._preconditioner_factors: list[Tensor] | None = None
         self.gradient = self._pull_back(self.values) / self.count
@@ -140,7 +140,7 @@ class Linearization:
         """Approximate inverse of J' J / count + damping, Kronecker-factored."""
         if self._preconditioner_factors is None:
             signs = {
-                name: torch.randint(0, 2, y.shape, generator=self._generator).to(y) * 2.0 - 1.0
+                name: torch.from_numpy(2.0 * self._rng.integers(0, 2, y.shape) - 1.0).to(y)
                 for name, y in self.values.items()
             }
             self._pull_back(signs, 0.5)

@@ -14,8 +14,7 @@ from .network import Network
 from .rotations import apply, exp, log
 from .scene import Scene, Start
 
-# Units in which the network sees and proposes [m], [m/s], [rad/s].
-LENGTH, SPEED, SPIN = 0.03, 0.2, 3.0
+LENGTH = 0.03  # unit in which the network sees and residuals are measured [m]
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,10 @@ class Relaxation:
 
     timestep: float = 0.15  # [s]
     horizon: int = 20  # steps
-    inertia_scale: float = 100.0
-    damping: float = 3.0  # [1/s] of the velocity
-    spin_damping: float = 5.0  # [1/s] of the angular velocity
+    mass_scale: float = 12.0  # for what is not weight
+    inertia_scale: float = 190.0
+    damping: float = 20.0  # [1/s] of the velocity
+    spin_damping: float = 20.0  # [1/s] of the angular velocity
     point_rate: float = 0.03  # unit of the contact points' rates [m/s]
     force_rate: float = 2.0  # unit of the forces' rates, in weights of the object a second
 
@@ -61,7 +61,7 @@ class Relaxed:
         self.scene, self.settings = scene, settings
         n, k = scene.n, scene.K
         self.n_x = n + 9 * k
-        self.n_inputs = self.n_x + 3 * k + 27
+        self.n_inputs = self.n_x + 3 * k + 21
         self.network = Network([self.n_inputs, *hidden, self.n_x])
         self.force_unit = scene.weight if scene.free else 1.0
         forces = torch.full((3 * k,), settings.force_rate * self.force_unit)
@@ -72,7 +72,8 @@ class Relaxed:
         h = settings.timestep
         spin_damping = settings.spin_damping
         if scene.free:
-            self.inverse_mass, self.gravity = 1.0 / scene.mass, scene.gravity
+            self.inverse_mass = 1.0 / (scene.mass * settings.mass_scale)
+            self.gravity = scene.gravity / settings.mass_scale
             self.inverse_inertia = torch.linalg.inv(scene.inertia * settings.inertia_scale)
         else:
             self.inverse_mass, self.gravity = 0.0, torch.zeros(3)
@@ -101,8 +102,6 @@ class Relaxed:
             gap.flatten(1) / LENGTH,
             (state.pos - self.scene.place.to(state.pos)) / LENGTH,
             turned.flatten(1),
-            state.vel / SPEED,
-            state.omega / SPIN,
             error,
             (state.pos - state.goal_pos) / LENGTH,
             # The goal itself, because two rotations with the same error from it are not the same to the robot.

@@ -12,8 +12,11 @@ from .configuration import RunConfig
 class Policy(Protocol):
     """What evaluations ask."""
 
-    def predict(self, observation: Any, *, deterministic: bool = False) -> tuple[Any, Any]:
-        """The action for an observation, both as the environment has them, and anything."""
+    def predict(self, observation: Any, state: Any = None, *, deterministic: bool = False) -> tuple[Any, Any]:
+        """The action for an observation, both as the environment has them, and the state to pass with the next one.
+
+        The state is a policy's memory of an episode, None at its beginning.
+        """
         ...
 
 

@@ -28,13 +28,13 @@ def evaluate_returns(
     returns = np.zeros(episodes)
     for episode in range(episodes):
         obs, _ = env.reset(seed=seed + episode)
-        done = False
+        done, memory = False, None
         while True:
             if on_frame is not None:
                 on_frame(env.render())
             if done:
                 break
-            action, _ = policy.predict(obs, deterministic=True)
+            action, memory = policy.predict(obs, state=memory, deterministic=True)
             obs, reward, terminated, truncated, _ = env.step(action)
             returns[episode] += float(reward)
             done = terminated or truncated
