@@ -175,7 +175,7 @@ class Consistency(Sb3Algorithm):
             loss = linear.loss
         else:
             step = self.solver.step(parameters, linear, self._loss_of(residuals, start, weight, linear.count))
-            self.policy.parameter_vector.data = step.theta
+            self.policy.parameter_vector.data = step.parameters
             loss = step.loss
             self.logger.record("train/damping", self.solver.damping)
             self.logger.record("train/cg_iterations", step.cg_iterations)

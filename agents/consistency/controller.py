@@ -11,7 +11,8 @@ from .scene import FLOAT, Start
 
 
 import os
-REST=int(os.environ.get("REST","0"))
+REST=int(os.environ.get("REST","0")); GROUND=int(os.environ.get("GROUND","0"))
+import numpy as np
 class Memory(NamedTuple):
     """What is kept from step to step of B episodes."""
 
@@ -74,8 +75,9 @@ class Controller:
         """Actions (B, n) in [-1, 1], what is kept, and the relaxed state that was acted in."""
         relaxed, scene = self.relaxed, self.scene
         seen = self.see(obs)
+        if GROUND: memory = memory._replace(x=self._ground(memory, seen, obs))
         state = self.state(memory, seen)
-        u, _ = relaxed.propose(layers, state)
+        u, _ = relaxed.propose(layers, state, self._real_points if GROUND == 2 else None)
         x = memory.x + self.period * u * relaxed.u_scale
         commands, on_robot, _, force = relaxed.split(x)
         commands = torch.minimum(torch.maximum(commands, scene.low), scene.high)
@@ -87,6 +89,34 @@ class Controller:
         ahead = (jacobian * force[..., None]).sum((1, 2)) / scene.stiffness
         action = (commands + ahead - seen.act) / (self.period * scene.rate)
         return action.clamp(-1.0, 1.0), memory._replace(x=x), state
+
+    def _ground(self, memory, seen, obs):
+        scene, relaxed = self.scene, self.relaxed
+        q = scene.task.observed(obs.to(FLOAT)).joints[:, [int(np.where(scene.task._robot_qpos == a)[0][0]) for a in scene.qpos_of_joints]]
+        links = scene.links_of_joints(q)
+        c, p, s, f = relaxed.split(memory.x)
+        p, s, f = p.clone(), s.clone(), f.clone()
+        mat = seen.mat @ memory.turn
+        fp, fm = links.pos[:, scene.pair_body], links.mat[:, scene.pair_body]
+        T = scene.n_tips
+        world = fp + apply(fm, p)
+        # nearest points by alternation between tip centre and surface
+        center = fp + apply(fm, scene.pair_center)
+        so = scene.shape.project(apply_inverse(mat[:, None], center[:, :T] - seen.pos[:, None]))
+        sw = seen.pos[:, None] + apply(mat[:, None], so)
+        po = torch.stack([scene.pair_shapes[k].project(apply_inverse(fm[:, k], sw[:, k] - fp[:, k])) for k in range(T)], 1)
+        near = ((fp[:, :T] + apply(fm[:, :T], po)) - sw).norm(dim=-1, keepdim=True) < 0.004
+        s[:, :T] = torch.where(near, so, s[:, :T]); p[:, :T] = torch.where(near, po, p[:, :T])
+        self._real_points = fp + apply(fm, p)
+        if GROUND == 3:
+            points = self._real_points
+            jac = scene.point_jacobian(points, scene.pair_mask, links)[:, :T]  # B T 3 n
+            tau = scene.stiffness * (seen.act - q[:, : scene.n])
+            J = jac.flatten(1, 2)  # B 3T n
+            fe = torch.linalg.solve(J @ J.transpose(-1, -2) + 1e-5 * torch.eye(J.shape[1]), (J @ tau[..., None]))[..., 0].unflatten(-1, (T, 3))
+            f[:, :T] = torch.where(near, fe, 0 * fe)
+            c = q[:, : scene.n]
+        return torch.cat([c, p.flatten(1), s.flatten(1), f.flatten(1)], -1)
 
     def _at_rest(self, force: Tensor, arm: Tensor) -> Tensor:
         """The forces (B, K, 3) next to `force` with which the object, pushed at `arm` (B, K, 3), stays at rest.

@@ -109,7 +109,7 @@ class Relaxed:
         ]
         return torch.cat(parts, dim=-1)
 
-    def propose(self, layers: list[Tensor], state: Start) -> tuple[Tensor, dict[str, Any]]:
+    def propose(self, layers: list[Tensor], state: Start, real=None) -> tuple[Tensor, dict[str, Any]]:
         """The network's output (B, n + 9 K) in a state, and what was computed for it."""
         scene = self.scene
         commands, on_robot, _, _ = self.split(state.x)
@@ -117,7 +117,7 @@ class Relaxed:
         frame_mat = links.mat[:, scene.pair_body]
         points = links.pos[:, scene.pair_body] + apply(frame_mat, on_robot)
         error = log(state.mat @ state.goal_mat.transpose(-1, -2))
-        u, activations = self.network.forward(layers, self.inputs(state, points, error))
+        u, activations = self.network.forward(layers, self.inputs(state, points if real is None else real, error))
         spheres = links.pos[:, scene.sphere_body] + apply(links.mat[:, scene.sphere_body], scene.sphere_pos.to(points))
         kept = {
             "points": points,

@@ -175,17 +175,21 @@ class Scene:
 
     def links(self, commands: Tensor) -> Links:
         """Kinematics (N, ...) of the robot at its commands (N, n)."""
-        qpos = torch.from_numpy(np.tile(self._qpos, (len(commands), 1))).to(commands.dtype)
-        qpos = qpos.index_copy(1, torch.from_numpy(self.qpos_of_joints.astype(np.int64)), commands @ self.coupling.to(commands).T)
+        return self.links_of_joints(commands @ self.coupling.to(commands).T)
+
+    def links_of_joints(self, angles: Tensor) -> Links:
+        """Kinematics (N, ...) of the robot with its joints at angles (N, J)."""
+        qpos = torch.from_numpy(np.tile(self._qpos, (len(angles), 1))).to(angles.dtype)
+        qpos = qpos.index_copy(1, torch.from_numpy(self.qpos_of_joints.astype(np.int64)), angles)
         if torch.is_grad_enabled():
             kin = torch_bridge.kinematics(self.model, qpos)
             pos, mat = kin.xpos, matrix(kin.xquat)
         else:
             found = poses.evaluate(self.model, qpos.double().numpy())
-            pos, mat = torch.from_numpy(found[0]).to(commands), matrix(torch.from_numpy(found[1]).to(commands))
+            pos, mat = torch.from_numpy(found[0]).to(angles), matrix(torch.from_numpy(found[1]).to(angles))
         joints = mat[:, self.joint_body]
-        axis = apply(joints, self._joint_axis.to(commands))
-        return Links(pos, mat, pos[:, self.joint_body] + apply(joints, self._joint_pos.to(commands)), axis)
+        axis = apply(joints, self._joint_axis.to(angles))
+        return Links(pos, mat, pos[:, self.joint_body] + apply(joints, self._joint_pos.to(angles)), axis)
 
     def point_jacobian(self, points: Tensor, mask: Tensor, links: Links) -> Tensor:
         """Derivatives (N, P, 3, n) of points (N, P, 3), fixed to bodies that the joints of mask (P, J) move, by commands."""
