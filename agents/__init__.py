@@ -11,4 +11,14 @@ from .training.algorithm import ALGORITHMS
 
 ALGORITHMS.update(mbpo=MBPO, sac=SAC, ppo=PPO, shac=SHAC, bptt=BPTT, consistency=Consistency)
 
-__all__ = ["ALGORITHMS", "BPTT", "Consistency", "MBPO", "PPO", "SAC", "SHAC", "BatchedSACPolicy", "ProbabilisticEnsemble"]
+__all__ = [
+    "ALGORITHMS",
+    "BPTT",
+    "Consistency",
+    "MBPO",
+    "PPO",
+    "SAC",
+    "SHAC",
+    "BatchedSACPolicy",
+    "ProbabilisticEnsemble",
+]

@@ -5,14 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .relaxed import LENGTH, Relaxed
-from .rotations import apply, apply_inverse, skew
-from .scene import FLOAT, Start
+from .relaxed import Relaxed
+from .rotations import apply, apply_inverse
+from .scene import Start
 
 
-import os
-REST=int(os.environ.get("REST","0")); GROUND=int(os.environ.get("GROUND","0"))
-import numpy as np
+_TOUCHING = 0.004  # a fingertip so near to the object touches it [m]
+
+
 class Memory(NamedTuple):
     """What is kept from step to step of B episodes."""
 
@@ -24,6 +24,7 @@ class Seen(NamedTuple):
     """An observation (B, n_obs) in the relaxed rollout's terms."""
 
     act: Tensor  # (B, n) commands of the servos
+    joints: Tensor  # (B, J) in the scene's order
     pos: Tensor  # (B, 3) the object's centre of mass
     mat: Tensor  # (B, 3, 3)
     vel: Tensor  # (B, 3)
@@ -46,7 +47,7 @@ class Controller:
     def see(self, obs: Tensor) -> Seen:
         """Reads observations (B, n_obs) of the task."""
         scene = self.scene
-        seen = scene.task.observed(obs.to(FLOAT))
+        seen = scene.task.observed(obs.to(scene.dtype))
         mat = seen.rotation
         com = apply(mat, scene.com)
         if scene.free:
@@ -57,7 +58,7 @@ class Controller:
         goal_mat = seen.goal_rotation @ mat
         pos = seen.position + scene.place + com
         goal_pos = seen.position + scene.place + seen.goal_position + apply(goal_mat, scene.com)
-        return Seen(seen.commands, pos, mat, vel, omega, goal_pos, goal_mat)
+        return Seen(seen.commands, seen.joints[:, scene.observed_joints], pos, mat, vel, omega, goal_pos, goal_mat)
 
     def begin(self, obs: Tensor) -> Memory:
         """Of new episodes with these observations."""
@@ -75,9 +76,9 @@ class Controller:
         """Actions (B, n) in [-1, 1], what is kept, and the relaxed state that was acted in."""
         relaxed, scene = self.relaxed, self.scene
         seen = self.see(obs)
-        if GROUND: memory = memory._replace(x=self._ground(memory, seen, obs))
+        memory = memory._replace(x=self._touched(memory, seen))
         state = self.state(memory, seen)
-        u, _ = relaxed.propose(layers, state, self._real_points if GROUND == 2 else None)
+        u, _ = relaxed.propose(layers, state)
         x = memory.x + self.period * u * relaxed.u_scale
         commands, on_robot, _, force = relaxed.split(x)
         commands = torch.minimum(torch.maximum(commands, scene.low), scene.high)
@@ -85,51 +86,31 @@ class Controller:
         links = scene.links(commands)
         points = links.pos[:, scene.pair_body] + apply(links.mat[:, scene.pair_body], on_robot)
         jacobian = scene.point_jacobian(points, scene.pair_mask, links)
-        if REST and scene.free: force = self._at_rest(force, apply(state.mat[:, None], relaxed.split(x)[2]))
         ahead = (jacobian * force[..., None]).sum((1, 2)) / scene.stiffness
         action = (commands + ahead - seen.act) / (self.period * scene.rate)
         return action.clamp(-1.0, 1.0), memory._replace(x=x), state
 
-    def _ground(self, memory, seen, obs):
-        scene, relaxed = self.scene, self.relaxed
-        q = scene.task.observed(obs.to(FLOAT)).joints[:, [int(np.where(scene.task._robot_qpos == a)[0][0]) for a in scene.qpos_of_joints]]
-        links = scene.links_of_joints(q)
-        c, p, s, f = relaxed.split(memory.x)
-        p, s, f = p.clone(), s.clone(), f.clone()
-        mat = seen.mat @ memory.turn
-        fp, fm = links.pos[:, scene.pair_body], links.mat[:, scene.pair_body]
-        T = scene.n_tips
-        world = fp + apply(fm, p)
-        # nearest points by alternation between tip centre and surface
-        center = fp + apply(fm, scene.pair_center)
-        so = scene.shape.project(apply_inverse(mat[:, None], center[:, :T] - seen.pos[:, None]))
-        sw = seen.pos[:, None] + apply(mat[:, None], so)
-        po = torch.stack([scene.pair_shapes[k].project(apply_inverse(fm[:, k], sw[:, k] - fp[:, k])) for k in range(T)], 1)
-        near = ((fp[:, :T] + apply(fm[:, :T], po)) - sw).norm(dim=-1, keepdim=True) < 0.004
-        s[:, :T] = torch.where(near, so, s[:, :T]); p[:, :T] = torch.where(near, po, p[:, :T])
-        self._real_points = fp + apply(fm, p)
-        if GROUND == 3:
-            points = self._real_points
-            jac = scene.point_jacobian(points, scene.pair_mask, links)[:, :T]  # B T 3 n
-            tau = scene.stiffness * (seen.act - q[:, : scene.n])
-            J = jac.flatten(1, 2)  # B 3T n
-            fe = torch.linalg.solve(J @ J.transpose(-1, -2) + 1e-5 * torch.eye(J.shape[1]), (J @ tau[..., None]))[..., 0].unflatten(-1, (T, 3))
-            f[:, :T] = torch.where(near, fe, 0 * fe)
-            c = q[:, : scene.n]
-        return torch.cat([c, p.flatten(1), s.flatten(1), f.flatten(1)], -1)
+    def _touched(self, memory: Memory, seen: Seen) -> Tensor:
+        """What is kept (B, n + 9 K), with the contact points of fingertips that touch where they really are.
 
-    def _at_rest(self, force: Tensor, arm: Tensor) -> Tensor:
-        """The forces (B, K, 3) next to `force` with which the object, pushed at `arm` (B, K, 3), stays at rest.
-
-        What accelerates the relaxed object is for its inertia, which is larger than the real one's.
+        Where fingers slip or roll, integrated points would go on from where the network meant them to be.
         """
-        scene = self.scene
+        relaxed, scene = self.relaxed, self.scene
         tips = slice(0, scene.n_tips)
-        turning = skew(arm) / LENGTH
-        wrench = torch.cat([force, apply(turning, force)], dim=-1).sum(1)
-        wrench[:, :3] += scene.mass * scene.gravity
-        unit = torch.eye(3).expand_as(turning[:, tips])
-        grasp = torch.cat([unit, turning[:, tips]], dim=-2).transpose(1, 2).flatten(-2)  # (B, 6, 3 tips)
-        gram = grasp @ grasp.transpose(-1, -2) + 1e-3 * torch.eye(6)
-        change = apply_inverse(grasp, torch.linalg.solve(gram, wrench))
-        return torch.cat([force[:, tips] - change.unflatten(-1, (-1, 3)), force[:, scene.n_tips :]], dim=1)
+        links = scene.links_of_joints(seen.joints)
+        frame_pos, frame_mat = links.pos[:, scene.pair_body[tips]], links.mat[:, scene.pair_body[tips]]
+        mat = (seen.mat @ memory.turn)[:, None]
+        centers = frame_pos + apply(frame_mat, scene.pair_center[tips])
+        on_object = scene.shape.project(apply_inverse(mat, centers - seen.pos[:, None]))
+        world = seen.pos[:, None] + apply(mat, on_object)
+        local = apply_inverse(frame_mat, world - frame_pos)
+        on_robot = torch.stack([scene.pair_shapes[k].project(local[:, k]) for k in range(scene.n_tips)], dim=1)
+        touches = (frame_pos + apply(frame_mat, on_robot) - world).norm(dim=-1, keepdim=True) < _TOUCHING
+        commands, kept_on_robot, kept_on_object, force = relaxed.split(memory.x)
+        on_robot = torch.cat(
+            [torch.where(touches, on_robot, kept_on_robot[:, tips]), kept_on_robot[:, scene.n_tips :]], 1
+        )
+        on_object = torch.cat(
+            [torch.where(touches, on_object, kept_on_object[:, tips]), kept_on_object[:, scene.n_tips :]], 1
+        )
+        return torch.cat([commands, on_robot.flatten(1), on_object.flatten(1), force.flatten(1)], dim=-1)

@@ -99,7 +99,11 @@ def adjoint_of_inputs(t: int, x_bar: Array, obj_bar: Array, inputs_bar: Array, g
             x_bar[b, i] += inputs_bar[b, i] * c.x_scale[i]
         o = n_x
         for k in range(pairs):
-            y0, y1, y2 = inputs_bar[b, o] * _BY_LENGTH, inputs_bar[b, o + 1] * _BY_LENGTH, inputs_bar[b, o + 2] * _BY_LENGTH
+            y0, y1, y2 = (
+                inputs_bar[b, o] * _BY_LENGTH,
+                inputs_bar[b, o + 1] * _BY_LENGTH,
+                inputs_bar[b, o + 2] * _BY_LENGTH,
+            )
             _adjoint_of_gap(t, b, k, y0, y1, y2, x_bar[b], obj_bar[b], g, n, pairs)
             o += 3
         for i in range(3):
@@ -119,7 +123,17 @@ def adjoint_of_inputs(t: int, x_bar: Array, obj_bar: Array, inputs_bar: Array, g
 
 @kernel
 def _adjoint_of_gap(
-    t: int, b: int, k: int, y0: float, y1: float, y2: float, x_bar: Array, obj_bar: Array, g: Geometry, n: int, pairs: int
+    t: int,
+    b: int,
+    k: int,
+    y0: float,
+    y1: float,
+    y2: float,
+    x_bar: Array,
+    obj_bar: Array,
+    g: Geometry,
+    n: int,
+    pairs: int,
 ) -> None:
     """Adds the adjoint of the gap of pair k, from the robot's point to the object's, in world axes."""
     r0, r1, r2 = g.arm[t, b, k, 0], g.arm[t, b, k, 1], g.arm[t, b, k, 2]

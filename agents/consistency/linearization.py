@@ -28,7 +28,13 @@ class Linearization:
     """
 
     def __init__(
-        self, residuals: Residuals, parameters: Tensor, path: Path, start: Start, weight: Tensor, rng: np.random.Generator
+        self,
+        residuals: Residuals,
+        parameters: Tensor,
+        path: Path,
+        start: Start,
+        weight: Tensor,
+        rng: np.random.Generator,
     ) -> None:
         self.residuals, self.relaxed, self.path = residuals, residuals.relaxed, path
         self.layers = self.relaxed.network.unpack(parameters)
@@ -160,7 +166,9 @@ def weighted_loss(values: dict[str, Tensor], weight: Tensor) -> float:
 
 def losses(values: dict[str, Tensor]) -> Tensor:
     """Of each sample the sum of squares, (B,)."""
-    return torch.stack([y.square().flatten(2).sum((0, 2)) if y.ndim > 2 else y.square().sum(0) for y in values.values()]).sum(0)
+    return torch.stack(
+        [y.square().flatten(2).sum((0, 2)) if y.ndim > 2 else y.square().sum(0) for y in values.values()]
+    ).sum(0)
 
 
 def _numbers(tensor: Tensor) -> NDArray[np.floating]:

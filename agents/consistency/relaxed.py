@@ -109,7 +109,7 @@ class Relaxed:
         ]
         return torch.cat(parts, dim=-1)
 
-    def propose(self, layers: list[Tensor], state: Start, real=None) -> tuple[Tensor, dict[str, Any]]:
+    def propose(self, layers: list[Tensor], state: Start) -> tuple[Tensor, dict[str, Any]]:
         """The network's output (B, n + 9 K) in a state, and what was computed for it."""
         scene = self.scene
         commands, on_robot, _, _ = self.split(state.x)
@@ -117,7 +117,7 @@ class Relaxed:
         frame_mat = links.mat[:, scene.pair_body]
         points = links.pos[:, scene.pair_body] + apply(frame_mat, on_robot)
         error = log(state.mat @ state.goal_mat.transpose(-1, -2))
-        u, activations = self.network.forward(layers, self.inputs(state, points if real is None else real, error))
+        u, activations = self.network.forward(layers, self.inputs(state, points, error))
         spheres = links.pos[:, scene.sphere_body] + apply(links.mat[:, scene.sphere_body], scene.sphere_pos.to(points))
         kept = {
             "points": points,
@@ -147,7 +147,17 @@ class Relaxed:
         layers, state, rows = self.network.unpack(parameters), start, []
         for t in range(self.settings.horizon + 1):
             u, kept = self.propose(layers, state)
-            rows.append({"x": state.x, "pos": state.pos, "mat": state.mat, "vel": state.vel, "omega": state.omega, "u": u, **kept})
+            rows.append(
+                {
+                    "x": state.x,
+                    "pos": state.pos,
+                    "mat": state.mat,
+                    "vel": state.vel,
+                    "omega": state.omega,
+                    "u": u,
+                    **kept,
+                }
+            )
             if t < self.settings.horizon:
                 state = self.advance(state, u)
         stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0] if name != "activations"}

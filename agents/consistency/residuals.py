@@ -89,7 +89,8 @@ class Residuals:
             "orientation": w.orientation * late * path.error,
             "velocity": w.velocity * late * torch.cat([path.vel / 0.1, path.omega], dim=-1),
             "command": w.command * path.u,
-            "limit": w.limit * ((commands - scene.high.to(gap)).clamp_min(0.0) - (scene.low.to(gap) - commands).clamp_min(0.0)),
+            "limit": w.limit
+            * ((commands - scene.high.to(gap)).clamp_min(0.0) - (scene.low.to(gap) - commands).clamp_min(0.0)),
         }
         if scene.free:
             found["position"] = w.position / LENGTH * late * (path.pos - start.goal_pos)

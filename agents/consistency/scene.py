@@ -14,8 +14,6 @@ from ...sim import poses, torch_bridge
 from .rotations import apply, apply_inverse, log, matrix
 from .shapes import Primitive, Shape, primitive
 
-FLOAT = torch.float32
-
 
 class Links(NamedTuple):
     """Poses of what the robot's contact points and spheres are fixed to, and the joints that move them."""
@@ -46,11 +44,11 @@ class Scene:
     body, origin at its centre of mass. n commands, J joints of the robot, K pairs, M spheres.
     """
 
-    def __init__(self, task: Manipulation) -> None:
-        self.task, self.model = task, task.model
+    def __init__(self, task: Manipulation, dtype: torch.dtype = torch.float32) -> None:
+        self.task, self.model, self.dtype = task, task.model, dtype
         m = self.m = task.model.mj_model
         self.free = bool(m.body_dofnum[task.object_body] == 6)
-        self.place = task.origin.to(FLOAT)
+        self.place = task.origin.to(self.dtype)
         self._read_robot()
         self._read_object()
         self._read_pairs()
@@ -67,32 +65,33 @@ class Scene:
             follower, leader = int(m.eq_obj1id[i]), int(m.eq_obj2id[i])
             joints.append(follower)
             rows.append(m.eq_data[i, 1] * np.eye(self.n)[driven.index(leader)])
-        self.coupling = torch.tensor(np.array(rows), dtype=FLOAT)  # (J, n)
+        self.coupling = torch.tensor(np.array(rows), dtype=self.dtype)  # (J, n)
         self.joints = joints
         self.qpos_of_joints = m.jnt_qposadr[joints]
+        self.observed_joints = [self.task.robot_qpos.tolist().index(i) for i in self.qpos_of_joints]
         self.joint_body = m.jnt_bodyid[joints]
         if len(set(self.joint_body)) != len(joints):
             raise ValueError("the trainer wants one joint a body: a body of this robot has several")
-        self._joint_axis = torch.tensor(m.jnt_axis[joints], dtype=FLOAT)
-        self._joint_pos = torch.tensor(m.jnt_pos[joints], dtype=FLOAT)
-        self.stiffness = torch.tensor(m.actuator_gainprm[:, 0], dtype=FLOAT)
-        self.low, self.high = (torch.tensor(m.actuator_actrange[:, k], dtype=FLOAT) for k in (0, 1))
-        self.rate = torch.tensor(m.actuator_ctrlrange[:, 1], dtype=FLOAT)
+        self._joint_axis = torch.tensor(m.jnt_axis[joints], dtype=self.dtype)
+        self._joint_pos = torch.tensor(m.jnt_pos[joints], dtype=self.dtype)
+        self.stiffness = torch.tensor(m.actuator_gainprm[:, 0], dtype=self.dtype)
+        self.low, self.high = (torch.tensor(m.actuator_actrange[:, k], dtype=self.dtype) for k in (0, 1))
+        self.rate = torch.tensor(m.actuator_ctrlrange[:, 1], dtype=self.dtype)
         self._qpos = self.model.initial_state("start").qpos.copy()
         start = self.model.initial_state("start").act
-        self.start_command = torch.tensor(start, dtype=FLOAT)
+        self.start_command = torch.tensor(start, dtype=self.dtype)
 
     def _read_object(self) -> None:
         m, body = self.m, self.task.object_body
         self.mass = float(m.body_mass[body])
-        self.gravity = torch.tensor(m.opt.gravity, dtype=FLOAT)
+        self.gravity = torch.tensor(m.opt.gravity, dtype=self.dtype)
         self.weight = self.mass * float(np.linalg.norm(m.opt.gravity))
         axes = _matrix(m.body_iquat[body])
-        self.com = torch.tensor(m.body_ipos[body], dtype=FLOAT)
-        self.inertia = torch.tensor(axes @ np.diag(m.body_inertia[body]) @ axes.T, dtype=FLOAT)
+        self.com = torch.tensor(m.body_ipos[body], dtype=self.dtype)
+        self.inertia = torch.tensor(axes @ np.diag(m.body_inertia[body]) @ axes.T, dtype=self.dtype)
         if not self.free:
             joint = int(m.body_jntadr[body])
-            self.axis = torch.tensor(m.jnt_axis[joint], dtype=FLOAT)
+            self.axis = torch.tensor(m.jnt_axis[joint], dtype=self.dtype)
             offset = m.body_ipos[body] - m.jnt_pos[joint]
             along = m.jnt_axis[joint]
             about = along @ self.inertia.numpy() @ along + self.mass * np.sum(np.cross(along, offset) ** 2)
@@ -104,8 +103,8 @@ class Scene:
         self.symmetries = self._symmetries(geoms)
 
     def _primitive(self, geom: int, origin: Any = 0.0) -> Primitive:
-        pos = torch.tensor(self.m.geom_pos[geom] - origin, dtype=FLOAT)
-        return primitive(self.m, geom, pos, torch.tensor(_matrix(self.m.geom_quat[geom]), dtype=FLOAT))
+        pos = torch.tensor(self.m.geom_pos[geom] - origin, dtype=self.dtype)
+        return primitive(self.m, geom, pos, torch.tensor(_matrix(self.m.geom_quat[geom]), dtype=self.dtype))
 
     def _vertices(self, geoms: list[int]) -> Tensor:
         """Corners of boxes (V, 3) in the object's frame: they are not to sink into the table."""
@@ -115,7 +114,7 @@ class Scene:
             for g in geoms
             if int(self.m.geom_type[g]) == mujoco.mjtGeom.mjGEOM_BOX
         ]
-        return torch.tensor(np.concatenate([np.empty((0, 3)), *corners]), dtype=FLOAT)
+        return torch.tensor(np.concatenate([np.empty((0, 3)), *corners]), dtype=self.dtype)
 
     def _symmetries(self, geoms: list[int]) -> Tensor:
         """Turns (S, 3, 3) about the vertical that take the object to itself."""
@@ -125,7 +124,7 @@ class Scene:
             if size[0] == size[1]:
                 quarter = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
                 turns = [torch.linalg.matrix_power(quarter, k) for k in range(4)]
-        return torch.stack(turns).to(FLOAT)
+        return torch.stack(turns).to(self.dtype)
 
     def _read_pairs(self) -> None:
         m = self.m
@@ -137,9 +136,9 @@ class Scene:
         self.K, self.n_tips = len(self.pairs), len(tips)
         self.pair_body = m.geom_bodyid[self.pairs]
         self.pair_shapes = [Shape([self._primitive(g)]) for g in self.pairs]
-        self.pair_center = torch.tensor(m.geom_pos[self.pairs], dtype=FLOAT)
+        self.pair_center = torch.tensor(m.geom_pos[self.pairs], dtype=self.dtype)
         self.pair_mask = self._moved_by(self.pair_body)
-        self.is_tip = torch.tensor([1.0] * self.n_tips + [0.0] * (self.K - self.n_tips), dtype=FLOAT)
+        self.is_tip = torch.tensor([1.0] * self.n_tips + [0.0] * (self.K - self.n_tips), dtype=self.dtype)
 
     def _read_spheres(self) -> None:
         """Spheres inside the robot's colliding geoms, which are not to overlap object and table."""
@@ -153,8 +152,8 @@ class Scene:
                 pos.append(m.geom_pos[g] + _matrix(m.geom_quat[g]) @ offset)
                 radius.append(r)
         self.sphere_body = np.array(body)
-        self.sphere_pos = torch.tensor(np.array(pos), dtype=FLOAT)
-        self.radius = torch.tensor(radius, dtype=FLOAT)
+        self.sphere_pos = torch.tensor(np.array(pos), dtype=self.dtype)
+        self.radius = torch.tensor(radius, dtype=self.dtype)
         self.sphere_mask = self._moved_by(self.sphere_body)
 
     def _below(self, bodies: NDArray[Any]) -> list[int]:
@@ -171,7 +170,7 @@ class Scene:
     def _moved_by(self, bodies: NDArray[Any]) -> Tensor:
         """Whether each joint of the robot moves each body, (len, J) 0 or 1."""
         moved = [[float(b in self._ancestors(int(one))) for b in self.joint_body] for one in bodies]
-        return torch.tensor(moved, dtype=FLOAT).reshape(len(bodies), len(self.joints))
+        return torch.tensor(moved, dtype=self.dtype).reshape(len(bodies), len(self.joints))
 
     def links(self, commands: Tensor) -> Links:
         """Kinematics (N, ...) of the robot at its commands (N, n)."""
@@ -200,13 +199,13 @@ class Scene:
     def start(self, state: TaskState) -> Start:
         """The relaxed state that stands for a task's state (B) at the beginning of an episode."""
         kin, body, goal = state.kinematics, self.task.object_body, self.task.goal_body
-        mat, goal_mat = matrix(kin.xquat[:, body]).to(FLOAT), matrix(kin.xquat[:, goal]).to(FLOAT)
-        pos = kin.xpos[:, body].to(FLOAT) + apply(mat, self.com)
-        goal_pos = kin.xpos[:, goal].to(FLOAT) + apply(goal_mat, self.com)
+        mat, goal_mat = matrix(kin.xquat[:, body]).to(self.dtype), matrix(kin.xquat[:, goal]).to(self.dtype)
+        pos = kin.xpos[:, body].to(self.dtype) + apply(mat, self.com)
+        goal_pos = kin.xpos[:, goal].to(self.dtype) + apply(goal_mat, self.com)
         turn = self.symmetry(mat)
         mat, goal_mat = mat @ turn, goal_mat @ turn
         rest = torch.zeros_like(pos)
-        return Start(self.contacts(state.act.to(FLOAT), pos, mat), pos, mat, rest, rest, goal_pos, goal_mat)
+        return Start(self.contacts(state.act.to(self.dtype), pos, mat), pos, mat, rest, rest, goal_pos, goal_mat)
 
     def symmetry(self, mat: Tensor) -> Tensor:
         """The turn (B, 3, 3) of `symmetries` after which the object (B, 3, 3) is turned least."""

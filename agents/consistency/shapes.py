@@ -67,12 +67,16 @@ def primitive(m: mujoco.MjModel, geom: int, pos: Tensor, mat: Tensor) -> Primiti
     """That of a geom at a pose in the object's frame; ValueError for what has no distance here."""
     kind = int(m.geom_type[geom])
     if kind not in _FUNCTIONS:
-        raise ValueError(f"geom {m.geom(geom).name!r}: distances are of planes, spheres, capsules, cylinders and boxes only")
+        raise ValueError(
+            f"geom {m.geom(geom).name!r}: distances are of planes, spheres, capsules, cylinders and boxes only"
+        )
     return Primitive(kind, torch.from_numpy(m.geom_size[geom].copy()).to(pos), pos, mat)
 
 
 def _distance_and_normal(one: Primitive, points: Tensor) -> tuple[Tensor, Tensor]:
-    distance, normal = _FUNCTIONS[one.kind](one.size.to(points), apply_inverse(one.mat.to(points), points - one.pos.to(points)))
+    distance, normal = _FUNCTIONS[one.kind](
+        one.size.to(points), apply_inverse(one.mat.to(points), points - one.pos.to(points))
+    )
     return distance, apply(one.mat.to(points), normal)
 
 

@@ -81,7 +81,7 @@ class Manipulation(Task):
         self._free = m.body_dofnum[self.object_body] == 6
         self._object_qpos = slice(joint, joint + (7 if self._free else 1))
         self._object_dofs = slice(dof, dof + m.body_dofnum[self.object_body])
-        self._robot_qpos = np.delete(np.arange(m.nq), self._object_qpos)
+        self.robot_qpos = np.delete(np.arange(m.nq), self._object_qpos)
         self._robot_dofs = np.delete(np.arange(m.nv), self._object_dofs)
         self.origin = torch.tensor(origin, dtype=torch.float64)
         self._rates = torch.from_numpy(m.actuator_ctrlrange[:, 1].copy())
@@ -149,7 +149,7 @@ class Manipulation(Task):
         if self._free:  # MuJoCo's angular velocity of a free joint is in the body's axes
             spin = (rotation @ moves[..., 3:, None]).squeeze(-1)
             moves = torch.cat([moves[..., :3], spin], dim=-1)
-        robot = [state.qpos[..., self._robot_qpos], state.qvel[..., self._robot_dofs], state.act]
+        robot = [state.qpos[..., self.robot_qpos], state.qvel[..., self._robot_dofs], state.act]
         place = state.kinematics.xpos[..., self.object_body, :] - self.origin
         tips = self.tips_from_object(state).flatten(-2)
         goal = [self.position_error(state), _matrix(self.rotation_error(state)).flatten(-2)]
@@ -158,7 +158,7 @@ class Manipulation(Task):
 
     def observed(self, obs: Tensor) -> Observed:
         """The parts of observations (..., n_obs)."""
-        joints, dofs, tips = len(self._robot_qpos), len(self._robot_dofs), len(self.tips)
+        joints, dofs, tips = len(self.robot_qpos), len(self._robot_dofs), len(self.tips)
         sizes = [joints, dofs, self.model.na, 3, 9, self._object_dofs.stop - self._object_dofs.start, 3 * tips, 3, 9, 1]
         q, v, act, pos, mat, moves, points, goal_pos, goal_mat, time = obs.split(sizes, dim=-1)
         square = (3, 3)

@@ -1,1 +1,0 @@
-"""Optimisers that know no robot."""
