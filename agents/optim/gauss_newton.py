@@ -78,7 +78,7 @@ class GaussNewton:
         tries: int = 5,
     ) -> None:
         if not 0.0 < min_damping <= damping <= max_damping < math.inf:
-            raise ValueError(f"damping={damping}: needs 0 < min_damping={min_damping} <= it <= max_damping={max_damping}")
+            raise ValueError(f"damping={damping}: needs 0 < {min_damping=} <= it <= {max_damping=}")
         if not 0.0 <= cg_tolerance < 1.0:
             raise ValueError(f"cg_tolerance={cg_tolerance}: must be at least 0 and below 1")
         for name, value in (("cg_iterations", cg_iterations), ("tries", tries)):

@@ -64,9 +64,9 @@ class KroneckerPreconditioner:
             for A, G in cast[v.dtype]:
                 rows, columns = len(G), len(A) - 1
                 middle, end = start + rows * columns, start + rows * len(A)
-                V = torch.cat([v[start:middle].view(rows, columns), v[middle:end, None]], 1)
-                V = G @ V @ A
-                out += [V[:, :-1].reshape(-1), V[:, -1]]
+                block = torch.cat([v[start:middle].view(rows, columns), v[middle:end, None]], 1)
+                solved = G @ block @ A
+                out += [solved[:, :-1].reshape(-1), solved[:, -1]]
                 start = end
             return torch.cat(out)
 

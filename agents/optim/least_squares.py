@@ -1,4 +1,4 @@
-"""Gauss-Newton for any torch function: its forward program by `torch.func.linearize`, the reverse by `torch.func.vjp`."""
+"""Gauss-Newton for any torch function: `torch.func.linearize` is the forward program, `torch.func.vjp` the reverse."""
 
 import math
 from collections.abc import Callable
