@@ -1,0 +1,1 @@
+"""Non-linear least squares by matrix-free Gauss-Newton steps: knows vectors and linear programs, no robot."""
