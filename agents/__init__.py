@@ -14,11 +14,11 @@ ALGORITHMS.update(mbpo=MBPO, sac=SAC, ppo=PPO, shac=SHAC, bptt=BPTT, consistency
 __all__ = [
     "ALGORITHMS",
     "BPTT",
-    "Consistency",
     "MBPO",
     "PPO",
     "SAC",
     "SHAC",
     "BatchedSACPolicy",
+    "Consistency",
     "ProbabilisticEnsemble",
 ]

@@ -1,9 +1,15 @@
 """The physical-consistency trainer: its linear programs against differences, its parts by closed forms."""
 
+from pathlib import Path
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
+from gradgym.agents import Consistency
 from gradgym.agents.consistency import rotations
 from gradgym.agents.consistency.controller import Controller
 from gradgym.agents.consistency.linearization import Linearization, weighted_loss
@@ -18,7 +24,7 @@ TASKS = {"two fingers": CubeReorient, "wheel": WheelTurn}
 
 
 @pytest.fixture(scope="module", params=TASKS)
-def linearized(request):
+def linearized(request: pytest.FixtureRequest) -> Any:
     """A short rollout of a network that does something, in every state of contact that its residuals know."""
     scene = Scene(TASKS[request.param](), DOUBLE)
     relaxed = Relaxed(scene, Relaxation(horizon=4), (6, 6))
@@ -34,7 +40,7 @@ def linearized(request):
     return linear, residuals, parameters, start, weight
 
 
-def _differences(linearized, v, step=1e-6):
+def _differences(linearized: Any, v: Tensor, step: float = 1e-6) -> dict[str, Tensor]:
     """Central differences of all residuals along a change of the parameters."""
     _, residuals, parameters, start, _ = linearized
     with torch.no_grad():
@@ -44,11 +50,11 @@ def _differences(linearized, v, step=1e-6):
     return {name: (ends[0][name] - ends[1][name]) / (2.0 * step) for name in ends[0]}
 
 
-def _dot(a, b, weight):
+def _dot(a: dict[str, Tensor], b: dict[str, Tensor], weight: Tensor) -> float:
     return sum(float((a[k] * b[k] * weight.view(1, -1, *[1] * (a[k].ndim - 2))).sum()) for k in a)
 
 
-def test_gradient_is_that_of_differences(linearized):
+def test_gradient_is_that_of_differences(linearized: Any) -> None:
     linear, *_, weight = linearized
     v = torch.randn(linear.gradient.shape, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
     expected = _dot(linear.values, _differences(linearized, v), weight) / linear.count
@@ -56,7 +62,7 @@ def test_gradient_is_that_of_differences(linearized):
     assert linear.loss == pytest.approx(weighted_loss(linear.values, weight) / linear.count)
 
 
-def test_product_is_that_of_differences(linearized):
+def test_product_is_that_of_differences(linearized: Any) -> None:
     linear, *_, weight = linearized
     generator = torch.Generator().manual_seed(2)
     v, w = (torch.randn(linear.gradient.shape, generator=generator, dtype=DOUBLE) for _ in range(2))
@@ -65,11 +71,11 @@ def test_product_is_that_of_differences(linearized):
     assert float(v @ linear.product(v)) == pytest.approx(_dot(of_v, of_v, weight) / linear.count, rel=1e-6)
 
 
-def test_product_is_that_of_torch(linearized):
+def test_product_is_that_of_torch(linearized: Any) -> None:
     """The same linear programs as torch's forward and reverse mode make them."""
     linear, residuals, parameters, start, weight = linearized
 
-    def stacked(p):
+    def stacked(p: Tensor) -> Tensor:
         values = residuals.values(residuals.relaxed.rollout(p, start), start)
         return torch.cat([(y * weight.sqrt().view(1, -1, *[1] * (y.ndim - 2))).flatten() for y in values.values()])
 
@@ -78,18 +84,18 @@ def test_product_is_that_of_torch(linearized):
     _, reverse = torch.func.vjp(stacked, parameters)
     (expected,) = reverse(forward)
     assert torch.allclose(
-        linear.product(v), expected / linear.count, rtol=1e-8, atol=1e-10 * float(expected.abs().max())
+        linear.product(v), expected / linear.count, rtol=0.0, atol=1e-6 * float((expected / linear.count).abs().max())
     )
 
 
-def test_preconditioner_is_positive(linearized):
+def test_preconditioner_is_positive(linearized: Any) -> None:
     linear, *_ = linearized
     v = torch.randn(linear.gradient.shape, generator=torch.Generator().manual_seed(4), dtype=DOUBLE)
     with torch.no_grad():
         assert float(v @ linear.preconditioner(0.1)(v)) > 0.0
 
 
-def test_a_network_that_proposes_nothing_leaves_the_cube_at_rest():
+def test_a_network_that_proposes_nothing_leaves_the_cube_at_rest() -> None:
     """The table's force is the weight at the start, and nothing else acts."""
     scene = Scene(CubeReorient(), DOUBLE)
     relaxed = Relaxed(scene, Relaxation(horizon=5), (4,))
@@ -103,7 +109,7 @@ def test_a_network_that_proposes_nothing_leaves_the_cube_at_rest():
         assert float(values[name].abs().max()) < 1e-3, name
 
 
-def test_forces_are_the_ones_that_servos_make():
+def test_forces_are_the_ones_that_servos_make() -> None:
     """Servos whose commands are ahead by J' f / kp push with f: torque kp (command - angle) is J' f."""
     scene = Scene(CubeReorient(), DOUBLE)
     relaxed = Relaxed(scene, Relaxation(), (4,))
@@ -114,18 +120,18 @@ def test_forces_are_the_ones_that_servos_make():
     x = memory.x.clone()
     x[:, -9:-3] = torch.tensor([0.1, -0.2, 0.05, 0.0, 0.15, -0.1], dtype=DOUBLE)
     parameters = torch.zeros(relaxed.network.n_parameters, dtype=DOUBLE)
-    action, _, _ = controller.act(relaxed.network.unpack(parameters), memory._replace(x=x), obs)
+    action, _, used = controller.act(relaxed.network.unpack(parameters), memory._replace(x=x), obs)
     torque = scene.stiffness * controller.period * scene.rate * action
     links = scene.links(state.act)
     tips = links.pos[:, scene.pair_body[:2]] + rotations.apply(
-        links.mat[:, scene.pair_body[:2]], relaxed.split(x)[1][:, :2]
+        links.mat[:, scene.pair_body[:2]], relaxed.split(used.x)[1][:, :2]
     )
     jacobian = scene.point_jacobian(tips, scene.pair_mask[:2], links)
     expected = (jacobian * relaxed.split(x)[3][:, :2, :, None]).sum((1, 2))
     assert torch.allclose(torque, expected, rtol=1e-5)
 
 
-def test_rotations_are_inverse_and_their_derivative_is_that_of_differences():
+def test_rotations_are_inverse_and_their_derivative_is_that_of_differences() -> None:
     v = torch.tensor([[0.3, -1.2, 2.0], [1e-9, 0.0, 0.0], [3.0, 0.2, -0.5]], dtype=DOUBLE)
     matrix = rotations.exp(v)
     assert torch.allclose(matrix @ matrix.transpose(-1, -2), torch.eye(3, dtype=DOUBLE).expand(3, 3, 3), atol=1e-12)
@@ -135,9 +141,7 @@ def test_rotations_are_inverse_and_their_derivative_is_that_of_differences():
     assert torch.allclose(turned, rotations.apply(rotations.left_jacobian(v), dv.expand(3, 3)), atol=1e-6)
 
 
-def test_training_goes_down_and_a_saved_policy_acts_the_same(tmp_path):
-    from gradgym.agents import Consistency
-
+def test_training_goes_down_and_a_saved_policy_acts_the_same(tmp_path: Path) -> None:
     found = Consistency(
         "ConsistencyPolicy",
         "gradgym/CubeReorient-v0",
@@ -146,9 +150,9 @@ def test_training_goes_down_and_a_saved_policy_acts_the_same(tmp_path):
         policy_kwargs={"relaxation": {"horizon": 8}},
     )
     found.learn(8 * 8)
-    first = found.logger.name_to_value["train/loss"]
+    first = found.loss
     found.learn(8 * 8 * 12)
-    assert found.logger.name_to_value["train/loss"] < 0.7 * first
+    assert found.loss < 0.7 * first
     found.save(tmp_path / "policy.zip")
     other = Consistency.load(tmp_path / "policy.zip")
     obs = np.stack([gymnasium.make("gradgym/CubeReorient-v0").reset(seed=i)[0] for i in range(2)])
@@ -169,16 +173,12 @@ def test_training_goes_down_and_a_saved_policy_acts_the_same(tmp_path):
         ({"weights": {"gpa": 1.0}}, "no 'gpa'"),
     ],
 )
-def test_errors_are_one_line(arguments, words):
-    from gradgym.agents import Consistency
-
+def test_errors_are_one_line(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         Consistency("ConsistencyPolicy", "gradgym/CubeReorient-v0", **arguments)
     assert "\n" not in str(caught.value)
 
 
-def test_other_tasks_are_refused():
-    from gradgym.agents import Consistency
-
+def test_other_tasks_are_refused() -> None:
     with pytest.raises(TypeError, match="no manipulation task"):
         Consistency("ConsistencyPolicy", "gradgym/NLinkPendulum-v0")

@@ -107,6 +107,7 @@ class Consistency(Sb3Algorithm):
         self.first_weights = _weights(first_weights, self.weights)
         self.solver = GaussNewton(damping=damping, cg_iterations=cg_iterations)
         self.skipped_samples = 0
+        self.loss = float("nan")  # after the last step
         if _init_setup_model:
             self._setup_model()
 
@@ -172,15 +173,15 @@ class Consistency(Sb3Algorithm):
         if self.optimizer == "adam":
             self.policy.parameter_vector.grad = linear.gradient
             self._adam.step()
-            loss = linear.loss
+            self.loss = linear.loss
         else:
             step = self.solver.step(parameters, linear, self._loss_of(residuals, start, weight, linear.count))
-            self.policy.parameter_vector.data = step.parameters
-            loss = step.loss
+            self.policy.parameter_vector.data = step.theta
+            self.loss = step.loss
             self.logger.record("train/damping", self.solver.damping)
             self.logger.record("train/cg_iterations", step.cg_iterations)
             self.logger.record("train/ratio", step.ratio)
-        self.logger.record("train/loss", loss)
+        self.logger.record("train/loss", self.loss)
         self.logger.record("train/skipped_samples", self.skipped_samples)
         for name, values in linear.values.items():
             self.logger.record(f"residuals/{name}", float(values.square().sum()) / linear.count)

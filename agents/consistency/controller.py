@@ -9,7 +9,6 @@ from .relaxed import Relaxed
 from .rotations import apply, apply_inverse
 from .scene import Start
 
-
 _TOUCHING = 0.004  # a fingertip so near to the object touches it [m]
 
 

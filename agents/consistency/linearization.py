@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..optim.kronecker import KroneckerPreconditioner
-from . import linear_kernels as kernels
-from .linear_kernels import Blocks, Constants, Dynamics, Geometry
-from .relaxed import LENGTH, Path, Relaxed
+from . import rollout_kernels as kernels
+from .relaxed import LENGTH, Path
+from .residual_kernels import Blocks, residual_product
 from .residuals import Residuals
+from .rollout_kernels import Constants, Dynamics, Geometry
 from .rotations import apply, exp, left_jacobian
 from .scene import Start
 
@@ -44,7 +45,7 @@ class Linearization:
         self._blocks = residuals.blocks(path)
         self._weight, self._rng = weight, rng
         self._read()
-        self._preconditioner_factors: list[Tensor] | None = None
+        self._kronecker: KroneckerPreconditioner | None = None
         self.gradient = self._pull_back(self.values) / self.count
 
     def _read(self) -> None:
@@ -90,7 +91,7 @@ class Linearization:
         """J' J v, over the number of states, (n_parameters,)."""
         self._push_forward(v)
         arrays = (a.numpy() for a in (self._x, self._obj, self._u, self._x_bar, self._obj_bar, self._u_bar))
-        kernels.residual_product(*arrays, self._geometry, self._numbers)
+        residual_product(*arrays, self._geometry, self._numbers)
         return self._reverse() / self.count
 
     def _push_forward(self, v: Tensor) -> None:
@@ -144,15 +145,14 @@ class Linearization:
 
     def preconditioner(self, damping: float) -> Callable[[Tensor], Tensor]:
         """Approximate inverse of J' J / count + damping, Kronecker-factored."""
-        if self._preconditioner_factors is None:
+        if self._kronecker is None:
             signs = {
                 name: torch.from_numpy(2.0 * self._rng.integers(0, 2, y.shape) - 1.0).to(y)
                 for name, y in self.values.items()
             }
             self._pull_back(signs, 0.5)
-            self._preconditioner_factors = [d.flatten(0, 1).clone() for d in self._deltas]
-        inputs = [a.flatten(0, 1) for a in self.path.activations]
-        return KroneckerPreconditioner(inputs, self._preconditioner_factors, damping, _COHERENCE / self.count)
+            self._kronecker = KroneckerPreconditioner(self.path.activations, self._deltas, self.count / _COHERENCE)
+        return self._kronecker.inverse(damping)
 
 
 # Adjoints of successive times add up: the sum over a rollout of T steps is larger than that of T independent ones.

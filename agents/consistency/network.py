@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -16,13 +17,13 @@ class Network:
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes = tuple(sizes)
         self.n_layers = len(sizes) - 1
-        self.shapes = [shape for a, b in zip(sizes[:-1], sizes[1:], strict=True) for shape in ((b, a), (b,))]
+        self.shapes = [shape for a, b in pairwise(sizes) for shape in ((b, a), (b,))]
         self.n_parameters = sum(map(math.prod, self.shapes))
 
     def initial(self, generator: torch.Generator) -> Tensor:
         """Parameters (n_parameters,) to begin with."""
         parts = []
-        for layer, (a, b) in enumerate(zip(self.sizes[:-1], self.sizes[1:], strict=True)):
+        for layer, (a, b) in enumerate(pairwise(self.sizes)):
             weight = torch.randn(b, a, generator=generator) / math.sqrt(a)
             parts += [weight.flatten() if layer < self.n_layers - 1 else torch.zeros(a * b), torch.zeros(b)]
         return torch.cat(parts)

@@ -2,7 +2,7 @@
 
 Every residual depends on one time step alone. `Residuals.values` evaluates them, `Residuals.blocks` their
 derivatives as small matrices, from which `pull_back` makes the gradient of half their squared sum, and
-`linear_kernels.residual_product` the product with J' J.
+`residual_kernels.residual_product` the product with J' J.
 """
 
 from dataclasses import dataclass, fields
@@ -109,7 +109,7 @@ class Residuals:
         arm = apply(mat, on_object)
         centers = path.spheres - path.pos[:, :, None]
         local = apply_inverse(mat, centers)
-        distance, outward = scene.shape.distance_and_normal(local)
+        distance = scene.shape.distance(local)
         vertices = apply(mat, scene.vertices.to(arm)) if scene.on_table else arm[:, :, :0]
         heights = path.pos[:, :, None, 2] + vertices[..., 2]
         spheres = path.spheres[..., 2] if scene.has_table else torch.full_like(distance, torch.inf)

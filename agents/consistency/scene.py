@@ -191,7 +191,7 @@ class Scene:
         return Links(pos, mat, pos[:, self.joint_body] + apply(joints, self._joint_pos.to(angles)), axis)
 
     def point_jacobian(self, points: Tensor, mask: Tensor, links: Links) -> Tensor:
-        """Derivatives (N, P, 3, n) of points (N, P, 3), fixed to bodies that the joints of mask (P, J) move, by commands."""
+        """Derivatives (N, P, 3, n) by the commands of points (N, P, 3) that the joints of mask (P, J) move."""
         arm = points[:, :, None] - links.anchor[:, None]
         moved = torch.linalg.cross(links.axis[:, None].expand_as(arm), arm, dim=-1) * mask.to(points)[:, :, None]
         return moved.transpose(-1, -2) @ self.coupling.to(points)

@@ -86,7 +86,7 @@ def _from_axis(offset: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     return norm - radius, offset / norm[..., None]
 
 
-def _plane(size: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+def _plane(_: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
     up = torch.zeros_like(p)
     up[..., 2] = 1.0
     return p[..., 2], up

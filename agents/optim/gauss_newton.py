@@ -11,7 +11,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from gradgym.agents.optim.conjugate_gradients import conjugate_gradients
+from .conjugate_gradients import conjugate_gradients
 
 
 class Linearized(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gradgym.agents.optim.gauss_newton import GaussNewton
+from .gauss_newton import GaussNewton
 
 
 class TorchLinearized:
@@ -61,7 +61,7 @@ def gauss_newton(
     Example: the point of a parabola next to (0, 2), from a bad start.
 
         >>> import torch
-        >>> from gradgym.agents.optim.least_squares import gauss_newton
+        >>> from ..least_squares import gauss_newton
         >>> def residual(theta):
         ...     return torch.stack([theta[0], theta[0] ** 2 - 2.0])
         >>> result = gauss_newton(residual, torch.tensor([5.0], dtype=torch.float64))

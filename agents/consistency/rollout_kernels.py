@@ -9,7 +9,6 @@ of a call is more than that of its work here: a product takes an eighth of the t
 from typing import Any, NamedTuple
 
 import numba
-import numpy as np
 from numpy.typing import NDArray
 
 from .relaxed import LENGTH
@@ -17,7 +16,7 @@ from .relaxed import LENGTH
 Array = NDArray[Any]
 kernel = numba.njit(cache=True, nogil=True, fastmath=True)
 
-_BY_LENGTH = 1.0 / LENGTH
+BY_LENGTH = 1.0 / LENGTH
 
 
 class Geometry(NamedTuple):
@@ -73,9 +72,9 @@ def tangent_of_inputs(t: int, x: Array, obj: Array, inputs: Array, g: Geometry, 
                 for j in range(3):
                     moved += g.frame_mat[t, b, k, i, j] * x[t, b, n + 3 * k + j]
                     moved -= g.mat[t, b, i, j] * x[t, b, n + 3 * pairs + 3 * k + j]
-                inputs[b, o + i] = (inputs[b, o + i] - moved) * _BY_LENGTH
+                inputs[b, o + i] = (inputs[b, o + i] - moved) * BY_LENGTH
             o += 3
-        inputs[b, o], inputs[b, o + 1], inputs[b, o + 2] = p0 * _BY_LENGTH, p1 * _BY_LENGTH, p2 * _BY_LENGTH
+        inputs[b, o], inputs[b, o + 1], inputs[b, o + 2] = p0 * BY_LENGTH, p1 * BY_LENGTH, p2 * BY_LENGTH
         o += 3
         for j in range(3):
             a0, a1, a2 = g.mat[t, b, 0, j], g.mat[t, b, 1, j], g.mat[t, b, 2, j]
@@ -86,28 +85,28 @@ def tangent_of_inputs(t: int, x: Array, obj: Array, inputs: Array, g: Geometry, 
         e = g.error_by_turn[t, b]
         for i in range(3):
             inputs[b, o + i] = e[i, 0] * h0 + e[i, 1] * h1 + e[i, 2] * h2
-            inputs[b, o + 3 + i] = obj[t, b, i] * _BY_LENGTH
+            inputs[b, o + 3 + i] = obj[t, b, i] * BY_LENGTH
             inputs[b, o + 6 + i] = 0.0
 
 
 @kernel
 def adjoint_of_inputs(t: int, x_bar: Array, obj_bar: Array, inputs_bar: Array, g: Geometry, c: Constants) -> None:
     """Adds to x_bar (B, n + 9 K) and obj_bar (B, 12) what `tangent_of_inputs` pulls inputs_bar (B, .) back to."""
-    n_x, pairs, n = x_bar.shape[1], g.arm.shape[2], g.jacobian.shape[4]
+    n_x, pairs = x_bar.shape[1], g.arm.shape[2]
     for b in range(x_bar.shape[0]):
         for i in range(n_x):
             x_bar[b, i] += inputs_bar[b, i] * c.x_scale[i]
         o = n_x
         for k in range(pairs):
             y0, y1, y2 = (
-                inputs_bar[b, o] * _BY_LENGTH,
-                inputs_bar[b, o + 1] * _BY_LENGTH,
-                inputs_bar[b, o + 2] * _BY_LENGTH,
+                inputs_bar[b, o] * BY_LENGTH,
+                inputs_bar[b, o + 1] * BY_LENGTH,
+                inputs_bar[b, o + 2] * BY_LENGTH,
             )
-            _adjoint_of_gap(t, b, k, y0, y1, y2, x_bar[b], obj_bar[b], g, n, pairs)
+            adjoint_of_gap(t, b, k, y0, y1, y2, x_bar[b], obj_bar[b], g)
             o += 3
         for i in range(3):
-            obj_bar[b, i] += (inputs_bar[b, o + i] + inputs_bar[b, o + 15 + i]) * _BY_LENGTH
+            obj_bar[b, i] += (inputs_bar[b, o + i] + inputs_bar[b, o + 15 + i]) * BY_LENGTH
         o += 3
         for j in range(3):
             a0, a1, a2 = g.mat[t, b, 0, j], g.mat[t, b, 1, j], g.mat[t, b, 2, j]
@@ -122,20 +121,11 @@ def adjoint_of_inputs(t: int, x_bar: Array, obj_bar: Array, inputs_bar: Array, g
 
 
 @kernel
-def _adjoint_of_gap(
-    t: int,
-    b: int,
-    k: int,
-    y0: float,
-    y1: float,
-    y2: float,
-    x_bar: Array,
-    obj_bar: Array,
-    g: Geometry,
-    n: int,
-    pairs: int,
+def adjoint_of_gap(  # noqa: PLR0913 (numbers, because a small array costs more than its use)
+    t: int, b: int, k: int, y0: float, y1: float, y2: float, x_bar: Array, obj_bar: Array, g: Geometry
 ) -> None:
     """Adds the adjoint of the gap of pair k, from the robot's point to the object's, in world axes."""
+    pairs, n = g.arm.shape[2], g.jacobian.shape[4]
     r0, r1, r2 = g.arm[t, b, k, 0], g.arm[t, b, k, 1], g.arm[t, b, k, 2]
     obj_bar[0] += y0
     obj_bar[1] += y1
@@ -237,148 +227,3 @@ def adjoint_of_step(t: int, x_bar: Array, obj_bar: Array, u_bar: Array, d: Dynam
         for i in range(n_x):
             u_bar[t, b, i] += h * x[i] * c.u_scale[i]
         o[3], o[4], o[5], o[6], o[7], o[8], o[9], o[10], o[11] = h0, h1, h2, v0, v1, v2, w0, w1, w2
-
-
-class Blocks(NamedTuple):
-    """Of the residuals, as `Residuals.blocks` has them, with the factors that go with them."""
-
-    gap: Array  # (T + 1, B, K, 3)
-    unit_force: Array
-    force: Array
-    by_force: Array  # (T + 1, B, K, 4, 6)
-    on_object_normal: Array
-    on_robot_normal: Array
-    centers: Array  # (T + 1, B, M, 3)
-    overlap_normal: Array  # (T + 1, B, M, 3)
-    overlaps_table: Array  # (T + 1, B, M)
-    sphere_jacobian: Array  # (T + 1, B, M, 3, n)
-    vertices: Array  # (T + 1, B, V, 3)
-    below_table: Array  # (T + 1, B, V)
-    beyond_limit: Array  # (T + 1, B, n)
-    late: Array  # (T + 1,)
-    weight: Array  # (B,) of each sample
-    is_tip: Array  # (K,)
-    factors: Array  # (10,) squares, see `linearization.py`
-
-
-@kernel
-def residual_product(
-    x: Array, obj: Array, u: Array, x_bar: Array, obj_bar: Array, u_bar: Array, g: Geometry, r: Blocks
-) -> None:
-    """Tangents x, u (T + 1, B, n + 9 K) and obj (T + 1, B, 12) to J' J of all residuals times them."""
-    n_x, pairs, n = x.shape[2], g.arm.shape[2], g.jacobian.shape[4]
-    zero = x.dtype.type(0.0)
-    w_gap, w_reach, w_cone, w_surface, w_overlap = r.factors[0], r.factors[1], r.factors[2], r.factors[3], r.factors[4]
-    w_turn, w_pos, w_vel, w_u, w_limit, unit = (
-        r.factors[5], r.factors[6], r.factors[7], r.factors[8], r.factors[9], r.factors[10],
-    )  # fmt: skip
-    gap, df, ci, cb = np.empty(3, x.dtype), np.empty(3, x.dtype), np.empty(6, x.dtype), np.empty(6, x.dtype)
-    for t in range(x.shape[0]):
-        late = r.late[t] * r.late[t]
-        for b in range(x.shape[1]):
-            y, yb, o, ob, mat = x[t, b], x_bar[t, b], obj[t, b], obj_bar[t, b], g.mat[t, b]
-            p0, p1, p2, h0, h1, h2 = o[0], o[1], o[2], o[3], o[4], o[5]
-            for i in range(n_x):
-                yb[i] = zero
-                u_bar[t, b, i] = w_u * u[t, b, i]
-            for i in range(12):
-                ob[i] = zero
-            for k in range(pairs):
-                p, s, f = n + 3 * k, n + 3 * pairs + 3 * k, n + 6 * pairs + 3 * k
-                r0, r1, r2 = g.arm[t, b, k, 0], g.arm[t, b, k, 1], g.arm[t, b, k, 2]
-                gap[0], gap[1], gap[2] = p0 + h1 * r2 - h2 * r1, p1 + h2 * r0 - h0 * r2, p2 + h0 * r1 - h1 * r0
-                along_force = across = force2 = gap2 = zero
-                for i in range(3):
-                    moved = zero
-                    for j in range(n):
-                        moved += g.jacobian[t, b, k, i, j] * y[j]
-                    for j in range(3):
-                        moved += g.frame_mat[t, b, k, i, j] * y[p + j] - mat[i, j] * y[s + j]
-                    gap[i] = (gap[i] - moved) * _BY_LENGTH
-                    df[i] = y[f + i] / unit
-                    along_force += r.unit_force[t, b, k, i] * df[i]
-                    across += r.gap[t, b, k, i] * gap[i]
-                    force2 += r.unit_force[t, b, k, i] * r.unit_force[t, b, k, i]
-                    gap2 += r.gap[t, b, k, i] * r.gap[t, b, k, i]
-                for i in range(3):
-                    yb[f + i] += w_gap * (r.unit_force[t, b, k, i] * across + df[i] * gap2) / unit
-                    gap[i] = (w_gap * force2 + w_reach * r.is_tip[k]) * gap[i] + w_gap * r.gap[t, b, k, i] * along_force
-                    gap[i] *= _BY_LENGTH
-                _adjoint_of_gap(t, b, k, gap[0], gap[1], gap[2], yb, ob, g, n, pairs)
-                a0, a1, a2 = r.force[t, b, k, 0], r.force[t, b, k, 1], r.force[t, b, k, 2]
-                c0 = y[f] - (h1 * a2 - h2 * a1)
-                c1 = y[f + 1] - (h2 * a0 - h0 * a2)
-                c2 = y[f + 2] - (h0 * a1 - h1 * a0)
-                for i in range(3):
-                    ci[i] = mat[0, i] * c0 + mat[1, i] * c1 + mat[2, i] * c2
-                    ci[3 + i] = y[s + i]
-                for i in range(6):
-                    cb[i] = zero
-                for i in range(4):
-                    q = zero
-                    for j in range(6):
-                        q += r.by_force[t, b, k, i, j] * ci[j]
-                    q *= w_cone
-                    for j in range(6):
-                        cb[j] += r.by_force[t, b, k, i, j] * q
-                y0 = mat[0, 0] * cb[0] + mat[0, 1] * cb[1] + mat[0, 2] * cb[2]
-                y1 = mat[1, 0] * cb[0] + mat[1, 1] * cb[1] + mat[1, 2] * cb[2]
-                y2 = mat[2, 0] * cb[0] + mat[2, 1] * cb[1] + mat[2, 2] * cb[2]
-                yb[f] += y0
-                yb[f + 1] += y1
-                yb[f + 2] += y2
-                ob[3] -= a1 * y2 - a2 * y1
-                ob[4] -= a2 * y0 - a0 * y2
-                ob[5] -= a0 * y1 - a1 * y0
-                on_object = on_robot = zero
-                for i in range(3):
-                    on_object += r.on_object_normal[t, b, k, i] * y[s + i]
-                    on_robot += r.on_robot_normal[t, b, k, i] * y[p + i]
-                for i in range(3):
-                    yb[s + i] += cb[3 + i] + w_surface * on_object * r.on_object_normal[t, b, k, i]
-                    yb[p + i] += w_surface * on_robot * r.on_robot_normal[t, b, k, i]
-            for m in range(r.centers.shape[2]):
-                n0, n1, n2 = r.overlap_normal[t, b, m, 0], r.overlap_normal[t, b, m, 1], r.overlap_normal[t, b, m, 2]
-                if n0 == 0.0 and n1 == 0.0 and n2 == 0.0 and r.overlaps_table[t, b, m] == 0.0:
-                    continue
-                jacobian = r.sphere_jacobian[t, b, m]
-                d0 = d1 = d2 = zero
-                for j in range(n):
-                    d0 += jacobian[0, j] * y[j]
-                    d1 += jacobian[1, j] * y[j]
-                    d2 += jacobian[2, j] * y[j]
-                a0, a1, a2 = r.centers[t, b, m, 0], r.centers[t, b, m, 1], r.centers[t, b, m, 2]
-                q = n0 * (d0 - p0 - h1 * a2 + h2 * a1) + n1 * (d1 - p1 - h2 * a0 + h0 * a2)
-                q = w_overlap * (q + n2 * (d2 - p2 - h0 * a1 + h1 * a0))
-                y0, y1, y2 = q * n0, q * n1, q * n2
-                ob[0] -= y0
-                ob[1] -= y1
-                ob[2] -= y2
-                ob[3] -= a1 * y2 - a2 * y1
-                ob[4] -= a2 * y0 - a0 * y2
-                ob[5] -= a0 * y1 - a1 * y0
-                y2 += w_overlap * r.overlaps_table[t, b, m] * d2
-                for j in range(n):
-                    yb[j] += jacobian[0, j] * y0 + jacobian[1, j] * y1 + jacobian[2, j] * y2
-            for v in range(r.vertices.shape[2]):
-                if r.below_table[t, b, v] > 0.0:
-                    a0, a1 = r.vertices[t, b, v, 0], r.vertices[t, b, v, 1]
-                    q = w_overlap * (p2 + h0 * a1 - h1 * a0)
-                    ob[2] += q
-                    ob[3] += a1 * q
-                    ob[4] -= a0 * q
-            e = g.error_by_turn[t, b]
-            for i in range(3):
-                q = w_turn * late * (e[i, 0] * h0 + e[i, 1] * h1 + e[i, 2] * h2)
-                for j in range(3):
-                    ob[3 + j] += e[i, j] * q
-                ob[i] += w_pos * late * o[i]
-                ob[6 + i] += w_vel * late * 100.0 * o[6 + i]
-                ob[9 + i] += w_vel * late * o[9 + i]
-            for i in range(n):
-                yb[i] += w_limit * r.beyond_limit[t, b, i] * y[i]
-            for i in range(n_x):
-                yb[i] *= r.weight[b]
-                u_bar[t, b, i] *= r.weight[b]
-            for i in range(12):
-                ob[i] *= r.weight[b]
