@@ -80,8 +80,8 @@ def test_product_is_that_of_torch(linearized: Any) -> None:
         return torch.cat([(y * weight.sqrt().view(1, -1, *[1] * (y.ndim - 2))).flatten() for y in values.values()])
 
     v = torch.randn(parameters.shape, generator=torch.Generator().manual_seed(3), dtype=DOUBLE)
-    _, forward = torch.func.jvp(stacked, (parameters,), (v,))
-    _, reverse = torch.func.vjp(stacked, parameters)
+    forward = torch.func.jvp(stacked, (parameters,), (v,))[1]
+    reverse: Any = torch.func.vjp(stacked, parameters)[1]
     (expected,) = reverse(forward)
     assert torch.allclose(
         linear.product(v), expected / linear.count, rtol=0.0, atol=1e-6 * float((expected / linear.count).abs().max())

@@ -1,6 +1,7 @@
 """A relaxed rollout linearised by the network's parameters: gradient, products with J' J, and a preconditioner."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,28 +58,25 @@ class Linearization:
         torque = torch.linalg.cross(arm, force, dim=-1).sum(2)
         inverse = relaxed.world_inverse_inertia(before)
         turn = h * path.omega[1:]
-        self._geometry = Geometry(
-            *map(_numbers, (path.mat, b["arm"], path.jacobian, path.frame_mat, b["error_by_turn"]))
-        )
-        parts = before, arm, force, inverse, torque, apply(inverse, torque), exp(turn), left_jacobian(turn)
-        self._dynamics = Dynamics(*map(_numbers, parts))
+        of_geometry: Any = path.mat, b["arm"], path.jacobian, path.frame_mat, b["error_by_turn"]
+        self._geometry = Geometry(*map(_numbers, of_geometry))
+        of_steps: Any = before, arm, force, inverse, torque, apply(inverse, torque), exp(turn), left_jacobian(turn)
+        self._dynamics = Dynamics(*map(_numbers, of_steps))
         numbers = torch.tensor([h, relaxed.inverse_mass, relaxed.slow, relaxed.slow_spin])
         self._constants = Constants(*(_numbers(x.to(path.x)) for x in (relaxed.u_scale, relaxed.x_scale, numbers)))
         unit = relaxed.force_unit
         factors = [w.gap, w.reach, w.cone / unit, w.surface / LENGTH, w.overlap / LENGTH]
         factors += [w.orientation, w.position / LENGTH if relaxed.scene.free else 0.0, w.velocity, w.command, w.limit]
         given = torch.tensor([*(f * f for f in factors), unit])
-        names = ("gap", "unit_force", "force", "by_force", "on_object_normal", "on_robot_normal", "centers")
-        names_after = ("vertices", "below_table", "beyond_limit")
-        rest = self.residuals.late, self._weight, relaxed.scene.is_tip, given
-        self._numbers = Blocks(
-            *(_numbers(b[name]) for name in names),
-            _numbers(b["overlap_normal"]),
-            _numbers(b["overlaps_table"]),
-            _numbers(path.sphere_jacobian),
-            *(_numbers(b[name]) for name in names_after),
-            *(_numbers(x.to(path.x)) for x in rest),
-        )
+        parts: dict[str, Tensor] = {
+            **{name: b[name] for name in Blocks._fields if name in b},
+            "sphere_jacobian": path.sphere_jacobian,
+            "late": self.residuals.late.to(path.x),
+            "weight": self._weight.to(path.x),
+            "is_tip": relaxed.scene.is_tip.to(path.x),
+            "factors": given.to(path.x),
+        }
+        self._numbers = Blocks(**{name: _numbers(x) for name, x in parts.items()})
         self._slopes = [1.0 - a * a for a in path.activations[1:]]
         steps, batch, n_x = path.x.shape
         empty = path.x.new_empty

@@ -54,7 +54,7 @@ class ConsistencyPolicy(BasePolicy):
 
     def predict(
         self,
-        observation: NDArray[Any] | dict[str, NDArray[Any]],
+        observation: Any,
         state: tuple[NDArray[Any], ...] | None = None,
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
@@ -76,7 +76,7 @@ class ConsistencyPolicy(BasePolicy):
         array = action.numpy()
         return array if np.ndim(observation) > 1 else array[0], tuple(x.numpy() for x in memory)
 
-    def _predict(self, observation: Tensor, deterministic: bool = False) -> Tensor:
+    def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
         """The first action of episodes."""
         return self.controller.act(self.layers(), self.controller.begin(observation), observation)[0]
 
