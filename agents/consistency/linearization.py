@@ -88,7 +88,7 @@ class Linearization:
     def product(self, v: Tensor) -> Tensor:
         """J' J v, over the number of states, (n_parameters,)."""
         self._push_forward(v)
-        arrays = (a.numpy() for a in (self._x, self._obj, self._u, self._x_bar, self._obj_bar, self._u_bar))
+        arrays: Any = (a.numpy() for a in (self._x, self._obj, self._u, self._x_bar, self._obj_bar, self._u_bar))
         residual_product(*arrays, self._geometry, self._numbers)
         return self._reverse() / self.count
 
