@@ -41,6 +41,7 @@ class Manipulation(Task):
     """
 
     n_substeps = 10
+    goal_entries = slice(-13, -1)  # of the observation
     weights: ClassVar[dict[str, float]] = {"position": 100.0, "orientation": 1.0, "reach": 1.0, "ctrl": 0.001}
 
     def __init__(
