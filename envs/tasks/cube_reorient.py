@@ -31,10 +31,10 @@ class CubeReorient(Manipulation):
 
     Two fingers of three joints start with their tips 8 mm from two sides of the cube on a table. The goal is 5 cm
     above the start and turned by 0.4 rad to `max_angle` about an axis across the line between the fingers: two
-    fingertips cannot turn a cube about their own line. Success: within 0.2 rad. The episode has 60 steps, 3 s.
+    fingertips cannot turn a cube about their own line. Success: within 0.2 rad.
 
     With `hand="shadow"` the cube lies in the hand, palm up, and the goal is turned by `flip_angle` about one axis of
-    the world. Success: within 0.4 rad. The observed time is a fraction of 80 steps, 4 s.
+    the world. Success: within 0.4 rad. Either way the episode has 60 steps, 3 s.
 
     Args:
         hand: "two_fingers" or "shadow".
@@ -75,7 +75,7 @@ class CubeReorient(Manipulation):
             model, self._place = compiled(scene, _TWO_FINGERS), np.array([0.0, 0.0, 0.025])
         self.on_table = not self._in_hand
         self.success_angle = 0.4 if self._in_hand else 0.2
-        super().__init__(model, backend, 80 if self._in_hand else 60, weights, self._place)
+        super().__init__(model, backend, 60, weights, self._place)
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """The cube 5 mm (in the hand 3 mm) about its place and 0.1 rad about the vertical, and the goal."""

@@ -57,6 +57,7 @@ class Manipulation(Task):
 
     n_substeps = 10
     on_table = False  # whether the object lies on a table at the start
+    goal_entries = slice(-13, -1)  # of the observation
     weights: ClassVar[dict[str, float]] = {"position": 100.0, "orientation": 1.0, "reach": 1.0, "ctrl": 0.001}
 
     def __init__(
