@@ -74,7 +74,7 @@ def test_start_is_stable(name: str) -> None:
     alike = (state.kinematics.xquat * start.kinematics.xquat)[:, task.object_body].sum(-1).abs()
     assert 2 * alike.clamp(max=1.0).acos().max() < 0.1
     if name != "in the hand":  # there the cube's weight bends the fingers
-        assert (state.qpos - start.qpos)[:, task._robot_qpos].abs().max() < 1e-3
+        assert (state.qpos - start.qpos)[:, task.robot_qpos].abs().max() < 1e-3
     torch.testing.assert_close(state.act, start.act)
 
 

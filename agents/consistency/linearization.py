@@ -88,8 +88,9 @@ class Linearization:
     def product(self, v: Tensor) -> Tensor:
         """J' J v, over the number of states, (n_parameters,)."""
         self._push_forward(v)
-        arrays: Any = (a.numpy() for a in (self._x, self._obj, self._u, self._x_bar, self._obj_bar, self._u_bar))
-        residual_product(*arrays, self._geometry, self._numbers)
+        arrays: Any = self._x, self._obj, self._u, self._x_bar, self._obj_bar, self._u_bar
+        given: Any = *(a.numpy() for a in arrays), self._geometry, self._numbers
+        residual_product(*given)
         return self._reverse() / self.count
 
     def _push_forward(self, v: Tensor) -> None:

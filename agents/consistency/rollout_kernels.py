@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from .relaxed import LENGTH
 
 Array = NDArray[Any]
-kernel = numba.njit(cache=True, nogil=True, fastmath=True)
+# Not kept on disk: Numba would not see a change in another file. Compiling takes some seconds.
+kernel = numba.njit(nogil=True, fastmath=True)
 
 BY_LENGTH = 1.0 / LENGTH
 
