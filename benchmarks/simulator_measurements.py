@@ -6,6 +6,7 @@ import estimation_figure7
 import gradient_accuracy
 import identification
 import laikago_tables
+import manipulation_speed
 import one_step_jacobian
 import robots_figure3
 from measurement import Measurement
@@ -19,4 +20,5 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     control_figure6.MEASUREMENT,
     estimation_figure7.MEASUREMENT,
     identification.MEASUREMENT,
+    manipulation_speed.MEASUREMENT,
 )

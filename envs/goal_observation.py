@@ -13,9 +13,7 @@ from .tasks.manipulation import Manipulation
 GoalDict = dict[str, NDArray[np.float32]]
 
 
-class GoalObservation(
-    gymnasium.Wrapper[GoalDict, ArrayLike, NDArray[np.float32], ArrayLike], gymnasium.utils.RecordConstructorArgs
-):
+class GoalObservation(gymnasium.Wrapper[Any, ArrayLike, Any, ArrayLike], gymnasium.utils.RecordConstructorArgs):
     """An environment of a `Manipulation` with observation, achieved goal and desired goal apart.
 
     `observation` is the environment's without the goal, (n_obs - 12,); `achieved_goal` and `desired_goal` are poses of
@@ -64,7 +62,7 @@ class GoalObservation(
             raise ValueError(f'reward_type={reward_type!r}: choose "dense" or "sparse"')
         self._inner, self._task, self._sparse = inner, inner.task, reward_type == "sparse"
         self._thresholds = distance_threshold, rotation_threshold
-        size = (inner.task.observation_space.shape or ())[0] - 12
+        size = spaces.flatdim(inner.task.observation_space) - 12
         boxes = {"observation": size, "achieved_goal": 7, "desired_goal": 7}
         self.observation_space = spaces.Dict(
             {name: spaces.Box(-np.inf, np.inf, (n,), np.float32) for name, n in boxes.items()}

@@ -25,7 +25,10 @@ _WRIST_RATES: dict[str, float] = {"WRJ1": 2.0, "WRJ2": 2.0, "rh_WRJ1": 2.0, "rh_
 
 
 def attach_hand(scene: mujoco.MjSpec, site: str, file: str | Path = SHADOW_HAND) -> None:
-    """Attaches a hand's MJCF to a site of the scene; names stay as they are. Errors: see `command_rates`."""
+    """Attaches a hand's MJCF to a site of the scene; names stay as they are.
+
+    ValueError if the file cannot be read; others see `command_rates`.
+    """
     _attach(scene, site, file, FINGER_RATE, _WRIST_RATES)
 
 
@@ -35,7 +38,10 @@ def attach_arm(scene: mujoco.MjSpec, site: str) -> None:
 
 
 def _attach(scene: mujoco.MjSpec, site: str, file: str | Path, rate: float, others: Mapping[str, float]) -> None:
-    child = mujoco.MjSpec.from_file(str(file))
+    try:
+        child = mujoco.MjSpec.from_file(str(file))
+    except ValueError as error:
+        raise ValueError(f"cannot read the MJCF {str(file)!r}: {str(error).splitlines()[0]}") from None
     command_rates(child, rate, others)
     # The scene's options hold; MuJoCo warns where an attached model's differ.
     for option in ("timestep", "integrator", "cone", "impratio", "tolerance"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import control_figure6
 import gymnasium
+import manipulation_speed
 import numpy as np
 import pytest
 import vector_throughput
@@ -49,3 +50,13 @@ def test_motion_control_descends_from_no_torque(tmp_path: Path, capsys: pytest.C
         np.testing.assert_allclose(losses[0], untouched, rtol=1e-3)
         assert losses == sorted(losses, reverse=True)
         assert row["loss"] < 0.9 * untouched
+
+
+def test_speed_of_manipulation_is_measured_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "results.json"
+    assert manipulation_speed.MEASUREMENT.main(["--quick", "--results", str(results)]) == 0
+    rows = json.loads(results.read_text())["rows"]
+    assert len(rows) == len(manipulation_speed.SCENES) * len(manipulation_speed.BACKENDS)
+    assert min(row[key] for row in rows for key in ("single", "together")) > 0
+    _, _, *lines = capsys.readouterr().out.splitlines()[-6:]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == list(manipulation_speed.SCENES)

@@ -19,6 +19,24 @@ from ...sim import Model
 from ..task import Task, TaskState
 
 
+def _bilinear(factor: float, *entries: str) -> Tensor:
+    """Of entries such as "+01 -23", the sum p[0] q[1] - p[2] q[3] times a factor: (16, number of entries)."""
+    form = torch.zeros(16, len(entries), dtype=torch.float64)
+    for column, terms in enumerate(entries):
+        for sign, i, j in terms.split():
+            form[4 * int(i) + int(j), column] = float(f"{sign}{factor}")
+    return form
+
+
+# What is made of two quaternions is linear in the products of their entries: for a single world one matrix product
+# costs a small part of the sums written out, of which each is a call of torch.
+_FROM_TO = _bilinear(1.0, "+00 +11 +22 +33", "-01 +10 -23 +32", "-02 +13 +20 -31", "-03 -12 +21 +30")  # p q*
+_EYE = torch.eye(3, dtype=torch.float64)
+_ROTATION = _bilinear(  # less _EYE
+    *(2.0, "-22 -33", "+12 -03", "+13 +02", "+12 +03", "-11 -33", "+23 -01", "+13 -02", "+23 +01", "-11 -22")
+)
+
+
 class Draw(NamedTuple):
     """What is drawn for one episode."""
 
@@ -121,10 +139,8 @@ class Manipulation(Task):
 
     def rotation_error(self, state: TaskState) -> Tensor:
         """The rotation that takes the object to the goal, in world axes, as a quaternion (..., 4)."""
-        w, x, y, z = state.kinematics.xquat[..., self.object_body, :].unbind(-1)
-        a, b, c, d = state.kinematics.xquat[..., self.goal_body, :].unbind(-1)
-        parts = a * w + b * x + c * y + d * z, b * w - a * x + d * y - c * z
-        return torch.stack([*parts, c * w - a * y - d * x + b * z, d * w - a * z + c * x - b * y], dim=-1)
+        xquat = state.kinematics.xquat
+        return _products(xquat[..., self.goal_body, :], xquat[..., self.object_body, :]) @ _FROM_TO
 
     def orientation_error(self, state: TaskState) -> Tensor:
         """Angle of the rotation that takes the object to the goal, (...) from 0 to pi [rad]."""
@@ -194,13 +210,12 @@ class Manipulation(Task):
 
 def _matrix(quat: Tensor) -> Tensor:
     """The rotation of a unit quaternion (..., 4), (..., 3, 3)."""
-    w, x, y, z = quat.unbind(-1)
-    rows = (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    )
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    return (_products(quat, quat) @ _ROTATION).unflatten(-1, (3, 3)) + _EYE
+
+
+def _products(p: Tensor, q: Tensor) -> Tensor:
+    """Each entry of p times each of q, (..., 4) both, as (..., 16)."""
+    return (p[..., :, None] * q[..., None, :]).flatten(-2)
 
 
 def turned(quat: NDArray[np.float64], axis: Sequence[float], angle: float) -> NDArray[np.float64]:

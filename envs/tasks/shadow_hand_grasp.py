@@ -36,6 +36,7 @@ class ShadowHandGrasp(Manipulation):
 
     Args:
         object: None for a cube of 6 cm, or a mesh file of one convex piece [m], z up, or a folder of such pieces.
+            No higher than 14 cm: the fingertips start 15 cm above the table.
         hand_xml: another hand's MJCF; see `envs.hand`.
         weights: see `Manipulation`.
     """
@@ -84,6 +85,8 @@ def _put_meshes(scene: mujoco.MjSpec, path: Path) -> None:
     files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".obj", ".stl")) if path.is_dir() else [path]
     if not files or not all(p.is_file() for p in files):
         raise ValueError(f"object={str(path)!r}: must be an OBJ or STL file, or a folder of them")
+    for file in files:
+        _check_mesh(file)
     for body in ("object", "goal"):
         cube = scene.geom(body)
         shown = {"rgba": cube.rgba.copy(), "contype": cube.contype, "conaffinity": cube.conaffinity}
@@ -101,6 +104,18 @@ def _put_meshes(scene: mujoco.MjSpec, path: Path) -> None:
                 **shown,
                 **(felt if body == "object" else {}),
             )
+
+
+def _check_mesh(file: Path) -> None:
+    """ValueError in one line, with the file, where MuJoCo's own has two and may have none."""
+    alone = mujoco.MjSpec()
+    alone.add_mesh(name="object", file=str(file.resolve()))
+    alone.worldbody.add_body().add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="object")
+    try:
+        alone.compile()
+    except ValueError as error:
+        reason = str(error).splitlines()[0].removeprefix("Error: ")
+        raise ValueError(f"object={str(file)!r} is no OBJ or STL file of a solid: {reason}") from None
 
 
 def _lowest(m: mujoco.MjModel) -> float:
