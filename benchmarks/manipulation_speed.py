@@ -75,10 +75,10 @@ def vector(env_id: str, steps: int, blocks: int, num_envs: int, **arguments: Any
 
 def _contacts(model: sim.Model, state: Any) -> int:
     data = mujoco.MjData(model.mj_model)
-    qpos, pos, quat = state.configuration(0)
-    data.qpos[:] = qpos
-    if pos is not None:
-        data.mocap_pos[:], data.mocap_quat[:] = pos, quat
+    one = state.numpy()
+    data.qpos[:] = one.qpos[0]
+    if one.mocap_pos is not None:
+        data.mocap_pos[:], data.mocap_quat[:] = one.mocap_pos[0], one.mocap_quat[0]
     mujoco.mj_fwdPosition(model.mj_model, data)
     return int(data.ncon)
 

@@ -52,6 +52,7 @@ def test_motion_control_descends_from_no_torque(tmp_path: Path, capsys: pytest.C
         assert row["loss"] < 0.9 * untouched
 
 
+@pytest.mark.slow  # compiles four scenes
 def test_speed_of_manipulation_is_measured_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results.json"
     assert manipulation_speed.MEASUREMENT.main(["--quick", "--results", str(results)]) == 0

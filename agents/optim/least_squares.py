@@ -61,7 +61,7 @@ def gauss_newton(
     Example: the point of a parabola next to (0, 2), from a bad start.
 
         >>> import torch
-        >>> from ..least_squares import gauss_newton
+        >>> from gradgym.agents.optim.least_squares import gauss_newton
         >>> def residual(theta):
         ...     return torch.stack([theta[0], theta[0] ** 2 - 2.0])
         >>> result = gauss_newton(residual, torch.tensor([5.0], dtype=torch.float64))

@@ -63,6 +63,8 @@ def written(base: mujoco.MjModel, changed: Mapping[str, Any]) -> mujoco.MjModel:
     # what MuJoCo's compiler made of inertias and its steps read
     if changed.keys() & _INERTIAL:
         made = copy.copy(m)
+        # Bodies that were simple may be so no longer, which MuJoCo would refuse.
+        made.body_simple[:], made.dof_simplenum[:] = 0, 0
         mujoco.mj_setConst(made, mujoco.MjData(made))
         m.body_subtreemass[:], m.dof_M0[:] = made.body_subtreemass, made.dof_M0
     # what MuJoCo's broad phase knows of a body's geoms
