@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gradgym import evaluate, train
 from gradgym.agents import Consistency
 from gradgym.agents.consistency import rotations
 from gradgym.agents.consistency.controller import Controller
@@ -182,3 +183,12 @@ def test_errors_are_one_line(arguments: dict[str, Any], words: str) -> None:
 def test_other_tasks_are_refused() -> None:
     with pytest.raises(TypeError, match="no manipulation task"):
         Consistency("ConsistencyPolicy", "gradgym/NLinkPendulum-v0")
+
+
+def test_the_command_line_trains_and_evaluates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    words = ["--algo", "consistency", "--env", "gradgym/CubeReorient-v0", "--env-kwargs", "backend:mujoco"]
+    words += ["--total-timesteps", "1280", "--run-dir", str(run), "--hyperparams", "eval_episodes:1", "batch_size:16"]
+    assert train.main(words) == 0
+    assert evaluate.main([str(run), "--backend", "mujoco", "--episodes", "1"]) == 0
+    assert "over 1 episodes" in capsys.readouterr().out

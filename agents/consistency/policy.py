@@ -39,8 +39,8 @@ class ConsistencyPolicy(BasePolicy):
     ) -> None:
         super().__init__(observation_space, action_space)
         self.task_arguments, self.relaxation, self.hidden = dict(task), dict(relaxation or {}), tuple(hidden)
-        made = load_task(self.task_arguments.pop("task"), **{"backend": "sim", **self.task_arguments})
-        self.task_arguments = dict(task)
+        arguments = {"backend": "sim", **self.task_arguments}
+        made = load_task(arguments.pop("task"), **arguments)
         if not isinstance(made, Manipulation):
             raise TypeError(f"{type(made).__name__} is no manipulation task: choose CubeReorient, ShadowHandGrasp, ...")
         self.relaxed = Relaxed(Scene(made), Relaxation(**self.relaxation), self.hidden)
