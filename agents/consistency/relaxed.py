@@ -77,7 +77,7 @@ class Relaxed:
             self.inverse_inertia = torch.linalg.inv(scene.inertia * settings.inertia_scale)
         else:
             self.inverse_mass, self.gravity = 0.0, torch.zeros(3)
-            self.inverse_inertia = torch.outer(scene.axis, scene.axis) / scene.hinge_inertia
+            self.inverse_inertia = torch.outer(scene.axis, scene.axis) / (scene.hinge_inertia * settings.mass_scale)
             spin_damping = max(spin_damping, scene.hinge_damping / scene.hinge_inertia)
         self.slow, self.slow_spin = 1.0 / (1.0 + h * settings.damping), 1.0 / (1.0 + h * spin_damping)
 

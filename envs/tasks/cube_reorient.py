@@ -6,12 +6,13 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+import torch
 from torch import Tensor
 
 from .. import ASSETS
 from ..hand import FINGER_RATE, SHADOW_HAND, attach_hand, command_rates, compiled
 from ..task import TaskState
-from .manipulation import Draw, Manipulation, turned
+from .manipulation import Contacts, Draw, Manipulation, matrix, turned
 
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 _LIFT = 0.05  # of the goal of the two fingers, which turn the cube above the table [m]
@@ -22,6 +23,7 @@ _BOWL = {
     **{f"{f}J{k}": angle for f in ("FF", "MF", "RF", "LF") for k, angle in ((3, 0.3), (2, 0.8), (1, 0.8))},
     **{"THJ5": 0.6, "THJ4": 0.5, "THJ2": -0.2, "THJ1": 0.3},
 }
+_BESIDE = 0.036  # of the centres of two fingertips that press, from the cube's centre [m]
 # Where the cube lies in that hand, on the palm and the ring finger.
 _IN_BOWL = np.array([0.0202, 0.0, 0.2972])
 
@@ -42,7 +44,7 @@ class CubeReorient(Manipulation):
         max_angle: of the goal of two fingers, at least 0.4 [rad].
         flip_angle: of the goal in the hand [rad].
         hand_xml: another hand's MJCF for `hand="shadow"`, palm and fingers as the Shadow hand's; see `envs.hand`.
-        weights: see `Manipulation`.
+        weights, contact_softness: see `Manipulation`.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class CubeReorient(Manipulation):
         hand_xml: str | Path = SHADOW_HAND,
         weights: Mapping[str, float] | None = None,
         backend: str = "sim",
+        contact_softness: float = 0.0,
     ) -> None:
         if hand not in ("two_fingers", "shadow"):
             raise ValueError(f'hand={hand!r}: choose "two_fingers" or "shadow"')
@@ -75,7 +78,7 @@ class CubeReorient(Manipulation):
             model, self._place = compiled(scene, _TWO_FINGERS), np.array([0.0, 0.0, 0.025])
         self.on_table = not self._in_hand
         self.success_angle = 0.4 if self._in_hand else 0.2
-        super().__init__(model, backend, 60, weights, self._place)
+        super().__init__(model, backend, 60, weights, self._place, contact_softness)
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """The cube 5 mm (in the hand 3 mm) about its place and 0.1 rad about the vertical, and the goal."""
@@ -89,6 +92,14 @@ class CubeReorient(Manipulation):
             axis = math.cos(direction), 0.0, math.sin(direction)
             goal = place + np.array([0.0, 0.0, _LIFT]), turned(quat, axis, rng.uniform(0.4, self._max_angle))
         return Draw(np.concatenate([place, quat]), {"goal": goal})
+
+    def contacts(self, state: TaskState) -> Contacts:
+        """Two fingers hold the faces beside them; in the hand all fingertips are asked for near the cube's centre."""
+        if self._in_hand:
+            return super().contacts(state)
+        beside = matrix(state.kinematics.xquat[..., self.object_body, :])[..., 1]
+        points = self.start_tips[:, 1].sign()[:, None] * _BESIDE * beside[..., None, :]
+        return Contacts(points, torch.full_like(points[..., 0], 1.0 / len(self.tips)))
 
     def success(self, state: TaskState) -> Tensor:
         """Whether the cube is turned to the goal within 0.2 rad, in the hand 0.4 rad; (...) bool."""

@@ -44,6 +44,13 @@ class Draw(NamedTuple):
     mocap: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]  # position and quaternion of mocap bodies
 
 
+class Contacts(NamedTuple):
+    """Where fingertips (their sites) are asked to be: beside the object, then at its surface."""
+
+    points: Tensor  # (..., number of tips, 3) from the object, world axes [m]
+    weights: Tensor  # (..., number of tips) of each tip, with sum 1
+
+
 class Observed(NamedTuple):
     """The parts of an observation, see `Manipulation.observation`."""
 
@@ -54,6 +61,7 @@ class Observed(NamedTuple):
     rotation: Tensor  # (..., 3, 3) of the object
     velocity: Tensor  # (..., 6) [m/s], [rad/s], or (..., 1) [rad/s]
     tips: Tensor  # (..., number of tips, 3) from the object [m]
+    gaps: Tensor  # (..., number of tips, 3) from each tip to its point of `contacts` [m]
     goal_position: Tensor  # (..., 3) from the object [m]
     goal_rotation: Tensor  # (..., 3, 3) from the object
     time: Tensor  # (...) as a fraction of the episode
@@ -71,12 +79,13 @@ class Manipulation(Task):
         episode_steps: of which the observed time is a fraction.
         weights: of the reward's terms, by name, where they shall differ from `weights` of the class; 0 leaves one out.
         origin: the place that observed positions are relative to [m].
+        contact_softness: distance [m] at which contacts begin to push, see `sim.Model`; 0 is the file's meaning.
     """
 
     n_substeps = 10
     on_table = False  # whether the object lies on a table at the start
     goal_entries = slice(-13, -1)  # of the observation
-    weights: ClassVar[dict[str, float]] = {"position": 100.0, "orientation": 1.0, "reach": 1.0, "ctrl": 0.001}
+    weights: ClassVar[dict[str, float]] = {"position": 100.0, "orientation": 4.0, "reach": 20.0, "ctrl": 0.001}
 
     def __init__(
         self,
@@ -85,11 +94,12 @@ class Manipulation(Task):
         episode_steps: int,
         weights: Mapping[str, float] | None,
         origin: Sequence[float] | NDArray[np.float64],
+        contact_softness: float = 0.0,
     ) -> None:
         given = {} if weights is None else dict(weights)
         if unknown := given.keys() - self.weights.keys():
             raise ValueError(f"weights has no term {sorted(unknown)[0]!r}: the terms are {', '.join(self.weights)}")
-        super().__init__(Model.from_mujoco(model), {**self.weights, **given}, backend)
+        super().__init__(Model.from_mujoco(model, contact_softness), {**self.weights, **given}, backend)
         m, self.episode_steps = model, episode_steps
         self.object_body, self.goal_body = m.body("object").id, m.body("goal").id
         self.tips = [i for i in range(m.nsite) if m.site(i).name.endswith("_tip")]
@@ -103,6 +113,10 @@ class Manipulation(Task):
         self.robot_qpos = np.delete(np.arange(m.nq), self._object_qpos)
         self._robot_dofs = np.delete(np.arange(m.nv), self._object_dofs)
         self.origin = torch.tensor(origin, dtype=torch.float64)
+        data = mujoco.MjData(m)
+        mujoco.mj_resetDataKeyframe(m, data, m.key("start").id)
+        mujoco.mj_forward(m, data)
+        self.start_tips = torch.from_numpy(data.site_xpos[self.tips] - data.xpos[self.object_body])
         self._rates = torch.from_numpy(m.actuator_ctrlrange[:, 1].copy())
         self.action_space = spaces.Box(-1.0, 1.0, (m.nu,), np.float32)
 
@@ -153,34 +167,50 @@ class Manipulation(Task):
         kin = state.kinematics
         return kin.site_xpos[..., self.tips, :] - kin.xpos[..., self.object_body, None, :]
 
+    def contacts(self, state: TaskState) -> Contacts:
+        """Where fingertips shall be, which only the object's pose, the goal and time decide: here the object's centre."""
+        like = state.qpos[..., :1, None].detach()
+        points = like.new_zeros(*state.qpos.shape[:-1], len(self.tips), 3)
+        return Contacts(points, torch.full_like(points[..., 0], 1.0 / len(self.tips)))
+
+    def gaps(self, state: TaskState) -> tuple[Tensor, Tensor]:
+        """From tips to their points (..., number of tips, 3) [m], zero where they do not count, and their weights."""
+        contacts = self.contacts(state)
+        gaps = contacts.points - self.tips_from_object(state)
+        return gaps * (contacts.weights > 0.0)[..., None], contacts.weights
+
+    def seconds(self, state: TaskState) -> Tensor:
+        """Time since the episode began, (...) [s]."""
+        return state.time * self.seconds_per_step
+
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
         """Shape (..., n_obs), all in world axes.
 
         Of the robot joint angles [rad], velocities [rad/s] and commands [rad]; of the object the position (3) from
         a fixed point [m], rotation matrix (9), velocity (its joint's: 3 [m/s] and 3 [rad/s], or 1 [rad/s]); each
-        fingertip (3) from the object [m]; the goal's position (3) and rotation matrix (9) relative to the object;
+        fingertip (3) from the object [m] and from there to its point of `contacts` (3) [m]; the goal's position (3) and rotation matrix (9) relative to the object;
         time fraction.
         """
-        rotation = _matrix(state.kinematics.xquat[..., self.object_body, :])
+        rotation = matrix(state.kinematics.xquat[..., self.object_body, :])
         moves = state.qvel[..., self._object_dofs]
         if self._free:  # MuJoCo's angular velocity of a free joint is in the body's axes
             spin = (rotation @ moves[..., 3:, None]).squeeze(-1)
             moves = torch.cat([moves[..., :3], spin], dim=-1)
         robot = [state.qpos[..., self.robot_qpos], state.qvel[..., self._robot_dofs], state.act]
         place = state.kinematics.xpos[..., self.object_body, :] - self.origin
-        tips = self.tips_from_object(state).flatten(-2)
-        goal = [self.position_error(state), _matrix(self.rotation_error(state)).flatten(-2)]
+        tips = torch.cat([self.tips_from_object(state).flatten(-2), self.gaps(state)[0].flatten(-2)], dim=-1)
+        goal = [self.position_error(state), matrix(self.rotation_error(state)).flatten(-2)]
         time = (state.time / self.episode_steps)[..., None]
         return torch.cat([*robot, place, rotation.flatten(-2), moves, tips, *goal, time], dim=-1)
 
     def observed(self, obs: Tensor) -> Observed:
         """The parts of observations (..., n_obs)."""
         joints, dofs, tips = len(self.robot_qpos), len(self._robot_dofs), len(self.tips)
-        sizes = [joints, dofs, self.model.na, 3, 9, self._object_dofs.stop - self._object_dofs.start, 3 * tips, 3, 9, 1]
-        q, v, act, pos, mat, moves, points, goal_pos, goal_mat, time = obs.split(sizes, dim=-1)
-        square = (3, 3)
+        sizes = [joints, dofs, self.model.na, 3, 9, self._object_dofs.stop - self._object_dofs.start, 3 * tips, 3 * tips, 3, 9, 1]
+        q, v, act, pos, mat, moves, points, gaps, goal_pos, goal_mat, time = obs.split(sizes, dim=-1)
+        square, points, gaps = (3, 3), points.unflatten(-1, (tips, 3)), gaps.unflatten(-1, (tips, 3))
         return Observed(
-            *(q, v, act, pos, mat.unflatten(-1, square), moves, points.unflatten(-1, (tips, 3))),
+            *(q, v, act, pos, mat.unflatten(-1, square), moves, points, gaps),
             *(goal_pos, goal_mat.unflatten(-1, square), time.squeeze(-1)),
         )
 
@@ -188,9 +218,10 @@ class Manipulation(Task):
         """Each (...), times its weight; terms of weight 0 are left out.
 
         Minus squared errors of the object's position [m] and angle [rad], minus the fingertips' mean distance from
-        its centre [m], minus the squared action.
+        their points of `contacts` [m], minus the squared action.
         """
-        distance = (self.tips_from_object(next_state).square().sum(-1) + 1e-8).sqrt().mean(-1)
+        gaps, share = self.gaps(next_state)
+        distance = ((gaps.square().sum(-1) + 1e-6).sqrt() * share).sum(-1)
         terms = {
             "position": self.position_error(next_state).square().sum(-1),
             "orientation": self.orientation_error(next_state).square(),
@@ -208,7 +239,12 @@ class Manipulation(Task):
         }
 
 
-def _matrix(quat: Tensor) -> Tensor:
+def ramp(x: Tensor, start: float, end: float) -> Tensor:
+    """0 until x is `start`, 1 from `end` on, linear between."""
+    return ((x - start) / (end - start)).clamp(0.0, 1.0)
+
+
+def matrix(quat: Tensor) -> Tensor:
     """The rotation of a unit quaternion (..., 4), (..., 3, 3)."""
     return (_products(quat, quat) @ _ROTATION).unflatten(-1, (3, 3)) + _EYE
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import ASSETS
 from ..hand import SHADOW_HAND, attach_arm, attach_hand, compiled
 from ..task import TaskState
-from .manipulation import Draw, Manipulation, turned
+from .manipulation import Contacts, Draw, Manipulation, matrix, ramp, turned
 
 # The hand open above the table, palm down, its lowest fingertip 15 cm high: fingers at x = 5 cm, the thumb at -5 cm.
 # The arm's angles are inverse kinematics of that.
@@ -23,6 +24,8 @@ ABOVE = {
 }
 _UP = (0.0, 0.0, 1.0)
 _MASS = 0.1  # [kg]
+# Of the fingertips' points: beside the faces, farther while the hand comes down, and between outer fingers.
+_BESIDE, _OPEN, _SPREAD = 0.003, 0.034, 0.018  # [m]
 
 
 class ShadowHandGrasp(Manipulation):
@@ -38,7 +41,7 @@ class ShadowHandGrasp(Manipulation):
         object: None for a cube of 6 cm, or a mesh file of one convex piece [m], z up, or a folder of such pieces.
             No higher than 14 cm: the fingertips start 15 cm above the table.
         hand_xml: another hand's MJCF; see `envs.hand`.
-        weights: see `Manipulation`.
+        weights, contact_softness: see `Manipulation`.
     """
 
     on_table = True
@@ -49,6 +52,7 @@ class ShadowHandGrasp(Manipulation):
         hand_xml: str | Path = SHADOW_HAND,
         weights: Mapping[str, float] | None = None,
         backend: str = "sim",
+        contact_softness: float = 0.0,
     ) -> None:
         scene = mujoco.MjSpec.from_file(str(ASSETS / "shadow_hand_grasp.xml"))
         if object is not None:
@@ -57,7 +61,8 @@ class ShadowHandGrasp(Manipulation):
         attach_hand(scene, "flange", hand_xml)
         model = compiled(scene, ABOVE)
         self._rest_height = -_lowest(model)
-        super().__init__(model, backend, 120, weights, (0.0, 0.0, self._rest_height))
+        self._half = torch.from_numpy(_half_widths(model))
+        super().__init__(model, backend, 120, weights, (0.0, 0.0, self._rest_height), contact_softness)
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """The object's place on the table and the goal above it."""
@@ -65,6 +70,35 @@ class ShadowHandGrasp(Manipulation):
         quat = turned(np.array([1.0, 0.0, 0.0, 0.0]), _UP, rng.uniform(-np.pi, np.pi))
         goal = place + np.array([*rng.uniform(-0.03, 0.03, 2), rng.uniform(0.10, 0.15)])
         return Draw(np.concatenate([place, quat]), {"goal": (goal, quat)})
+
+    def contacts(self, state: TaskState) -> Contacts:
+        """The thumb's side and the fingers' side: of the object's x and y faces the two that are most across the hand.
+
+        The hand comes down around the object in 1.5 s, and closes until 2.1 s.
+        """
+        seconds = self.seconds(state)
+        rotation = matrix(state.kinematics.xquat[..., self.object_body, :])
+        across = matrix(state.mocap_quat[..., 0, :].detach())[..., 0, :2]  # of the faces' normals along the world's x
+        index = across.abs().argmax(-1, keepdim=True)
+        sign = torch.gather(across, -1, index).sign()
+        normal = torch.gather(rotation[..., :2], -1, index[..., None, :].expand(*index.shape[:-1], 3, 1)).squeeze(-1) * sign
+        half = self._half[index]
+        up = rotation[..., 2]
+        lateral = torch.linalg.cross(up, normal, dim=-1)  # with the normal towards x, this is towards y
+        thumb = int(self.start_tips[:, 0].argmin())
+        fingers = [i for i in range(len(self.tips)) if i != thumb]
+        beside = self.start_tips[:, 1] - self.start_tips[fingers, 1].mean()
+        spread = _SPREAD * beside / beside[fingers].abs().max().clamp_min(1e-6)
+        spread[thumb] = 0.0
+        side = torch.ones(len(self.tips), dtype=torch.float64)
+        side[thumb] = -1.0
+        away = half + _BESIDE + _OPEN * (1.0 - ramp(seconds, 1.5, 2.1))[..., None]
+        height = 0.05 - 0.02 * ramp(seconds, 0.0, 0.9) - 0.03 * ramp(seconds, 0.9, 1.5)
+        points = (side * away)[..., None] * normal[..., None, :] + spread[:, None] * lateral[..., None, :]
+        points = points + height[..., None, None] * torch.tensor(_UP, dtype=torch.float64)
+        weights = torch.full_like(away.expand(*away.shape[:-1], len(self.tips)), 0.6 / max(len(fingers), 1)).clone()
+        weights[..., thumb] = 0.4
+        return Contacts(points, weights)
 
     def lifted(self, state: TaskState) -> Tensor:
         """How far the object is above where it lay, (...) [m]."""
@@ -116,6 +150,18 @@ def _check_mesh(file: Path) -> None:
     except ValueError as error:
         reason = str(error).splitlines()[0].removeprefix("Error: ")
         raise ValueError(f"object={str(file)!r} is no OBJ or STL file of a solid: {reason}") from None
+
+
+def _half_widths(m: mujoco.MjModel) -> NDArray[np.float64]:
+    """Half of the object's widths along the x and y of its body [m], (2,)."""
+    widest = np.zeros(2)
+    for i in np.flatnonzero((m.geom_bodyid == m.body("object").id) & (m.geom_contype != 0)):
+        axes = np.empty(9)
+        mujoco.mju_quat2Mat(axes, m.geom_quat[i])
+        box = np.abs(axes.reshape(3, 3)) @ m.geom_aabb[i, 3:]
+        center = m.geom_pos[i] + axes.reshape(3, 3) @ m.geom_aabb[i, :3]
+        widest = np.maximum(widest, (np.abs(center) + box)[:2])
+    return widest
 
 
 def _lowest(m: mujoco.MjModel) -> float:

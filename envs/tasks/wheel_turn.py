@@ -5,15 +5,18 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+import torch
 from torch import Tensor
 
 from .. import ASSETS
 from ..hand import SHADOW_HAND, attach_arm, attach_hand, compiled
 from ..task import TaskState
-from .manipulation import Draw, Manipulation, turned
+from .manipulation import Contacts, Draw, Manipulation, matrix, ramp, turned
 from .shadow_hand_grasp import ABOVE
 
 _HEIGHT = 0.02  # of the wheel's centre [m]
+_PEG = (0.07, 0.03)  # of a peg's axis from the wheel's, and of the pushing finger above its centre [m]
+_BESIDE, _OPEN = 0.015, 0.032  # of that finger from the peg's axis, and farther while the hand comes down [m]
 _UP = (0.0, 0.0, 1.0)
 
 
@@ -25,18 +28,22 @@ class WheelTurn(Manipulation):
 
     Args:
         hand_xml: another hand's MJCF; see `envs.hand`.
-        weights: see `Manipulation`.
+        weights, contact_softness: see `Manipulation`.
     """
 
     weights = Manipulation.weights | {"position": 0.0}
 
     def __init__(
-        self, hand_xml: str | Path = SHADOW_HAND, weights: Mapping[str, float] | None = None, backend: str = "sim"
+        self,
+        hand_xml: str | Path = SHADOW_HAND,
+        weights: Mapping[str, float] | None = None,
+        backend: str = "sim",
+        contact_softness: float = 0.0,
     ) -> None:
         scene = mujoco.MjSpec.from_file(str(ASSETS / "wheel_turn.xml"))
         attach_arm(scene, "base")
         attach_hand(scene, "flange", hand_xml)
-        super().__init__(compiled(scene, ABOVE), backend, 80, weights, (0.0, 0.0, _HEIGHT))
+        super().__init__(compiled(scene, ABOVE), backend, 80, weights, (0.0, 0.0, _HEIGHT), contact_softness)
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """Where the wheel stands, its angle, and the goal's."""
@@ -45,6 +52,27 @@ class WheelTurn(Manipulation):
         goal = angle + rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 1.2)
         poses = {"stand": (place, upright), "goal": (place, turned(upright, _UP, goal))}
         return Draw(np.array([angle]), poses)
+
+    def contacts(self, state: TaskState) -> Contacts:
+        """One finger behind the peg on the blue spoke, which it is to push: the outer one on the side of the push.
+
+        It comes down beside the peg in 0.8 s, and touches it from 1.2 s on.
+        """
+        seconds = self.seconds(state)
+        error = self.rotation_error(state).detach()
+        turn = 2.0 * torch.atan2(error[..., 3] * error[..., 0].sign(), error[..., 0].abs())
+        thumb = int(self.start_tips[:, 0].argmin())
+        fingers = self.start_tips[:, 1].clone()
+        fingers[thumb] = fingers.mean()
+        first, last = int(fingers.argmax()), int(fingers.argmin())
+        weights = torch.zeros(*turn.shape, len(self.tips), dtype=torch.float64)
+        weights[..., first], weights[..., last] = (turn >= 0.0).double(), (turn < 0.0).double()
+        behind = (turn / 0.1).clamp(-1.0, 1.0) * (_BESIDE + _OPEN * (1.0 - ramp(seconds, 0.8, 1.2)))
+        height = _PEG[1] + 0.05 - 0.02 * ramp(seconds, 0.0, 0.5) - 0.03 * ramp(seconds, 0.5, 0.8)
+        rotation = matrix(state.kinematics.xquat[..., self.object_body, :])
+        local = torch.stack([torch.full_like(behind, _PEG[0]), -behind, height], dim=-1)
+        point = (rotation @ local[..., None]).squeeze(-1)
+        return Contacts(point[..., None, :].expand(*turn.shape, len(self.tips), 3), weights)
 
     def success(self, state: TaskState) -> Tensor:
         """Whether the wheel is within 0.1 rad of the goal, (...) bool."""
