@@ -1,5 +1,6 @@
 """Tasks of manipulation: starts, goals, success, adapters, parity with MuJoCo, gradients."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from gradgym.envs.tasks.cube_reorient import CubeReorient
-from gradgym.envs.tasks.manipulation import Manipulation, turned
+from gradgym.envs.tasks.manipulation import Manipulation, matrix, turned
 from gradgym.envs.tasks.shadow_hand_grasp import ShadowHandGrasp
 from gradgym.envs.tasks.wheel_turn import WheelTurn
 
@@ -21,7 +22,7 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "grasp": ("gradgym/ShadowHandGrasp-v0", {}),
     "wheel": ("gradgym/WheelTurn-v0", {}),
 }
-SIZES = {"two fingers": (55, 6), "in the hand": (114, 20), "grasp": (132, 26), "wheel": (127, 26)}
+SIZES = {"two fingers": (61, 6), "in the hand": (129, 20), "grasp": (147, 26), "wheel": (142, 26)}
 EVERY = pytest.mark.parametrize("name", list(TASKS))
 
 
@@ -86,8 +87,9 @@ def test_success_is_the_goal_reached(name: str) -> None:
     kin = start.kinematics
     there = start.qpos.clone()
     if name == "wheel":
-        w, _, _, z = kin.xquat[:, task.goal_body].unbind(-1)
-        there[:, task._object_qpos] = 2 * torch.atan2(z, w)[:, None]
+        quat = kin.xquat[:, [task.object_body, task.goal_body]]
+        start_angle, goal_angle = (2 * torch.atan2(quat[..., 3], quat[..., 0])).unbind(-1)
+        there[:, task._object_qpos] = (goal_angle - start_angle)[:, None]
     else:
         there[:, task._object_qpos] = torch.cat([kin.xpos[:, task.goal_body], kin.xquat[:, task.goal_body]], dim=-1)
     qvel = start.qvel, start.act, start.time, start.mocap_pos, start.mocap_quat
@@ -102,6 +104,68 @@ def test_success_is_the_goal_reached(name: str) -> None:
     assert (terms["reach"] < 0).all()
     moving = type(start)(task.model, there, torch.ones_like(start.qvel), *qvel[1:])
     assert bool(task.success(moving).all()) == (name != "grasp")  # what is thrown is not held
+
+
+def later(state: Any, seconds: float, **changes: Any) -> Any:
+    """The same state, so many seconds after the episode began."""
+    return replace(state, time=torch.full_like(state.time, round(seconds / 0.05)), known_kinematics=None, **changes)
+
+
+def test_grasp_asks_for_thumb_and_fingers_on_opposite_faces() -> None:
+    task = task_of("grasp")
+    start = task.initial(generators(8))
+    thumb = [task.model.mj_model.site(i).name for i in task.tips].index("th_tip")
+    rotation = matrix(start.kinematics.xquat[:, task.object_body])
+    closed = task.contacts(later(start, 2.1))
+    local = closed.points @ rotation  # in the cube's axes
+    across = local.abs().amax(1).argmax(-1)  # the axis that both are far along
+    beside = local[torch.arange(8)[:, None], torch.arange(5), across[:, None]]
+    assert torch.allclose(beside.abs(), torch.full_like(beside, 0.033))
+    assert (beside[:, [thumb]] * beside < 0).sum(1).tolist() == [4] * 8
+    assert (closed.points[:, thumb, 0] < 0).all()  # the thumb is on the arm's side
+    fingers = [k for k in range(5) if k != thumb]
+    spread = (closed.points - closed.points[:, fingers].mean(1, keepdim=True))[:, fingers, 1]
+    assert (spread[:, 0] > spread[:, 1]).all() and (spread[:, 2] > spread[:, 3]).all()
+    opened = task.contacts(later(start, 0.9)).points
+    assert torch.allclose((opened - closed.points).norm(dim=-1), torch.tensor(0.034**2 + 0.03**2).double().sqrt())
+    torch.testing.assert_close(closed.weights.sum(-1), torch.ones(8, dtype=torch.float64))
+
+
+def test_grasp_keeps_its_faces_when_the_cube_turns_in_the_hand() -> None:
+    task = task_of("grasp")
+    start = task.initial(generators(8))
+    before = task.contacts(later(start, 3.0)).points
+    turned_qpos = start.qpos.clone()
+    quat = [turned(q.numpy(), (0.0, 0.0, 1.0), 1.0) for q in start.qpos[:, task._object_qpos][:, 3:]]
+    turned_qpos[:, task._object_qpos.start + 3 : task._object_qpos.stop] = torch.from_numpy(np.array(quat))
+    after = task.contacts(later(start, 3.0, qpos=turned_qpos)).points
+    turn = torch.tensor([[np.cos(1.0), -np.sin(1.0), 0.0], [np.sin(1.0), np.cos(1.0), 0.0], [0.0, 0.0, 1.0]])
+    torch.testing.assert_close(after, before @ turn.T)
+
+
+def test_wheel_asks_one_finger_to_stand_behind_the_peg_that_it_pushes() -> None:
+    task = task_of("wheel")
+    start = task.initial(generators(8))
+    contacts = task.contacts(later(start, 1.2))
+    assert contacts.weights.sum(-1).tolist() == [1.0] * 8
+    rotation = matrix(start.kinematics.xquat[:, task.object_body])
+    goal = matrix(start.kinematics.xquat[:, task.goal_body])
+    sine = (rotation.transpose(-1, -2) @ goal)[:, 1, 0]
+    behind = (contacts.points @ rotation)[:, 0]
+    torch.testing.assert_close(behind[:, 1], -0.015 * sine.sign())
+    tip = [task.model.mj_model.site(i).name for i in task.tips]
+    chosen = [tip[int(k)] for k in contacts.weights.argmax(-1)]
+    assert chosen == ["ff_tip" if s > 0 else "lf_tip" for s in sine]
+    gaps, _ = task.gaps(start)
+    assert ((gaps.abs().sum(-1) > 0) == (contacts.weights > 0)).all()
+
+
+def test_two_fingers_are_asked_to_press_the_faces_beside_them() -> None:
+    task = task_of("two fingers")
+    start = task.initial(generators(4))
+    gaps, shares = task.gaps(start)
+    assert gaps.norm(dim=-1).max() < 0.02 and shares.tolist() == [[0.5, 0.5]] * 4
+    assert (task.contacts(start).points[:, 0] + task.contacts(start).points[:, 1]).abs().max() < 1e-12
 
 
 def test_goals_are_drawn_as_stated() -> None:

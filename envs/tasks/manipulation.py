@@ -168,7 +168,7 @@ class Manipulation(Task):
         return kin.site_xpos[..., self.tips, :] - kin.xpos[..., self.object_body, None, :]
 
     def contacts(self, state: TaskState) -> Contacts:
-        """Where fingertips shall be, which only the object's pose, the goal and time decide: here the object's centre."""
+        """Where fingertips shall be, by the object's pose, the goal and time alone; here at the object's centre."""
         like = state.qpos[..., :1, None].detach()
         points = like.new_zeros(*state.qpos.shape[:-1], len(self.tips), 3)
         return Contacts(points, torch.full_like(points[..., 0], 1.0 / len(self.tips)))
@@ -181,14 +181,15 @@ class Manipulation(Task):
 
     def seconds(self, state: TaskState) -> Tensor:
         """Time since the episode began, (...) [s]."""
-        return state.time * self.seconds_per_step
+        return state.time.double() * self.seconds_per_step
 
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
         """Shape (..., n_obs), all in world axes.
 
         Of the robot joint angles [rad], velocities [rad/s] and commands [rad]; of the object the position (3) from
         a fixed point [m], rotation matrix (9), velocity (its joint's: 3 [m/s] and 3 [rad/s], or 1 [rad/s]); each
-        fingertip (3) from the object [m] and from there to its point of `contacts` (3) [m]; the goal's position (3) and rotation matrix (9) relative to the object;
+        fingertip (3) from the object [m], and the way (3) from it to its point of `contacts` [m]; the goal's position
+        (3) and rotation matrix (9) relative to the object;
         time fraction.
         """
         rotation = matrix(state.kinematics.xquat[..., self.object_body, :])
@@ -206,7 +207,19 @@ class Manipulation(Task):
     def observed(self, obs: Tensor) -> Observed:
         """The parts of observations (..., n_obs)."""
         joints, dofs, tips = len(self.robot_qpos), len(self._robot_dofs), len(self.tips)
-        sizes = [joints, dofs, self.model.na, 3, 9, self._object_dofs.stop - self._object_dofs.start, 3 * tips, 3 * tips, 3, 9, 1]
+        sizes = [
+            joints,
+            dofs,
+            self.model.na,
+            3,
+            9,
+            self._object_dofs.stop - self._object_dofs.start,
+            3 * tips,
+            3 * tips,
+            3,
+            9,
+            1,
+        ]
         q, v, act, pos, mat, moves, points, gaps, goal_pos, goal_mat, time = obs.split(sizes, dim=-1)
         square, points, gaps = (3, 3), points.unflatten(-1, (tips, 3)), gaps.unflatten(-1, (tips, 3))
         return Observed(

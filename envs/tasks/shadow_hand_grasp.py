@@ -61,8 +61,14 @@ class ShadowHandGrasp(Manipulation):
         attach_hand(scene, "flange", hand_xml)
         model = compiled(scene, ABOVE)
         self._rest_height = -_lowest(model)
-        self._half = torch.from_numpy(_half_widths(model))
+        self._half_widths = torch.from_numpy(_half_widths(model))
         super().__init__(model, backend, 120, weights, (0.0, 0.0, self._rest_height), contact_softness)
+        # The thumb opposes all other tips, which are to be in a row as they are at the start.
+        thumb = torch.arange(len(self.tips)) == self.start_tips[:, 0].argmin()
+        row = torch.where(thumb, 0.0, self.start_tips[:, 1] - self.start_tips[~thumb, 1].mean())
+        self._spread = _SPREAD * row / row.abs().max().clamp_min(1e-6)
+        self._side = torch.where(thumb, -1.0, 1.0).double()
+        self._share = torch.where(thumb, 0.4, 0.6 / max(len(self.tips) - 1, 1)).double()
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """The object's place on the table and the goal above it."""
@@ -72,33 +78,25 @@ class ShadowHandGrasp(Manipulation):
         return Draw(np.concatenate([place, quat]), {"goal": (goal, quat)})
 
     def contacts(self, state: TaskState) -> Contacts:
-        """The thumb's side and the fingers' side: of the object's x and y faces the two that are most across the hand.
+        """The thumb beside one face, the fingers in a row beside the opposite one.
 
-        The hand comes down around the object in 1.5 s, and closes until 2.1 s.
+        Of the object's x and y faces those that are most across the hand. The hand comes down around the object in
+        1.5 s and closes until 2.1 s.
         """
         seconds = self.seconds(state)
         rotation = matrix(state.kinematics.xquat[..., self.object_body, :])
-        across = matrix(state.mocap_quat[..., 0, :].detach())[..., 0, :2]  # of the faces' normals along the world's x
-        index = across.abs().argmax(-1, keepdim=True)
-        sign = torch.gather(across, -1, index).sign()
-        normal = torch.gather(rotation[..., :2], -1, index[..., None, :].expand(*index.shape[:-1], 3, 1)).squeeze(-1) * sign
-        half = self._half[index]
-        up = rotation[..., 2]
-        lateral = torch.linalg.cross(up, normal, dim=-1)  # with the normal towards x, this is towards y
-        thumb = int(self.start_tips[:, 0].argmin())
-        fingers = [i for i in range(len(self.tips)) if i != thumb]
-        beside = self.start_tips[:, 1] - self.start_tips[fingers, 1].mean()
-        spread = _SPREAD * beside / beside[fingers].abs().max().clamp_min(1e-6)
-        spread[thumb] = 0.0
-        side = torch.ones(len(self.tips), dtype=torch.float64)
-        side[thumb] = -1.0
-        away = half + _BESIDE + _OPEN * (1.0 - ramp(seconds, 1.5, 2.1))[..., None]
-        height = 0.05 - 0.02 * ramp(seconds, 0.0, 0.9) - 0.03 * ramp(seconds, 0.9, 1.5)
-        points = (side * away)[..., None] * normal[..., None, :] + spread[:, None] * lateral[..., None, :]
-        points = points + height[..., None, None] * torch.tensor(_UP, dtype=torch.float64)
-        weights = torch.full_like(away.expand(*away.shape[:-1], len(self.tips)), 0.6 / max(len(fingers), 1)).clone()
-        weights[..., thumb] = 0.4
-        return Contacts(points, weights)
+        # The goal has the start's orientation all the time, so that the choice lasts an episode.
+        chosen = matrix(state.kinematics.xquat[..., self.goal_body, :].detach())[..., 0, :2]
+        axis = chosen.abs().argmax(-1, keepdim=True)
+        sign = torch.gather(chosen, -1, axis).sign()
+        columns = axis[..., None, :].expand(*axis.shape[:-1], 3, 1)
+        across = torch.gather(rotation[..., :2], -1, columns).squeeze(-1) * sign
+        along = torch.linalg.cross(rotation[..., 2], across, dim=-1)
+        away = self._half_widths[axis] + _BESIDE + _OPEN * (1.0 - ramp(seconds, 1.5, 2.1))[..., None]
+        above = 0.05 - 0.02 * ramp(seconds, 0.0, 0.9) - 0.03 * ramp(seconds, 0.9, 1.5)
+        points = (self._side * away)[..., None] * across[..., None, :] + self._spread[:, None] * along[..., None, :]
+        points = points + above[..., None, None] * torch.tensor(_UP, dtype=torch.float64)
+        return Contacts(points, self._share.expand(*away.shape[:-1], -1))
 
     def lifted(self, state: TaskState) -> Tensor:
         """How far the object is above where it lay, (...) [m]."""

@@ -43,15 +43,21 @@ class WheelTurn(Manipulation):
         scene = mujoco.MjSpec.from_file(str(ASSETS / "wheel_turn.xml"))
         attach_arm(scene, "base")
         attach_hand(scene, "flange", hand_xml)
-        super().__init__(compiled(scene, ABOVE), backend, 80, weights, (0.0, 0.0, _HEIGHT), contact_softness)
+        model = compiled(scene, ABOVE)
+        self._stand_body = model.body("stand").id
+        super().__init__(model, backend, 80, weights, (0.0, 0.0, _HEIGHT), contact_softness)
+        tips = torch.arange(len(self.tips))
+        across = self.start_tips[:, 1].masked_fill(tips == self.start_tips[:, 0].argmin(), 0.0)  # no thumb pushes
+        self._first, self._last = tips == across.argmax(), tips == across.argmin()
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """Where the wheel stands, its angle, and the goal's."""
         place = np.array([*rng.uniform(-0.05, 0.05, 2), _HEIGHT])
         upright, angle = np.array([1.0, 0.0, 0.0, 0.0]), rng.uniform(-np.pi / 4, np.pi / 4)
         goal = angle + rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 1.2)
-        poses = {"stand": (place, upright), "goal": (place, turned(upright, _UP, goal))}
-        return Draw(np.array([angle]), poses)
+        # The stand is turned, not the wheel on it, so that the state keeps where the wheel came from.
+        poses = {"stand": (place, turned(upright, _UP, angle)), "goal": (place, turned(upright, _UP, goal))}
+        return Draw(np.zeros(1), poses)
 
     def contacts(self, state: TaskState) -> Contacts:
         """One finger behind the peg on the blue spoke, which it is to push: the outer one on the side of the push.
@@ -59,20 +65,15 @@ class WheelTurn(Manipulation):
         It comes down beside the peg in 0.8 s, and touches it from 1.2 s on.
         """
         seconds = self.seconds(state)
-        error = self.rotation_error(state).detach()
-        turn = 2.0 * torch.atan2(error[..., 3] * error[..., 0].sign(), error[..., 0].abs())
-        thumb = int(self.start_tips[:, 0].argmin())
-        fingers = self.start_tips[:, 1].clone()
-        fingers[thumb] = fingers.mean()
-        first, last = int(fingers.argmax()), int(fingers.argmin())
-        weights = torch.zeros(*turn.shape, len(self.tips), dtype=torch.float64)
-        weights[..., first], weights[..., last] = (turn >= 0.0).double(), (turn < 0.0).double()
-        behind = (turn / 0.1).clamp(-1.0, 1.0) * (_BESIDE + _OPEN * (1.0 - ramp(seconds, 0.8, 1.2)))
-        height = _PEG[1] + 0.05 - 0.02 * ramp(seconds, 0.0, 0.5) - 0.03 * ramp(seconds, 0.5, 0.8)
-        rotation = matrix(state.kinematics.xquat[..., self.object_body, :])
-        local = torch.stack([torch.full_like(behind, _PEG[0]), -behind, height], dim=-1)
-        point = (rotation @ local[..., None]).squeeze(-1)
-        return Contacts(point[..., None, :].expand(*turn.shape, len(self.tips), 3), weights)
+        # From stand to goal, both of which stay where they are: the side of the push lasts an episode.
+        facing = matrix(state.kinematics.xquat[..., [self._stand_body, self.goal_body], :])[..., :2, 0].detach()
+        forward = facing[..., 0, 0] * facing[..., 1, 1] > facing[..., 0, 1] * facing[..., 1, 0]
+        weights = torch.where(forward[..., None], self._first, self._last).double()
+        behind = _BESIDE + _OPEN * (1.0 - ramp(seconds, 0.8, 1.2))
+        above = _PEG[1] + 0.05 - 0.02 * ramp(seconds, 0.0, 0.5) - 0.03 * ramp(seconds, 0.5, 0.8)
+        local = torch.stack([torch.full_like(behind, _PEG[0]), torch.where(forward, -behind, behind), above], dim=-1)
+        point = matrix(state.kinematics.xquat[..., self.object_body, :]) @ local[..., None]
+        return Contacts(point.squeeze(-1)[..., None, :].expand(*weights.shape, 3), weights)
 
     def success(self, state: TaskState) -> Tensor:
         """Whether the wheel is within 0.1 rad of the goal, (...) bool."""
