@@ -2,6 +2,7 @@
 
 from .baselines import PPO, SAC
 from .consistency.consistency import Consistency
+from .consistency.relaxed_consistency import RelaxedConsistency
 from .mbpo.ensemble import ProbabilisticEnsemble
 from .mbpo.mbpo import MBPO
 from .mbpo.sac_policy import BatchedSACPolicy
@@ -9,7 +10,8 @@ from .policy_gradient.bptt import BPTT
 from .policy_gradient.shac import SHAC
 from .training.algorithm import ALGORITHMS
 
-ALGORITHMS.update(mbpo=MBPO, sac=SAC, ppo=PPO, shac=SHAC, bptt=BPTT, consistency=Consistency)
+ALGORITHMS.update(mbpo=MBPO, sac=SAC, ppo=PPO, shac=SHAC, bptt=BPTT)
+ALGORITHMS.update(consistency=Consistency, relaxed_consistency=RelaxedConsistency)
 
 __all__ = [
     "ALGORITHMS",
@@ -21,4 +23,5 @@ __all__ = [
     "BatchedSACPolicy",
     "Consistency",
     "ProbabilisticEnsemble",
+    "RelaxedConsistency",
 ]

@@ -36,15 +36,15 @@ TASKS: dict[str, tuple[str, str, dict[str, Any], int, float]] = {
 }
 # Of each: label, algorithm, changes of its preset.
 METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "bptt": ("BPTT", "bptt", {}),
-    "pose_alone": ("BPTT, pose errors alone", "bptt", {"train_env_kwargs": {"weights": {"reach": 0.0}}}),
+    "consistency": ("consistency in real contact", "consistency", {}),
+    "pose_alone": ("pose errors alone", "consistency", {"train_env_kwargs": {"weights": {"reach": 0.0}}}),
     "pose_soft": (
         "the same, contacts from 2 cm",
-        "bptt",
+        "consistency",
         {"train_env_kwargs": {"weights": {"reach": 0.0}, "contact_softness": 0.02}},
     ),
-    "consistency": ("relaxed, Gauss-Newton", "consistency", {}),
-    "adam": ("relaxed, Adam", "consistency", {"optimizer": "adam"}),
+    "relaxed": ("relaxed contact, Gauss-Newton", "relaxed_consistency", {}),
+    "adam": ("relaxed contact, Adam", "relaxed_consistency", {"optimizer": "adam"}),
     "shac": ("SHAC", "shac", {}),
     "ppo": ("PPO", "ppo", {}),
 }
@@ -158,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
     jobs = [
         (task, method, seed) for task in arguments.tasks for method in arguments.methods for seed in arguments.seeds
     ]
-    return BENCHMARK.main(arguments, [("two_fingers", "bptt", 0)] if arguments.quick else jobs)
+    return BENCHMARK.main(arguments, [("two_fingers", "consistency", 0)] if arguments.quick else jobs)
 
 
 if __name__ == "__main__":
