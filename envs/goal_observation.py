@@ -29,7 +29,7 @@ class GoalObservation(gymnasium.Wrapper[Any, ArrayLike, Any, ArrayLike], gymnasi
 
     Args:
         env: of `gymnasium.make`, of a task that is a `Manipulation`, without `gradients`.
-        reward_type: "dense" for minus the weighted squared errors, "sparse" for 0 within both thresholds and -1 else.
+        reward_type: "dense" for the task's terms of the pose errors, "sparse" for 0 within both thresholds and -1 else.
         distance_threshold: of "sparse" [m].
         rotation_threshold: of "sparse" [rad].
 
@@ -93,7 +93,7 @@ class GoalObservation(gymnasium.Wrapper[Any, ArrayLike, Any, ArrayLike], gymnasi
             distance, rotation = self._thresholds
             return np.where((place < distance**2) & (angle < rotation), 0.0, -1.0)
         weights = self._task.constants
-        return -(weights["position"] * place + weights["orientation"] * np.square(angle))
+        return -(np.log1p(weights["position"] * place) + np.log1p(weights["orientation"] * np.square(angle)))
 
     def _split(self, obs: NDArray[np.float32]) -> GoalDict:
         kinematics = self._inner.state.kinematics

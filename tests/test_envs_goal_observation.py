@@ -50,9 +50,8 @@ def test_reward_is_the_tasks_terms_of_the_goal(name: str) -> None:
     split, reward, *_, info = env.step(np.zeros(env.action_space.shape or (), np.float32))
     inner: Any = env.unwrapped
     weights = inner.task.constants
-    expected = (
-        weights["position"] * info["position_error"] ** 2 + weights["orientation"] * info["orientation_error"] ** 2
-    )
+    errors = {name: info[f"{name}_error"] for name in ("position", "orientation")}
+    expected = sum(np.log1p(weights[name] * error**2) for name, error in errors.items())
     assert reward == pytest.approx(-expected, rel=1e-4)
     again = np.stack([split["achieved_goal"]] * 2), np.stack([split["desired_goal"], split["achieved_goal"]])
     np.testing.assert_allclose(env.compute_reward(*again, [{}, {}]), [reward, 0.0], atol=1e-9)

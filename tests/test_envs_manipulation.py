@@ -223,7 +223,7 @@ def test_weights_switch_terms_off() -> None:
     state = task.initial(generators(1))
     terms = task.reward_terms(state, torch.ones(1, 6).double(), state)
     assert set(terms) == {"position", "orientation", "ctrl"}
-    assert terms["position"].item() == pytest.approx(-2.0 * 0.05**2)
+    assert terms["position"].item() == pytest.approx(-np.log(1.0 + 2.0 * 0.05**2))
     with pytest.raises(ValueError, match="no term 'speed'"):
         CubeReorient(weights={"speed": 1.0})
 

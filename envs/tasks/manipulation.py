@@ -228,20 +228,21 @@ class Manipulation(Task):
         )
 
     def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
-        """Each (...), times its weight; terms of weight 0 are left out.
+        """Each (...); terms of weight 0 are left out.
 
-        Minus squared errors of the object's position [m] and angle [rad], minus the fingertips' mean distance from
-        their points of `contacts` [m], minus the squared action.
+        Minus log(1 + weight * squared error) of the object's position [m] and angle [rad]: near the goal the weighted
+        squared error, and where an object is lost no more than what counts for all others. Minus the weighted mean
+        distance of the fingertips from their points of `contacts` [m], and minus the weighted squared action.
         """
+        w = self.constants
         gaps, share = self.gaps(next_state)
-        distance = ((gaps.square().sum(-1) + 1e-6).sqrt() * share).sum(-1)
         terms = {
-            "position": self.position_error(next_state).square().sum(-1),
-            "orientation": self.orientation_error(next_state).square(),
-            "reach": distance,
-            "ctrl": action.square().sum(-1),
+            "position": (w["position"] * self.position_error(next_state).square().sum(-1)).log1p(),
+            "orientation": (w["orientation"] * self.orientation_error(next_state).square()).log1p(),
+            "reach": w["reach"] * ((gaps.square().sum(-1) + 1e-6).sqrt() * share).sum(-1),
+            "ctrl": w["ctrl"] * action.square().sum(-1),
         }
-        return {name: -self.constants[name] * x for name, x in terms.items() if self.constants[name] != 0.0}
+        return {name: -x for name, x in terms.items() if w[name] != 0.0}
 
     def state_info(self, state: TaskState, params: None = None) -> dict[str, Tensor]:
         """Whether this is success, and how far the object is from the goal, (...) [m] and [rad]."""

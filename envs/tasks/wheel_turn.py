@@ -31,7 +31,7 @@ class WheelTurn(Manipulation):
         weights, contact_softness: see `Manipulation`.
     """
 
-    weights = Manipulation.weights | {"position": 0.0}
+    weights = Manipulation.weights | {"position": 0.0, "orientation": 20.0}
 
     def __init__(
         self,
