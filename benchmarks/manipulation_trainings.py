@@ -2,7 +2,8 @@
 
     python benchmarks/manipulation_trainings.py              # runs what is missing, writes results/...json
     python benchmarks/manipulation_trainings.py --table      # prints the stored results as markdown
-    python benchmarks/manipulation_trainings.py --plot FILE  # success against seconds
+    python benchmarks/manipulation_trainings.py --plot docs/manipulation_trainings.png  # success against seconds
+    python benchmarks/manipulation_trainings.py --strips docs/manipulation_strips.png   # frames, from the runs' folders
 
 It goes on from what is stored (see `trainings.py`). Trained with the presets of `gradgym-train`. Policies of the end
 of the training are judged in 100 episodes that no training saw, in both backends; those of the curve, taken on the
@@ -16,13 +17,16 @@ from time import perf_counter
 from typing import Any
 
 import gymnasium
+import imageio.v3 as imageio
 import matplotlib.pyplot as plt
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from trainings import Benchmark, Row, table_line, train_run
 
+from gradgym.agents import Consistency
 from gradgym.agents.training.algorithm import Policy
 from gradgym.agents.training.configuration import RunConfig, load_preset
+from gradgym.agents.training.evaluation import evaluate_returns
 
 # Of each: label, environment, arguments, steps at the end of which success must have lasted, minutes.
 TASKS: dict[str, tuple[str, str, dict[str, Any], int, float]] = {
@@ -99,6 +103,7 @@ def train(task: str, method: str, seed: int, quick: bool, work_dir: Path) -> Row
     config = RunConfig.from_settings(settings, algo=algo, env=env_id, seed=seed, env_kwargs=kwargs)
     snapshots = Snapshots(1.0 if quick else 5.0 * minutes)
     run, measured = train_run(config, work_dir / f"{task}-{method}-{seed}", snapshots)
+    run.algorithm.save(work_dir / f"{task}-{method}-{seed}" / "last_model.zip")
     del measured["curve"]
     starts, curve_starts = (2, 1) if quick else (STARTS, CURVE_STARTS)
     row: Row = {"task": task, "method": method, "seed": seed, "seconds": round(run.clock.seconds, 1), **measured}
@@ -146,6 +151,23 @@ def plot(rows: list[Row], file: Path) -> None:
     figure.savefig(file, dpi=110)
 
 
+def strips(work_dir: Path, file: Path, frames: int = 7) -> None:
+    """One row for each task that was trained: an episode in MuJoCo that no training saw."""
+    rows = []
+    for task, (_, name, kwargs, *_) in TASKS.items():
+        run_dir = work_dir / f"{task}-consistency-0"
+        if not run_dir.exists():
+            continue
+        policy = Consistency.load(run_dir / "last_model.zip")
+        env = gymnasium.make(f"gradgym/{name}-v0", render_mode="rgb_array", backend="mujoco", **kwargs)
+        seen: list[Any] = []
+        evaluate_returns(policy, env, 1, UNSEEN, on_frame=seen.append)
+        env.close()
+        chosen = np.linspace(0, len(seen) - 1, frames).round().astype(int)
+        rows.append(np.concatenate([np.asarray(seen[i])[::2, ::2] for i in chosen], axis=1))
+    imageio.imwrite(file, np.concatenate(rows, axis=0))
+
+
 BENCHMARK = Benchmark("manipulation_trainings", ("task", "method", "seed"), train, table, plot)
 
 
@@ -154,7 +176,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--strips", type=Path, metavar="FILE", help="draw an episode of each task that was trained")
     arguments = parser.parse_args(argv)
+    if arguments.strips is not None:
+        strips(arguments.work_dir, arguments.strips)
+        return 0
     jobs = [
         (task, method, seed) for task in arguments.tasks for method in arguments.methods for seed in arguments.seeds
     ]

@@ -14,6 +14,7 @@ import ant_figure5
 import ant_table5
 import contact_speed
 import locomotion_clock
+import manipulation_trainings
 import pendulum_bptt
 import pendulum_table4
 import shac_sweep
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "clock": locomotion_clock.BENCHMARK,
     "sweep": shac_sweep.BENCHMARK,
     "target trainings": target_trainings.BENCHMARK,
+    "manipulation trainings": manipulation_trainings.BENCHMARK,
 }
 
 
