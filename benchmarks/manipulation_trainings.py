@@ -28,7 +28,8 @@ from gradgym.agents.training.algorithm import Policy
 from gradgym.agents.training.configuration import RunConfig, load_preset
 from gradgym.agents.training.evaluation import evaluate_returns
 
-# Of each: label, environment, arguments, steps at the end of which success must have lasted, minutes.
+# Of each: label, environment, arguments, steps at the end of which success must have lasted, minutes. In its minute
+# the algorithm of gradients makes fewer steps with two fingers than its preset has for all cubes.
 TASKS: dict[str, tuple[str, str, dict[str, Any], int, float]] = {
     "two_fingers": ("two fingers", "CubeReorient", {}, 1, 1.0),
     "grasp": ("grasp", "ShadowHandGrasp", {}, 40, 5.0),
@@ -87,8 +88,7 @@ def success_rate(policy: Policy, env_id: str, kwargs: dict[str, Any], starts: in
         action, memory = policy.predict(obs, state=memory, deterministic=True)
         obs, _, terminated, truncated, info = envs.step(action)
         ended = terminated | truncated
-        succeeds = np.asarray((info["final_info"] if ended.any() else info)["is_success"], bool)
-        row = np.where(succeeds, row + 1, 0)
+        row = np.where(info["is_success"], row + 1, 0)
     envs.close()
     return float((row >= lasting).mean())
 
@@ -98,8 +98,9 @@ def train(task: str, method: str, seed: int, quick: bool, work_dir: Path) -> Row
     _, name, kwargs, lasting, minutes = TASKS[task]
     _, algo, changes = METHODS[method]
     env_id = f"gradgym/{name}-v0"
+    steps = {"total_timesteps": 54_000} if (task, algo) == ("two_fingers", "consistency") else {}
     limits = {"max_minutes": 0.02 if quick else minutes, "eval_freq": 10**9, "checkpoint_freq": 10**9}
-    settings = load_preset(algo, env_id, {**changes, **limits, "eval_episodes": 1})
+    settings = load_preset(algo, env_id, {**changes, **steps, **limits, "eval_episodes": 1})
     config = RunConfig.from_settings(settings, algo=algo, env=env_id, seed=seed, env_kwargs=kwargs)
     snapshots = Snapshots(1.0 if quick else 5.0 * minutes)
     run, measured = train_run(config, work_dir / f"{task}-{method}-{seed}", snapshots)

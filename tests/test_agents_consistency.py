@@ -28,7 +28,7 @@ def success_rate(policy: Any, episodes: int) -> float:
     for _ in range(60):
         obs, _, _, ended, info = envs.step(policy.predict(obs, deterministic=True)[0])
     assert ended.all()
-    return float(np.mean(info["final_info"]["is_success"]))
+    return float(np.mean(info["is_success"]))
 
 
 @pytest.mark.slow
