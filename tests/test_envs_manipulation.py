@@ -168,6 +168,26 @@ def test_two_fingers_are_asked_to_press_the_faces_beside_them() -> None:
     assert (task.contacts(start).points[:, 0] + task.contacts(start).points[:, 1]).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("name", ["two fingers", "grasp", "wheel"])
+def test_objects_of_other_friction_mass_and_size_lie_where_they_shall(name: str) -> None:
+    factors = {"friction": (0.7, 1.3), "mass": (0.5, 2.0), "size": (0.9, 1.1)}
+    task = make(name, randomize=factors).unwrapped.task
+    start = task.initial(generators(12))
+    assert len(start.variant.unique()) > 6
+    geoms = [m.mj_model.geom_size[m.mj_model.body_geomadr[task.object_body], 0] for m in task.models]
+    torch.testing.assert_close(task.size(start), torch.tensor(geoms)[start.variant] / geoms[0])
+    assert len({float(m.mj_model.body_mass[task.object_body]) for m in task.models}) == 64
+    rest = torch.zeros(12, *task.action_space.shape, dtype=torch.float64)
+    after = task.transition(start, rest)
+    moved = (after.kinematics.xpos - start.kinematics.xpos)[:, task.object_body].norm(dim=-1)
+    assert moved.max() < 5e-4  # neither sunk into the table nor above it
+    if name == "grasp":
+        assert task.lifted(after).abs().max() < 5e-4
+    if name == "two fingers":  # which are asked for farther apart around a larger one
+        away = task.contacts(start).points.norm(dim=-1)[:, 0]
+        torch.testing.assert_close(away, 0.025 * task.size(start) + 0.011)
+
+
 def test_goals_are_drawn_as_stated() -> None:
     task = CubeReorient(backend="mujoco")
     start = task.initial(generators(200))

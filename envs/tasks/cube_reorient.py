@@ -23,7 +23,7 @@ _BOWL = {
     **{f"{f}J{k}": angle for f in ("FF", "MF", "RF", "LF") for k, angle in ((3, 0.3), (2, 0.8), (1, 0.8))},
     **{"THJ5": 0.6, "THJ4": 0.5, "THJ2": -0.2, "THJ1": 0.3},
 }
-_BESIDE = 0.036  # of the centres of two fingertips that press, from the cube's centre [m]
+_BESIDE = 0.011  # of the centres of two fingertips that press, from the cube's faces [m]
 # Where the cube lies in that hand, on the palm and the ring finger.
 _IN_BOWL = np.array([0.0202, 0.0, 0.2972])
 
@@ -44,10 +44,10 @@ class CubeReorient(Manipulation):
         max_angle: of the goal of two fingers, at least 0.4 [rad].
         flip_angle: of the goal in the hand [rad].
         hand_xml: another hand's MJCF for `hand="shadow"`, palm and fingers as the Shadow hand's; see `envs.hand`.
-        weights, contact_softness: see `Manipulation`.
+        weights, contact_softness, randomize: see `Manipulation`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one argument for each setting)
         self,
         hand: str = "two_fingers",
         axis: str = "x",
@@ -57,6 +57,7 @@ class CubeReorient(Manipulation):
         weights: Mapping[str, float] | None = None,
         backend: str = "sim",
         contact_softness: float = 0.0,
+        randomize: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         if hand not in ("two_fingers", "shadow"):
             raise ValueError(f'hand={hand!r}: choose "two_fingers" or "shadow"')
@@ -80,7 +81,7 @@ class CubeReorient(Manipulation):
         # The hand does not hold the cube all the time: fingertips need not be near.
         weights = {"reach": 3.0, "orientation": 8.0, **(weights or {})} if self._in_hand else weights
         self.success_angle = 0.4 if self._in_hand else 0.2
-        super().__init__(model, backend, 60, weights, self._place, contact_softness)
+        super().__init__(model, backend, 60, weights, self._place, contact_softness, randomize)
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """The cube 5 mm (in the hand 3 mm) about its place and 0.1 rad about the vertical, and the goal."""
@@ -100,7 +101,8 @@ class CubeReorient(Manipulation):
         if self._in_hand:
             return super().contacts(state)
         beside = matrix(state.kinematics.xquat[..., self.object_body, :])[..., 1]
-        points = self.start_tips[:, 1].sign()[:, None] * _BESIDE * beside[..., None, :]
+        away = 0.025 * self.size(state)[..., None, None] + _BESIDE
+        points = self.start_tips[:, 1].sign()[:, None] * away * beside[..., None, :]
         return Contacts(points, torch.full_like(points[..., 0], 1.0 / len(self.tips)))
 
     def success(self, state: TaskState) -> Tensor:

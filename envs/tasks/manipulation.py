@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...sim import Model
+from ..randomization import variants
 from ..task import Task, TaskState
 
 
@@ -80,6 +81,8 @@ class Manipulation(Task):
         weights: of the reward's terms, by name, where they shall differ from `weights` of the class; 0 leaves one out.
         origin: the place that observed positions are relative to [m].
         contact_softness: distance [m] at which contacts begin to push, see `sim.Model`; 0 is the file's meaning.
+        randomize: lowest and highest factors of the object's "friction", "mass" and "size", of which each episode has
+            others, see `envs.randomization.variants`; None for the object as it is.
     """
 
     n_substeps = 10
@@ -95,11 +98,14 @@ class Manipulation(Task):
         weights: Mapping[str, float] | None,
         origin: Sequence[float] | NDArray[np.float64],
         contact_softness: float = 0.0,
+        randomize: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         given = {} if weights is None else dict(weights)
         if unknown := given.keys() - self.weights.keys():
             raise ValueError(f"weights has no term {sorted(unknown)[0]!r}: the terms are {', '.join(self.weights)}")
-        super().__init__(Model.from_mujoco(model, contact_softness), {**self.weights, **given}, backend)
+        nominal = Model.from_mujoco(model, contact_softness)
+        models = variants(nominal, "object", randomize, rng=0) if randomize else nominal
+        super().__init__(models, {**self.weights, **given}, backend)
         m, self.episode_steps = model, episode_steps
         self.object_body, self.goal_body = m.body("object").id, m.body("goal").id
         self.tips = [i for i in range(m.nsite) if m.site(i).name.endswith("_tip")]
@@ -117,6 +123,9 @@ class Manipulation(Task):
         mujoco.mj_resetDataKeyframe(m, data, m.key("start").id)
         mujoco.mj_forward(m, data)
         self.start_tips = torch.from_numpy(data.site_xpos[self.tips] - data.xpos[self.object_body])
+        geom = m.body_geomadr[self.object_body]
+        sizes = [one.mj_model.geom_size[geom, 0] / m.geom_size[geom, 0] for one in self.models]
+        self._sizes = torch.tensor(sizes, dtype=torch.float64)
         self._rates = torch.from_numpy(m.actuator_ctrlrange[:, 1].copy())
         self.action_space = spaces.Box(-1.0, 1.0, (m.nu,), np.float32)
 
@@ -134,6 +143,7 @@ class Manipulation(Task):
         start = self.model.initial_state("start")
         pos, quat = (np.repeat(np.asarray(x)[None], len(rng), axis=0) for x in self.model.mocap_poses)
         state = self.state_at(start._replace(mocap_pos=None, mocap_quat=None), len(rng))
+        variant = self.draw_variants(rng) if len(self.models) > 1 else None
         for i, one in enumerate(rng):
             drawn = self.draw(one)
             state.qpos[i, self._object_qpos] = torch.from_numpy(drawn.object)
@@ -141,7 +151,14 @@ class Manipulation(Task):
                 number = m.body_mocapid[m.body(name).id]
                 pos[i, number], quat[i, number] = pose
         mocap = torch.from_numpy(pos), torch.from_numpy(quat)
-        return TaskState(self.model, state.qpos, state.qvel, state.act, state.time, *mocap)
+        started = TaskState(self.model, state.qpos, state.qvel, state.act, state.time, *mocap, variant=variant)
+        if self.on_table:  # a larger one lies higher
+            started.qpos[:, self._object_qpos.start + 2] += float(self.origin[2]) * (self.size(started) - 1.0)
+        return started
+
+    def size(self, state: TaskState) -> Tensor:
+        """Of the object, as a factor of its usual one, (...) or ()."""
+        return self._sizes[0] if state.variant is None else self._sizes[state.variant]
 
     def control(self, action: Tensor) -> Tensor:
         """Rates of the commands, (..., nu) [rad/s]."""

@@ -41,7 +41,7 @@ class ShadowHandGrasp(Manipulation):
         object: None for a cube of 6 cm, or a mesh file of one convex piece [m], z up, or a folder of such pieces.
             No higher than 14 cm: the fingertips start 15 cm above the table.
         hand_xml: another hand's MJCF; see `envs.hand`.
-        weights, contact_softness: see `Manipulation`.
+        weights, contact_softness, randomize: see `Manipulation`.
     """
 
     on_table = True
@@ -53,6 +53,7 @@ class ShadowHandGrasp(Manipulation):
         weights: Mapping[str, float] | None = None,
         backend: str = "sim",
         contact_softness: float = 0.0,
+        randomize: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         scene = mujoco.MjSpec.from_file(str(ASSETS / "shadow_hand_grasp.xml"))
         if object is not None:
@@ -62,7 +63,7 @@ class ShadowHandGrasp(Manipulation):
         model = compiled(scene, ABOVE)
         self._rest_height = -_lowest(model)
         self._half_widths = torch.from_numpy(_half_widths(model))
-        super().__init__(model, backend, 120, weights, (0.0, 0.0, self._rest_height), contact_softness)
+        super().__init__(model, backend, 120, weights, (0.0, 0.0, self._rest_height), contact_softness, randomize)
         # The thumb opposes all other tips, which are to be in a row as they are at the start.
         thumb = torch.arange(len(self.tips)) == self.start_tips[:, 0].argmin()
         row = torch.where(thumb, 0.0, self.start_tips[:, 1] - self.start_tips[~thumb, 1].mean())
@@ -92,7 +93,11 @@ class ShadowHandGrasp(Manipulation):
         columns = axis[..., None, :].expand(*axis.shape[:-1], 3, 1)
         across = torch.gather(rotation[..., :2], -1, columns).squeeze(-1) * sign
         along = torch.linalg.cross(rotation[..., 2], across, dim=-1)
-        away = self._half_widths[axis] + _BESIDE + _OPEN * (1.0 - ramp(seconds, 1.5, 2.1))[..., None]
+        away = (
+            self._half_widths[axis] * self.size(state)[..., None]
+            + _BESIDE
+            + _OPEN * (1.0 - ramp(seconds, 1.5, 2.1))[..., None]
+        )
         above = 0.05 - 0.02 * ramp(seconds, 0.0, 0.9) - 0.03 * ramp(seconds, 0.9, 1.5)
         points = (self._side * away)[..., None] * across[..., None, :] + self._spread[:, None] * along[..., None, :]
         points = points + above[..., None, None] * torch.tensor(_UP, dtype=torch.float64)
@@ -100,7 +105,7 @@ class ShadowHandGrasp(Manipulation):
 
     def lifted(self, state: TaskState) -> Tensor:
         """How far the object is above where it lay, (...) [m]."""
-        return state.kinematics.xpos[..., self.object_body, 2] - self._rest_height
+        return state.kinematics.xpos[..., self.object_body, 2] - self._rest_height * self.size(state)
 
     def success(self, state: TaskState) -> Tensor:
         """Whether the object is lifted by 5 cm and slower than 0.1 m/s, (...) bool."""

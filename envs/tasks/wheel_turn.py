@@ -28,7 +28,7 @@ class WheelTurn(Manipulation):
 
     Args:
         hand_xml: another hand's MJCF; see `envs.hand`.
-        weights, contact_softness: see `Manipulation`.
+        weights, contact_softness, randomize: see `Manipulation`.
     """
 
     weights = Manipulation.weights | {"position": 0.0, "orientation": 20.0}
@@ -39,13 +39,14 @@ class WheelTurn(Manipulation):
         weights: Mapping[str, float] | None = None,
         backend: str = "sim",
         contact_softness: float = 0.0,
+        randomize: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         scene = mujoco.MjSpec.from_file(str(ASSETS / "wheel_turn.xml"))
         attach_arm(scene, "base")
         attach_hand(scene, "flange", hand_xml)
         model = compiled(scene, ABOVE)
         self._stand_body = model.body("stand").id
-        super().__init__(model, backend, 80, weights, (0.0, 0.0, _HEIGHT), contact_softness)
+        super().__init__(model, backend, 80, weights, (0.0, 0.0, _HEIGHT), contact_softness, randomize)
         tips = torch.arange(len(self.tips))
         across = self.start_tips[:, 1].masked_fill(tips == self.start_tips[:, 0].argmin(), 0.0)  # no thumb pushes
         self._first, self._last = tips == across.argmax(), tips == across.argmin()
