@@ -39,11 +39,11 @@ def test_two_fingers_turn_the_cube_in_mujoco_after_a_minute() -> None:
 
 
 def test_a_short_training_brings_the_cube_nearer_to_its_goal(tmp_path: Any) -> None:
-    algorithm = Consistency("MlpPolicy", "gradgym/CubeReorient-v0", 1e-3, n_envs=16, horizon=15, seed=0)
+    algorithm = Consistency("MlpPolicy", "gradgym/CubeReorient-v0", n_envs=8, horizon=15, seed=0)
     before = mean_errors(algorithm)
-    algorithm.learn(9_600)
+    algorithm.learn(2_880)
     after = mean_errors(algorithm)
-    assert after < 0.6 * before
+    assert after < 0.7 * before
     algorithm.save(tmp_path / "policy.zip")
     assert mean_errors(Consistency.load(tmp_path / "policy.zip")) == pytest.approx(after)
     assert np.isfinite(algorithm.logger.name_to_value.get("train/gap", 0.0))
