@@ -46,6 +46,7 @@ class RelaxedConsistency(Sb3Algorithm):
         learning_rate: of Adam.
         cg_iterations: of conjugate gradients in a step, at most.
         damping: first Levenberg-Marquardt damping.
+        min_damping: which it does not fall below; with less, a step fits its own batch and not the next one's.
         weights, first_weights: those of `Weights` that differ from its defaults, the latter from `weights`.
         ramp: see above.
         late: exponent of the growth in time of what is asked of the object.
@@ -66,6 +67,7 @@ class RelaxedConsistency(Sb3Algorithm):
         learning_rate: float = 1e-3,
         cg_iterations: int = 60,
         damping: float = 1.0,
+        min_damping: float = 0.1,
         weights: Mapping[str, float] | None = None,
         first_weights: Mapping[str, float] | None = None,
         ramp: float = 0.4,
@@ -105,7 +107,7 @@ class RelaxedConsistency(Sb3Algorithm):
         self.batch_size, self.optimizer, self.late, self.ramp = batch_size, optimizer, late, ramp
         self.weights = _weights(weights, Weights())
         self.first_weights = _weights(first_weights, self.weights)
-        self.solver = GaussNewton(damping=damping, cg_iterations=cg_iterations)
+        self.solver = GaussNewton(damping=damping, min_damping=min_damping, cg_iterations=cg_iterations)
         self.skipped_samples = 0
         self.loss = float("nan")  # after the last step
         if _init_setup_model:
