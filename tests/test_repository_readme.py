@@ -61,3 +61,10 @@ def test_every_file_that_is_named_exists(name: str) -> None:
     missing = {path for path in named if not (ROOT / path).exists()}
     assert named
     assert not missing
+
+
+def test_the_example_of_manipulation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = python_blocks("docs/manipulation.md")
+    run(block.replace("50_000", "320"))
+    assert (tmp_path / "two_fingers.zip").exists()
