@@ -160,6 +160,26 @@ def test_wheel_asks_one_finger_to_stand_behind_the_peg_that_it_pushes() -> None:
     assert ((gaps.abs().sum(-1) > 0) == (contacts.weights > 0)).all()
 
 
+@EVERY
+def test_gradient_of_reward_and_observation_by_the_pose_is_that_of_differences(name: str) -> None:
+    task = task_of(name)
+    start = later(task.initial(generators(3)), 1.0)
+    rng = np.random.default_rng(0)
+    along = torch.from_numpy(rng.normal(size=start.qpos.shape))
+    along[:, task._object_qpos][:, 3:] = 0.0  # of a quaternion's four numbers only turns would count
+    ahead = torch.from_numpy(rng.normal(size=task.observation(start).shape))
+    action = torch.zeros(3, *task.action_space.shape, dtype=torch.float64)
+
+    def value(qpos: torch.Tensor) -> torch.Tensor:
+        state = replace(start, qpos=qpos, known_kinematics=None)
+        return task.reward(start, action, state).sum() + (ahead * task.observation(state)).sum()
+
+    qpos = start.qpos.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(value(qpos), qpos)
+    ends = [value(start.qpos + h * along).item() for h in (1e-6, -1e-6)]
+    assert (slope * along).sum().item() == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6)
+
+
 def test_two_fingers_are_asked_to_press_the_faces_beside_them() -> None:
     task = task_of("two fingers")
     start = task.initial(generators(4))
