@@ -295,6 +295,24 @@ def test_benchmark_of_targets_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_benchmark_of_manipulation_runs(tmp_path: Path) -> None:
+    results, work = ["--results", str(tmp_path / "results.json")], ["--work-dir", str(tmp_path / "work")]
+    benchmark("manipulation_trainings", *work, *results, "--quick", "--jobs", "1")
+    shown = benchmark("manipulation_trainings", *results, "--table").splitlines()[-1]
+    assert shown.startswith("| two fingers | consistency in real contact | ")
+    for option, more in (("--plot", results), ("--strips", work)):
+        benchmark("manipulation_trainings", *more, option, str(tmp_path / "picture.png"))
+        assert (tmp_path / "picture.png").stat().st_size > 5_000
+
+
+@pytest.mark.slow
+def test_benchmark_of_the_relaxed_losses_runs(tmp_path: Path) -> None:
+    results = ["--results", str(tmp_path / "results.json")]
+    benchmark("consistency_figure5", "--work-dir", str(tmp_path / "work"), *results, "--quick", "--jobs", "1")
+    assert benchmark("consistency_figure5", *results, "--table").splitlines()[-1].startswith("| Gauss-Newton | ")
+
+
+@pytest.mark.slow
 def test_benchmark_of_contact_runs(tmp_path: Path) -> None:
     results = ["--results", str(tmp_path / "results.json")]
     benchmark("contact_speed", *results, "--quick")
