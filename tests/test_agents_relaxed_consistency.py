@@ -1,4 +1,4 @@
-"""The physical-consistency trainer: its linear programs against differences, its parts by closed forms."""
+"""The relaxed trainer of physical consistency: its linear programs against differences, its parts by closed forms."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The physical-consistency trainer: a policy that proposes contacts, by matrix-free Gauss-Newton.
+"""The relaxed trainer of physical consistency: a policy that proposes contacts, by matrix-free Gauss-Newton.
 
 Ruppel, Hendrich and Zhang, "Learning Dexterous Manipulation with Differentiable Physical Consistency": task goals
 and physical consistency of relaxed rollouts are one squared sum, from random starts and goals.
