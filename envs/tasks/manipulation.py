@@ -87,6 +87,7 @@ class Manipulation(Task):
 
     n_substeps = 10
     on_table = False  # whether the object lies on a table at the start
+    rewarded_from = 0.0  # when the object's pose begins to be rewarded [s]
     goal_entries = slice(-13, -1)  # of the observation
     weights: ClassVar[dict[str, float]] = {"position": 100.0, "orientation": 4.0, "reach": 20.0, "ctrl": 0.001}
 
@@ -248,14 +249,16 @@ class Manipulation(Task):
         """Each (...); terms of weight 0 are left out.
 
         Minus log(1 + weight * squared error) of the object's position [m] and angle [rad]: near the goal the weighted
-        squared error, and where an object is lost no more than what counts for all others. Minus the weighted mean
+        squared error, and where an object is lost no more than what counts for all others; both are 0 before
+        `rewarded_from`. Minus the weighted mean
         distance of the fingertips from their points of `contacts` [m], and minus the weighted squared action.
         """
         w = self.constants
         gaps, share = self.gaps(next_state)
+        counts = self.seconds(next_state) >= self.rewarded_from
         terms = {
-            "position": (w["position"] * self.position_error(next_state).square().sum(-1)).log1p(),
-            "orientation": (w["orientation"] * self.orientation_error(next_state).square()).log1p(),
+            "position": (w["position"] * self.position_error(next_state).square().sum(-1)).log1p() * counts,
+            "orientation": (w["orientation"] * self.orientation_error(next_state).square()).log1p() * counts,
             "reach": w["reach"] * ((gaps.square().sum(-1) + 1e-6).sqrt() * share).sum(-1),
             "ctrl": w["ctrl"] * action.square().sum(-1),
         }

@@ -26,6 +26,7 @@ _UP = (0.0, 0.0, 1.0)
 _MASS = 0.1  # [kg]
 # Of the fingertips' points: beside the faces, farther while the hand comes down, and between outer fingers.
 _BESIDE, _OPEN, _SPREAD = 0.003, 0.034, 0.018  # [m]
+_CLOSING = (1.5, 2.1)  # when the hand closes [s]
 
 
 class ShadowHandGrasp(Manipulation):
@@ -37,6 +38,8 @@ class ShadowHandGrasp(Manipulation):
     Success is what a state tells: the object is 5 cm or more above the table and slower than 0.1 m/s. That it is held
     there for 2 s is for the evaluation to count (40 steps of success in a row). The episode has 120 steps, 6 s.
 
+    The object's pose is rewarded from 2.4 s on.
+
     Args:
         object: None for a cube of 6 cm, or a mesh file of one convex piece [m], z up, or a folder of such pieces.
             No higher than 14 cm: the fingertips start 15 cm above the table.
@@ -45,6 +48,7 @@ class ShadowHandGrasp(Manipulation):
     """
 
     on_table = True
+    rewarded_from = 2.4  # when a hand that follows its points has closed; before, only a push changes the pose [s]
 
     def __init__(
         self,
@@ -96,7 +100,7 @@ class ShadowHandGrasp(Manipulation):
         away = (
             self._half_widths[axis] * self.size(state)[..., None]
             + _BESIDE
-            + _OPEN * (1.0 - ramp(seconds, 1.5, 2.1))[..., None]
+            + _OPEN * (1.0 - ramp(seconds, *_CLOSING))[..., None]
         )
         above = 0.05 - 0.02 * ramp(seconds, 0.0, 0.9) - 0.03 * ramp(seconds, 0.9, 1.5)
         points = (self._side * away)[..., None] * across[..., None, :] + self._spread[:, None] * along[..., None, :]

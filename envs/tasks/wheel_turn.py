@@ -17,6 +17,7 @@ from .shadow_hand_grasp import ABOVE
 _HEIGHT = 0.02  # of the wheel's centre [m]
 _PEG = (0.07, 0.03)  # of a peg's axis from the wheel's, and of the pushing finger above its centre [m]
 _BESIDE, _OPEN = 0.015, 0.032  # of that finger from the peg's axis, and farther while the hand comes down [m]
+_LEAD = 0.15  # by which the finger's point is ahead of a wheel that is to turn farther [rad]
 _UP = (0.0, 0.0, 1.0)
 
 
@@ -31,6 +32,7 @@ class WheelTurn(Manipulation):
         weights, contact_softness, randomize: see `Manipulation`.
     """
 
+    rewarded_from = 1.2  # when the finger is at the peg
     weights = Manipulation.weights | {"position": 0.0, "orientation": 20.0}
 
     def __init__(
@@ -63,7 +65,8 @@ class WheelTurn(Manipulation):
     def contacts(self, state: TaskState) -> Contacts:
         """One finger behind the peg on the blue spoke, which it is to push: the outer one on the side of the push.
 
-        It comes down beside the peg in 0.8 s, and touches it from 1.2 s on.
+        It comes down beside the peg in 0.8 s, and touches it at 1.2 s. From then on it is asked to be where the peg
+        is to go next, as far as the goal.
         """
         seconds = self.seconds(state)
         # From stand to goal, both of which stay where they are: the side of the push lasts an episode.
@@ -72,8 +75,15 @@ class WheelTurn(Manipulation):
         weights = torch.where(forward[..., None], self._first, self._last).double()
         behind = _BESIDE + _OPEN * (1.0 - ramp(seconds, 0.8, 1.2))
         above = _PEG[1] + 0.05 - 0.02 * ramp(seconds, 0.0, 0.5) - 0.03 * ramp(seconds, 0.5, 0.8)
-        local = torch.stack([torch.full_like(behind, _PEG[0]), torch.where(forward, -behind, behind), above], dim=-1)
-        point = matrix(state.kinematics.xquat[..., self.object_body, :]) @ local[..., None]
+        sign = torch.where(forward, 1.0, -1.0).double()
+        rotation = matrix(state.kinematics.xquat[..., self.object_body, :])
+        now, then = rotation[..., :2, 0], facing[..., 1, :]
+        left = torch.atan2(sign * (now[..., 0] * then[..., 1] - now[..., 1] * then[..., 0]), (now * then).sum(-1))
+        ahead = left.clamp(0.0, _LEAD) * ramp(seconds, 1.0, 1.4)
+        along, across = ahead.cos(), ahead.sin()
+        # Behind the peg of a wheel that is turned so much farther, in this wheel's axes.
+        x, y = _PEG[0] * along + behind * across, sign * (_PEG[0] * across - behind * along)
+        point = rotation @ torch.stack([x, y, above], dim=-1)[..., None]
         return Contacts(point.squeeze(-1)[..., None, :].expand(*weights.shape, 3), weights)
 
     def success(self, state: TaskState) -> Tensor:
