@@ -17,7 +17,10 @@ from .shadow_hand_grasp import ABOVE
 _HEIGHT = 0.02  # of the wheel's centre [m]
 _PEG = (0.07, 0.03)  # of a peg's axis from the wheel's, and of the pushing finger above its centre [m]
 _BESIDE, _OPEN = 0.015, 0.032  # of that finger from the peg's axis, and farther while the hand comes down [m]
-_LEAD = 0.15  # by which the finger's point is ahead of a wheel that is to turn farther [rad]
+# By which the finger's point is ahead of a wheel that is to turn farther, so far that it stays with the finger; and
+# before the goal where it stops, since nothing pushes back [rad].
+_LEAD, _STOP = 0.07, 0.04
+_FOLLOWING = 0.3  # share of a finger beside the one that pushes, of whose share
 _UP = (0.0, 0.0, 1.0)
 
 
@@ -50,8 +53,12 @@ class WheelTurn(Manipulation):
         self._stand_body = model.body("stand").id
         super().__init__(model, backend, 80, weights, (0.0, 0.0, _HEIGHT), contact_softness, randomize)
         tips = torch.arange(len(self.tips))
-        across = self.start_tips[:, 1].masked_fill(tips == self.start_tips[:, 0].argmin(), 0.0)  # no thumb pushes
-        self._first, self._last = tips == across.argmax(), tips == across.argmin()
+        thumb = tips == self.start_tips[:, 0].argmin()
+        across = self.start_tips[:, 1].masked_fill(thumb, 0.0)  # no thumb pushes
+        pushing = across.argmin(), across.argmax()  # to either side
+        self._row = torch.stack([self.start_tips - self.start_tips[i] for i in pushing])
+        shares = [torch.where(tips == i, 1.0, _FOLLOWING * ~thumb).double() for i in pushing]
+        self._shares = torch.stack([share / share.sum() for share in shares])
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """Where the wheel stands, its angle, and the goal's."""
@@ -66,25 +73,25 @@ class WheelTurn(Manipulation):
         """One finger behind the peg on the blue spoke, which it is to push: the outer one on the side of the push.
 
         It comes down beside the peg in 0.8 s, and touches it at 1.2 s. From then on it is asked to be where the peg
-        is to go next, as far as the goal.
+        is to go next, as far as the goal. The other fingers keep their places in the row, behind it.
         """
         seconds = self.seconds(state)
         # From stand to goal, both of which stay where they are: the side of the push lasts an episode.
         facing = matrix(state.kinematics.xquat[..., [self._stand_body, self.goal_body], :])[..., :2, 0].detach()
         forward = facing[..., 0, 0] * facing[..., 1, 1] > facing[..., 0, 1] * facing[..., 1, 0]
-        weights = torch.where(forward[..., None], self._first, self._last).double()
+        side = forward.long()
         behind = _BESIDE + _OPEN * (1.0 - ramp(seconds, 0.8, 1.2))
         above = _PEG[1] + 0.05 - 0.02 * ramp(seconds, 0.0, 0.5) - 0.03 * ramp(seconds, 0.5, 0.8)
         sign = torch.where(forward, 1.0, -1.0).double()
         rotation = matrix(state.kinematics.xquat[..., self.object_body, :])
         now, then = rotation[..., :2, 0], facing[..., 1, :]
         left = torch.atan2(sign * (now[..., 0] * then[..., 1] - now[..., 1] * then[..., 0]), (now * then).sum(-1))
-        ahead = left.clamp(0.0, _LEAD) * ramp(seconds, 1.0, 1.4)
+        ahead = (left - _STOP).clamp(0.0, _LEAD) * ramp(seconds, 1.0, 1.4)
         along, across = ahead.cos(), ahead.sin()
         # Behind the peg of a wheel that is turned so much farther, in this wheel's axes.
         x, y = _PEG[0] * along + behind * across, sign * (_PEG[0] * across - behind * along)
         point = rotation @ torch.stack([x, y, above], dim=-1)[..., None]
-        return Contacts(point.squeeze(-1)[..., None, :].expand(*weights.shape, 3), weights)
+        return Contacts(point.squeeze(-1)[..., None, :] + self._row[side], self._shares[side])
 
     def success(self, state: TaskState) -> Tensor:
         """Whether the wheel is within 0.1 rad of the goal, (...) bool."""

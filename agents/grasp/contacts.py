@@ -1,0 +1,62 @@
+"""What a grasp is worth as it stands: its contacts, their exact metric, and how deep the hand is inside."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .grasps import Grasps
+from .hand import Hand
+from .link_depths import ObjectInHand, SelfCollision
+from .object_mesh import ObjectMesh
+from .q1 import q1
+
+_TOUCHING = 0.002  # farther from the surface, to either side, is no contact [m]
+_OPPOSED = 0.5  # least cosine of the hand's normal and the object's inward one at a contact
+_APART = 0.004  # of contacts of which one is enough [m]
+_OBJECT_SAMPLES = 8_000
+
+
+def measure(
+    mesh: ObjectMesh,
+    hand: Hand,
+    pose: NDArray[np.float64],
+    joints: NDArray[np.float64],
+    friction: float = 0.7,
+    torque_weight: float | None = None,
+) -> Grasps:
+    """Grasps of poses (n, 7) and joints (n, J), with their metric and depths by all samples of the hand's surface.
+
+    Penetration is the deeper of the hand in the object and the object in one of the hand's links.
+    Contacts are samples within 2 mm of the surface, to either side, of whose clusters of 4 mm the nearest counts.
+    `torque_weight` is 1 / radius² of the mesh by default [1/m²].
+    """
+    surface = hand.surface
+    m = mesh.radius**-2 if torque_weight is None else torque_weight
+    links = hand.links(torch.from_numpy(pose), torch.from_numpy(joints))
+    body = torch.from_numpy(surface.body)
+    points = links.points(body, torch.from_numpy(surface.position)).numpy()
+    outward = links.vectors(body, torch.from_numpy(surface.normal)).numpy()
+    quality, depth = np.zeros(len(pose)), ObjectInHand(mesh, hand, _OBJECT_SAMPLES).deepest(links)
+    for i in range(len(pose)):
+        near = np.flatnonzero(np.linalg.norm(points[i] - mesh.center_of_mass, axis=1) < mesh.radius + _TOUCHING)
+        closest = mesh.closest(points[i, near])
+        depth[i] = max(depth[i], -closest.distance.min(initial=0.0))
+        facing = -(closest.normal * outward[i, near]).sum(axis=1) > _OPPOSED
+        able = np.flatnonzero((np.abs(closest.distance) < _TOUCHING) & facing)
+        able = able[np.abs(closest.distance[able]).argsort()]
+        chosen = _thinned(closest.point[able])
+        kept = able[chosen]
+        quality[i] = q1(closest.point[kept] - mesh.center_of_mass, -closest.normal[kept], friction, m, tolerance=1e-3)
+    return Grasps(
+        **{"pose": pose, "joints": joints, "joint_names": hand.joint_names, "q1": quality, "penetration": depth},
+        self_penetration=SelfCollision(hand, len(surface.body)).deepest(links),
+    )
+
+
+def _thinned(points: NDArray[np.float64]) -> list[int]:
+    """Numbers of points of which each is apart from all before it."""
+    kept: list[int] = []
+    for i, point in enumerate(points):
+        if not kept or np.linalg.norm(points[kept] - point, axis=1).min() > _APART:
+            kept.append(i)
+    return kept

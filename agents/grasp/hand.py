@@ -1,0 +1,129 @@
+"""A robot hand as the grasp planner sees it: independent joints, points on its surface, hulls of its links."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...envs.hand import SHADOW_HAND
+from ...sim import Model, torch_bridge
+from .hand_surface import Surface, surface_of
+
+# Of the Shadow hand: the paper's (6 + 18) numbers have no wrist, which moves the hand as a whole.
+_WRIST = ("WRJ1", "WRJ2", "rh_WRJ1", "rh_WRJ2", "robot0:WRJ0", "robot0:WRJ1")
+
+
+class Links(NamedTuple):
+    """Poses of a hand's bodies in the object's frame."""
+
+    position: Tensor  # (..., nbody, 3) [m]
+    rotation: Tensor  # (..., nbody, 3, 3)
+
+    def points(self, body: Tensor, local: Tensor) -> Tensor:
+        """Points (P, 3) that are fixed in bodies (P,) in the object's frame, (..., P, 3) [m]."""
+        return self.vectors(body, local) + self.position[..., body, :]
+
+    def vectors(self, body: Tensor, local: Tensor) -> Tensor:
+        """Directions (P, 3) that are fixed in bodies (P,), (..., P, 3)."""
+        return (self.rotation[..., body, :, :] @ local[..., None]).squeeze(-1)
+
+
+class Hand:
+    """A hand, read from MJCF. Its root is the first body of the file's world, moved to the origin.
+
+    Args:
+        spec: with joints that are hinges, position servos, and geoms that collide. Joints that follow others by an
+            <equality><joint> are coupled; the others are the hand's independent joints, and need a range.
+        contact_geoms: names of geoms that may hold an object; None for all that collide.
+        name: what messages and files call it.
+
+    Attributes:
+        model: (alone, its root at the origin) as MuJoCo compiled it.
+        joint_names: of the J independent joints.
+        lower, upper: (J,) their ranges [rad].
+        surface: samples of the surface, contact candidates and hulls, see `hand_surface.Surface`.
+    """
+
+    def __init__(self, spec: mujoco.MjSpec, contact_geoms: Sequence[str] | None = None, name: str = "hand") -> None:
+        self.name, self._spec = name, spec
+        self.model = m = spec.compile()
+        if any(int(kind) != mujoco.mjtJoint.mjJNT_HINGE for kind in m.jnt_type):
+            raise ValueError(f"hand {name!r}: every joint must be a hinge")
+        equalities = [i for i in range(m.neq) if int(m.eq_type[i]) == mujoco.mjtEq.mjEQ_JOINT]
+        follows = {int(m.eq_obj1id[i]): i for i in equalities if m.eq_obj2id[i] >= 0}
+        free = [j for j in range(m.njnt) if j not in follows]
+        if unlimited := [m.joint(j).name for j in free if not m.jnt_limited[j]]:
+            raise ValueError(f"hand {name!r}: joint {unlimited[0]!r} has no range")
+        self.joint_names = tuple(m.joint(j).name for j in free)
+        self.lower, self.upper = m.jnt_range[free].T.copy()
+        # A follower is a polynomial of the joint that it follows, of which hands have the linear part.
+        self._coupling, self._offset = np.zeros((m.nq, len(free))), np.zeros(m.nq)
+        for column, j in enumerate(free):
+            self._coupling[j, column] = 1.0
+        for j, i in follows.items():
+            if m.eq_data[i, 2:5].any() or int(m.eq_obj2id[i]) not in free:
+                raise ValueError(f"hand {name!r}: joint {m.joint(j).name!r} must follow an independent joint linearly")
+            self._coupling[j, free.index(int(m.eq_obj2id[i]))] = m.eq_data[i, 1]
+            self._offset[j] = m.eq_data[i, 0]
+        self._simulated = Model.from_mujoco(m)
+        self.surface: Surface = surface_of(m, self.qpos(self.middle), contact_geoms)
+
+    @staticmethod
+    def shadow() -> "Hand":
+        """The Shadow hand of the environments; 18 independent joints, its wrist straight."""
+        return Hand.from_xml_path(SHADOW_HAND, name="shadow")
+
+    @staticmethod
+    def from_xml_path(path: str | Path, contact_geoms: Sequence[str] | None = None, name: str | None = None) -> "Hand":
+        """Reads a hand's MJCF; wrist joints of Shadow hands are held straight."""
+        try:
+            spec = mujoco.MjSpec.from_file(str(path))
+        except ValueError as error:
+            raise ValueError(f"cannot read the MJCF {str(path)!r}: {str(error).splitlines()[0]}") from None
+        for part in (*spec.actuators, *spec.joints):
+            if part.name in _WRIST:
+                spec.delete(part)
+        return Hand(spec, contact_geoms, Path(path).stem if name is None else name)
+
+    def spec(self) -> mujoco.MjSpec:
+        """A copy of what it was made from, to be put in a scene."""
+        return self._spec.copy()
+
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        """Joints a third of the way from open to closed, (J,) [rad]; joints that bend to both sides at zero."""
+        bends = self.lower > -0.3 * self.upper
+        return np.where(bends, self.lower.clip(0.0) + 0.35 * (self.upper - self.lower.clip(0.0)), 0.0)
+
+    def qpos(self, joints: NDArray[np.float64]) -> NDArray[np.float64]:
+        """All joints, (..., nq), of the independent ones, (..., J) [rad]."""
+        return joints @ self._coupling.T + self._offset
+
+    def links(self, pose: Tensor, joints: Tensor) -> Links:
+        """Poses of the bodies; differentiable.
+
+        Args:
+            pose: (..., 7) of the root: position [m] and quaternion (w, x, y, z), of which the direction matters.
+            joints: (..., J) [rad].
+        """
+        qpos = joints @ torch.from_numpy(self._coupling).T + torch.from_numpy(self._offset)
+        own = torch_bridge.kinematics(self._simulated, qpos)
+        root = quaternion_matrix(pose[..., 3:])
+        position = own.xpos @ root.transpose(-1, -2) + pose[..., None, :3]
+        return Links(position, root[..., None, :, :] @ quaternion_matrix(own.xquat))
+
+
+def quaternion_matrix(quat: Tensor) -> Tensor:
+    """Rotations (..., 3, 3) of quaternions (w, x, y, z) of any length, (..., 4)."""
+    w, x, y, z = (quat / quat.norm(dim=-1, keepdim=True)).unbind(-1)
+    rows = [
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    ]
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))

@@ -1,0 +1,58 @@
+"""Poses from which grasps are planned: the open hand around the object, its palm towards it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .hand import Hand
+
+_CLEARANCE = (0.002, 0.03)  # between the palm and the surface [m]
+_TILT = 0.5  # standard deviation of the palm's direction from the surface's normal [rad]
+_BEND = 0.15  # of joints, as a fraction of their range
+
+
+def start_poses(
+    points: NDArray[np.float64], normals: NDArray[np.float64], hand: Hand, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One start for each point of the object's surface.
+
+    Args:
+        points, normals: (n, 3) on the surface, outward; in the frame of the grasps.
+        hand: of which the palm shall be above each.
+        rng: for turn, tilt, clearance and joints.
+
+    Returns:
+        Poses of the hand's root (n, 7) and joints (n, J), as of `Grasps`.
+    """
+    n = len(points)
+    surface = hand.surface
+    outward = normals + _TILT * rng.standard_normal((n, 3))
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    # The hand's approach goes to -outward; about it the hand is turned at random.
+    own = _frame(surface.approach[None], np.array([[0.0, 0.0, 1.0]]))
+    target = _frame(-outward, rng.standard_normal((n, 3)))
+    rotation = target @ np.swapaxes(own, 1, 2)
+    clearance = rng.uniform(*_CLEARANCE, n)
+    centers = points + (clearance - surface.reach)[:, None] * outward
+    position = centers - rotation @ surface.center
+    joints = hand.middle + _BEND * (hand.upper - hand.lower) * rng.standard_normal((n, len(hand.joint_names)))
+    margin = 0.02 * (hand.upper - hand.lower)
+    return np.concatenate([position, quaternions(rotation)], axis=1), joints.clip(
+        hand.lower + margin, hand.upper - margin
+    )
+
+
+def _frame(z: NDArray[np.float64], near: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rotations (n, 3, 3) whose last column is z (n, 3)."""
+    x = np.cross(near, z)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return np.stack([x, np.cross(z, x), z], axis=2)
+
+
+def quaternions(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 4), w first, of rotations (n, 3, 3)."""
+    from scipy.spatial.transform import Rotation
+
+    found: Any = Rotation.from_matrix(rotation).as_quat(scalar_first=True)
+    return found

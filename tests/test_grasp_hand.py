@@ -1,0 +1,173 @@
+"""The hand of the grasp planner: couplings, kinematics, surface, links in each other, and files of grasps."""
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+
+from gradgym.agents.grasp import Grasps, Hand
+from gradgym.agents.grasp.hand import quaternion_matrix
+from gradgym.agents.grasp.link_depths import SelfCollision
+
+POSE = torch.tensor([[0.1, -0.2, 0.3, 0.5, 0.1, -0.7, 0.4]], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def hand() -> Hand:
+    return Hand.shadow()
+
+
+def joints_of(hand: Hand, n: int, seed: int) -> torch.Tensor:
+    share = torch.rand(n, len(hand.joint_names), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.from_numpy(hand.lower) + share * torch.from_numpy(hand.upper - hand.lower)
+
+
+def test_shadow_hand_has_18_joints_and_the_paper_s_numbers_of_points(hand: Hand) -> None:
+    assert len(hand.joint_names) == 18
+    assert not any(name.startswith("WR") or name.endswith("FJ1") for name in hand.joint_names)
+    assert len(hand.surface.candidates) == 45
+    assert len(hand.surface.body) == 15_000
+
+
+def test_distal_joints_follow(hand: Hand) -> None:
+    qpos = hand.qpos(joints_of(hand, 3, 0).numpy())
+    m = hand.model
+    for finger in ("FF", "MF", "RF", "LF"):
+        first, second = (m.jnt_qposadr[m.joint(f"{finger}J{k}").id] for k in (1, 2))
+        np.testing.assert_array_equal(qpos[:, first], qpos[:, second])
+
+
+def test_links_are_mujoco_s(hand: Hand) -> None:
+    """Placed by the pose of the root, as a body that holds the hand."""
+    joints = joints_of(hand, 1, 1)
+    links = hand.links(POSE, joints)
+    data = mujoco.MjData(hand.model)
+    data.qpos[:] = hand.qpos(joints.numpy())[0]
+    mujoco.mj_kinematics(hand.model, data)
+    root = quaternion_matrix(POSE[0, 3:]).numpy()
+    np.testing.assert_allclose(links.position[0], data.xpos @ root.T + POSE[0, :3].numpy(), atol=1e-12)
+    np.testing.assert_allclose(links.rotation[0].numpy(), root @ data.xmat.reshape(-1, 3, 3), atol=1e-12)
+
+
+def test_samples_are_on_the_surface_and_normals_outward(hand: Hand) -> None:
+    """MuJoCo's distance from small spheres at 0.5 mm outside and inside to the geom that was sampled."""
+    m, s = hand.model, hand.surface
+    for i in np.random.default_rng(0).choice(len(s.body), 200, replace=False):
+        kind, size = int(m.geom_type[s.geom[i]]), m.geom_size[s.geom[i]]
+        axes = np.empty(9)
+        mujoco.mju_quat2Mat(axes, m.geom_quat[s.geom[i]])
+        axes = axes.reshape(3, 3)
+        local = (s.position[i] - m.geom_pos[s.geom[i]]) @ axes
+        normal = s.normal[i] @ axes
+
+        def distance(x: np.ndarray, kind: int = kind, size: np.ndarray = size) -> float:
+            if kind == mujoco.mjtGeom.mjGEOM_BOX:
+                q = np.abs(x) - size
+                return float(np.linalg.norm(q.clip(0.0)) + min(q.max(), 0.0))
+            assert kind == mujoco.mjtGeom.mjGEOM_CAPSULE
+            return float(np.linalg.norm(x - [0.0, 0.0, np.clip(x[2], -size[1], size[1])]) - size[0])
+
+        assert abs(distance(local)) < 6e-4  # a capsule has flat faces here
+        assert distance(local + 1e-3 * normal) > distance(local) + 8e-4
+
+
+def test_any_first_samples_are_spread(hand: Hand) -> None:
+    """A sample of the last has one of the first 500 nearer than those would be apart on a regular grid."""
+    s = hand.surface
+    links = hand.links(POSE, torch.from_numpy(hand.middle)[None])
+    world = links.points(torch.from_numpy(s.body), torch.from_numpy(s.position))[0].numpy()
+    first = np.linalg.norm(world[:500, None] - world[None, :500], axis=-1) + np.eye(500)
+    rest = np.linalg.norm(world[500:2000, None] - world[None, :500], axis=-1).min(axis=1)
+    assert rest.max() <= first.min() * 1.0001
+
+
+def test_candidates_face_what_the_hand_surrounds(hand: Hand) -> None:
+    s = hand.surface
+    links = hand.links(
+        torch.tensor([[0.0, 0, 0, 1, 0, 0, 0]], dtype=torch.float64), torch.from_numpy(hand.middle)[None]
+    )
+    body = torch.from_numpy(s.body[s.candidates])
+    points = links.points(body, torch.from_numpy(s.position[s.candidates]))[0].numpy()
+    normals = links.vectors(body, torch.from_numpy(s.normal[s.candidates]))[0].numpy()
+    way = s.center - points
+    assert (((way * normals).sum(-1) / np.linalg.norm(way, axis=-1)) > 0.3).all()
+    bodies = {hand.model.body(int(b)).name for b in body}
+    assert {"ff_distal", "mf_distal", "rf_distal", "lf_distal", "th_distal", "palm"} <= bodies
+
+
+def test_self_collision_gradient(hand: Hand) -> None:
+    """Central differences of random postures, in many of which links are in each other."""
+    collision = SelfCollision(hand, 400)
+    joints = joints_of(hand, 40, 2).requires_grad_()
+    pose = POSE.repeat(40, 1)
+    loss = collision.loss(hand.links(pose, joints))
+    assert (loss > 0.0).sum() > 5
+    (gradient,) = torch.autograd.grad(loss.sum(), joints)
+    step = 1e-6
+    for k in range(len(hand.joint_names)):
+        moved = torch.zeros(len(hand.joint_names), dtype=torch.float64)
+        moved[k] = step
+        ahead, behind = (collision.loss(hand.links(pose, joints.detach() + sign * moved)) for sign in (1.0, -1.0))
+        torch.testing.assert_close(gradient[:, k], (ahead - behind) / (2.0 * step), rtol=1e-5, atol=1e-6)
+
+
+def test_fingers_crossed_are_in_each_other_and_open_ones_not(hand: Hand) -> None:
+    collision = SelfCollision(hand, 2000)
+    joints = torch.from_numpy(hand.middle).repeat(2, 1)
+    joints[1, hand.joint_names.index("FFJ4")], joints[1, hand.joint_names.index("MFJ4")] = -0.349, 0.349
+    if hand.model.joint("FFJ4").axis[1] > 0.0:
+        joints[1] *= -1.0
+    depth = collision.deepest(hand.links(POSE.repeat(2, 1), joints))
+    assert depth[0] == 0.0
+    assert depth[1] > 0.003
+
+
+def test_unknown_contact_geom_is_named(hand: Hand) -> None:
+    with pytest.raises(ValueError, match="'fist' is no geom that collides; there are palm"):
+        Hand(hand.spec(), contact_geoms=["fist"])
+
+
+def test_missing_hand_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot read the MJCF") as error:
+        Hand.from_xml_path(tmp_path / "hand.xml")
+    assert "\n" not in str(error.value)
+
+
+def some_grasps() -> Grasps:
+    rng = np.random.default_rng(0)
+    arrays = {"pose": rng.normal(size=(3, 7)), "joints": rng.normal(size=(3, 2)), "q1": rng.random(3)}
+    return Grasps(**arrays, joint_names=("a", "b"), penetration=rng.random(3), self_penetration=rng.random(3))
+
+
+def test_grasps_go_to_a_file_and_back(tmp_path: Path) -> None:
+    grasps = some_grasps()
+    grasps.save(tmp_path / "grasps.npz")
+    found = Grasps.load(tmp_path / "grasps.npz")
+    for name in ("pose", "joints", "q1", "penetration", "self_penetration"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(grasps, name))
+    assert found.joint_names == ("a", "b")
+    assert len(found[[2, 0]]) == 2
+    assert found[[2, 0]].q1[0] == grasps.q1[2]
+
+
+def test_files_that_hold_no_grasps(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no such file of grasps"):
+        Grasps.load(tmp_path / "none.npz")
+    (tmp_path / "text.npz").write_text("grasp")
+    with pytest.raises(ValueError, match="is no file of grasps") as error:
+        Grasps.load(tmp_path / "text.npz")
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=r"name the file of grasps with the ending \.npz"):
+        some_grasps().save(tmp_path / "grasps.txt")
+    with pytest.raises(ValueError, match="q1 has shape"):
+        Grasps(
+            **{
+                **{
+                    f: getattr(some_grasps(), f)
+                    for f in ("pose", "joints", "joint_names", "penetration", "self_penetration")
+                },
+                "q1": np.zeros(2),
+            }
+        )
