@@ -43,6 +43,7 @@ class Draw(NamedTuple):
 
     object: NDArray[np.float64]  # qpos of the object's joint: a free joint's 7, a hinge's 1
     mocap: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]  # position and quaternion of mocap bodies
+    robot: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None  # joints, commands; None: keyframe "start"
 
 
 class Contacts(NamedTuple):
@@ -139,7 +140,7 @@ class Manipulation(Task):
         """Whether the state counts as success, (...) bool."""
 
     def initial(self, rng: Sequence[np.random.Generator], params: None = None) -> TaskState:
-        """The robot at the keyframe "start" and at rest, object and goal as they are drawn."""
+        """All at rest: object and goal as they are drawn, the robot too or at the keyframe "start"."""
         m = self.model.mj_model
         start = self.model.initial_state("start")
         pos, quat = (np.repeat(np.asarray(x)[None], len(rng), axis=0) for x in self.model.mocap_poses)
@@ -148,6 +149,9 @@ class Manipulation(Task):
         for i, one in enumerate(rng):
             drawn = self.draw(one)
             state.qpos[i, self._object_qpos] = torch.from_numpy(drawn.object)
+            if drawn.robot is not None:
+                joints, commands = map(torch.from_numpy, drawn.robot)
+                state.qpos[i, self.robot_qpos], state.act[i] = joints, commands
             for name, pose in drawn.mocap.items():
                 number = m.body_mocapid[m.body(name).id]
                 pos[i, number], quat[i, number] = pose

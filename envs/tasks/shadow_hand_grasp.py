@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import ASSETS
+from ..grasp_starts import grasp_starts
 from ..hand import SHADOW_HAND, attach_arm, attach_hand, compiled
 from ..task import TaskState
 from .manipulation import Contacts, Draw, Manipulation, matrix, ramp, turned
@@ -26,6 +27,7 @@ _UP = (0.0, 0.0, 1.0)
 _MASS = 0.1  # [kg]
 # Of the fingertips' points: beside the faces, farther while the hand comes down, and between outer fingers.
 _BESIDE, _OPEN, _SPREAD = 0.003, 0.034, 0.018  # [m]
+_ASIDE = 0.05  # of the object's place, in x and in y [m]
 _CLOSING = (1.5, 2.1)  # when the hand closes [s]
 
 
@@ -44,6 +46,9 @@ class ShadowHandGrasp(Manipulation):
         object: None for a cube of 6 cm, or a mesh file of one convex piece [m], z up, or a folder of such pieces.
             No higher than 14 cm: the fingertips start 15 cm above the table.
         hand_xml: another hand's MJCF; see `envs.hand`.
+        grasp: a file of grasps (`gradgym.agents.grasp.Grasps.save`) of this object: episodes start with the hand around
+            it, a little open, in one of those that the arm can reach. Nothing then leads the hand: the way to the
+            points of `contacts` is 0.
         weights, contact_softness, randomize: see `Manipulation`.
     """
 
@@ -58,6 +63,7 @@ class ShadowHandGrasp(Manipulation):
         backend: str = "sim",
         contact_softness: float = 0.0,
         randomize: Mapping[str, tuple[float, float]] | None = None,
+        grasp: str | Path | None = None,
     ) -> None:
         scene = mujoco.MjSpec.from_file(str(ASSETS / "shadow_hand_grasp.xml"))
         if object is not None:
@@ -68,19 +74,27 @@ class ShadowHandGrasp(Manipulation):
         self._rest_height = -_lowest(model)
         self._half_widths = torch.from_numpy(_half_widths(model))
         super().__init__(model, backend, 120, weights, (0.0, 0.0, self._rest_height), contact_softness, randomize)
+        self._starts = [] if grasp is None else grasp_starts(model, grasp, self._rest_height, _ASIDE)
+        if self._starts:
+            self.rewarded_from = 0.0
         # The thumb opposes all other tips, which are to be in a row as they are at the start.
         thumb = torch.arange(len(self.tips)) == self.start_tips[:, 0].argmin()
         row = torch.where(thumb, 0.0, self.start_tips[:, 1] - self.start_tips[~thumb, 1].mean())
         self._spread = _SPREAD * row / row.abs().max().clamp_min(1e-6)
         self._side = torch.where(thumb, -1.0, 1.0).double()
-        self._share = torch.where(thumb, 0.4, 0.6 / max(len(self.tips) - 1, 1)).double()
+        self._share = torch.where(thumb, 0.4, 0.6 / max(len(self.tips) - 1, 1)).double() * (grasp is None)
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """The object's place on the table and the goal above it."""
-        place = np.array([*rng.uniform(-0.05, 0.05, 2), self._rest_height])
-        quat = turned(np.array([1.0, 0.0, 0.0, 0.0]), _UP, rng.uniform(-np.pi, np.pi))
+        start = self._starts[rng.integers(len(self._starts))] if self._starts else None
+        if start is None:
+            place = np.array([*rng.uniform(-_ASIDE, _ASIDE, 2), self._rest_height])
+            quat = turned(np.array([1.0, 0.0, 0.0, 0.0]), _UP, rng.uniform(-np.pi, np.pi))
+        else:
+            place, quat = start.object[:3], start.object[3:]
         goal = place + np.array([*rng.uniform(-0.03, 0.03, 2), rng.uniform(0.10, 0.15)])
-        return Draw(np.concatenate([place, quat]), {"goal": (goal, quat)})
+        robot = None if start is None else (start.qpos[self.robot_qpos], start.commands)
+        return Draw(np.concatenate([place, quat]), {"goal": (goal, quat)}, robot)
 
     def contacts(self, state: TaskState) -> Contacts:
         """The thumb beside one face, the fingers in a row beside the opposite one.
