@@ -1,5 +1,6 @@
 """What a planner descends: the compound loss of Liu et al., IV.F, of a batch of grasps, and its settings."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,7 @@ from .hand import Hand, Links
 from .link_depths import ObjectInHand, SelfCollision
 from .object_mesh import ObjectMesh
 from .q1 import q1_upper
-
-_CENTIMETRE = 0.01  # [m]
+from .q1_lower import q1_lower
 
 
 @dataclass(frozen=True)
@@ -24,33 +24,40 @@ class PlanSettings:
     friction: float = 0.7
     directions: int = 64
     quality: float = 10.0
-    collision: tuple[float, float] = (100.0, 4000.0)
-    self_collision: tuple[float, float] = (100.0, 1000.0)
+    collision: tuple[float, float] = (200.0, 20_000.0)
+    self_collision: tuple[float, float] = (200.0, 5_000.0)
     guide: float = 0.02
-    starts: int = 48
-    iterations: int = 120
+    starts: int = 96
+    iterations: int = 150
+    finish: int = 0  # further ones, by the lower bound, of the grasps that are returned
     samples: int = 400
     step: tuple[float, float, float] = (0.15, 0.04, 0.06)  # of position [cm], quaternion, joints' logits
 
 
 class Objective:
-    """The compound loss of section IV.F without its data term, of a batch of grasps."""
+    """The compound loss of section IV.F without its data term, of a batch of grasps.
 
-    def __init__(self, mesh: ObjectMesh, hand: Hand, settings: PlanSettings, n: int) -> None:
+    `ground` is the height, along z of the mesh, of a table that the hand must stay above [m].
+    """
+
+    def __init__(self, mesh: ObjectMesh, hand: Hand, settings: PlanSettings, n: int, ground: float = -math.inf) -> None:
         surface, chosen = hand.surface, hand.surface.candidates
         rows = np.concatenate([chosen, np.arange(settings.samples)])
         self.body, self.position, self.normal = (
             torch.from_numpy(x[rows]) for x in (surface.body, surface.position, surface.normal)
         )
-        self.mesh, self.settings, self.candidates = mesh, settings, len(chosen)
+        self.mesh, self.settings, self.candidates, self.ground = mesh, settings, len(chosen), ground
         self.center = torch.from_numpy(mesh.center_of_mass)
         self.depths = Depths(mesh, n, settings.samples)
-        self.start = np.zeros((n, len(chosen)), np.int64)
+        self.start = np.full((n, len(chosen)), -1)
         self.self_collision = SelfCollision(hand, settings.samples)
         self.object_in_hand = ObjectInHand(mesh, hand, settings.samples)
 
-    def __call__(self, links: Links, done: float) -> Tensor:
-        """(n,) of bodies' poses; `done` of the descent sets weights that change on the way."""
+    def __call__(self, links: Links, done: float, lower: bool = False) -> Tensor:
+        """(n,) of bodies' poses; `done` of the descent sets weights that change on the way.
+
+        The metric is its upper bound, or its lower one.
+        """
         s, k = self.settings, self.candidates
         alpha = s.alpha[0] + (s.alpha[1] - s.alpha[0]) * done
         collision, apart = (low * (high / low) ** done for low, high in (s.collision, s.self_collision))
@@ -59,11 +66,15 @@ class Objective:
         distance, normal = self.mesh.signed_distance(points[:, :k], self.start)
         weights = losses.contact_weights(distance, normal, hand_normal, alpha, s.beta)
         arms, m = points[:, :k] - self.center, self.mesh.radius**-2
-        quality = q1_upper(arms, -normal, weights, s.friction, m, directions=s.directions)
+        if lower:
+            quality = q1_lower(arms, -normal, weights, s.friction, m, tolerance=1e-6)
+        else:
+            quality = q1_upper(arms, -normal, weights, s.friction, m, directions=s.directions)
         return (
             s.quality * torch.exp(-quality)
             + s.guide * losses.guide(distance)
             + collision * (self.depths.mean_square(points[:, k:]) + self.object_in_hand.loss(links))
+            + collision * losses.collision(points[:, k:, 2] - self.ground)
             + apart * self.self_collision.loss(links)
         )
 
@@ -73,7 +84,7 @@ class Depths:
 
     def __init__(self, mesh: ObjectMesh, n: int, samples: int) -> None:
         self.mesh = mesh
-        self.start = np.zeros((n, samples), np.int64)
+        self.start = np.full((n, samples), -1)
         self.distance = torch.full((n, samples), -torch.inf, dtype=torch.float64)
         self.asked = torch.zeros(n, samples, 3, dtype=torch.float64)
 
@@ -82,9 +93,10 @@ class Depths:
         with torch.no_grad():
             near = self.distance < (points - self.asked).norm(dim=-1)
             grasp, sample = near.nonzero(as_tuple=True)
-        start = self.start[grasp, sample]
+        place = grasp.numpy(), sample.numpy()
+        start = self.start[place]
         distance, _ = self.mesh.signed_distance(points[grasp, sample], start)
-        self.start[grasp, sample] = start
+        self.start[place] = start
         self.distance[grasp, sample], self.asked[grasp, sample] = distance.detach(), points[grasp, sample].detach()
-        squares = (distance / _CENTIMETRE).clamp(max=0.0).square()
+        squares = (distance / losses.CENTIMETRE).clamp(max=0.0).square()
         return points.new_zeros(len(points)).index_add(0, grasp, squares) / points.shape[1]

@@ -4,6 +4,7 @@ Liu et al., VI.A: 6 + 18 numbers a grasp, no data. All starts of a call are one 
 said in `docs/grasp.md`.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from .objective import Objective, PlanSettings
 from .starts import start_poses
 
 _CENTIMETRE = 0.01  # [m]
+_DEPTH = 100.0  # of Q1 that a depth is worth when grasps are chosen [1/m]
 
 
 class _Numbers(NamedTuple):
@@ -52,35 +54,77 @@ def plan(
     hand: Hand,
     num_grasps: int = 16,
     seed: int = 0,
+    ground: float | None = None,
     settings: PlanSettings | None = None,
     progress: bool = True,
 ) -> Grasps:
-    """Plans grasps of an object, best first, as different as may be."""
+    """Plans grasps of an object, the best first.
+
+    Args:
+        mesh: the object.
+        hand: the hand.
+        num_grasps: how many are returned.
+        seed: of the starts; the same gives the same grasps.
+        ground: height, along z of the mesh, of the table that the object lies on [m]; the hand then comes from above.
+        settings: of loss and descent; None for the defaults.
+        progress: whether to show a bar.
+
+    Raises:
+        ValueError: no grasp is asked for.
+    """
+    if num_grasps < 1:
+        raise ValueError(f"num_grasps={num_grasps}: must be at least 1")
     s = PlanSettings() if settings is None else settings
     rng = np.random.default_rng(seed)
     n = max(s.starts, num_grasps)
-    pose, joints = start_poses(*mesh.sample(n, seed), hand, rng)
-    numbers = _Numbers.of(pose, joints, hand)
-    objective = Objective(mesh, hand, s, n)
-    groups = [{"params": [x], "lr": rate} for x, rate in zip(numbers, s.step, strict=True)]
-    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.95))
-    for i in tqdm(range(s.iterations), desc="grasps", unit="step", leave=False, disable=not progress):
-        done = i / s.iterations
+    height = -math.inf if ground is None else ground
+    points, normals = mesh.sample(n if ground is None else 4 * n, seed)
+    if ground is not None:
+        upper = np.argsort(-normals[:, 2], kind="stable")[:n]
+        points, normals = points[upper], normals[upper]
+    pose, joints = start_poses(points, normals, hand, rng)
+    with tqdm(total=s.iterations + s.finish, desc="grasps", unit="step", leave=False, disable=not progress) as bar:
+        pose, joints = _descend(mesh, hand, pose, joints, s, height, False, bar)
+        found = _chosen(measure(mesh, hand, pose, joints, s.friction), hand, height, num_grasps)
+        if s.finish:
+            pose, joints = _descend(mesh, hand, found.pose, found.joints, s, height, True, bar)
+            found = _chosen(measure(mesh, hand, pose, joints, s.friction), hand, height, num_grasps)
+    return found
+
+
+def _descend(
+    mesh: ObjectMesh,
+    hand: Hand,
+    pose: NDArray[np.float64],
+    joints: NDArray[np.float64],
+    s: PlanSettings,
+    ground: float,
+    finish: bool,
+    bar: tqdm,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Poses and joints after the steps of one stage."""
+    numbers, objective = _Numbers.of(pose, joints, hand), Objective(mesh, hand, s, len(pose), ground)
+    optimizer = torch.optim.Adam([{"params": [x]} for x in numbers], betas=(0.9, 0.95))
+    count = s.finish if finish else s.iterations
+    for i in range(count):
+        done = 1.0 if finish else i / count
         for group, rate in zip(optimizer.param_groups, s.step, strict=True):
-            group["lr"] = rate * (1.0 - 0.95 * done)
-        links = hand.links(numbers.pose(hand), numbers.joints(hand))
-        loss = objective(links, done)
+            group["lr"] = rate * (0.1 * (1.0 - 0.9 * i / count) if finish else 1.0 - 0.95 * done)
+        loss = objective(hand.links(numbers.pose(hand), numbers.joints(hand)), done, finish)
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
         with torch.no_grad():
             numbers.quat.div_(numbers.quat.norm(dim=-1, keepdim=True))
+        bar.update()
     with torch.no_grad():
-        found = measure(mesh, hand, numbers.pose(hand).numpy(), numbers.joints(hand).numpy(), s.friction)
-    return _chosen(found, num_grasps)
+        return numbers.pose(hand).numpy(), numbers.joints(hand).numpy()
 
 
-def _chosen(found: Grasps, count: int) -> Grasps:
-    """The best."""
-    score = found.q1 - 100.0 * found.penetration - 100.0 * found.self_penetration
+def _chosen(found: Grasps, hand: Hand, ground: float, count: int) -> Grasps:
+    """The best: what is inside object, hand or table is lost in physics, as what is not held is."""
+    body, position = (torch.from_numpy(x) for x in (hand.surface.body, hand.surface.position))
+    lowest = hand.links(torch.from_numpy(found.pose), torch.from_numpy(found.joints)).points(body, position)[..., 2]
+    sunk = (ground - lowest.amin(-1)).clamp(min=0.0).numpy()
+    score = found.q1 - _DEPTH * (found.penetration + found.self_penetration + sunk)
     return found[np.argsort(-score)[:count]]

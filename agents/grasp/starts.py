@@ -18,7 +18,8 @@ def start_poses(
     """One start for each point of the object's surface.
 
     Args:
-        points, normals: (n, 3) on the surface, outward; in the frame of the grasps.
+        points: (n, 3) on the surface, in the frame of the grasps [m].
+        normals: (n, 3) there, outward.
         hand: of which the palm shall be above each.
         rng: for turn, tilt, clearance and joints.
 

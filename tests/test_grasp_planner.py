@@ -1,0 +1,143 @@
+"""Starts, measures and plans of grasps, and the command."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gradgym.agents.grasp import Grasps, Hand, ObjectMesh, PlanSettings, measure, plan
+from gradgym.agents.grasp.command_line import main
+from gradgym.agents.grasp.hand import quaternion_matrix
+from gradgym.agents.grasp.objective import Objective
+from gradgym.agents.grasp.starts import start_poses
+
+trimesh = pytest.importorskip("trimesh")
+SHORT = PlanSettings(starts=8, iterations=25, samples=150)
+
+
+@pytest.fixture(scope="module")
+def hand() -> Hand:
+    return Hand.shadow()
+
+
+@pytest.fixture(scope="module")
+def ball() -> ObjectMesh:
+    return ObjectMesh.from_trimesh(trimesh.creation.icosphere(3, 0.035))
+
+
+@pytest.fixture(scope="module")
+def planned(ball: ObjectMesh, hand: Hand) -> Grasps:
+    return plan(ball, hand, 4, seed=1, settings=SHORT, progress=False)
+
+
+def fingertip_pose(hand: Hand, place: list[float]) -> np.ndarray:
+    """The root's pose, not turned, that brings the middle finger's tip to a place."""
+    m = hand.model
+    pose = torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    links = hand.links(pose, torch.from_numpy(hand.middle * 0.0)[None])
+    body = torch.tensor([m.body("mf_distal").id])
+    tip = links.points(body, torch.from_numpy(m.site("mf_tip").pos)[None])[0, 0].numpy()
+    return np.array([[*(np.asarray(place) - tip), 1.0, 0.0, 0.0, 0.0]])
+
+
+def test_starts_have_the_palm_towards_the_surface(ball: ObjectMesh, hand: Hand) -> None:
+    points, normals = ball.sample(64, 3)
+    pose, joints = start_poses(points, normals, hand, np.random.default_rng(0))
+    rotation = quaternion_matrix(torch.from_numpy(pose[:, 3:])).numpy()
+    approach = rotation @ hand.surface.approach
+    assert np.mean((approach * -normals).sum(axis=1)) > 0.7
+    middle = pose[:, :3] + rotation @ hand.surface.center
+    assert (np.linalg.norm(middle, axis=1) < 0.06).all()
+    assert ((joints > hand.lower) & (joints < hand.upper)).all()
+
+
+def test_a_finger_in_a_block_is_as_deep_as_it_was_put(hand: Hand) -> None:
+    block = ObjectMesh.from_trimesh(trimesh.creation.box((0.2, 0.2, 0.1)))
+    pose = fingertip_pose(hand, [0.0, 0.0, -0.05 + 0.006])
+    found = measure(block, hand, pose, hand.middle[None] * 0.0)
+    np.testing.assert_allclose(found.penetration, 0.006, atol=3e-4)
+    away = fingertip_pose(hand, [0.0, 0.0, -0.05 - 0.004])
+    found = measure(block, hand, away, hand.middle[None] * 0.0)
+    assert found.penetration[0] == 0.0
+    assert found.q1[0] == 0.0
+
+
+def test_a_finger_through_a_wall_is_deeper_than_half_the_wall(hand: Hand) -> None:
+    """The wall is 2 mm thick and 2 cm behind the fingertip: it is in the finger to the finger's axis."""
+    wall = ObjectMesh.from_trimesh(trimesh.creation.box((0.1, 0.1, 0.002)))
+    found = measure(wall, hand, fingertip_pose(hand, [0.0, 0.0, 0.02]), hand.middle[None] * 0.0)
+    assert found.penetration[0] > 0.006
+
+
+def test_plan_finds_force_closure_on_a_ball(planned: Grasps, hand: Hand) -> None:
+    assert len(planned) == 4
+    assert (planned.q1[:2] > 0.2).all()
+    assert (planned.penetration < 0.01).all()
+    assert ((planned.joints >= hand.lower) & (planned.joints <= hand.upper)).all()
+    np.testing.assert_allclose(np.linalg.norm(planned.pose[:, 3:], axis=1), 1.0, atol=1e-12)
+
+
+def test_best_come_first(planned: Grasps) -> None:
+    score = planned.q1 - 100.0 * (planned.penetration + planned.self_penetration)
+    assert (np.diff(score) <= 0.0).all()
+
+
+def test_plan_depends_on_the_seed_alone(ball: ObjectMesh, hand: Hand, planned: Grasps) -> None:
+    again = plan(ball, hand, 4, seed=1, settings=SHORT, progress=False)
+    np.testing.assert_array_equal(again.pose, planned.pose)
+    other = plan(ball, hand, 4, seed=2, settings=SHORT, progress=False)
+    assert np.abs(other.pose - planned.pose).max() > 1e-3
+
+
+def test_where_the_mesh_lies_does_not_matter(ball: ObjectMesh, hand: Hand) -> None:
+    """The same ball a metre aside: torques are about its centre of mass."""
+    settings = PlanSettings(starts=4, iterations=5, samples=150)
+    shift = np.array([1.0, -0.5, 0.2])
+    aside = ObjectMesh(ball.vertices + shift, ball.faces)
+    here, there = (plan(x, hand, 4, seed=0, settings=settings, progress=False) for x in (ball, aside))
+    np.testing.assert_allclose(there.pose[:, :3] - shift, here.pose[:, :3], atol=1e-6)
+    np.testing.assert_allclose(there.q1, here.q1, atol=1e-6)
+
+
+def test_the_lower_bound_finishes(ball: ObjectMesh, hand: Hand, planned: Grasps) -> None:
+    """Further steps lower the loss that has it for its metric, of every grasp."""
+    pytest.importorskip("clarabel")
+    settings = PlanSettings(starts=4, iterations=25, samples=150)
+    begun, ended = (plan(ball, hand, 4, 1, replace(settings, finish=n), progress=False) for n in (0, 8))
+
+    def loss(grasps: Grasps) -> torch.Tensor:
+        links = hand.links(torch.from_numpy(grasps.pose), torch.from_numpy(grasps.joints))
+        return Objective(ball, hand, settings, 4)(links, 1.0, lower=True).sort().values
+
+    assert (loss(ended) < loss(begun)).all()
+
+
+def test_no_grasps_asked_for_is_an_error(ball: ObjectMesh, hand: Hand) -> None:
+    with pytest.raises(ValueError, match="num_grasps=0: must be at least 1"):
+        plan(ball, hand, 0)
+
+
+def test_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(tmp_path / "none.obj")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("gradgym-grasp: ")
+    assert error.count("\n") == 1
+
+
+def test_command_plans_and_tries(
+    tmp_path: Path, ball: ObjectMesh, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file of grasps, which the other command takes, and a line for each."""
+    monkeypatch.setattr("gradgym.agents.grasp.planner.PlanSettings", lambda: SHORT)
+    file = tmp_path / "ball.stl"
+    ball.to_trimesh().export(file)
+    options = ["--out-dir", str(tmp_path / "out"), "--no-picture"]
+    assert main(["plan", str(file), "--num-grasps", "2", *options]) == 0
+    first = capsys.readouterr().out
+    assert "of 2 held" in first
+    assert len(Grasps.load(tmp_path / "out" / "ball_grasps.npz")) == 2
+    assert main(["validate", str(file), "--grasps", str(tmp_path / "out" / "ball_grasps.npz"), *options]) == 0
+    second = capsys.readouterr().out
+    assert second.split("\n")[0].split(":")[1] == first.split("\n")[0].split(":")[1]
