@@ -60,7 +60,7 @@ STARTS, CURVE_STARTS = 100, 30
 
 
 class Snapshots(BaseCallback):
-    """Keeps copies of the policy with the seconds of training that it took."""
+    """Keeps the policy's weights with the seconds of training that they took."""
 
     def __init__(self, period: float) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Snapshots(BaseCallback):
     def _on_rollout_start(self) -> None:
         seconds = perf_counter() - self.begun
         if seconds >= self.period * len(self.policies):
-            self.policies.append((round(seconds, 1), deepcopy(self.model.policy)))
+            self.policies.append((round(seconds, 1), deepcopy(self.model.policy.state_dict())))
 
     def _on_step(self) -> bool:
         return True
@@ -109,11 +109,11 @@ def train(task: str, method: str, seed: int, quick: bool, work_dir: Path) -> Row
     starts, curve_starts = (2, 1) if quick else (STARTS, CURVE_STARTS)
     row: Row = {"task": task, "method": method, "seed": seed, "seconds": round(run.clock.seconds, 1), **measured}
     row |= {b: success_rate(run.algorithm, env_id, kwargs, starts, lasting, b) for b in BACKENDS}
-    row["curve"] = [
-        [seconds, success_rate(policy, env_id, kwargs, curve_starts, lasting, "mujoco")]
-        for seconds, policy in snapshots.policies
-    ]
     row["gradient_norm"] = getattr(run.algorithm, "actor_gradient_norm", None)
+    row["curve"] = []
+    for seconds, weights in snapshots.policies:
+        snapshots.model.policy.load_state_dict(weights)
+        row["curve"].append([seconds, success_rate(run.algorithm, env_id, kwargs, curve_starts, lasting, "mujoco")])
     return row
 
 

@@ -17,9 +17,7 @@ from .shadow_hand_grasp import ABOVE
 _HEIGHT = 0.02  # of the wheel's centre [m]
 _PEG = (0.07, 0.03)  # of a peg's axis from the wheel's, and of the pushing finger above its centre [m]
 _BESIDE, _OPEN = 0.015, 0.032  # of that finger from the peg's axis, and farther while the hand comes down [m]
-# By which the finger's point is ahead of a wheel that is to turn farther, so far that it stays with the finger; and
-# before the goal where it stops, since nothing pushes back [rad].
-_LEAD, _STOP = 0.07, 0.04
+_PUSHING, _STOP = (1.4, 3.0), 0.02  # when it pushes [s], and where it stops before the goal, for wheels roll on [rad]
 _FOLLOWING = 0.3  # share of a finger beside the one that pushes, of whose share
 _UP = (0.0, 0.0, 1.0)
 
@@ -35,7 +33,6 @@ class WheelTurn(Manipulation):
         weights, contact_softness, randomize: see `Manipulation`.
     """
 
-    rewarded_from = 1.2  # when the finger is at the peg
     weights = Manipulation.weights | {"position": 0.0, "orientation": 20.0}
 
     def __init__(
@@ -72,26 +69,42 @@ class WheelTurn(Manipulation):
     def contacts(self, state: TaskState) -> Contacts:
         """One finger behind the peg on the blue spoke, which it is to push: the outer one on the side of the push.
 
-        It comes down beside the peg in 0.8 s, and touches it at 1.2 s. From then on it is asked to be where the peg
-        is to go next, as far as the goal. The other fingers keep their places in the row, behind it.
+        It comes down beside where the peg is at the start in 0.8 s, to the peg until 1.2 s, and goes from there to
+        where the peg is at the goal until 3 s, gently at first and last, since a wheel that is hit rolls on. The
+        other fingers keep their places in the row, behind it.
         """
         seconds = self.seconds(state)
-        # From stand to goal, both of which stay where they are: the side of the push lasts an episode.
-        facing = matrix(state.kinematics.xquat[..., [self._stand_body, self.goal_body], :])[..., :2, 0].detach()
-        forward = facing[..., 0, 0] * facing[..., 1, 1] > facing[..., 0, 1] * facing[..., 1, 0]
-        side = forward.long()
+        stand, angle, part = self._plan(state)
+        side, sign = (angle > 0.0).long(), angle.sign()
         behind = _BESIDE + _OPEN * (1.0 - ramp(seconds, 0.8, 1.2))
         above = _PEG[1] + 0.05 - 0.02 * ramp(seconds, 0.0, 0.5) - 0.03 * ramp(seconds, 0.5, 0.8)
-        sign = torch.where(forward, 1.0, -1.0).double()
-        rotation = matrix(state.kinematics.xquat[..., self.object_body, :])
-        now, then = rotation[..., :2, 0], facing[..., 1, :]
-        left = torch.atan2(sign * (now[..., 0] * then[..., 1] - now[..., 1] * then[..., 0]), (now * then).sum(-1))
-        ahead = (left - _STOP).clamp(0.0, _LEAD) * ramp(seconds, 1.0, 1.4)
-        along, across = ahead.cos(), ahead.sin()
-        # Behind the peg of a wheel that is turned so much farther, in this wheel's axes.
-        x, y = _PEG[0] * along + behind * across, sign * (_PEG[0] * across - behind * along)
-        point = rotation @ torch.stack([x, y, above], dim=-1)[..., None]
+        turned_by = (angle - sign * _STOP) * part
+        along, across = turned_by.cos(), turned_by.sin()
+        # Of the peg's place on the wheel, so turned, (_PEG[0], -sign * behind).
+        x = _PEG[0] * along + sign * behind * across
+        y = _PEG[0] * across - sign * behind * along
+        point = stand @ torch.stack([x, y, above], dim=-1)[..., None]
         return Contacts(point.squeeze(-1)[..., None, :] + self._row[side], self._shares[side])
+
+    def _plan(self, state: TaskState) -> tuple[Tensor, Tensor, Tensor]:
+        """The stand's rotation (..., 3, 3), the goal's angle from there [rad] and how much of it is due, (...)."""
+        # Stand and goal stay where they are: the side of the push lasts an episode.
+        stand, goal = matrix(state.kinematics.xquat[..., [self._stand_body, self.goal_body], :]).detach().unbind(-3)
+        turn = stand.transpose(-1, -2) @ goal
+        part = ramp(self.seconds(state), *_PUSHING)
+        return stand, torch.atan2(turn[..., 1, 0], turn[..., 0, 0]), part.square() * (3.0 - 2.0 * part)
+
+    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
+        """As of every manipulation, but for the angle until 3 s: then it is the one that is due which counts.
+
+        Whoever is paid for the goal from the first on hits the wheel, and it rolls past.
+        """
+        terms = super().reward_terms(state, action, next_state)
+        if "orientation" in terms:
+            _, angle, part = self._plan(next_state)
+            behind = angle * part - next_state.qpos[..., self._object_qpos].squeeze(-1)
+            terms["orientation"] = -(self.constants["orientation"] * behind.square()).log1p()
+        return terms
 
     def success(self, state: TaskState) -> Tensor:
         """Whether the wheel is within 0.1 rad of the goal, (...) bool."""
