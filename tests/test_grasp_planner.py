@@ -105,7 +105,7 @@ def test_the_lower_bound_finishes(ball: ObjectMesh, hand: Hand, planned: Grasps)
     """Further steps lower the loss that has it for its metric, of every grasp."""
     pytest.importorskip("clarabel")
     settings = PlanSettings(starts=4, iterations=25, samples=150)
-    begun, ended = (plan(ball, hand, 4, 1, replace(settings, finish=n), progress=False) for n in (0, 8))
+    begun, ended = (plan(ball, hand, 4, 1, settings=replace(settings, finish=n), progress=False) for n in (0, 8))
 
     def loss(grasps: Grasps) -> torch.Tensor:
         links = hand.links(torch.from_numpy(grasps.pose), torch.from_numpy(grasps.joints))

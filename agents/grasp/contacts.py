@@ -48,7 +48,11 @@ def measure(
         kept = able[chosen]
         quality[i] = q1(closest.point[kept] - mesh.center_of_mass, -closest.normal[kept], friction, m, tolerance=1e-3)
     return Grasps(
-        **{"pose": pose, "joints": joints, "joint_names": hand.joint_names, "q1": quality, "penetration": depth},
+        pose=pose,
+        joints=joints,
+        joint_names=hand.joint_names,
+        q1=quality,
+        penetration=depth,
         self_penetration=SelfCollision(hand, len(surface.body)).deepest(links),
     )
 

@@ -5,6 +5,7 @@ than a finger no point of the hand need be deep inside (the tunneling of their s
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numba
@@ -71,13 +72,18 @@ def _depths(
     return total, worst, by_points, by_position, by_rotation
 
 
+def _run(points: Tensor, position: Tensor, rotation: Tensor, static: tuple[Any, ...], gradients: bool) -> Any:
+    p, x, r = (t.detach().contiguous().numpy() for t in (points, position, rotation))
+    counts, first, planes, balls = static
+    return _depths(p, x, r, counts, first, planes, balls, gradients)
+
+
 class _SquaredDepths(torch.autograd.Function):
     """Sum of squared depths (grasps,) [m²] by points and poses of hulls."""
 
     @staticmethod
     def forward(ctx: Any, points: Tensor, position: Tensor, rotation: Tensor, static: tuple[Any, ...]) -> Tensor:
-        arrays = (t.detach().contiguous().numpy() for t in (points, position, rotation))
-        total, _, *gradients = _depths(*arrays, *static, any(ctx.needs_input_grad))
+        total, _, *gradients = _run(points, position, rotation, static, any(ctx.needs_input_grad))
         ctx.save_for_backward(*map(torch.from_numpy, gradients))
         return torch.from_numpy(total)
 
@@ -88,7 +94,7 @@ class _SquaredDepths(torch.autograd.Function):
         return *scaled, None
 
 
-class _LinkDepths:
+class _LinkDepths(ABC):
     """Depths of points of which `counts` (links, P) tells in which links they count."""
 
     def __init__(self, hand: Hand, counts: NDArray[np.bool_]) -> None:
@@ -99,9 +105,9 @@ class _LinkDepths:
         balls = np.array([[*hull.center, hull.radius] for hull in hulls])
         self._static = (counts, first, planes, balls)
 
+    @abstractmethod
     def points(self, links: Links) -> Tensor:
         """(grasps, P, 3) in the object's frame."""
-        raise NotImplementedError
 
     def loss(self, links: Links) -> Tensor:
         """Mean over the points of the squared depth [cm²], (grasps,)."""
@@ -111,8 +117,7 @@ class _LinkDepths:
 
     def deepest(self, links: Links) -> NDArray[np.float64]:
         """The greatest depth, (grasps,) [m], 0 or more."""
-        arrays = (t.detach().contiguous().numpy() for t in (self.points(links), *self._poses(links)))
-        return _depths(*arrays, *self._static, False)[1]
+        return _run(self.points(links), *self._poses(links), self._static, False)[1]
 
     def _poses(self, links: Links) -> tuple[Tensor, Tensor]:
         return links.position[:, self._bodies], links.rotation[:, self._bodies]

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .mesh_distance import Array, closest, components, face_normals, numbered_edges, surface
+from .mesh_distance import closest, surface
+from .mesh_features import Array, components, face_normals, numbered_edges
 from .trimesh_extra import trimesh
 
 SIZES = (0.001, 3.0)

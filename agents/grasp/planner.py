@@ -75,56 +75,55 @@ def plan(
     if num_grasps < 1:
         raise ValueError(f"num_grasps={num_grasps}: must be at least 1")
     s = PlanSettings() if settings is None else settings
-    rng = np.random.default_rng(seed)
     n = max(s.starts, num_grasps)
-    height = -math.inf if ground is None else ground
     points, normals = mesh.sample(n if ground is None else 4 * n, seed)
     if ground is not None:
         upper = np.argsort(-normals[:, 2], kind="stable")[:n]
         points, normals = points[upper], normals[upper]
-    pose, joints = start_poses(points, normals, hand, rng)
+    pose, joints = start_poses(points, normals, hand, np.random.default_rng(seed))
+    search = _Search(mesh, hand, s, -math.inf if ground is None else ground)
     with tqdm(total=s.iterations + s.finish, desc="grasps", unit="step", leave=False, disable=not progress) as bar:
-        pose, joints = _descend(mesh, hand, pose, joints, s, height, False, bar)
-        found = _chosen(measure(mesh, hand, pose, joints, s.friction), hand, height, num_grasps)
+        found = search.best(*search.descend(pose, joints, False, bar), num_grasps)
         if s.finish:
-            pose, joints = _descend(mesh, hand, found.pose, found.joints, s, height, True, bar)
-            found = _chosen(measure(mesh, hand, pose, joints, s.friction), hand, height, num_grasps)
+            found = search.best(*search.descend(found.pose, found.joints, True, bar), num_grasps)
     return found
 
 
-def _descend(
-    mesh: ObjectMesh,
-    hand: Hand,
-    pose: NDArray[np.float64],
-    joints: NDArray[np.float64],
-    s: PlanSettings,
-    ground: float,
-    finish: bool,
-    bar: tqdm,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Poses and joints after the steps of one stage."""
-    numbers, objective = _Numbers.of(pose, joints, hand), Objective(mesh, hand, s, len(pose), ground)
-    optimizer = torch.optim.Adam([{"params": [x]} for x in numbers], betas=(0.9, 0.95))
-    count = s.finish if finish else s.iterations
-    for i in range(count):
-        done = 1.0 if finish else i / count
-        for group, rate in zip(optimizer.param_groups, s.step, strict=True):
-            group["lr"] = rate * (0.1 * (1.0 - 0.9 * i / count) if finish else 1.0 - 0.95 * done)
-        loss = objective(hand.links(numbers.pose(hand), numbers.joints(hand)), done, finish)
-        optimizer.zero_grad()
-        loss.sum().backward()
-        optimizer.step()
+class _Search(NamedTuple):
+    """Descent to grasps of one object, and choice of them."""
+
+    mesh: ObjectMesh
+    hand: Hand
+    settings: PlanSettings
+    ground: float
+
+    def descend(
+        self, pose: NDArray[np.float64], joints: NDArray[np.float64], finish: bool, bar: tqdm
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Poses and joints after the steps of the first stage, or of the one that finishes with the lower bound."""
+        s, hand, numbers = self.settings, self.hand, _Numbers.of(pose, joints, self.hand)
+        objective = Objective(self.mesh, hand, s, len(pose), self.ground)
+        optimizer = torch.optim.Adam([{"params": [x]} for x in numbers], betas=(0.9, 0.95))
+        count = s.finish if finish else s.iterations
+        for i in range(count):
+            done = 1.0 if finish else i / count
+            for group, rate in zip(optimizer.param_groups, s.step, strict=True):
+                group["lr"] = rate * (0.1 * (1.0 - 0.9 * i / count) if finish else 1.0 - 0.95 * done)
+            loss = objective(hand.links(numbers.pose(hand), numbers.joints(hand)), done, finish)
+            optimizer.zero_grad()
+            loss.sum().backward()
+            optimizer.step()
+            with torch.no_grad():
+                numbers.quat.div_(numbers.quat.norm(dim=-1, keepdim=True))
+            bar.update()
         with torch.no_grad():
-            numbers.quat.div_(numbers.quat.norm(dim=-1, keepdim=True))
-        bar.update()
-    with torch.no_grad():
-        return numbers.pose(hand).numpy(), numbers.joints(hand).numpy()
+            return numbers.pose(hand).numpy(), numbers.joints(hand).numpy()
 
-
-def _chosen(found: Grasps, hand: Hand, ground: float, count: int) -> Grasps:
-    """The best: what is inside object, hand or table is lost in physics, as what is not held is."""
-    body, position = (torch.from_numpy(x) for x in (hand.surface.body, hand.surface.position))
-    lowest = hand.links(torch.from_numpy(found.pose), torch.from_numpy(found.joints)).points(body, position)[..., 2]
-    sunk = (ground - lowest.amin(-1)).clamp(min=0.0).numpy()
-    score = found.q1 - _DEPTH * (found.penetration + found.self_penetration + sunk)
-    return found[np.argsort(-score)[:count]]
+    def best(self, pose: NDArray[np.float64], joints: NDArray[np.float64], count: int) -> Grasps:
+        """The best: what is inside object, hand or table is lost in physics, as what is not held is."""
+        found = measure(self.mesh, self.hand, pose, joints, self.settings.friction)
+        body, position = (torch.from_numpy(x) for x in (self.hand.surface.body, self.hand.surface.position))
+        points = self.hand.links(torch.from_numpy(pose), torch.from_numpy(joints)).points(body, position)
+        sunk = (self.ground - points[..., 2].amin(-1)).clamp(min=0.0).numpy()
+        score = found.q1 - _DEPTH * (found.penetration + found.self_penetration + sunk)
+        return found[np.argsort(-score)[:count]]

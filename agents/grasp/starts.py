@@ -46,9 +46,10 @@ def start_poses(
 
 def _frame(z: NDArray[np.float64], near: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rotations (n, 3, 3) whose last column is z (n, 3)."""
-    x = np.cross(near, z)
+    x: NDArray[np.float64] = np.cross(near, z)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    return np.stack([x, np.cross(z, x), z], axis=2)
+    y: NDArray[np.float64] = np.cross(z, x)
+    return np.stack([x, y, z], axis=2)
 
 
 def quaternions(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
