@@ -1,12 +1,17 @@
 """Where results that take seconds are kept between processes."""
 
+import os
+import tempfile
 from pathlib import Path
-
-from ...sim.kernels.jit import CACHE_DIR
 
 
 def cache_folder(subject: str) -> Path:
-    """The project's cache folder for a subject, beside that of the compiled kernels; made if it is not there."""
-    folder = Path(CACHE_DIR).parents[1] / subject
-    folder.mkdir(parents=True, exist_ok=True)
+    """A subject's folder in `$GRADGYM_CACHE_DIR`, else in the user's cache, else a temporary one; made if need be."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradgym"
+    folder = Path(os.environ.get("GRADGYM_CACHE_DIR") or user) / subject
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.gettempdir()) / "gradgym" / subject
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
