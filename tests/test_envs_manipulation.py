@@ -93,7 +93,7 @@ def test_success_is_the_goal_reached(name: str) -> None:
     else:
         there[:, task._object_qpos] = torch.cat([kin.xpos[:, task.goal_body], kin.xquat[:, task.goal_body]], dim=-1)
     qvel = start.qvel, start.act, start.time, start.mocap_pos, start.mocap_quat
-    reached = type(start)(task.model, there, *qvel)
+    reached = later(type(start)(task.model, there, *qvel), 3.5)  # when all terms count
     info = task.state_info(reached)
     assert info["is_success"].all()
     assert info["position_error"].max() < 1e-9
@@ -144,20 +144,45 @@ def test_grasp_keeps_its_faces_when_the_cube_turns_in_the_hand() -> None:
 
 
 def test_wheel_asks_one_finger_to_stand_behind_the_peg_that_it_pushes() -> None:
+    """The others stay beside it, and the thumb is free."""
     task = task_of("wheel")
     start = task.initial(generators(8))
     contacts = task.contacts(later(start, 1.2))
-    assert contacts.weights.sum(-1).tolist() == [1.0] * 8
+    torch.testing.assert_close(contacts.weights.sum(-1), torch.ones(8, dtype=torch.float64))
     rotation = matrix(start.kinematics.xquat[:, task.object_body])
     goal = matrix(start.kinematics.xquat[:, task.goal_body])
     sine = (rotation.transpose(-1, -2) @ goal)[:, 1, 0]
-    behind = (contacts.points @ rotation)[:, 0]
+    pushing = contacts.weights.argmax(-1)
+    behind = (contacts.points @ rotation)[torch.arange(8), pushing]
     torch.testing.assert_close(behind[:, 1], -0.015 * sine.sign())
     tip = [task.model.mj_model.site(i).name for i in task.tips]
-    chosen = [tip[int(k)] for k in contacts.weights.argmax(-1)]
-    assert chosen == ["ff_tip" if s > 0 else "lf_tip" for s in sine]
+    assert [tip[int(k)] for k in pushing] == ["ff_tip" if s > 0 else "lf_tip" for s in sine]
+    apart = contacts.points - contacts.points[torch.arange(8), pushing][:, None]
+    row = task.start_tips - task.start_tips[pushing][:, None]
+    torch.testing.assert_close(apart, row)
     gaps, _ = task.gaps(start)
     assert ((gaps.abs().sum(-1) > 0) == (contacts.weights > 0)).all()
+    assert (contacts.weights[:, tip.index("th_tip")] == 0.0).all()
+
+
+def test_wheel_s_plan_ends_just_before_the_goal() -> None:
+    """The finger is then behind the peg of a wheel at the goal, less what wheels roll on; halfway in time, halfway."""
+    task = task_of("wheel")
+    start = task.initial(generators(8))
+    quat = start.kinematics.xquat[:, [task.object_body, task.goal_body]]
+    begun, goal = (2 * torch.atan2(quat[..., 3], quat[..., 0])).unbind(-1)
+    zero = torch.zeros(8, *task.action_space.shape, dtype=torch.float64)
+    for seconds, part in ((3.5, 1.0), (2.2, 0.5)):
+        contacts = task.contacts(later(start, seconds))
+        turn = begun + part * (goal - begun - 0.02 * (goal - begun).sign())
+        forward = torch.stack([turn.cos(), turn.sin()], dim=-1)
+        point = contacts.points[torch.arange(8), contacts.weights.argmax(-1), :2]
+        torch.testing.assert_close((point * forward).sum(-1), torch.full((8,), 0.07, dtype=torch.float64))
+        due = start.qpos.clone()
+        due[:, task._object_qpos] = part * (goal - begun)[:, None]
+        there = later(start, seconds, qpos=due)
+        assert (task.reward_terms(start, zero, there)["orientation"].abs() < 1e-9).all()
+        assert (task.reward_terms(start, zero, later(start, seconds))["orientation"] < -0.05).all()
 
 
 @EVERY

@@ -124,6 +124,36 @@ def test_fingers_crossed_are_in_each_other_and_open_ones_not(hand: Hand) -> None
     assert depth[1] > 0.003
 
 
+# The outer link begins inside the palm, with which no joint joins it; beside it stands a plate.
+HOOK = """
+<mujoco>
+  <compiler angle="radian"/>
+  <worldbody>
+    <body name="palm">
+      <geom type="box" size="0.04 0.04 0.02"/>
+      <geom type="box" size="0.005 0.04 0.05" pos="0.065 0 0.05"/>
+      <body name="inner" pos="0 0 0.015">
+        <joint name="inner" axis="0 1 0" range="-1 1"/>
+        <geom type="sphere" size="0.01"/>
+        <body name="outer">
+          <joint name="outer" axis="0 1 0" range="-1 1"/>
+          <geom type="capsule" size="0.008" fromto="0 0 0 0 0 0.06"/>
+        </body>
+      </body>
+    </body>
+  </worldbody>
+</mujoco>
+"""
+
+
+def test_what_is_in_each_other_by_construction_does_not_count() -> None:
+    hook = Hand(mujoco.MjSpec.from_string(HOOK))
+    straight = torch.zeros(1, 2, dtype=torch.float64)
+    assert SelfCollision(hook, 3000).deepest(hook.links(POSE, straight))[0] == 0.0
+    folded = torch.tensor([[1.0, 1.0]], dtype=torch.float64)
+    assert SelfCollision(hook, 3000).deepest(hook.links(POSE, folded))[0] > 0.001
+
+
 def test_unknown_contact_geom_is_named(hand: Hand) -> None:
     with pytest.raises(ValueError, match="'fist' is no geom that collides; there are palm"):
         Hand(hand.spec(), contact_geoms=["fist"])

@@ -74,3 +74,16 @@ def test_gradient_of_the_whole() -> None:
                 numeric[:, k] = (loss(*moved[0]) - loss(*moved[1])) / 2e-7
             scale = float(numeric.abs().max())
             torch.testing.assert_close(gradient / scale, numeric / scale, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_below_the_ground_counts_as_inside() -> None:
+    """A hand far from the object: the loss grows by the mean squared depth below [cm²], times its weight."""
+    mesh, hand, settings = box(0.03), Hand.shadow(), PlanSettings(samples=200)
+    pose = torch.tensor([[0.5, 0.0, 0.1, 0.6, 0.8, 0.0, 0.0]], dtype=torch.float64)
+    links = hand.links(pose, torch.from_numpy(hand.middle)[None])
+    body, position = (torch.from_numpy(x[:200]) for x in (hand.surface.body, hand.surface.position))
+    height = links.points(body, position)[0, :, 2]
+    ground = float(height.median())
+    free, cut = (Objective(mesh, hand, settings, 1, at)(links, 0.0) for at in (-math.inf, ground))
+    expected = settings.collision[0] * ((ground - height).clamp(min=0.0) * 100.0).square().mean()
+    torch.testing.assert_close((cut - free)[0], expected)

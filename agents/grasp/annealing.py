@@ -9,13 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
+from .compiled import kernel
 from .contacts import measure
 from .grasps import Grasps
 from .hand import Hand, Links, quaternion_matrix
@@ -236,7 +236,7 @@ def _upper(contacts: list[tuple[Floats, Floats]], friction: float, torque_weight
     return q1_upper(points, normals, w, friction, torque_weight, _DIRECTIONS).numpy()
 
 
-@numba.njit(cache=True)
+@kernel
 def _thinned(points: Any) -> Any:
     """Whether each of points (P, 3) is apart from all before it that are."""
     kept = np.zeros(len(points), np.bool_)

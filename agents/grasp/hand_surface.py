@@ -174,8 +174,10 @@ def _center(world: NDArray[np.float64], normal: NDArray[np.float64], able: NDArr
     for _ in range(20):
         way = center - world
         facing = able & ((normal * way).sum(-1) > 0.0)
+        if not facing.any():
+            break
         across = np.eye(3) - normal[facing, :, None] * normal[facing, None, :]
-        center = np.linalg.solve(across.sum(0), (across @ world[facing, :, None]).sum(0)).squeeze(-1)
+        center = np.linalg.lstsq(across.sum(0), (across @ world[facing, :, None]).sum(0), rcond=None)[0].squeeze(-1)
     return center
 
 

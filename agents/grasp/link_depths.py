@@ -8,17 +8,16 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .compiled import kernel
 from .hand import Hand, Links
 from .object_mesh import ObjectMesh
 
 _CENTIMETRE = 0.01  # [m]
-kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @kernel

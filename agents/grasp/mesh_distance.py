@@ -8,13 +8,10 @@ sign, are those of `mesh_features.py`. Where a normal is doubtful the winding nu
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from .compiled import kernel
 from .mesh_features import Array, face_normals, features, numbered_edges
-
-# All that these functions call is in this file: Numba would not see a change in another one.
-kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 WIDTH = 16  # children of a node, triangles of a leaf: with 8, LLVM leaves its vector instructions out
 MARGIN = 1e-12  # of the mesh's size: boxes are larger by it, so that rounding never hides a triangle

@@ -8,9 +8,10 @@ too flat to have a normal, a fold, or where surfaces touch, is doubtful: its nor
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from .compiled import kernel
 
 Array = NDArray[Any]
 
@@ -91,7 +92,7 @@ def fans(faces: Array, edge_of: Array) -> Array:
     return np.bincount(faces.ravel()[np.unique(components(faces.size, joined))], minlength=int(faces.max()) + 1)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def components(count: int, pairs: Array) -> Array:
     """A representative (count,) of the set of each item, where pairs (n, 2) of items are in one set."""
     parent = np.arange(count)

@@ -7,17 +7,15 @@ not discretised: whatever vertices the answer needs are found on the friction di
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from .compiled import kernel
 from .wrenches import friction_discs, spread_directions
 
 Array = NDArray[Any]
-# All compiled functions are in this file: Numba would not see a change in another one.
-kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 _FLAT = 1e-6  # of the greatest wrench: thinner than this, the wrenches span no volume
 # Of the greatest wrench, for one try after the other: noise that keeps coplanar vertices, which symmetric grasps have,
