@@ -1,6 +1,8 @@
 """Grasps of a mesh from the command line: planned, tried in physics, as a table, a file and a picture.
 
 gradgym-grasp plan mug.obj --hand shadow --num-grasps 16
+
+`network_commands` has those of the network.
 """
 
 import argparse
@@ -13,6 +15,7 @@ from rich.table import Table
 from .grasps import Grasps
 from .hand import Hand
 from .judge import Report, validate
+from .network_commands import add_commands, make_data, train_network
 from .object_mesh import ObjectMesh
 from .pictures import picture
 from .planner import plan
@@ -33,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--backend", choices=["mujoco", "sim"], default="mujoco", help="in which they are tried")
         command.add_argument("--out-dir", type=Path, default=Path(), help="for grasps and picture")
         command.add_argument("--no-picture", action="store_true", help="where there is no OpenGL")
+    add_commands(commands)
     return parser
 
 
@@ -49,10 +53,13 @@ def _table(grasps: Grasps, report: Report, title: str) -> Table:
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     arguments = _parser().parse_args(argv)
-    stem = arguments.out_dir / arguments.mesh.stem
     try:
-        mesh = ObjectMesh.load(arguments.mesh, arguments.scale)
         hand = Hand.shadow() if arguments.hand == "shadow" else Hand.from_xml_path(arguments.hand)
+        if arguments.command in ("data", "train"):
+            (make_data if arguments.command == "data" else train_network)(arguments, hand)
+            return 0
+        stem = arguments.out_dir / arguments.mesh.stem
+        mesh = ObjectMesh.load(arguments.mesh, arguments.scale)
         if arguments.command == "plan":
             grasps = plan(mesh, hand, arguments.num_grasps, arguments.seed)
             arguments.out_dir.mkdir(parents=True, exist_ok=True)
