@@ -13,6 +13,7 @@ from pathlib import Path
 import ant_figure5
 import ant_table5
 import contact_speed
+import grasp_network
 import grasp_planning
 import locomotion_clock
 import manipulation_trainings
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "target trainings": target_trainings.BENCHMARK,
     "manipulation trainings": manipulation_trainings.BENCHMARK,
     "grasp planning": grasp_planning.BENCHMARK,
+    "grasp network": grasp_network.BENCHMARK,
 }
 
 
