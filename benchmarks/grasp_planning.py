@@ -2,7 +2,7 @@
 
     python benchmarks/grasp_planning.py              # plans what is missing, writes results/...json
     python benchmarks/grasp_planning.py --table      # prints the stored results as markdown
-    python benchmarks/grasp_planning.py --pictures docs/grasps   # each object's best grasps, from the runs' folder
+    python benchmarks/grasp_planning.py --picture docs/grasp_planning.png   # best grasps, from the runs' folder
     python benchmarks/grasp_planning.py --meshes FOLDER --results FILE.json   # closed meshes [m] that fit a hand too
 
 A pose is a turn of the mesh: planners and judge know nothing of it. One thread; the annealing gets the wall-clock
@@ -14,8 +14,10 @@ import sys
 import time
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 import torch
 import trimesh
@@ -209,15 +211,19 @@ def _asked(rows: list[Row]) -> list[str]:
     return [table_line(["the descent", "asked", "then", "reached"]), "|---|---|---|---|", *map(table_line, figures)]
 
 
-def pictures(rows: list[Row], work_dir: Path, folder: Path) -> None:
-    """Each object's grasps of the descent as the mesh is, held ones first, into PNGs of its name."""
-    folder.mkdir(parents=True, exist_ok=True)
+def draw(rows: list[Row], work_dir: Path, file: Path, columns: int = 5) -> None:
+    """The first of each object's grasps that held, or that did not where none did, as the mesh is."""
+    tiles = []
     for row in rows:
-        file = _file(work_dir, row["object"], row["pose"], "descent")
-        if row["pose"] == 0 and file.exists():
+        stored = _file(work_dir, row["object"], row["pose"], "descent")
+        if row["pose"] == 0 and stored.exists():
             order = np.argsort(~np.array(row["methods"]["descent"]["held"]), kind="stable")
-            png = folder / f"{_plain(row['object'])}.png"
-            picture(turned(row["object"], 0), hand(), Grasps.load(file)[order], png, number=4)
+            with TemporaryDirectory() as folder:
+                one = Path(folder) / "one.png"
+                picture(turned(row["object"], 0), hand(), Grasps.load(stored)[order], one, number=1, size=240)
+                tiles.append(imageio.imread(one))
+    rows_of_tiles = [np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)]
+    imageio.imwrite(file, np.concatenate(rows_of_tiles, axis=0))
 
 
 def fitting(folder: Path) -> list[str]:
@@ -244,10 +250,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--objects", nargs="+", metavar="NAME", help="of the 20; all if not given")
     parser.add_argument("--poses", type=int, default=POSES)
     parser.add_argument("--meshes", type=Path, metavar="FOLDER", help="plan for these meshes [m] instead")
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw the descent's grasps of stored results")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the descent's grasps of stored results")
     arguments = parser.parse_args(argv)
-    if arguments.pictures is not None:
-        pictures(BENCHMARK.rows(arguments.results), arguments.work_dir, arguments.pictures)
+    if arguments.picture is not None:
+        draw(BENCHMARK.rows(arguments.results), arguments.work_dir, arguments.picture)
         return 0
     if arguments.table:
         return BENCHMARK.main(arguments, [])

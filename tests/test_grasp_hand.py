@@ -1,5 +1,6 @@
 """The hand of the grasp planner: couplings, kinematics, surface, links in each other, and files of grasps."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -167,8 +168,9 @@ def test_missing_hand_is_one_line(tmp_path: Path) -> None:
 
 def some_grasps() -> Grasps:
     rng = np.random.default_rng(0)
-    arrays = {"pose": rng.normal(size=(3, 7)), "joints": rng.normal(size=(3, 2)), "q1": rng.random(3)}
-    return Grasps(**arrays, joint_names=("a", "b"), penetration=rng.random(3), self_penetration=rng.random(3))
+    depths = {"penetration": rng.random(3), "self_penetration": rng.random(3)}
+    pose, joints = rng.normal(size=(3, 7)), rng.normal(size=(3, 2))
+    return Grasps(pose=pose, joints=joints, joint_names=("a", "b"), q1=rng.random(3), **depths)
 
 
 def test_grasps_go_to_a_file_and_back(tmp_path: Path) -> None:
@@ -192,12 +194,4 @@ def test_files_that_hold_no_grasps(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"name the file of grasps with the ending \.npz"):
         some_grasps().save(tmp_path / "grasps.txt")
     with pytest.raises(ValueError, match="q1 has shape"):
-        Grasps(
-            **{
-                **{
-                    f: getattr(some_grasps(), f)
-                    for f in ("pose", "joints", "joint_names", "penetration", "self_penetration")
-                },
-                "q1": np.zeros(2),
-            }
-        )
+        replace(some_grasps(), q1=np.zeros(2))

@@ -1,6 +1,7 @@
 """Terms of the grasp's loss: closed forms, and central differences of all that a descent adds up."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -58,11 +59,12 @@ def test_gradient_of_the_whole() -> None:
     joints = joints + 0.3
     for done in (0.0, 1.0):
 
-        def loss(p: torch.Tensor, j: torch.Tensor, done: float = done) -> torch.Tensor:
+        def loss(inputs: Sequence[torch.Tensor], done: float = done) -> torch.Tensor:
+            p, j = inputs
             return Objective(mesh, hand, settings, 3)(hand.links(p, j), done)
 
         inputs = (pose.clone().requires_grad_(), joints.clone().requires_grad_())
-        value = loss(*inputs)
+        value = loss(inputs)
         assert (value > 0.0).all()
         found = torch.autograd.grad(value.sum(), inputs)
         for which, gradient in enumerate(found):
@@ -71,7 +73,7 @@ def test_gradient_of_the_whole() -> None:
                 moved = [[pose.clone(), joints.clone()] for _ in range(2)]
                 for sign, each in zip((1.0, -1.0), moved, strict=True):
                     each[which][:, k] += sign * 1e-7
-                numeric[:, k] = (loss(*moved[0]) - loss(*moved[1])) / 2e-7
+                numeric[:, k] = (loss(moved[0]) - loss(moved[1])) / 2e-7
             scale = float(numeric.abs().max())
             torch.testing.assert_close(gradient / scale, numeric / scale, rtol=1e-5, atol=1e-5)
 
