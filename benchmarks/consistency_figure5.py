@@ -112,8 +112,9 @@ BENCHMARK = Benchmark("consistency_figure5", ("optimizer", "seed"), train, table
 def main(argv: list[str] | None = None) -> int:
     parser = BENCHMARK.parser(__doc__)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--optimizers", nargs="+", choices=list(OPTIMIZERS), default=list(OPTIMIZERS))
     arguments = parser.parse_args(argv)
-    jobs = [(optimizer, seed) for seed in arguments.seeds for optimizer in OPTIMIZERS]
+    jobs = [(optimizer, seed) for seed in arguments.seeds for optimizer in arguments.optimizers]
     return BENCHMARK.main(arguments, jobs[:1] if arguments.quick else jobs)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import ant_figure5
 import ant_table5
+import consistency_figure5
 import contact_speed
 import grasp_network
 import grasp_planning
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "sweep": shac_sweep.BENCHMARK,
     "target trainings": target_trainings.BENCHMARK,
     "manipulation trainings": manipulation_trainings.BENCHMARK,
+    "consistency figure 5": consistency_figure5.BENCHMARK,
     "grasp planning": grasp_planning.BENCHMARK,
     "grasp network": grasp_network.BENCHMARK,
 }
