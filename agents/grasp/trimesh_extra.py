@@ -1,15 +1,14 @@
 """The optional library of meshes."""
 
+from importlib import import_module
 from types import ModuleType
 
 
 def trimesh() -> ModuleType:
-    """trimesh; ImportError in one line if it is not installed."""
+    """trimesh with its parts that have to be imported; ImportError in one line if it is not installed."""
     try:
-        import trimesh as module
-        import trimesh.convex
-        import trimesh.creation
-        import trimesh.sample
+        for part in ("convex", "creation", "sample"):
+            import_module(f"trimesh.{part}")
     except ImportError:
         raise ImportError("the grasp planner needs trimesh: pip install 'gradgym[grasp]'") from None
-    return module
+    return import_module("trimesh")
