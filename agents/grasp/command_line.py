@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _table(grasps: Grasps, report: Report, title: str) -> Table:
     table = Table(title=title)
-    for name in ("grasp", "Q1", "inside object [mm]", "inside itself [mm]", "in physics"):
+    for name in ("grasp", "Q1", "inside object, mm", "inside itself, mm", "in physics"):
         table.add_column(name, justify="left" if name == "in physics" else "right")
     for i, reason in enumerate(report.reasons):
         depths = (1e3 * grasps.penetration[i], 1e3 * grasps.self_penetration[i])

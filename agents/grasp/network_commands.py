@@ -82,9 +82,9 @@ def train_network(arguments: argparse.Namespace, hand: Hand) -> None:
 
 _COLUMNS = (  # title, key of `summary`, factor, format
     ("Q1", "q1", 1.0, ".3f"),
-    ("inside object [mm]", "penetration", 1e3, ".1f"),
-    ("inside itself [mm]", "self_penetration", 1e3, ".1f"),
-    ("held [%]", "held", 1e2, ".0f"),
+    ("inside object, mm", "penetration", 1e3, ".1f"),
+    ("inside itself, mm", "self_penetration", 1e3, ".1f"),
+    ("held, %", "held", 1e2, ".0f"),
 )
 
 
