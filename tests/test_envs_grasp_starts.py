@@ -80,6 +80,11 @@ def test_grasps_below_the_table_are_out_of_reach(tmp_path: Path, grasp: Path) ->
         ShadowHandGrasp(grasp=file, backend="mujoco")
 
 
+def test_a_grasp_is_of_one_size(grasp: Path) -> None:
+    with pytest.raises(ValueError, match='leave "size" out of randomize'):
+        ShadowHandGrasp(grasp=grasp, backend="mujoco", randomize={"size": (0.9, 1.1)})
+
+
 def test_files_that_are_no_grasps(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("grasp")
     for file, message in (("none.npz", "is no file of grasps"), ("text.npz", "is no file of grasps")):

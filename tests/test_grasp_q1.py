@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from random_grasps import random_grasp
 from scipy.optimize import linprog, minimize
 from torch import Tensor
 
@@ -15,16 +16,6 @@ from gradgym.agents.grasp.wrenches import friction_discs, spread_directions
 
 Array = NDArray[np.float64]
 MU = 0.7
-
-
-def random_grasp(seed: int, contacts: int) -> tuple[Array, Array, Array]:
-    """On the unit sphere, pressed askew and unequally."""
-    rng = np.random.default_rng(seed)
-    points = rng.normal(size=(contacts, 3))
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    normals = 0.3 * rng.normal(size=points.shape) - points
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    return points, normals, rng.uniform(0.3, 1.0, contacts)
 
 
 def tensors(points: Array, normals: Array, weights: Array) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from random_grasps import random_grasp
 from scipy.optimize import minimize
 from torch import Tensor
 
@@ -20,14 +21,9 @@ Array = NDArray[np.float64]
 MU = 0.7
 
 
-def random_grasp(seed: int, contacts: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Points, normals and weights: on the unit sphere, pressed askew and unequally."""
-    rng = np.random.default_rng(seed)
-    points = rng.normal(size=(contacts, 3))
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    normals = 0.3 * rng.normal(size=points.shape) - points
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    return torch.tensor(points), torch.tensor(normals), torch.tensor(rng.uniform(0.3, 1.0, contacts))
+def random_tensors(seed: int, contacts: int) -> tuple[Tensor, Tensor, Tensor]:
+    points, normals, weights = random_grasp(seed, contacts)
+    return torch.tensor(points), torch.tensor(normals), torch.tensor(weights)
 
 
 def exact(grasp: tuple[Tensor, Tensor, Tensor], m: float, tolerance: float = 1e-4) -> float:
@@ -39,7 +35,7 @@ def exact(grasp: tuple[Tensor, Tensor, Tensor], m: float, tolerance: float = 1e-
 def test_lower_exact_upper_in_this_order(contacts: int) -> None:
     ratios: list[float] = []
     for seed in range(8):
-        grasp = random_grasp(seed, contacts)
+        grasp = random_tensors(seed, contacts)
         value, lower, upper = exact(grasp, 2.0), float(q1_lower(*grasp, MU, 2.0)), float(q1_upper(*grasp, MU, 2.0))
         assert lower <= value + 1e-7
         assert value <= upper * (1.0 + 1e-4)
@@ -50,7 +46,7 @@ def test_lower_exact_upper_in_this_order(contacts: int) -> None:
 
 def test_without_a_share_the_program_is_nearly_tight() -> None:
     for seed in range(6):
-        grasp = random_grasp(seed, 6)
+        grasp = random_tensors(seed, 6)
         value = exact(grasp, 1.0, 1e-6)
         if value > 0.0:
             lower = float(q1_lower(*grasp, MU, 1.0, share=0.0))
@@ -61,7 +57,7 @@ def test_without_force_closure_minus_the_distance_of_the_wrenches() -> None:
     """By sequential quadratic programs over the wrenches themselves, not over directions."""
     compared = 0
     for seed in range(8):
-        p, n, w = random_grasp(seed, 4)
+        p, n, w = random_tensors(seed, 4)
         value = float(q1_lower(p, n, w, MU, 1.0, share=0.0))
         if value >= -1e-3:
             continue
@@ -111,7 +107,7 @@ def central(function: Callable[[], Tensor], at: Tensor, step: float) -> Tensor:
     [(3, 1, False), (4, 1, False), (4, 0, True), (5, 0, True), (6, 2, True)],
 )
 def test_gradient_by_central_differences(contacts: int, seed: int, closed: bool) -> None:
-    p, n, w = data = random_grasp(seed, contacts)
+    p, n, w = data = random_tensors(seed, contacts)
     for t in data:
         t.requires_grad_()
     value = q1_lower(p, n, w, MU, 1.0)
@@ -124,7 +120,7 @@ def test_gradient_by_central_differences(contacts: int, seed: int, closed: bool)
 
 def test_gradient_is_on_every_contact_where_that_of_the_upper_bound_is_on_one() -> None:
     for seed, contacts in ((0, 5), (1, 8), (2, 10)):
-        data = random_grasp(seed, contacts)
+        data = random_tensors(seed, contacts)
         for t in data:
             t.requires_grad_()
         upper = torch.autograd.grad(q1_upper(*data, MU, 1.0), data, allow_unused=True)
@@ -137,7 +133,7 @@ def test_gradient_is_on_every_contact_where_that_of_the_upper_bound_is_on_one() 
 
 
 def test_negligible_weights_are_left_out() -> None:
-    points, normals, _ = random_grasp(0, 8)
+    points, normals, _ = random_tensors(0, 8)
     weights = torch.tensor([1.0, 0.8, 0.9, 1.0, 0.7, 0.6, 0.0, 0.0], dtype=torch.float64)
     without = q1_lower(points[:6], normals[:6], weights[:6], MU, 1.0)
     assert float(without) > 0.05
@@ -155,7 +151,7 @@ def test_negligible_weights_are_left_out() -> None:
 
 
 def test_turned_scaled_and_weighted_grasps() -> None:
-    p, n, w = random_grasp(3, 7)
+    p, n, w = random_tensors(3, 7)
     turn = torch.linalg.qr(torch.tensor(np.random.default_rng(5).normal(size=(3, 3)))).Q
     value = q1_lower(p, n, w, MU, 1.0)
     assert float(value) > 0.03
@@ -177,7 +173,7 @@ def test_two_contacts_have_no_margin() -> None:
 
 
 def test_batches_are_their_grasps_and_keep_the_type() -> None:
-    grasps = [random_grasp(seed, 5) for seed in range(4)]
+    grasps = [random_tensors(seed, 5) for seed in range(4)]
     stacked = [torch.stack(parts).reshape(2, 2, *parts[0].shape).float() for parts in zip(*grasps, strict=True)]
     for t in stacked:
         t.requires_grad_()
@@ -195,7 +191,7 @@ def test_batches_are_their_grasps_and_keep_the_type() -> None:
 
 
 def test_errors_are_one_line() -> None:
-    p, n, w = random_grasp(0, 4)
+    p, n, w = random_tensors(0, 4)
     with pytest.raises(ValueError, match="share=1"):
         q1_lower(p, n, w, MU, 1.0, share=1.0)
     with pytest.raises(ValueError, match="finite"):

@@ -7,7 +7,7 @@ ranges, contacts and the exact Q1 are the descent's; the schedule of temperature
 
 import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from .compiled import kernel
-from .contacts import measure
+from .contacts import OPPOSED, TOUCHING, measure, thinned
 from .grasps import Grasps
 from .hand import Hand, Links, quaternion_matrix
 from .link_depths import ObjectInHand, SelfCollision
@@ -26,10 +25,6 @@ from .starts import quaternions, start_poses
 
 Floats = NDArray[np.float64]
 
-# A contact is what it is in `contacts.py`.
-_TOUCHING = 0.002  # [m]
-_OPPOSED = 0.5
-_APART = 0.004  # [m]
 _TOLERANCE = 0.03  # of Q1 while annealing
 _DIRECTIONS = 256  # of its upper bound
 
@@ -198,22 +193,22 @@ class Energy:
     def _contacts(self, links: Links) -> tuple[Floats, list[tuple[Floats, Floats]]]:
         """How deep the hand's samples are inside (n,) [m], and each grasp's contacts, from the centre of mass."""
         points = links.points(torch.from_numpy(self.body), torch.from_numpy(self.position)).numpy()
-        near = self.distance - np.linalg.norm(points - self.asked, axis=-1) < _TOUCHING
+        near = self.distance - np.linalg.norm(points - self.asked, axis=-1) < TOUCHING
         p, start = points[near], self.start[near]
         closest = self.mesh.closest(p, start)
         self.start[near], self.distance[near], self.asked[near] = closest.face, closest.distance, p
-        able = np.flatnonzero(np.abs(closest.distance) < _TOUCHING)
+        able = np.flatnonzero(np.abs(closest.distance) < TOUCHING)
         grasp, sample = np.nonzero(near)
         rotation = links.rotation.numpy()[grasp[able], self.body[sample[able]]]
         outward = (rotation @ self.normal[sample[able], :, None]).squeeze(-1)
-        able = able[(closest.normal[able] * outward).sum(axis=1) < -_OPPOSED]
+        able = able[(closest.normal[able] * outward).sum(axis=1) < -OPPOSED]
         able = able[np.abs(closest.distance[able]).argsort()]
         depth = np.zeros(len(points))
         np.maximum.at(depth, grasp, -closest.distance)
         contacts: list[tuple[Floats, Floats]] = []
         for i in range(len(points)):
             own = able[grasp[able] == i]
-            own = own[_thinned(closest.point[own])]
+            own = own[thinned(closest.point[own])]
             contacts.append((closest.point[own] - self.mesh.center_of_mass, -closest.normal[own]))
         return depth, contacts
 
@@ -234,16 +229,3 @@ def _upper(contacts: list[tuple[Floats, Floats]], friction: float, torque_weight
         padded[0, i, : len(points)], padded[1, i, : len(points)], weights[i, : len(points)] = points, normals, 1.0
     points, normals, w = (torch.from_numpy(x) for x in (*padded, weights))
     return q1_upper(points, normals, w, friction, torque_weight, _DIRECTIONS).numpy()
-
-
-@kernel
-def _thinned(points: Any) -> Any:
-    """Whether each of points (P, 3) is apart from all before it that are."""
-    kept = np.zeros(len(points), np.bool_)
-    for i in range(len(points)):
-        kept[i] = True
-        for j in range(i):
-            if kept[j] and ((points[i] - points[j]) ** 2).sum() <= _APART**2:
-                kept[i] = False
-                break
-    return kept

@@ -1,18 +1,21 @@
 """What a grasp is worth as it stands: its contacts, their exact metric, and how deep the hand is inside."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .compiled import kernel
 from .grasps import Grasps
 from .hand import Hand
 from .link_depths import ObjectInHand, SelfCollision
 from .object_mesh import ObjectMesh
 from .q1 import q1
 
-_TOUCHING = 0.002  # farther from the surface, to either side, is no contact [m]
-_OPPOSED = 0.5  # least cosine of the hand's normal and the object's inward one at a contact
-_APART = 0.004  # of contacts of which one is enough [m]
+TOUCHING = 0.002  # farther from the surface, to either side, is no contact [m]
+OPPOSED = 0.5  # least cosine of the hand's normal and the object's inward one at a contact
+APART = 0.004  # of contacts of which one is enough [m]
 _OBJECT_SAMPLES = 8_000
 
 
@@ -38,14 +41,13 @@ def measure(
     outward = links.vectors(body, torch.from_numpy(surface.normal)).numpy()
     quality, depth = np.zeros(len(pose)), ObjectInHand(mesh, hand, _OBJECT_SAMPLES).deepest(links)
     for i in range(len(pose)):
-        near = np.flatnonzero(np.linalg.norm(points[i] - mesh.center_of_mass, axis=1) < mesh.radius + _TOUCHING)
+        near = np.flatnonzero(np.linalg.norm(points[i] - mesh.center_of_mass, axis=1) < mesh.radius + TOUCHING)
         closest = mesh.closest(points[i, near])
         depth[i] = max(depth[i], -closest.distance.min(initial=0.0))
-        facing = -(closest.normal * outward[i, near]).sum(axis=1) > _OPPOSED
-        able = np.flatnonzero((np.abs(closest.distance) < _TOUCHING) & facing)
+        facing = -(closest.normal * outward[i, near]).sum(axis=1) > OPPOSED
+        able = np.flatnonzero((np.abs(closest.distance) < TOUCHING) & facing)
         able = able[np.abs(closest.distance[able]).argsort()]
-        chosen = _thinned(closest.point[able])
-        kept = able[chosen]
+        kept = able[thinned(closest.point[able])]
         quality[i] = q1(closest.point[kept] - mesh.center_of_mass, -closest.normal[kept], friction, m, tolerance=1e-3)
     return Grasps(
         pose=pose,
@@ -57,10 +59,14 @@ def measure(
     )
 
 
-def _thinned(points: NDArray[np.float64]) -> list[int]:
-    """Numbers of points of which each is apart from all before it."""
-    kept: list[int] = []
-    for i, point in enumerate(points):
-        if not kept or np.linalg.norm(points[kept] - point, axis=1).min() > _APART:
-            kept.append(i)
+@kernel
+def thinned(points: Any) -> Any:
+    """Whether each of points (P, 3) is farther than APART from all before it that are."""
+    kept = np.zeros(len(points), np.bool_)
+    for i in range(len(points)):
+        kept[i] = True
+        for j in range(i):
+            if kept[j] and ((points[i] - points[j]) ** 2).sum() <= APART**2:
+                kept[i] = False
+                break
     return kept

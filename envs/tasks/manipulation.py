@@ -254,8 +254,8 @@ class Manipulation(Task):
 
         Minus log(1 + weight * squared error) of the object's position [m] and angle [rad]: near the goal the weighted
         squared error, and where an object is lost no more than what counts for all others; both are 0 before
-        `rewarded_from`. Minus the weighted mean
-        distance of the fingertips from their points of `contacts` [m], and minus the weighted squared action.
+        `rewarded_from`. Minus the weighted mean distance of the fingertips from their points of `contacts` [m], and
+        minus the weighted squared action.
         """
         w = self.constants
         gaps, share = self.gaps(next_state)

@@ -65,6 +65,8 @@ class ShadowHandGrasp(Manipulation):
         randomize: Mapping[str, tuple[float, float]] | None = None,
         grasp: str | Path | None = None,
     ) -> None:
+        if grasp is not None and randomize and "size" in randomize:
+            raise ValueError('grasp= is for an object of one size: leave "size" out of randomize')
         scene = mujoco.MjSpec.from_file(str(ASSETS / "shadow_hand_grasp.xml"))
         if object is not None:
             _put_meshes(scene, Path(object))
