@@ -1,8 +1,6 @@
 """Pictures: MuJoCo's renderer, fed with our states."""
 
 import copy
-import os
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +10,7 @@ from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 from numpy.typing import NDArray
 
 from ..sim import Model
+from .opengl import choose_backend, has_display
 
 Floats = NDArray[np.float64]
 
@@ -30,11 +29,9 @@ class StateRenderer:
     """
 
     def __init__(self, model: Model, render_mode: str, options: Mapping[str, Any]) -> None:
-        if not _has_display():
-            if render_mode == "human":
-                raise RuntimeError("render_mode='human' needs a display and DISPLAY is not set: use 'rgb_array'")
-            # Without it MuJoCo's default is a window system, and the missing display ends the process.
-            os.environ.setdefault("MUJOCO_GL", "egl")
+        if render_mode == "human" and not has_display():
+            raise RuntimeError("render_mode='human' needs a display and DISPLAY is not set: use 'rgb_array'")
+        choose_backend()
         self.render_mode = render_mode
         self._model, self._own_sizes = copy.copy(model.mj_model), model.geom_size
         self._own_poses = model.mocap_poses
@@ -76,10 +73,6 @@ class StateRenderer:
 
     def close(self) -> None:
         self._renderer.close()
-
-
-def _has_display() -> bool:
-    return not sys.platform.startswith("linux") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 
 def check_render_mode(render_mode: str | None) -> None:

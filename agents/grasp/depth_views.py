@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...envs import opengl
 from .object_mesh import ObjectMesh
 
 DISTANCE = 0.5
@@ -54,18 +55,18 @@ def depth_views(mesh: ObjectMesh, size: int = 224, rotations: Floats | None = No
     """
     try:
         return rendered_views(mesh, size, rotations)
-    except (mujoco.FatalError, ImportError, AttributeError, RuntimeError):  # whatever is missing of OpenGL
+    except opengl.MISSING:
         return cast_views(mesh, size, rotations)
 
 
 def rendered_views(mesh: ObjectMesh, size: int = 224, rotations: Floats | None = None) -> NDArray[np.float32]:
-    """`depth_views` by OpenGL; an error of MuJoCo's or of the loader of OpenGL if there is none."""
+    """`depth_views` by OpenGL; one of `opengl.MISSING` is raised if there is none."""
     model = _model(mesh, size)
     data = mujoco.MjData(model)
     far = float(model.vis.map.zfar * model.stat.extent)
     turns = np.eye(3)[None] if rotations is None else rotations
     images = np.zeros((len(turns), VIEWS, size, size), np.float32)
-    with mujoco.Renderer(model, size, size) as renderer:
+    with opengl.renderer(model, size, size) as renderer:
         renderer.enable_depth_rendering()
         for image, turn in zip(images, turns, strict=True):
             for view, (position, axes) in zip(image, _cameras(mesh, turn), strict=True):

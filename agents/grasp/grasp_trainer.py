@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v3 as imageio
-import mujoco
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from ...envs import opengl
 from .dataset import ObjectData
 from .grasp_samples import Samples
 from .hand import Hand
@@ -167,7 +167,7 @@ class GraspTrainer:
             grasps = predict(self.network, data, self.hand)
             try:
                 picture(data.mesh, self.hand, grasps, file, number=4)
-            except (mujoco.FatalError, ImportError, AttributeError, RuntimeError):  # whatever is missing of OpenGL
+            except opengl.MISSING:
                 return
             writer.add_image(f"grasps/{data.name}", imageio.imread(file), self.epoch, dataformats="HWC")
 

@@ -7,6 +7,7 @@ import imageio.v3 as imageio
 import mujoco
 import numpy as np
 
+from ...envs import opengl
 from .grasps import Grasps
 from .scene import JointedHand, Solid
 
@@ -30,7 +31,7 @@ def picture(
 ) -> None:
     """Draws the first grasps into a PNG, row by row, the object upright (z up) in all of them.
 
-    Needs MuJoCo's offscreen renderer (MUJOCO_GL=egl, osmesa or glfw).
+    Needs OpenGL, without a display EGL unless MUJOCO_GL names another.
 
     Args:
         mesh: of the object [m].
@@ -58,7 +59,7 @@ def picture(
     camera.lookat, camera.distance = (low + high) / 2.0, 0.16 + 1.6 * float(np.linalg.norm(high - low))
     rows = math.ceil(count / columns)
     sheet = np.full((rows * (size + _GAP) - _GAP, min(count, columns) * (size + _GAP) - _GAP, 3), 255, np.uint8)
-    with mujoco.Renderer(model, size, size) as renderer, mujoco.Renderer(model, _LOOK, _LOOK) as small:
+    with opengl.renderer(model, size, size) as renderer, opengl.renderer(model, _LOOK, _LOOK) as small:
         small.enable_segmentation_rendering()
         for i in range(count):
             # The hand's root is the world's first body.
