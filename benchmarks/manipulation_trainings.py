@@ -42,6 +42,7 @@ TASKS: dict[str, tuple[str, str, dict[str, Any], int, float]] = {
 # Of each: label, algorithm, changes of its preset.
 METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "consistency": ("consistency in real contact", "consistency", {}),
+    "minute": ("the same in 60 s", "consistency", {"max_minutes": 1.0, "total_timesteps": 18_000}),
     "pose_alone": ("pose errors alone", "consistency", {"train_env_kwargs": {"weights": {"reach": 0.0}}}),
     "pose_soft": (
         "the same, contacts from 2 cm",
@@ -100,7 +101,7 @@ def train(task: str, method: str, seed: int, quick: bool, work_dir: Path) -> Row
     env_id = f"gradgym/{name}-v0"
     steps = {"total_timesteps": 54_000} if (task, algo) == ("two_fingers", "consistency") else {}
     limits = {"max_minutes": 0.02 if quick else minutes, "eval_freq": 10**9, "checkpoint_freq": 10**9}
-    settings = load_preset(algo, env_id, {**changes, **steps, **limits, "eval_episodes": 1})
+    settings = load_preset(algo, env_id, {**steps, **limits, "eval_episodes": 1, **({} if quick else changes)})
     config = RunConfig.from_settings(settings, algo=algo, env=env_id, seed=seed, env_kwargs=kwargs)
     snapshots = Snapshots(1.0 if quick else 5.0 * minutes)
     run, measured = train_run(config, work_dir / f"{task}-{method}-{seed}", snapshots)

@@ -26,6 +26,9 @@ def choose_backend() -> None:
 
 
 def renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
-    """MuJoCo's own, height x width [pixels], with a backend that works without a display; one of `MISSING` is raised if none does."""
+    """MuJoCo's own, height x width [pixels], with a backend that works without a display.
+
+    One of `MISSING` is raised if none does.
+    """
     choose_backend()
     return mujoco.Renderer(model, height, width)

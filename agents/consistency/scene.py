@@ -12,7 +12,7 @@ from ...envs.task import TaskState
 from ...envs.tasks.manipulation import Manipulation
 from ...sim import poses, torch_bridge
 from .rotations import apply, apply_inverse, log, matrix
-from .shapes import Primitive, Shape, primitive
+from .shapes import Primitive, Shape, primitive, vertices_of
 
 
 class Links(NamedTuple):
@@ -107,14 +107,21 @@ class Scene:
         return primitive(self.m, geom, pos, torch.tensor(_matrix(self.m.geom_quat[geom]), dtype=self.dtype))
 
     def _vertices(self, geoms: list[int]) -> Tensor:
-        """Corners of boxes (V, 3) in the object's frame: they are not to sink into the table."""
-        signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T
+        """Corners of boxes and meshes (V, 3) in the object's frame: they are not to sink into the table."""
         corners = [
-            self.m.geom_pos[g] + (signs * self.m.geom_size[g]) @ _matrix(self.m.geom_quat[g]).T - self.com.numpy()
-            for g in geoms
-            if int(self.m.geom_type[g]) == mujoco.mjtGeom.mjGEOM_BOX
+            self.m.geom_pos[g] + self._corners(g) @ _matrix(self.m.geom_quat[g]).T - self.com.numpy() for g in geoms
         ]
         return torch.tensor(np.concatenate([np.empty((0, 3)), *corners]), dtype=self.dtype)
+
+    def _corners(self, geom: int) -> NDArray[np.float64]:
+        """(V, 3) in the geom's frame."""
+        match int(self.m.geom_type[geom]):
+            case mujoco.mjtGeom.mjGEOM_BOX:
+                return np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T * self.m.geom_size[geom]
+            case mujoco.mjtGeom.mjGEOM_MESH:
+                return vertices_of(self.m, int(self.m.geom_dataid[geom]))
+            case _:
+                return np.empty((0, 3))
 
     def _symmetries(self, geoms: list[int]) -> Tensor:
         """Turns (S, 3, 3) about the vertical that take the object to itself."""

@@ -1,10 +1,12 @@
-"""Signed distance and normal of an object made of primitives, smooth enough for derivatives of both."""
+"""Signed distance and normal of an object made of primitives and convex meshes, with derivatives of both."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import mujoco
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .rotations import apply, apply_inverse
@@ -13,10 +15,9 @@ _ROUND = 8  # exponent of the norm whose unit ball stands for a box: edges are a
 
 
 class Primitive(NamedTuple):
-    """A plane, sphere, capsule, cylinder or box in the frame of a body."""
+    """A plane, sphere, capsule, cylinder, box or the convex hull of a mesh in the frame of a body."""
 
-    kind: int  # MuJoCo's mjtGeom
-    size: Tensor  # (3,) as MuJoCo has it [m]
+    distance_and_normal: Callable[[Tensor], tuple[Tensor, Tensor]]  # at points (..., 3) in its own frame [m]
     pos: Tensor  # (3,) [m]
     mat: Tensor  # (3, 3) its axes as columns
 
@@ -66,17 +67,40 @@ class Shape:
 def primitive(m: mujoco.MjModel, geom: int, pos: Tensor, mat: Tensor) -> Primitive:
     """That of a geom at a pose in the object's frame; ValueError for what has no distance here."""
     kind = int(m.geom_type[geom])
+    if kind == mujoco.mjtGeom.mjGEOM_MESH:
+        return Primitive(_hull(m, int(m.geom_dataid[geom])), pos, mat)
     if kind not in _FUNCTIONS:
         raise ValueError(
-            f"geom {m.geom(geom).name!r}: distances are of planes, spheres, capsules, cylinders and boxes only"
+            f"geom {m.geom(geom).name!r}: distances are of planes, spheres, capsules, cylinders, boxes and meshes only"
         )
-    return Primitive(kind, torch.from_numpy(m.geom_size[geom].copy()).to(pos), pos, mat)
+    size = torch.from_numpy(m.geom_size[geom].copy()).to(pos)
+    return Primitive(lambda points: _FUNCTIONS[kind](size.to(points), points), pos, mat)
+
+
+def vertices_of(m: mujoco.MjModel, mesh: int) -> NDArray[np.float64]:
+    """(V, 3) of a mesh, in the frame of its geoms [m]."""
+    first = int(m.mesh_vertadr[mesh])
+    return m.mesh_vert[first : first + int(m.mesh_vertnum[mesh])].astype(float)
+
+
+def _hull(m: mujoco.MjModel, mesh: int) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Distance and normal of what a mesh collides with."""
+    # Its libraries are an extra's.
+    from ..grasp.object_mesh import ObjectMesh
+    from ..grasp.trimesh_extra import trimesh
+
+    convex = trimesh().Trimesh(vertices_of(m, mesh), process=False).convex_hull
+    hull = ObjectMesh.from_trimesh(convex, name=m.mesh(mesh).name)
+
+    def distance_and_normal(points: Tensor) -> tuple[Tensor, Tensor]:
+        distance, normal = hull.signed_distance(points)
+        return distance.to(points), normal.to(points)
+
+    return distance_and_normal
 
 
 def _distance_and_normal(one: Primitive, points: Tensor) -> tuple[Tensor, Tensor]:
-    distance, normal = _FUNCTIONS[one.kind](
-        one.size.to(points), apply_inverse(one.mat.to(points), points - one.pos.to(points))
-    )
+    distance, normal = one.distance_and_normal(apply_inverse(one.mat.to(points), points - one.pos.to(points)))
     return distance, apply(one.mat.to(points), normal)
 
 
