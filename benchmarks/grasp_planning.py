@@ -1,6 +1,7 @@
 """Grasps planned by descent and by annealing, on 20 objects that no setting was chosen on, each in three poses.
 
     python benchmarks/grasp_planning.py              # plans what is missing, writes results/...json
+    python benchmarks/grasp_planning.py --complete   # adds methods that stored results lack
     python benchmarks/grasp_planning.py --table      # prints the stored results as markdown
     python benchmarks/grasp_planning.py --picture docs/grasp_planning.png   # best grasps, from the runs' folder
     python benchmarks/grasp_planning.py --meshes FOLDER --results FILE.json   # closed meshes [m] that fit a hand too
@@ -10,8 +11,10 @@ seconds that the descent took in the same run; to measure its result comes on to
 the judge says, in MuJoCo.
 """
 
+import json
 import sys
 import time
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +26,7 @@ import torch
 import trimesh
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from tqdm import tqdm
 from trainings import Benchmark, Row, table_line
 
 from gradgym.agents.grasp import Grasps, Hand, ObjectMesh, PlanSettings, measure, picture, plan, validate
@@ -33,9 +37,14 @@ from gradgym.agents.grasp.objects import EXTENT, benchmark_objects
 METHODS = {
     "descent": "descent of the differentiable metric",
     "short": "the same with half the starts and two thirds of the steps",
+    "trivial": "the first, started on a sphere around the object with the hand open",
     "annealing": "simulated annealing, the seconds of the first",
 }
-SHORT = PlanSettings(starts=48, iterations=100)
+SETTINGS = {
+    "descent": PlanSettings(),
+    "short": PlanSettings(starts=48, iterations=100),
+    "trivial": PlanSettings(start="trivial"),
+}
 POSES = 3
 NUM_GRASPS = 16
 # The paper gives m = 0.001 without a unit. Q1 is no more than the greatest torque that the contacts reach about the
@@ -74,24 +83,42 @@ def turned(name: str, pose: int) -> ObjectMesh:
 
 def train(name: str, pose: int, quick: bool, work_dir: Path) -> Row:
     """All methods on one object in one pose."""
-    torch.set_num_threads(1)
-    mesh, the_hand, count = turned(name, pose), hand(), 2 if quick else NUM_GRASPS
-    settings = PlanSettings(starts=4, iterations=10) if quick else None
     row: Row = {"object": name, "pose": pose, "methods": {}}
-    seconds = 0.0
     for method in METHODS:
-        wall, cpu = time.perf_counter(), time.process_time()
-        if method == "annealing":
-            grasps = anneal(mesh, the_hand, count, seconds=seconds, progress=False)
-        else:
-            own = SHORT if method == "short" and not quick else settings
-            grasps = plan(mesh, the_hand, count, settings=own, progress=False)
-            seconds = max(seconds, time.perf_counter() - wall)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        grasps.save(_file(work_dir, name, pose, method))
-        row["methods"][method] = {"wall_seconds": round(wall, 2), "cpu_seconds": round(cpu, 2)}
-        row["methods"][method] |= judged(mesh, the_hand, grasps)
+        row["methods"][method] = outcome(method, row, quick, work_dir)
     return row
+
+
+def outcome(method: str, row: Row, quick: bool, work_dir: Path) -> Row:
+    """What one method finds for a row's object; annealing gets the seconds that the row says of the descent."""
+    torch.set_num_threads(1)
+    name, pose = row["object"], row["pose"]
+    mesh, the_hand, count = turned(name, pose), hand(), 2 if quick else NUM_GRASPS
+    wall, cpu = time.perf_counter(), time.process_time()
+    if method == "annealing":
+        seconds = row["methods"]["descent"]["wall_seconds"]
+        grasps = anneal(mesh, the_hand, count, seconds=seconds, progress=False)
+    else:
+        settings = replace(SETTINGS[method], starts=4, iterations=10) if quick else SETTINGS[method]
+        grasps = plan(mesh, the_hand, count, settings=settings, progress=False)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    grasps.save(_file(work_dir, name, pose, method))
+    found = {"wall_seconds": round(wall, 2), "cpu_seconds": round(cpu, 2)}
+    return found | judged(mesh, the_hand, grasps)
+
+
+def complete(results: Path, work_dir: Path) -> None:
+    """Adds to stored rows what they lack, one after the other; each is stored at once."""
+    content = json.loads(results.read_text())
+    work_dir.mkdir(parents=True, exist_ok=True)
+    missing = [(row, method) for row in content["rows"] for method in METHODS if method not in row["methods"]]
+    for row, method in tqdm(missing, unit="run"):
+        row["methods"][method] = outcome(method, row, False, work_dir)
+        partial = results.with_suffix(".part")
+        rows = ",\n".join(json.dumps(r, separators=(",", ":")) for r in content["rows"])
+        head = json.dumps({key: value for key, value in content.items() if key != "rows"}, separators=(",", ":"))
+        partial.write_text(f'{head[:-1]},"rows":[\n{rows}]}}\n')
+        partial.replace(results)
 
 
 def _file(work_dir: Path, name: str, pose: int, method: str) -> Path:
@@ -175,7 +202,11 @@ def table(rows: list[Row]) -> str:
         "palms apart, degrees",
     ]
     lines = [table_line(titles), "|---|" + "---|" * (len(titles) - 1)]
+    stored = rows
     for method, label in METHODS.items():
+        rows = [row for row in stored if method in row["methods"]]
+        if not rows:
+            continue
         spreads = _of(rows, method, "spread")
         cells = [
             label,
@@ -192,7 +223,7 @@ def table(rows: list[Row]) -> str:
             _mean_and_extremes(rows, [s[1] for s in spreads], ".0f", 180.0 / np.pi),
         ]
         lines.append(table_line(cells))
-    return "\n".join([*lines, "", *_asked(rows)])
+    return "\n".join([*lines, "", *_asked(stored)])
 
 
 def _asked(rows: list[Row]) -> list[str]:
@@ -250,10 +281,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--objects", nargs="+", metavar="NAME", help="of the 20; all if not given")
     parser.add_argument("--poses", type=int, default=POSES)
     parser.add_argument("--meshes", type=Path, metavar="FOLDER", help="plan for these meshes [m] instead")
+    parser.add_argument("--complete", action="store_true", help="add methods that stored results lack")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the descent's grasps of stored results")
     arguments = parser.parse_args(argv)
     if arguments.picture is not None:
         draw(BENCHMARK.rows(arguments.results), arguments.work_dir, arguments.picture)
+        return 0
+    if arguments.complete:
+        complete(arguments.results, arguments.work_dir)
         return 0
     if arguments.table:
         return BENCHMARK.main(arguments, [])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradgym.agents.grasp import Grasps, Hand
+from gradgym.agents.grasp import Grasps, Hand, ObjectMesh, PlanSettings, plan, validate
 from gradgym.agents.grasp.hand import quaternion_matrix
 from gradgym.agents.grasp.link_depths import SelfCollision
 
@@ -195,3 +195,48 @@ def test_files_that_hold_no_grasps(tmp_path: Path) -> None:
         some_grasps().save(tmp_path / "grasps.txt")
     with pytest.raises(ValueError, match="q1 has shape"):
         replace(some_grasps(), q1=np.zeros(2))
+
+
+@pytest.fixture(scope="module")
+def gymnasium_hand() -> Hand:
+    robotics = pytest.importorskip("gymnasium_robotics")
+    return Hand.from_xml_path(Path(robotics.__file__).parent / "envs/assets/hand/reach.xml")
+
+
+def test_gymnasium_s_hand_is_alone_at_the_origin(gymnasium_hand: Hand) -> None:
+    m = gymnasium_hand.model
+    assert m.body(1).name == "robot0:hand mount" and [b for b in range(m.nbody) if m.body_parentid[b] == 0] == [0, 1]
+    np.testing.assert_array_equal(np.concatenate([m.body_pos[1], m.body_quat[1]]), [0, 0, 0, 1, 0, 0, 0])
+    assert not any(m.geom(i).name == "floor0" for i in range(m.ngeom))
+    assert len(gymnasium_hand.joint_names) == m.nu == 18
+
+
+def test_gymnasium_s_distal_joints_follow_by_their_tendons(gymnasium_hand: Hand) -> None:
+    """MuJoCo's tendon is as long as the middle of its range, and no joint leaves its own."""
+    m, lower, upper = gymnasium_hand.model, gymnasium_hand.lower, gymnasium_hand.upper
+    data = mujoco.MjData(m)
+    for share in (0.0, 0.3, 1.0):
+        data.qpos[:] = gymnasium_hand.qpos(lower + share * (upper - lower))
+        assert ((data.qpos >= m.jnt_range[:, 0] - 1e-9) & (data.qpos <= m.jnt_range[:, 1] + 1e-9)).all()
+        mujoco.mj_fwdPosition(m, data)
+        for finger in ("FF", "MF", "RF", "LF"):
+            tendon = m.tendon(f"robot0:T_{finger}J1c").id
+            assert data.ten_length[tendon] == pytest.approx(m.tendon_range[tendon].mean(), abs=1e-12)
+    assert data.qpos[m.joint("robot0:FFJ0").id] == pytest.approx(np.pi / 2, abs=1e-3)
+
+
+def test_gymnasium_s_hand_grasps_a_ball(gymnasium_hand: Hand) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    ball = ObjectMesh.from_trimesh(trimesh.creation.icosphere(3, 0.035))
+    found = plan(ball, gymnasium_hand, 4, settings=PlanSettings(starts=16, iterations=60), progress=False)
+    assert found.q1[0] > 0.15 and found.penetration[0] < 0.004
+    assert len(validate(ball, gymnasium_hand, found).reasons) == 4
+
+
+def test_a_world_with_no_hand_or_two_is_refused(tmp_path: Path) -> None:
+    body = "<body><joint range='-1 1'/><geom size='0.01'/></body>"
+    for bodies, count in (("<body><geom size='0.01'/></body>", 0), (2 * body, 2)):
+        file = tmp_path / f"{count}.xml"
+        file.write_text(f"<mujoco><worldbody>{bodies}</worldbody></mujoco>")
+        with pytest.raises(ValueError, match=f"one body of the world must hold the hand, {count} have joints"):
+            Hand.from_xml_path(file)

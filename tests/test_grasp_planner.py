@@ -11,7 +11,7 @@ from gradgym.agents.grasp import Grasps, Hand, ObjectMesh, PlanSettings, measure
 from gradgym.agents.grasp.command_line import main
 from gradgym.agents.grasp.hand import quaternion_matrix
 from gradgym.agents.grasp.objective import Objective
-from gradgym.agents.grasp.starts import start_poses
+from gradgym.agents.grasp.starts import start_poses, trivial_poses
 
 trimesh = pytest.importorskip("trimesh")
 SHORT = PlanSettings(starts=8, iterations=25, samples=150)
@@ -51,6 +51,35 @@ def test_starts_have_the_palm_towards_the_surface(ball: ObjectMesh, hand: Hand) 
     middle = pose[:, :3] + rotation @ hand.surface.center
     assert (np.linalg.norm(middle, axis=1) < 0.06).all()
     assert ((joints > hand.lower) & (joints < hand.upper)).all()
+
+
+def test_trivial_starts_are_open_hands_on_a_sphere(hand: Hand) -> None:
+    center, radius = np.array([0.1, -0.2, 0.3]), 0.07
+    pose, joints = trivial_poses(center, radius, hand, 200, np.random.default_rng(0))
+    rotation = quaternion_matrix(torch.from_numpy(pose[:, 3:])).numpy()
+    outward = pose[:, :3] + rotation @ hand.surface.center - center
+    np.testing.assert_allclose(np.linalg.norm(outward, axis=1), radius, atol=1e-12)
+    np.testing.assert_allclose(rotation @ hand.surface.approach, -outward / radius, atol=1e-12)
+    assert np.linalg.norm(outward.mean(axis=0)) < 0.2 * radius  # from all sides
+    sideways = rotation @ np.cross(hand.surface.approach, [0.0, 0.0, 1.0])
+    assert np.linalg.norm(sideways.mean(axis=0)) < 0.2  # turned at random
+    open_end = hand.lower >= 0.0
+    assert open_end.sum() > 4
+    share = ((joints - hand.lower) / (hand.upper - hand.lower))[:, open_end]
+    np.testing.assert_allclose(share, 0.02, atol=1e-12)
+
+
+def test_plans_from_trivial_starts_are_others(ball: ObjectMesh, hand: Hand, planned: Grasps) -> None:
+    found = plan(ball, hand, 4, seed=1, settings=replace(SHORT, start="trivial"), progress=False)
+    assert not np.isclose(found.pose[:, None], planned.pose).all(axis=-1).any()
+    still = replace(SHORT, start="trivial", iterations=0, starts=4)
+    begun = plan(ball, hand, 4, seed=1, settings=still, progress=False)
+    expected, _ = trivial_poses(ball.center_of_mass, ball.radius, hand, 4, np.random.default_rng(1))
+    order = np.linalg.norm(begun.pose[:, None, :3] - expected[:, :3], axis=-1).argmin(axis=1)
+    assert sorted(order) == [0, 1, 2, 3]
+    np.testing.assert_allclose(begun.pose, expected[order], atol=1e-9)
+    with pytest.raises(ValueError, match="start='random': choose 'sampled' or 'trivial'"):
+        PlanSettings(start="random")  # pyright: ignore[reportArgumentType]
 
 
 def test_a_finger_in_a_block_is_as_deep_as_it_was_put(hand: Hand) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gradgym.agents.grasp import command_line, dataset, network_commands, network_evaluation
+from gradgym.agents.grasp import command_line, dataset, grasp_training, network_evaluation
 from gradgym.agents.grasp.dataset import ObjectData, Source, eight_rotations, generate, load_dataset
 from gradgym.agents.grasp.depth_views import depth_views
 from gradgym.agents.grasp.grasp_samples import Samples
@@ -275,8 +275,8 @@ def test_the_command_makes_data_and_trains(
 ) -> None:
     hand = Hand.shadow()
     monkeypatch.setattr(dataset, "plan", lambda *arguments, seed, **others: some_grasps(hand, 2, seed))
-    monkeypatch.setattr(network_commands, "evaluate", lambda network, objects, hand: [])
-    monkeypatch.setattr(network_commands, "_table", lambda evaluations: "the table")
+    monkeypatch.setattr(grasp_training, "evaluate", lambda network, objects, hand: [])
+    monkeypatch.setattr(grasp_training, "_table", lambda evaluations: "the table")
     made_of: list[Any] = []
     folder, run = str(tmp_path / "data"), str(tmp_path / "run")
     made = ["data", folder, "--objects", "3", "--num-grasps", "2", "--size", "16", "--as-it-stands"]
@@ -297,7 +297,7 @@ def test_the_command_makes_data_and_trains(
         "4",
     ]
     with monkeypatch.context() as patched:
-        patched.setattr(network_commands, "GraspTrainer", lambda *arguments: made_of.append(arguments))
+        patched.setattr(grasp_training, "GraspTrainer", lambda *arguments: made_of.append(arguments))
         for words in (["--lower", "--seed", "3"], ["--data-alone"]):
             with pytest.raises(AttributeError):  # what stands in for the trainer cannot train
                 command_line.main([*train, *words])
@@ -308,7 +308,7 @@ def test_the_command_makes_data_and_trains(
     assert settings == TrainSettings(resnet=network, epochs=(1, 0), lower=True, seed=3)
     assert command_line.main([*train, "--plain-blocks", "--data-alone"]) == 0
     output = capsys.readouterr().out
-    assert "first weights: random" in output and "the table" in output
+    assert "First weights: random" in output and "the table" in output
     assert (tmp_path / "run" / "checkpoint.pt").exists()
     assert command_line.main([*train, "--unseen", "0.1"]) == 2
-    assert "--unseen 0.1: of 3 objects leaves 0 for the trial" in capsys.readouterr().err
+    assert "unseen=0.1: of 3 objects leaves 0 for the trial" in capsys.readouterr().err

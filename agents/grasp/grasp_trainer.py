@@ -62,6 +62,16 @@ class TrainSettings:
     picture_epochs: int = 10
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        counts = {"batch": self.batch, "decay_epochs": self.decay_epochs, "picture_epochs": self.picture_epochs + 1}
+        if wrong := [name for name, count in counts.items() if count < 1]:
+            raise ValueError(f"{wrong[0]}={getattr(self, wrong[0])}: must be positive")
+        if len(self.epochs) != 2 or min(self.epochs) < 0:
+            raise ValueError(f"epochs={self.epochs}: must be two, of the first phase and of the second, not negative")
+        for name in ("learning_rate", "decay"):
+            if not 0.0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}={getattr(self, name)}: must be positive and finite")
+
 
 class GraspTrainer:
     """A training in a folder; new, or continued from its checkpoint if there is one.

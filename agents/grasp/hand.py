@@ -16,6 +16,7 @@ from .hand_surface import Surface, surface_of
 
 # Of the Shadow hand: the paper's (6 + 18) numbers have no wrist, which moves the hand as a whole.
 _WRIST = ("WRJ1", "WRJ2", "rh_WRJ1", "rh_WRJ2", "robot0:WRJ0", "robot0:WRJ1")
+_BY_JOINT = mujoco.mjtTrn.mjTRN_JOINT
 
 
 class Links(NamedTuple):
@@ -38,7 +39,8 @@ class Hand:
 
     Args:
         spec: with joints that are hinges, position servos, and geoms that collide. Joints that follow others by an
-            <equality><joint> are coupled; the others are the hand's independent joints, and need a range.
+            <equality><joint> are coupled, and joints without a servo that a limited <tendon><fixed> ties to one that
+            has one; the others are the hand's independent joints, and need a range.
         contact_geoms: names of geoms that may hold an object; None for all that collide.
         name: what messages and files call it.
 
@@ -56,7 +58,8 @@ class Hand:
             raise ValueError(f"hand {name!r}: every joint must be a hinge")
         equalities = [i for i in range(m.neq) if int(m.eq_type[i]) == mujoco.mjtEq.mjEQ_JOINT]
         follows = {int(m.eq_obj1id[i]): i for i in equalities if m.eq_obj2id[i] >= 0}
-        free = [j for j in range(m.njnt) if j not in follows]
+        tied = _tied(m)
+        free = [j for j in range(m.njnt) if j not in follows and j not in tied]
         if unlimited := [m.joint(j).name for j in free if not m.jnt_limited[j]]:
             raise ValueError(f"hand {name!r}: joint {unlimited[0]!r} has no range")
         self.joint_names = tuple(m.joint(j).name for j in free)
@@ -70,6 +73,11 @@ class Hand:
                 raise ValueError(f"hand {name!r}: joint {m.joint(j).name!r} must follow an independent joint linearly")
             self._coupling[j, free.index(int(m.eq_obj2id[i]))] = m.eq_data[i, 1]
             self._offset[j] = m.eq_data[i, 0]
+        for j, (leader, ratio, offset) in tied.items():
+            column = free.index(leader)
+            self._coupling[j, column], self._offset[j] = ratio, offset
+            low, high = (m.jnt_range[j] - offset) / ratio  # where the follower is in its range too
+            self.lower[column], self.upper[column] = max(self.lower[column], low), min(self.upper[column], high)
         self._simulated = Model.from_mujoco(m)
         self.surface: Surface = surface_of(m, self.qpos(self.middle), contact_geoms)
 
@@ -80,14 +88,12 @@ class Hand:
 
     @staticmethod
     def from_xml_path(path: str | Path, contact_geoms: Sequence[str] | None = None, name: str | None = None) -> "Hand":
-        """Reads a hand's MJCF; wrist joints of Shadow hands are held straight."""
+        """Reads a hand's MJCF; wrist joints of Shadow hands are held straight, and what is no hand is left out."""
         try:
             spec = mujoco.MjSpec.from_file(str(path))
         except ValueError as error:
             raise ValueError(f"cannot read the MJCF {str(path)!r}: {str(error).splitlines()[0]}") from None
-        for part in (*spec.actuators, *spec.joints):
-            if part.name in _WRIST:
-                spec.delete(part)
+        _keep_the_hand(spec)
         return Hand(spec, contact_geoms, Path(path).stem if name is None else name)
 
     def spec(self) -> mujoco.MjSpec:
@@ -127,3 +133,46 @@ def quaternion_matrix(quat: Tensor) -> Tensor:
         *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
     ]
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def _tied(m: mujoco.MjModel) -> dict[int, tuple[int, float, float]]:
+    """Of each joint that a limited tendon makes follow another: that joint, and ratio and offset to it.
+
+    Both joints stretch the tendon, with opposite signs, and only the leader has a servo; the follower is taken to be
+    where the tendon is in the middle of its range.
+    """
+    driven = {int(i) for i, kind in zip(m.actuator_trnid[:, 0], m.actuator_trntype, strict=True) if kind == _BY_JOINT}
+    found = {}
+    for t in np.flatnonzero(m.tendon_limited):
+        wraps = slice(m.tendon_adr[t], m.tendon_adr[t] + m.tendon_num[t])
+        if m.tendon_num[t] != 2 or (m.wrap_type[wraps] != mujoco.mjtWrap.mjWRAP_JOINT).any():
+            continue
+        (leader, c), (follower, d) = sorted(
+            zip(m.wrap_objid[wraps].tolist(), m.wrap_prm[wraps].tolist(), strict=True),
+            key=lambda wrap: wrap[0] not in driven,
+        )
+        if leader in driven and follower not in driven and c * d < 0.0:
+            found[follower] = leader, -c / d, float(m.tendon_range[t].mean()) / d
+    return found
+
+
+def _keep_the_hand(spec: mujoco.MjSpec) -> None:
+    """Takes away wrists' joints, what measures or pulls them, and what stands beside the hand; the root to the origin.
+
+    ValueError: the world has no body with joints, or several.
+    """
+    for tendon in spec.tendons:
+        if any(wrap.target.name in _WRIST for wrap in tendon.path):
+            spec.delete(tendon)
+    for part in (*spec.sensors, *spec.actuators, *spec.joints):
+        names = (part.name, getattr(part, "objname", None), getattr(part, "target", None))
+        if any(name in _WRIST for name in names):
+            spec.delete(part)
+    world = spec.worldbody
+    roots = [body for body in world.bodies if body.find_all(mujoco.mjtObj.mjOBJ_JOINT)]
+    if len(roots) != 1:
+        raise ValueError(f"{spec.modelname!r}: one body of the world must hold the hand, {len(roots)} have joints")
+    for part in (*world.geoms, *world.sites, *(body for body in world.bodies if body not in roots)):
+        spec.delete(part)
+    (root,) = roots
+    root.pos, root.quat, root.alt.type = np.zeros(3), [1, 0, 0, 0], mujoco.mjtOrientation.mjORIENTATION_QUAT

@@ -8,13 +8,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from .dataset import Source, generate, load_dataset
-from .grasp_trainer import GraspTrainer, TrainSettings
+from .dataset import Source, generate
+from .grasp_trainer import TrainSettings
+from .grasp_training import GraspTraining
 from .hand import Hand
-from .network_evaluation import Evaluation, evaluate, summary
 from .network_losses import TABLE_I
 from .resnet import ResNetConfig
 
@@ -60,10 +57,6 @@ def make_data(arguments: argparse.Namespace, hand: Hand) -> None:
 
 def train_network(arguments: argparse.Namespace, hand: Hand) -> None:
     """`gradgym-grasp train`."""
-    objects = load_dataset(arguments.folder, hand)
-    unseen = round(arguments.unseen * len(objects))
-    if not 0 < unseen < len(objects):
-        raise ValueError(f"--unseen {arguments.unseen}: of {len(objects)} objects leaves {unseen} for the trial")
     settings = TrainSettings(
         resnet=ResNetConfig(tuple(arguments.blocks), not arguments.plain_blocks, arguments.width),
         epochs=tuple(arguments.epochs),
@@ -73,25 +66,7 @@ def train_network(arguments: argparse.Namespace, hand: Hand) -> None:
         lower=arguments.lower,
         seed=arguments.seed,
     )
-    first = arguments.weights
-    trainer = GraspTrainer(objects[:-unseen], hand, settings, arguments.run_dir, first, arguments.device)
-    print(f"Run folder: {arguments.run_dir}; first weights: {'random' if first is None else first}")
-    trainer.train()
-    Console().print(_table(evaluate(trainer.network, objects[-unseen:], hand)))
-
-
-_COLUMNS = (  # title, key of `summary`, factor, format
-    ("Q1", "q1", 1.0, ".3f"),
-    ("inside object, mm", "penetration", 1e3, ".1f"),
-    ("inside itself, mm", "self_penetration", 1e3, ".1f"),
-    ("held, %", "held", 1e2, ".0f"),
-)
-
-
-def _table(evaluations: list[Evaluation]) -> Table:
-    """A line for each object, means over its rotations, and one for all."""
-    table = Table("object", *(column[0] for column in _COLUMNS), title="unseen objects")
-    for name, part in [*((one.name, [one]) for one in evaluations), ("all", evaluations)]:
-        found = summary(part)
-        table.add_row(name, *(format(factor * found[key], form) for _, key, factor, form in _COLUMNS))
-    return table
+    data, run_dir, unseen = arguments.folder, arguments.run_dir, arguments.unseen
+    training = GraspTraining(data, hand, settings, run_dir, unseen, arguments.weights, arguments.device)
+    print(f"Run folder: {run_dir}")
+    training.train()

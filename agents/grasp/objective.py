@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +18,10 @@ from .q1_lower import q1_lower
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """Of `plan`; alpha to guide as in Table I of the paper, with its lengths in centimetres."""
+    """Of `plan`; alpha to guide as in Table I of the paper, with its lengths in centimetres.
+
+    `start` is where descents begin: "sampled" over the object's surface, or "trivial", on a sphere around it.
+    """
 
     alpha: tuple[float, float] = (1.0, 6.0)  # [1/cm], at the beginning and at the end
     beta: float = 8.0
@@ -27,11 +31,16 @@ class PlanSettings:
     collision: tuple[float, float] = (200.0, 20_000.0)
     self_collision: tuple[float, float] = (200.0, 5_000.0)
     guide: float = 0.02
+    start: Literal["sampled", "trivial"] = "sampled"
     starts: int = 96
     iterations: int = 150
     finish: int = 0  # further ones, by the lower bound, of the grasps that are returned
     samples: int = 400
     step: tuple[float, float, float] = (0.15, 0.04, 0.06)  # of position [cm], quaternion, joints' logits
+
+    def __post_init__(self) -> None:
+        if self.start not in ("sampled", "trivial"):
+            raise ValueError(f"start={self.start!r}: choose 'sampled' or 'trivial'")
 
 
 class Objective:

@@ -18,7 +18,7 @@ from .grasps import Grasps
 from .hand import Hand, quaternion_matrix
 from .object_mesh import ObjectMesh
 from .objective import Objective, PlanSettings
-from .starts import start_poses
+from .starts import start_poses, trivial_poses
 
 _CENTIMETRE = 0.01  # [m]
 _DEPTH = 100.0  # of Q1 that a depth is worth when grasps are chosen [1/m]
@@ -75,18 +75,27 @@ def plan(
     if num_grasps < 1:
         raise ValueError(f"num_grasps={num_grasps}: must be at least 1")
     s = PlanSettings() if settings is None else settings
-    n = max(s.starts, num_grasps)
-    points, normals = mesh.sample(n if ground is None else 4 * n, seed)
-    if ground is not None:
-        upper = np.argsort(-normals[:, 2], kind="stable")[:n]
-        points, normals = points[upper], normals[upper]
-    pose, joints = start_poses(points, normals, hand, np.random.default_rng(seed))
+    pose, joints = _starts(mesh, hand, max(s.starts, num_grasps), seed, ground, s)
     search = _Search(mesh, hand, s, -math.inf if ground is None else ground)
     with tqdm(total=s.iterations + s.finish, desc="grasps", unit="step", leave=False, disable=not progress) as bar:
         found = search.best(*search.descend(pose, joints, False, bar), num_grasps)
         if s.finish:
             found = search.best(*search.descend(found.pose, found.joints, True, bar), num_grasps)
     return found
+
+
+def _starts(
+    mesh: ObjectMesh, hand: Hand, n: int, seed: int, ground: float | None, settings: PlanSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Poses and joints; above a table from the object's upper side where the object's surface is known."""
+    rng = np.random.default_rng(seed)
+    if settings.start == "trivial":
+        return trivial_poses(mesh.center_of_mass, mesh.radius, hand, n, rng)
+    points, normals = mesh.sample(n if ground is None else 4 * n, seed)
+    if ground is not None:
+        upper = np.argsort(-normals[:, 2], kind="stable")[:n]
+        points, normals = points[upper], normals[upper]
+    return start_poses(points, normals, hand, rng)
 
 
 class _Search(NamedTuple):

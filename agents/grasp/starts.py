@@ -10,6 +10,7 @@ from .hand import Hand
 _CLEARANCE = (0.002, 0.03)  # between the palm and the surface [m]
 _TILT = 0.5  # standard deviation of the palm's direction from the surface's normal [rad]
 _BEND = 0.15  # of joints, as a fraction of their range
+_MARGIN = 0.02  # of a joint's range, from its ends: there the sigmoid has no slope
 
 
 def start_poses(
@@ -30,18 +31,45 @@ def start_poses(
     surface = hand.surface
     outward = normals + _TILT * rng.standard_normal((n, 3))
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-    # The hand's approach goes to -outward; about it the hand is turned at random.
-    own = _frame(surface.approach[None], np.array([[0.0, 0.0, 1.0]]))
-    target = _frame(-outward, rng.standard_normal((n, 3)))
-    rotation = target @ np.swapaxes(own, 1, 2)
+    rotation = _facing(-outward, hand, rng)
     clearance = rng.uniform(*_CLEARANCE, n)
     centers = points + (clearance - surface.reach)[:, None] * outward
     position = centers - rotation @ surface.center
     joints = hand.middle + _BEND * (hand.upper - hand.lower) * rng.standard_normal((n, len(hand.joint_names)))
-    margin = 0.02 * (hand.upper - hand.lower)
+    margin = _MARGIN * (hand.upper - hand.lower)
     return np.concatenate([position, quaternions(rotation)], axis=1), joints.clip(
         hand.lower + margin, hand.upper - margin
     )
+
+
+def trivial_poses(
+    center: NDArray[np.float64], radius: float, hand: Hand, n: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Starts that know nothing of the object's shape: the hand's middle on a sphere, the open palm to its centre.
+
+    Args:
+        center: of the object's mass, (3,) [m].
+        radius: of the sphere [m].
+        hand: all its joints straight, at zero or as near to it as their ranges allow.
+        n: how many.
+        rng: for the places, uniform on the sphere, and the turns about the approach.
+
+    Returns:
+        As `start_poses`.
+    """
+    outward = rng.standard_normal((n, 3))
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    rotation = _facing(-outward, hand, rng)
+    position = center + radius * outward - rotation @ hand.surface.center
+    margin = _MARGIN * (hand.upper - hand.lower)
+    joints = np.zeros((n, len(hand.joint_names))).clip(hand.lower + margin, hand.upper - margin)
+    return np.concatenate([position, quaternions(rotation)], axis=1), joints
+
+
+def _facing(approach: NDArray[np.float64], hand: Hand, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Rotations (n, 3, 3) that bring the hand's approach to those, (n, 3); about them it is turned at random."""
+    own = _frame(hand.surface.approach[None], np.array([[0.0, 0.0, 1.0]]))
+    return _frame(approach, rng.standard_normal(approach.shape)) @ np.swapaxes(own, 1, 2)
 
 
 def _frame(z: NDArray[np.float64], near: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,8 +19,32 @@ _TIMES = ("max_minutes", "eval_seconds")
 
 
 @dataclass
-class RunConfig:
-    """All that determines a training.
+class _Config:
+    """What a folder's config.yaml is written from."""
+
+    def write(self, run_dir: Path) -> None:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump({**asdict(self), "versions": versions()}, sort_keys=False)
+        (run_dir / "config.yaml").write_text(text)
+
+
+@dataclass
+class DatasetConfig(_Config):
+    """All that determines a training on a data set.
+
+    Args:
+        algo, seed: as on the command line.
+        hyperparams: the preset's settings with changes, which the algorithm's `from_config` takes.
+    """
+
+    algo: str
+    seed: int
+    hyperparams: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RunConfig(_Config):
+    """All that determines a training in an environment.
 
     Args:
         algo, env, seed: as on the command line.
@@ -66,24 +90,13 @@ class RunConfig:
             raise ValueError(f"train_env_kwargs={further!r}: write single ones as train_env_kwargs.key:value")
         return cls(hyperparams=settings, train_env_kwargs=further, **own, **times, **kwargs)
 
-    def write(self, run_dir: Path) -> None:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump({**asdict(self), "versions": versions()}, sort_keys=False)
-        (run_dir / "config.yaml").write_text(text)
-
     @classmethod
     def read(cls, run_dir: Path) -> "RunConfig":
-        path = run_dir / "config.yaml"
-        if not path.exists():
-            raise ValueError(f"{run_dir}: no run folder, config.yaml is missing")
-        content = yaml.safe_load(path.read_text())
-        written_by = content.pop("versions", {}).get("gradgym", "another version")
-        unknown = content.keys() - {known.name for known in fields(cls)}
-        if unknown:
-            raise ValueError(
-                f"{path}: gradgym {written_by} wrote {', '.join(sorted(unknown))}, which this one knows not"
-            )
-        return cls(**content)
+        """ValueError: as `read_config`, or the training has no environment."""
+        config = read_config(run_dir)
+        if not isinstance(config, cls):
+            raise ValueError(f"{run_dir}: --algo {config.algo} was trained on a data set, it has no environment")
+        return config
 
     def make_env(self, **kwargs: Any) -> gymnasium.Env[Any, Any]:
         """The environment of this run, with changed or further arguments."""
@@ -94,6 +107,23 @@ class RunConfig:
         return self.make_env(**{**self.train_env_kwargs, **kwargs})
 
 
+def read_config(run_dir: Path) -> RunConfig | DatasetConfig:
+    """What a folder's training was started with.
+
+    ValueError: the folder has no configuration, or one of another version.
+    """
+    path = run_dir / "config.yaml"
+    if not path.exists():
+        raise ValueError(f"{run_dir}: no run folder, config.yaml is missing")
+    content = yaml.safe_load(path.read_text())
+    written_by = content.pop("versions", {}).get("gradgym", "another version")
+    kind = RunConfig if "env" in content else DatasetConfig
+    unknown = content.keys() - {known.name for known in fields(kind)}
+    if unknown:
+        raise ValueError(f"{path}: gradgym {written_by} wrote {', '.join(sorted(unknown))}, which this one knows not")
+    return kind(**content)
+
+
 def load_preset(algorithm: str, env_id: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
     """The block of an environment, or "default", with changes.
 
@@ -101,13 +131,46 @@ def load_preset(algorithm: str, env_id: str, changes: dict[str, Any] | None = No
     give the setting that value.
     """
     changes = changes or {}
+    return merged(_block(algorithm, env_id, changes), changes)
+
+
+def load_dataset_preset(algorithm: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """The block "default" of a training on a data set, with changes.
+
+    ValueError: the preset, which names all settings there are, has none of that name, or a value of another type.
+    """
+    preset = _block(algorithm, "default", changes)
+    _check(changes, preset, algorithm)
+    return merged(preset, changes)
+
+
+def _block(algorithm: str, env_id: str, changes: dict[str, Any]) -> dict[str, Any]:
     text = files("gradgym.agents").joinpath("presets", f"{algorithm}.yaml").read_text()
     blocks = yaml.safe_load(text)
     preset = blocks.get(env_id, blocks["default"])
     for block in [name for name in preset if name.startswith("with_")]:
         chosen = changes.get(block.removeprefix("with_"))
         preset.update(preset.pop(block).get(chosen, {}))
-    return merged(preset, changes)
+    return preset
+
+
+def _check(changes: dict[str, Any], preset: dict[str, Any], algorithm: str) -> None:
+    for name, value in changes.items():
+        if name not in preset:
+            file = f"agents/presets/{algorithm}.yaml"
+            raise ValueError(f"{name}={value!r}: --algo {algorithm} has no such setting, see {file}")
+        known = preset[name]
+        if known is not None and not _alike(value, known):
+            raise ValueError(f"{name}={value!r}: must be like the preset's, {known!r}")
+        if isinstance(known, dict):
+            _check(value, known, algorithm)
+
+
+def _alike(value: Any, known: Any) -> bool:
+    """Whether the types are the same; an integer is also a number, and lists may differ in length."""
+    if isinstance(known, list):
+        return isinstance(value, list) and all(_alike(entry, known[0]) for entry in value)
+    return type(value) is type(known) or (type(known), type(value)) == (float, int)
 
 
 def parse_settings(words: list[str]) -> dict[str, Any]:
