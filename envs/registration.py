@@ -26,6 +26,7 @@ _TASKS = {
     "CubeReorient": ("cube_reorient", 60),
     "ShadowHandGrasp": ("shadow_hand_grasp", 120),
     "WheelTurn": ("wheel_turn", 80),
+    "PlanarPushing": ("planar_pushing", 20),
 }
 
 

@@ -1,0 +1,100 @@
+"""A training of one architecture from its data sets to the table of its losses, as `gradgym-train` starts it."""
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import imageio.v3 as imageio
+from rich.console import Console
+from rich.table import Table
+
+from ..training.configuration import DatasetConfig
+from .architectures import STAGES, Architecture
+from .dataset import Dataset
+from .execution import Execution
+from .generation import PAPER_SETS, generate
+from .trainer import PushingTrainer, TrainSettings
+
+_TRIED = ("training", "finetuning", "test", "family")
+_SHOWN = "test"
+
+
+class PushingTraining:
+    """Trains on the training and the fine-tuning set, and tries the networks on all four.
+
+    The run folder holds, beside what `PushingTrainer` writes, losses.json and strips.png: goals and motions.
+
+    Args:
+        architecture: new.
+        settings: of the training.
+        folder: of the data sets; those that are missing are made.
+        run_dir: the training goes on from its checkpoint if there is one.
+        contact_softness: of the simulator that L_sim is differentiated through [m]; trials are without.
+
+    Raises:
+        ValueError: as `Dataset.load` and `PushingTrainer`.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        settings: TrainSettings,
+        folder: Path,
+        run_dir: Path,
+        contact_softness: float = 0.0,
+    ) -> None:
+        missing = {name: tasks for name, tasks in PAPER_SETS.items() if not (folder / f"{name}.npz").exists()}
+        if missing:
+            print(f"Data sets: {', '.join(missing)} are made in {folder}")
+            generate(folder, missing)
+        sets = {name: Dataset.load(folder / f"{name}.npz") for name in _TRIED}
+        self.run_dir = run_dir
+        self.trials = {name: Execution(data) for name, data in sets.items()}
+        self.trainer = PushingTrainer(
+            architecture,
+            settings,
+            sets["training"].batch,
+            run_dir,
+            sets["finetuning"].batch,
+            Execution(sets["finetuning"], contact_softness).simulate,
+            {name: trial.loss for name, trial in self.trials.items()},
+            lambda network: self.trials[_SHOWN].strips(self.trials[_SHOWN].act(network)),
+        )
+
+    @classmethod
+    def from_config(cls, config: DatasetConfig, run_dir: Path) -> Self:
+        """From the settings of `agents/presets/pushing.yaml`; ValueError as the constructor."""
+        s: dict[str, Any] = dict(config.hyperparams)
+        folder, softness = Path(s.pop("folder")), s.pop("contact_softness")
+        architecture = Architecture(s.pop("arch"), dropout=s.pop("dropout"), seed=config.seed)
+        return cls(architecture, TrainSettings(seed=config.seed, **s), folder, run_dir, softness)
+
+    def train(self) -> None:
+        """Trains to the end of all stages and prints the losses."""
+        self.trainer.train()
+        self.evaluate()
+
+    def evaluate(self) -> None:
+        """Tries the networks on all sets, in the simulator and in MuJoCo: a table, and files in the run folder."""
+        network = self.trainer.architecture
+        table = Table(
+            "set", "tasks", "loss", "in MuJoCo", "oracle", "fingers held", title="object-trajectory loss, cm^2"
+        )
+        rows: dict[str, dict[str, float]] = {}
+        for name, trial in self.trials.items():
+            actions, tasks = trial.act(network), trial.data.tasks
+            twin = Execution(trial.data, backend="mujoco")
+            rows[name] = {
+                "loss": float(trial.outcome(actions).losses.mean()),
+                "mujoco": float(twin.outcome(actions).losses.mean()),
+                "oracle": sum(task.losses.plan for task in tasks) / len(tasks),
+                "held": sum(task.losses.held for task in tasks) / len(tasks),
+            }
+            table.add_row(name, str(len(tasks)), *(f"{value:.2f}" for value in rows[name].values()))
+        content = {"arch": network.name, "stages": STAGES[network.name], "losses": rows}
+        (self.run_dir / "losses.json").write_text(json.dumps(content, indent=1) + "\n")
+        shown = self.trials[_SHOWN]
+        imageio.imwrite(self.run_dir / "strips.png", shown.strips(shown.act(network)))
+        console = Console()
+        console.print(table)
+        console.print(f"goals and motions: {self.run_dir / 'strips.png'}", highlight=False)
