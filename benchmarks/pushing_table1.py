@@ -61,29 +61,35 @@ class Variant:
     """Data and settings of runs."""
 
     label: str
-    preset: bool  # whether the settings are the preset's, or the paper's
+    changes: dict[str, Any] | None  # of the preset; None: the paper's settings
     data: TaskSettings = field(default_factory=TaskSettings)
+    counts: dict[str, int] = field(default_factory=dict)  # of tasks, where they are not the paper's
     smooth: bool = False
 
 
+_MANY = {
+    "iterations": {"command": 1500, "parameter": 1500, "solution": 1000, "simulation": 100},
+    "learning_rate": {"simulation": 5e-5},
+    "batch": 40,
+    "dropout": 0.1,
+}
 VARIANTS = {
-    "paper": Variant("the paper's 100 iterations a loss", False),
-    "preset": Variant("the preset", True, smooth=True),
-    "three_fingers": Variant("the preset, three fingers", True, TaskSettings(num_fingers=3)),
-    "ten_knots": Variant("the preset, T = 10", True, TaskSettings(knots=10)),
+    "paper": Variant("the paper's 100 iterations a loss", None),
+    "preset": Variant("the preset", {}, smooth=True),
+    "thousand": Variant("1000 training tasks", _MANY, counts={"training": 1000, "finetuning": 100}, smooth=True),
+    "three_fingers": Variant("the preset, three fingers", {}, TaskSettings(num_fingers=3)),
+    "ten_knots": Variant("the preset, T = 10", {}, TaskSettings(knots=10)),
 }
 
 
 def data_sets(variant: str, work_dir: Path, quick: bool) -> dict[str, Dataset]:
     """Those of a variant, made where they are missing."""
     chosen = VARIANTS[variant]
-    sets: Mapping[str, TaskSet] = PAPER_SETS
-    if chosen.smooth:
-        sets = {**sets, "smooth": TaskSet(40, SmoothShapes())}
-    if quick:
-        sets = {name: task_set._replace(count=2) for name, task_set in sets.items()}
-    shared = {name for name, other in VARIANTS.items() if other.data == chosen.data}
-    folder = work_dir / f"data-{min(shared)}"
+    sets: Mapping[str, TaskSet] = {**PAPER_SETS, **({"smooth": TaskSet(40, SmoothShapes())} if chosen.smooth else {})}
+    counts = dict.fromkeys(sets, 2) if quick else chosen.counts
+    sets = {name: task_set._replace(tasks=counts.get(name, task_set.tasks)) for name, task_set in sets.items()}
+    shared = [name for name, other in VARIANTS.items() if (other.data, other.counts) == (chosen.data, chosen.counts)]
+    folder = work_dir / f"data-{shared[0]}"
     generate(folder, sets, chosen.data)
     return {name: Dataset.load(folder / f"{name}.npz") for name in sets}
 
@@ -95,13 +101,15 @@ def executions(variant: str, work_dir: Path, quick: bool) -> dict[str, Execution
 
 def settings_of(variant: str, seed: int, quick: bool) -> tuple[TrainSettings, float, float]:
     """Of the training, softness of its simulator [m] and dropout of its networks."""
-    preset = load_dataset_preset("pushing", {})
+    chosen = VARIANTS[variant]
+    preset = load_dataset_preset("pushing", chosen.changes or {})
     softness, dropout = preset.pop("contact_softness"), preset.pop("dropout")
     own = {name: value for name, value in preset.items() if name not in ("folder", "arch")}
-    settings = TrainSettings(seed=seed, **own) if VARIANTS[variant].preset else TrainSettings(seed=seed)
+    settings = TrainSettings(seed=seed) if chosen.changes is None else TrainSettings(seed=seed, **own)
     losses = settings.iterations
     iterations = dict.fromkeys(losses, 2) if quick else losses
-    return replace(settings, iterations=iterations, evaluate_every=2 if quick else 25), softness, dropout
+    often = 2 if quick else 25 if chosen.changes is None else 250
+    return replace(settings, iterations=iterations, evaluate_every=often), softness, dropout
 
 
 def train(variant: str, run: str, seed: int, quick: bool, work_dir: Path) -> Row:

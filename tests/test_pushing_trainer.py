@@ -125,13 +125,13 @@ def test_the_simulator_has_the_tasks_as_they_are(training: Batch, fine_tuning: B
     settings = replace(QUICK, mirror=True, columns=8)
     one = PushingTrainer(Sees("nnm"), settings, training, tmp_path, fine_tuning, simulate)
     loss = one.loss(1, torch.Generator().manual_seed(0))
-    assert 0.0 < loss.item() < 0.005  # [cm^2], of pictures with pixels of 12 mm
+    assert 0.0 < loss.item() < 0.07  # [cm], of pictures with pixels of 12 mm
     actions, which = seen[0]
     expected = fine_tuning[which].parameters.r[:, :, None, :2].expand(-1, -1, 2, -1)
     for found in actions:
         torch.testing.assert_close(found, expected, atol=2e-3, rtol=0.0)
     straight = PushingTrainer(Sees("nnm"), QUICK, training, tmp_path / "straight", fine_tuning, simulate)
-    torch.testing.assert_close(straight.loss(1, torch.Generator().manual_seed(0)), loss, atol=1e-3, rtol=0.0)
+    torch.testing.assert_close(straight.loss(1, torch.Generator().manual_seed(0)), loss, atol=1e-2, rtol=0.0)
 
 
 def test_supervision_adds_the_loss_of_the_stage_before(training: Batch, fine_tuning: Batch, tmp_path: Path) -> None:

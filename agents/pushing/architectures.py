@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .adjoints import cut
 from .inverse_dynamics import InverseDynamics, Solution
 from .losses import command_loss, parameter_loss, solution_loss
 from .networks import Decoder, VideoEncoder
@@ -108,12 +109,17 @@ class Architecture(nn.Module):
 
     def derender(self, video: Tensor) -> MechanicalParameters:
         """Equation 4, in float64; of MDR, CVX and DLM."""
-        flat = self.decoder(self.encoder(video)).double()
-        return MechanicalParameters.unflatten(flat, self.num_fingers)
+        return MechanicalParameters.unflatten(self._derendered(video), self.num_fingers)
 
     def solve(self, video: Tensor) -> Solution:
-        """Equation 6 with the derendered parameters; of MDR, CVX and DLM."""
-        return self.dynamics(self.derender(video))
+        """Equation 6 with the derendered parameters; of MDR, CVX and DLM.
+
+        What the program hands back is `cut`: near a change of its active set it may be a thousand times the usual.
+        """
+        flat = self._derendered(video)
+        if flat.requires_grad:
+            flat.register_hook(cut)
+        return self.dynamics(MechanicalParameters.unflatten(flat, self.num_fingers))
 
     def label_loss(self, loss: Loss, known: Batch) -> Tensor:
         """One of the architecture's losses but L_sim, of tasks with labels.
@@ -128,6 +134,9 @@ class Architecture(nn.Module):
         if loss == "parameter":
             return parameter_loss(self.derender(known.video), known.parameters, self.decoder.scale)
         return solution_loss(self.solve(known.video), known, self.dynamics.weights.slack, self.stiffness)
+
+    def _derendered(self, video: Tensor) -> Tensor:
+        return self.decoder(self.encoder(video)).double()
 
     def _commands(self, p: Tensor, lam: Tensor) -> Tensor:
         return p + lam / self.stiffness

@@ -24,6 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--num-fingers", type=int, default=2)
     parser.add_argument("--knots", type=int, default=5, help="of a motion, 0.1 s apart")
+    for name in ("training", "finetuning"):
+        count = PAPER_SETS[name].tasks
+        parser.add_argument(f"--{name}", type=int, default=count, metavar="TASKS", help=f"of this set; default {count}")
     parser.add_argument("--smooth", type=int, default=0, metavar="TASKS", help="a fifth set, of smooth shapes")
     parser.add_argument("--polygons", type=Path, nargs="+", default=(), metavar="FILE", help="a set of own objects")
     parser.add_argument("--own", type=int, default=40, metavar="TASKS", help="of the set of own objects")
@@ -35,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     arguments = _parser().parse_args(argv)
     try:
-        sets = dict(PAPER_SETS)
+        counts = {"training": arguments.training, "finetuning": arguments.finetuning}
+        sets = {name: TaskSet(counts.get(name, count), shapes) for name, (count, shapes) in PAPER_SETS.items()}
         if arguments.smooth > 0:
             sets["smooth"] = TaskSet(arguments.smooth, SmoothShapes())
         if arguments.polygons:

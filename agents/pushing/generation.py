@@ -88,7 +88,7 @@ def generate(
         if not (folder / name / f"{i:05d}.npz").exists()
     ]
     seconds: dict[str, list[float]] = {name: [] for name in sets}
-    with tqdm(total=len(missing), desc="tasks", unit="task", disable=not progress) as bar:
+    with tqdm(total=len(missing), desc="tasks", unit="task", disable=not (progress and missing)) as bar:
         for name, spent in _made(missing, jobs):
             seconds[name].append(spent)
             bar.update()

@@ -21,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from ...envs.pushing_loss import trajectory_loss
+from .adjoints import cut
 from .architectures import Actions, Architecture, Loss
 from .augmentation import Symmetries
 from .parameters import Batch
@@ -32,13 +33,6 @@ Picture = Callable[[Architecture], NDArray[np.uint8]]
 
 
 _LEAST_LOSS = 1e-6  # [cm^2]: the root's derivative ends there
-
-
-def _cut(adjoint: Tensor) -> Tensor:
-    """Of (B, ...), the rows that are longer than the median row, cut to its length."""
-    length = adjoint.flatten(1).norm(dim=1)
-    share = (length.median() / length.clamp(min=torch.finfo(adjoint.dtype).tiny)).clamp(max=1.0)
-    return adjoint * share.view(-1, *[1] * (adjoint.ndim - 1))
 
 
 def _each(value: Any) -> Any:
@@ -177,7 +171,8 @@ class PushingTrainer:
         self.architecture.train()
         actions = Actions(symmetries.back(seen.commands), symmetries.back(seen.contacts))
         for points in actions:
-            points.register_hook(_cut)
+            if points.requires_grad:
+                points.register_hook(cut)
         losses = trajectory_loss(self.simulate(actions, which), tasks.parameters.r)
         return (losses + _LEAST_LOSS).sqrt().mean()
 
