@@ -1,9 +1,12 @@
 """Returns of a run's best policy on one or several backends, the gaps between them, and a video of it.
 
+Of a training on a data set: how it does on what it did not see.
+
 gradgym-evaluate RUN_DIR --backend sim mujoco gymnasium --episodes 20 --video out.mp4
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 # Absolute, because this file also runs as a script, which belongs to no package.
+from gradgym.agents import DATASET_TRAININGS
 from gradgym.agents.training.algorithm import Policy
-from gradgym.agents.training.configuration import RunConfig
+from gradgym.agents.training.configuration import DatasetConfig, RunConfig, full_id, read_config
 from gradgym.agents.training.evaluation import evaluate_returns
 from gradgym.agents.training.run import load_best
+
+_VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,17 +82,36 @@ def _record(policy: Policy, env: gymnasium.Env[Any, Any], seed: int, path: Path)
         evaluate_returns(policy, env, 1, seed, on_frame=keep)
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    """ValueError for what would fail only after the evaluation."""
+    if arguments.episodes < 1:
+        raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
+    if arguments.seed < 0:
+        raise ValueError(f"--seed {arguments.seed}: must not be negative")
+    video: Path | None = arguments.video
+    if video is not None:
+        if video.suffix not in _VIDEO_SUFFIXES:
+            raise ValueError(f"--video {video}: give the file one of the suffixes {', '.join(_VIDEO_SUFFIXES)}")
+        if video.is_dir() or not os.access(video if video.exists() else video.absolute().parent, os.W_OK):
+            raise ValueError(f"--video {video}: cannot be written there, choose a file in a folder that exists")
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     arguments = _parser().parse_args(argv)
     torch.set_num_threads(1)
     try:
-        if arguments.episodes < 1:
-            raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
-        config = RunConfig.read(arguments.run_dir)
+        _check(arguments)
+        config = read_config(arguments.run_dir)
+        if isinstance(config, DatasetConfig):
+            if arguments.video is not None:
+                raise ValueError(f"--video {arguments.video}: --algo {config.algo} has no environment to film")
+            DATASET_TRAININGS[config.algo](config, arguments.run_dir).evaluate()
+            return 0
+        full_id(config.env)  # its module may be in the working folder
         policy = load_best(arguments.run_dir)
         envs = {backend: _make_env(config, backend) for backend in arguments.backend}
-    except (ValueError, TypeError, gymnasium.error.Error) as error:
+    except (ValueError, TypeError, ImportError, OSError, gymnasium.error.Error) as error:
         print(f"gradgym-evaluate: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         return 2
     first = arguments.backend[0]

@@ -4,8 +4,12 @@ gradgym-train --algo mbpo --enhancement policy --env gradgym/NLinkPendulum-v0 --
 """
 
 import argparse
+import os
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import gymnasium
 import torch
@@ -17,31 +21,37 @@ from gradgym.agents import ALGORITHMS, DATASET_TRAININGS
 from gradgym.agents.training.configuration import (
     DatasetConfig,
     RunConfig,
+    full_id,
     load_dataset_preset,
     load_preset,
     parse_settings,
     read_config,
 )
+from gradgym.agents.training.dataset_training import DatasetTraining
+from gradgym.agents.training.interruption import interruptible
 from gradgym.agents.training.run import Run
 
-_ENV = "gradgym/NLinkPendulum-v0"
+_ALGO, _ENV = "mbpo", "gradgym/NLinkPendulum-v0"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gradgym-train", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--algo", choices=sorted([*ALGORITHMS, *DATASET_TRAININGS]), default="mbpo")
+    parser.add_argument("--algo", choices=sorted([*ALGORITHMS, *DATASET_TRAININGS]), help=f"default: {_ALGO}")
     parser.add_argument(
         "--enhancement", help="sample or policy: how mbpo uses the simulator's gradients; one of its hyperparams"
     )
+    parser.add_argument("--arch", help="nn, nnm, mdr, cvx or dlm: what pushing trains; one of its hyperparams")
     parser.add_argument("--env", help=f"environment id; default: {_ENV}")
     parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="default: 0")
     parser.add_argument("--total-timesteps", type=int, help="environment steps; default: the preset's")
     parser.add_argument(
         "--hyperparams", nargs="+", default=[], metavar="KEY:VALUE", help="changes in the preset, see agents/presets"
     )
     parser.add_argument("--run-dir", type=Path, help="default: runs/<algo>-<env>-<seed>, or runs/<algo>-<seed>")
-    parser.add_argument("--resume", type=Path, metavar="RUN_DIR", help="go on with a run; other settings are its own")
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN_DIR", help="go on with a run, to more --total-timesteps if given"
+    )
     parser.add_argument(
         "--num-threads", type=int, default=1, help="torch's threads; small networks are fastest with the default, 1"
     )
@@ -54,44 +64,77 @@ class _ProgressBar(BaseCallback):
     def __init__(self, run: Run) -> None:
         super().__init__()
         self.run = run
+        self.bar: tqdm[NoReturn] | None = None
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
     def _on_training_start(self) -> None:
         self.bar = tqdm(total=self.run.config.total_timesteps, initial=self.num_timesteps, unit="step", mininterval=0.5)
 
     def _on_step(self) -> bool:
+        assert self.bar is not None
         self.bar.update(self.num_timesteps - int(self.bar.n))
         return True
 
     def _on_rollout_start(self) -> None:
         if self.run.evaluation.evaluations:
             last, best = self.run.evaluation.evaluations[-1]["mean"], self.run.evaluation.best
+            assert self.bar is not None
             self.bar.set_description(f"return {last:.3f}, best {best:.3f}")
 
     def _on_training_end(self) -> None:
-        self.bar.close()
+        self.close()
 
 
 def _new_config(arguments: argparse.Namespace) -> RunConfig | DatasetConfig:
+    algo, seed = arguments.algo or _ALGO, arguments.seed or 0
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"--seed {seed}: must be from 0 to {2**32 - 1}")
     changes = parse_settings(arguments.hyperparams)
-    if arguments.algo in DATASET_TRAININGS:
-        for name in ("enhancement", "env", "env_kwargs", "total_timesteps"):
+    changes |= {name: value for name in ("arch", "enhancement") if (value := getattr(arguments, name)) is not None}
+    if algo in DATASET_TRAININGS:
+        for name in ("env", "env_kwargs", "total_timesteps"):
             if value := getattr(arguments, name):
-                option = "--" + name.replace("_", "-")
-                raise ValueError(f"{option} {value}: --algo {arguments.algo} trains on a data set, not an environment")
-        return DatasetConfig(arguments.algo, arguments.seed, load_dataset_preset(arguments.algo, changes))
-    if arguments.enhancement is not None:
-        changes["enhancement"] = arguments.enhancement
-    env = _ENV if arguments.env is None else arguments.env
-    settings = load_preset(arguments.algo, env, changes)
+                raise ValueError(f"{_option(name)} {value}: --algo {algo} trains on a data set, not an environment")
+        return DatasetConfig(algo, seed, load_dataset_preset(algo, changes))
+    env = full_id(_ENV if arguments.env is None else arguments.env)
+    settings = load_preset(algo, env, changes)
     if arguments.total_timesteps is not None:
         settings["total_timesteps"] = arguments.total_timesteps
-    env_kwargs = parse_settings(arguments.env_kwargs)
-    return RunConfig.from_settings(settings, algo=arguments.algo, env=env, seed=arguments.seed, env_kwargs=env_kwargs)
+    return RunConfig.from_settings(
+        settings, algo=algo, env=env, seed=seed, env_kwargs=parse_settings(arguments.env_kwargs)
+    )
+
+
+def _resumed_config(arguments: argparse.Namespace) -> RunConfig | DatasetConfig:
+    """The run's own, with more steps where they are asked for."""
+    for name in ("algo", "enhancement", "arch", "env", "env_kwargs", "seed", "hyperparams", "run_dir"):
+        if (value := getattr(arguments, name)) not in (None, []):
+            raise ValueError(f"{_option(name)} {value}: --resume goes on with a run's own settings, leave it out")
+    config, steps = read_config(arguments.resume), arguments.total_timesteps
+    if steps is None:
+        return config
+    if not isinstance(config, RunConfig):
+        raise ValueError(f"--total-timesteps {steps}: --algo {config.algo} trains on a data set")
+    if steps <= config.total_timesteps:
+        raise ValueError(f"--total-timesteps {steps}: the run has {config.total_timesteps} already, ask for more")
+    return replace(config, total_timesteps=steps)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _new_folder(config: RunConfig | DatasetConfig, chosen: Path | None) -> Path:
-    env = [config.env.replace("/", "-")] if isinstance(config, RunConfig) else []
+    env = [config.env.replace("/", "-").replace(":", "-")] if isinstance(config, RunConfig) else []
     run_dir = chosen or _unused(Path("runs") / "-".join([config.algo, *env, str(config.seed)]))
+    there = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"{run_dir}: {there} is a file, choose another folder with --run-dir")
+    if not os.access(there, os.W_OK):
+        raise ValueError(f"{run_dir}: {there} cannot be written to, choose another folder with --run-dir")
     if (run_dir / "config.yaml").exists():
         raise ValueError(f"{run_dir}: holds a run already; go on with --resume {run_dir}, or choose another folder")
     return run_dir
@@ -112,32 +155,59 @@ def _result(run: Run) -> str:
     return f"Return: best {best:.4f}, final {final:.4f}{maximum}"
 
 
+def _prepared(arguments: argparse.Namespace) -> tuple[Run | DatasetTraining, Path]:
+    """The training, and its folder with its configuration."""
+    if arguments.num_threads < 1:
+        raise ValueError(f"--num-threads {arguments.num_threads}: must be at least 1")
+    torch.set_num_threads(arguments.num_threads)
+    if arguments.resume is not None:
+        config, run_dir = _resumed_config(arguments), arguments.resume
+        if isinstance(config, RunConfig):
+            full_id(config.env)  # its module may be in the working folder
+    else:
+        config = _new_config(arguments)
+        run_dir = _new_folder(config, arguments.run_dir)
+    if not isinstance(config, RunConfig):
+        training = DATASET_TRAININGS[config.algo](config, run_dir)
+    else:
+        training = Run(config, run_dir)
+        if arguments.resume is not None and not training.resumed:
+            print(f"{run_dir}: has no checkpoint, so the training starts again from step 0", file=sys.stderr)
+        if arguments.total_timesteps is not None and training.time_limit.reached:
+            raise ValueError(f"{run_dir}: the max_minutes={config.max_minutes} of the run are over, no step is left")
+    config.write(run_dir)
+    return training, run_dir
+
+
+def _train(training: Run | DatasetTraining) -> None:
+    if not isinstance(training, Run):
+        training.train()
+        return
+    with interruptible(training.checkpoints), closing(_ProgressBar(training)) as bar:
+        training.train(bar)
+    print(_result(training))
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    torch.set_num_threads(arguments.num_threads)
+    arguments = _parser().parse_args(argv)
     try:
-        if arguments.resume is not None:
-            config, run_dir = read_config(arguments.resume), arguments.resume
-        else:
-            config = _new_config(arguments)
-            run_dir = _new_folder(config, arguments.run_dir)
-        if isinstance(config, RunConfig):
-            training = Run(config, run_dir)
-        else:
-            training = DATASET_TRAININGS[config.algo](config, run_dir)
-        config.write(run_dir)
+        training, run_dir = _prepared(arguments)
     except (ValueError, TypeError, ImportError, OSError, gymnasium.error.Error) as error:
-        first_line = str(error).strip().splitlines()[0]
-        print(f"gradgym-train: error: {first_line}", file=sys.stderr)
+        print(f"gradgym-train: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("gradgym-train: interrupted before it began", file=sys.stderr)
+        return 130
     print(f"Run folder: {run_dir}")
-    if isinstance(training, Run):
-        training.train(_ProgressBar(training))
-        print(_result(training))
-    else:
-        training.train()
+    try:
+        _train(training)
+    except KeyboardInterrupt:
+        print(f"gradgym-train: interrupted; go on with --resume {run_dir}", file=sys.stderr)
+        return 130
+    except OSError as error:  # the disk is full, say
+        print(f"gradgym-train: error: {error}; go on with --resume {run_dir}", file=sys.stderr)
+        return 1
     return 0
 
 

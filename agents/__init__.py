@@ -25,7 +25,13 @@ def _grasp(config: DatasetConfig, run_dir: Path) -> DatasetTraining:
     return GraspTraining.from_config(config, run_dir)
 
 
-DATASET_TRAININGS.update(grasp=_grasp)
+def _pushing(config: DatasetConfig, run_dir: Path) -> DatasetTraining:
+    from .pushing.pushing_training import PushingTraining
+
+    return PushingTraining.from_config(config, run_dir)
+
+
+DATASET_TRAININGS.update(grasp=_grasp, pushing=_pushing)
 
 __all__ = [
     "ALGORITHMS",

@@ -83,6 +83,11 @@ def read_action(name: str, action: ArrayLike, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(array)
 
 
+def read_seed(seed: Any) -> Any:
+    """numpy's integers as Python's, the only ones that Gymnasium takes; others as they are."""
+    return int(seed) if isinstance(seed, np.integer) else seed
+
+
 def _arrays(info: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
     return {name: value.numpy().copy() for name, value in info.items()}
 

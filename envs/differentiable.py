@@ -56,6 +56,8 @@ class DifferentiableEnvs:
     """
 
     def __init__(self, envs: TaskVectorEnv, adjoint_limit: float = torch.inf) -> None:
+        if not isinstance(envs, TaskVectorEnv):
+            raise TypeError(f"envs={envs!r}: no TaskVectorEnv; of a wrapped one pass envs.unwrapped")
         if envs.task.backend_name != "sim":
             raise ValueError(f"backend={envs.task.backend_name!r} has no torch graph: make the environment with 'sim'")
         if adjoint_limit <= 0.0:

@@ -1,6 +1,7 @@
 """Pictures: MuJoCo's renderer, fed with our states."""
 
 import copy
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,9 @@ class StateRenderer:
         self._own_poses = model.mocap_poses
         self._data = mujoco.MjData(self._model)
         self._renderer = MujocoRenderer(self._model, self._data, **self._arguments(options))
+        # Also of what is dropped unclosed; when the interpreter ends, OpenGL may already be gone.
+        self._free = weakref.finalize(self, _free, self._renderer)
+        self._free.atexit = False
 
     def render(
         self,
@@ -56,6 +60,9 @@ class StateRenderer:
         self._data.mocap_pos[:] = own_pos if mocap_pos is None else mocap_pos
         self._data.mocap_quat[:] = own_quat if mocap_quat is None else mocap_quat
         mujoco.mj_forward(self._model, self._data)
+        viewer: Any = self._renderer.viewer
+        if viewer is not None:  # one that is made anew makes its own context current
+            viewer.make_context_current()
         frame: Any = self._renderer.render(self.render_mode)
         return frame
 
@@ -72,7 +79,23 @@ class StateRenderer:
         return arguments
 
     def close(self) -> None:
-        self._renderer.close()
+        """Frees what pictures need; those of other renderers, and their windows, stay."""
+        self._free()
+
+
+def _free(renderer: MujocoRenderer) -> None:
+    """Not `renderer.close()`, which ends all windows of the process."""
+    viewer: Any = renderer.viewer
+    if viewer is not None:
+        viewer.make_context_current()  # MuJoCo frees objects of whichever context is current
+        viewer.con.free()
+        viewer.free()
+
+
+def split_render_options(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those of an environment's arguments that are `RENDER_OPTIONS`, and the others, which are the task's."""
+    options = {name: value for name, value in arguments.items() if name in RENDER_OPTIONS}
+    return options, {name: value for name, value in arguments.items() if name not in options}
 
 
 def check_render_mode(render_mode: str | None) -> None:

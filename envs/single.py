@@ -6,9 +6,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .advance import advance, begin, read_action
+from .advance import advance, begin, read_action, read_seed
 from .gradients import Gradients, check_gradients
-from .rendering import RENDER_MODES, StateRenderer, check_render_mode
+from .rendering import RENDER_MODES, StateRenderer, check_render_mode, split_render_options
 from .task import TaskState, load_task
 
 Observation = NDArray[Any]  # float32, (n_obs,)
@@ -22,7 +22,7 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         gradients: what `info["gradients"]` holds after a step, see docs/gradients.md.
         backend: "sim", or "mujoco" for the same task stepped by MuJoCo.
         render_mode: None, "human" or "rgb_array".
-        task_kwargs: the task's own arguments, such as `n_links`.
+        task_kwargs: the task's own arguments, such as `n_links`, and `RENDER_OPTIONS`, which are the pictures'.
     """
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 60}  # noqa: RUF012 (Gymnasium's API)
@@ -37,7 +37,9 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
     ) -> None:
         check_gradients(gradients)
         check_render_mode(render_mode)
+        own_options, task_kwargs = split_render_options(task_kwargs)
         self.task = load_task(task, backend, **task_kwargs)
+        self.render_options = {**self.task.render_options, **own_options}
         self.task_arguments = {"task": task, "backend": backend, **task_kwargs}  # those of a `TaskVectorEnv` of it
         self.gradients: Gradients | None = gradients
         self.render_mode = render_mode
@@ -68,7 +70,7 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Starts an episode. The info holds no gradients: no transition led here."""
-        super().reset(seed=seed)
+        super().reset(seed=read_seed(seed))
         self._state, obs, info = begin(self.task, [self.np_random])
         self._show()
         return obs[0], _row(info)
@@ -90,7 +92,7 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
             gymnasium.logger.warn("render() without a render mode: pass render_mode='rgb_array' to gymnasium.make")
             return None
         if self._renderer is None:
-            self._renderer = StateRenderer(self.task.model, self.render_mode, self.task.render_options)
+            self._renderer = StateRenderer(self.task.model, self.render_mode, self.render_options)
         return self._renderer.render(*self.task.pictured(self.state, 0))
 
     def close(self) -> None:
@@ -107,5 +109,8 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
 
 
 def _row(info: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """The only environment's entries: Python scalars, and arrays without the batch axis."""
-    return {name: array[0].item() if array.ndim == 1 else array[0] for name, array in info.items()}
+    """The only environment's entries: numpy's numbers, and arrays without the batch axis.
+
+    Truth values are arrays without an axis: of numpy's own, Gymnasium's vector environments make arrays of objects.
+    """
+    return {name: array[0, ...] if array.dtype == bool else array[0] for name, array in info.items()}

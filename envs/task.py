@@ -142,7 +142,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
 
     n_substeps: int = 1
     max_return: float | None = None
-    render_options: Mapping[str, Any] = MappingProxyType({})  # those of `StateRenderer`
+    render_options: Mapping[str, Any] = MappingProxyType({})  # those of `StateRenderer`, unless others are asked for
 
     def __init__(self, model: Model | Sequence[Model], constants: Any = None, backend: str = "sim") -> None:
         if backend not in BACKENDS:

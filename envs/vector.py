@@ -15,9 +15,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .advance import Transition, advance, begin, read_action
+from .advance import Transition, advance, begin, observe, read_action, read_seed
 from .gradients import Gradients, check_gradients
-from .rendering import RENDER_MODES, StateRenderer, check_render_mode
+from .rendering import RENDER_MODES, StateRenderer, check_render_mode, split_render_options
 from .task import TaskState, load_task
 
 Observations = NDArray[np.float32]
@@ -54,7 +54,9 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             raise ValueError("autoreset_mode=DISABLED is not offered: choose NEXT_STEP or SAME_STEP")
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs}: must be at least 1")
+        own_options, task_kwargs = split_render_options(task_kwargs)
         self.task = load_task(task, backend, **task_kwargs)
+        self.render_options = {**self.task.render_options, **own_options}
         self.task_arguments = {"task": task, "backend": backend, **task_kwargs}  # for others of the same task
         self.num_envs = num_envs
         self.gradients: Gradients | None = gradients
@@ -111,18 +113,38 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
     def reset(  # pyright: ignore[reportIncompatibleMethodOverride] (SyncVectorEnv takes lists of seeds too)
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observations, dict[str, Any]]:
-        """Starts an episode everywhere; an integer seed gives environment i the seed + i."""
+        """Starts an episode everywhere, or where `options["reset_mask"]` says so, (num_envs,) bool; the others go on.
+
+        An integer seed gives environment i the seed + i. ValueError: as many seeds or booleans as environments are
+        not given, or no boolean is True.
+        """
+        rows = self._reset_rows(options)
         if seed is not None:
-            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+            many = isinstance(seed, Sequence | np.ndarray)
+            seeds = list(seed) if many else [read_seed(seed) + i for i in range(self.num_envs)]
             if len(seeds) != self.num_envs:
                 raise ValueError(f"{len(seeds)} seeds for num_envs={self.num_envs}")
-            for i, one in enumerate(seeds):
-                if one is not None:
-                    self._rngs[i] = seeding.np_random(one)[0]
-        self._ended = np.zeros(self.num_envs, bool)
-        self._state, obs, info = begin(self.task, self._rngs)
+            for i in np.flatnonzero(rows):
+                if seeds[i] is not None:
+                    self._rngs[i] = seeding.np_random(read_seed(seeds[i]))[0]
+        if rows.all():
+            self._state, obs, started = begin(self.task, self._rngs)
+            info = _masked(started, rows)
+        else:
+            obs, info = observe(self.task, self.state), {}
+            self._restart(rows, obs, info)
+        self._ended = self._ended & ~rows
         self._show()
-        return obs, _masked(info, np.ones(self.num_envs, bool))
+        return obs, info
+
+    def _reset_rows(self, options: dict[str, Any] | None) -> Rows:
+        """Which environments are to be reset, (num_envs,)."""
+        rows = None if options is None else options.get("reset_mask")
+        if rows is None:
+            return np.ones(self.num_envs, bool)
+        if not isinstance(rows, np.ndarray) or rows.shape != (self.num_envs,) or rows.dtype != bool or not rows.any():
+            raise ValueError(f"options['reset_mask']: must be an array of {self.num_envs} booleans, one of them True")
+        return rows
 
     def step(self, actions: ArrayLike) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
         """Applies actions (num_envs, n_act); ValueError if their shape is wrong or one is not finite."""
@@ -186,7 +208,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         if self.render_mode is None:
             return None
         if self._renderer is None:
-            self._renderer = StateRenderer(self.task.model, self.render_mode, self.task.render_options)
+            self._renderer = StateRenderer(self.task.model, self.render_mode, self.render_options)
         if self.render_mode == "human":
             self._renderer.render(*self.task.pictured(self.state, 0))
             return None

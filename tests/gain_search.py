@@ -28,6 +28,10 @@ class GainSearch:
     def from_config(cls, config: RunConfig) -> Self:
         return cls(config.make_training_env(), [0.0, 0.0], config.seed, **config.hyperparams)
 
+    @classmethod
+    def rehearse(cls, config: RunConfig) -> None:
+        """Nothing: a test of runs may take it for compiled."""
+
     def set_logger(self, logger: Logger) -> None:
         self.logger = logger
 

@@ -11,10 +11,11 @@ import torch
 from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecMonitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMonitor
 
 from gradgym import evaluate, train
 from gradgym.agents import BPTT, MBPO, SHAC
+from gradgym.agents.mbpo.model_rollouts import episode_limit
 from gradgym.agents.training.checkpoint import load_checkpoint
 from gradgym.agents.training.native_vec_env import native
 
@@ -130,6 +131,22 @@ def test_mbpo_stores_bootstraps_and_predicts_by_the_limit(limit: int, kind: str)
         assert buffer.steps_before[: buffer.size()].max() == limit - 1
         ended.append(bool(algorithm.predicted.fields.dones.any()))
     assert ended == [False, True]
+
+
+@pytest.mark.parametrize("vectorised", [DummyVecEnv, SubprocVecEnv])
+@pytest.mark.parametrize(("inner", "outer", "expected"), [(7, 9, 7), (9, 7, 7), (-1, 7, 7), (7, None, 7)])
+def test_the_shortest_of_several_limits_holds(inner: int, outer: int | None, expected: int, vectorised: Any) -> None:
+    def make() -> Any:
+        return single(inner) if outer is None else gymnasium.wrappers.TimeLimit(single(inner), outer)
+
+    if vectorised is SubprocVecEnv and outer is not None and outer > inner > 0:
+        pytest.skip("of another process only the outermost limit is known")
+    assert native(make(), 1).envs.max_episode_steps == expected
+    envs = vectorised([make])
+    try:
+        assert episode_limit(VecMonitor(envs)) == expected
+    finally:
+        envs.close()
 
 
 @LIMITS

@@ -68,6 +68,10 @@ class GraspTraining:
         """Trains to the end of both phases and prints the trial's table."""
         print(f"First weights: {'random' if self.weights is None else self.weights}")
         self.trainer.train()
+        self.evaluate()
+
+    def evaluate(self) -> None:
+        """Tries the network on the objects that were kept, and prints the table."""
         Console().print(_table(evaluate(self.trainer.network, self.unseen, self.hand)))
 
 

@@ -53,6 +53,7 @@ class ProbabilisticEnsemble(nn.Module):
         elites: how many members, those with the least holdout error, predict.
         net_arch: hidden layers.
         learning_rate: Adam's.
+        device: torch's; what `predict` and `fit` are given is there too.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class ProbabilisticEnsemble(nn.Module):
         elites: int = 5,
         net_arch: tuple[int, ...] = (200, 200, 200, 200),
         learning_rate: float = 1e-3,
+        device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
         if not 1 <= elites <= members:
@@ -76,6 +78,7 @@ class ProbabilisticEnsemble(nn.Module):
         self.min_log_var = nn.Parameter(torch.full((outputs,), -10.0))
         self.elites: Tensor
         self.register_buffer("elites", torch.arange(elites))
+        self.to(device)
         self.optimizer = torch.optim.Adam(
             [
                 {"params": [*self.network.weights], "weight_decay": _WEIGHT_DECAY},
@@ -94,8 +97,8 @@ class ProbabilisticEnsemble(nn.Module):
     def predict(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor | None]:
         """Next observations (B, n_obs) and rewards (B,), each drawn from a random elite's Gaussian."""
         mean, log_var = self.gaussians(self.inputs(torch.cat([obs, action], 1)))
-        member = self.elites[torch.randint(len(self.elites), (len(obs),))]
-        rows = torch.arange(len(obs))
+        member = self.elites[torch.randint(len(self.elites), (len(obs),), device=obs.device)]
+        rows = torch.arange(len(obs), device=obs.device)
         mean, std = mean[member, rows], (0.5 * log_var[member, rows]).exp()
         outputs = self.targets.inverse(mean + std * torch.randn_like(mean))
         return obs + outputs[:, : self.n_obs], outputs[:, self.n_obs] if self.learns_reward else None
@@ -129,7 +132,7 @@ class ProbabilisticEnsemble(nn.Module):
         if self.learns_reward:
             outputs = torch.cat([outputs, reward[:, None]], 1)
         inputs = torch.cat([obs, action], 1)
-        shuffled = torch.randperm(len(obs))
+        shuffled = torch.randperm(len(obs), device=obs.device)
         held = max(1, min(len(obs) // 5, 5000))
         train, holdout = shuffled[held:], shuffled[:held]
         self.inputs.fit(inputs[train])
@@ -147,10 +150,11 @@ class ProbabilisticEnsemble(nn.Module):
     ) -> dict[str, float]:
         best = self._holdout_errors(*holdout)
         kept = self._weights()
-        loss, waited, epoch = torch.zeros(()), 0, 0
+        device = train[0].device
+        loss, waited, epoch = torch.zeros((), device=device), 0, 0
         while epoch < max_epochs and waited < patience:
             # Each member sees the data in its own order, which with its own initial weights keeps members apart.
-            order = torch.stack([torch.randperm(len(train[0])) for _ in range(self.members)])
+            order = torch.stack([torch.randperm(len(train[0]), device=device) for _ in range(self.members)])
             for rows in order.split(batch_size, dim=1):
                 loss = self._update(train[0][rows], train[1][rows])
             errors = self._holdout_errors(*holdout)

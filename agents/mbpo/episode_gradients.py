@@ -59,17 +59,17 @@ class EpisodeGradients:
             end = np.zeros(len(last_obs))
             if timeout and critic is not None:
                 end = _value_gradient(actor, critic, last_obs)
-            obs = torch.from_numpy(trajectory.obs).float()
+            obs = torch.from_numpy(trajectory.obs).float().to(actor.device)
             gradients = whole_episode(trajectory, _reaction(actor, obs), self.gamma, end)
-            actions = torch.from_numpy(trajectory.actions).float()
-            self._kept.append(ActionGradients(obs, actions, torch.from_numpy(balance(gradients)).float()))
+            actions, balanced = (torch.from_numpy(x).float() for x in (trajectory.actions, balance(gradients)))
+            self._kept.append(ActionGradients(obs, actions.to(actor.device), balanced.to(actor.device)))
 
     def draw(self, batches: int, batch_size: int) -> list[ActionGradients]:
         """Independent batches of uniform draws from all steps kept; none before the first episode's end."""
         if not self._kept:
             return []
         fields = [torch.cat(column) for column in zip(*self._kept, strict=True)]
-        drawn = torch.randint(len(fields[0]), (batches, batch_size))
+        drawn = torch.randint(len(fields[0]), (batches, batch_size), device=fields[0].device)
         return [ActionGradients(*(field[rows] for field in fields)) for rows in drawn]
 
 
@@ -113,11 +113,11 @@ def _reaction(actor: Actor, obs: Tensor) -> NDArray[np.float64]:
     obs = obs.detach().requires_grad_()
     columns = _mean_action(actor, obs).unbind(1)
     rows = [torch.autograd.grad(column.sum(), obs, retain_graph=True)[0] for column in columns]
-    return torch.stack(rows, 1).double().numpy()
+    return torch.stack(rows, 1).cpu().double().numpy()
 
 
 def _value_gradient(actor: Actor, critic: BatchedCritic, obs: NDArray[Any]) -> NDArray[np.float64]:
     """Derivative of the value of the mean action by an observation, both (n_obs,), through the policy too."""
-    at = torch.from_numpy(obs).float()[None].requires_grad_()
+    at = torch.from_numpy(obs).float()[None].to(actor.device).requires_grad_()
     value = critic.values(at, _mean_action(actor, at)).amin(0)
-    return torch.autograd.grad(value.sum(), at)[0][0].double().numpy()
+    return torch.autograd.grad(value.sum(), at)[0][0].cpu().double().numpy()

@@ -12,12 +12,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from ...envs.task import RewardFromObservations
 from ..action_space import unscale
 from ..training.configuration import RunConfig
-from ..training.sb3 import Sb3Algorithm
+from ..training.native_vec_env import suggestion
+from ..training.sb3 import Sb3Algorithm, check_count
+from ..training.wrappers import changing_wrapper
 from .ensemble import ProbabilisticEnsemble
 from .episode_gradients import ActionGradients, EpisodeGradients
 from .losses import enhanced_actor_loss, squashed_gaussian
@@ -38,7 +41,8 @@ class MBPO(Sb3Algorithm, BatchedSAC):
     Args:
         policy: "MlpPolicy", or a subclass of `BatchedSACPolicy`.
         env: flat Box observations and actions; with enhancement, made with `gradients="action"`, or
-            "full" for `gradient_horizon="episode"`.
+            "full" for `gradient_horizon="episode"`, and without a wrapper that changes actions, observations or
+            rewards, `VecNormalize` included: the gradients would not be of what is learned from.
         enhancement: "sample" adds transitions around each real one, by its Jacobians, to those that the
             critic learns from; the model is fitted to the real ones. "policy" replaces SAC's policy loss by Qiao et
             al.'s equation 14, weighted by 16.
@@ -90,6 +94,17 @@ class MBPO(Sb3Algorithm, BatchedSAC):
             raise ValueError(f"enhancement={enhancement!r}: choose None, 'sample' or 'policy'")
         if gradient_horizon not in get_args(Horizon):
             raise ValueError(f"gradient_horizon={gradient_horizon!r}: choose 'step' or 'episode'")
+        counts = {
+            "batch_size": kwargs.get("batch_size", 1),
+            "replay_episodes": replay_episodes,
+            "model_train_freq": model_train_freq,
+            "rollout_batch_size": rollout_batch_size,
+            "rollout_retain": rollout_retain,
+        }
+        for name, value in counts.items():
+            check_count(name, value)
+        if not 0.0 <= real_ratio <= 1.0:
+            raise ValueError(f"real_ratio={real_ratio}: must be from 0 to 1")
         self.enhancement: Enhancement | None = enhancement
         self.samples = None
         if enhancement == "sample":
@@ -122,14 +137,40 @@ class MBPO(Sb3Algorithm, BatchedSAC):
     def training_env(cls, config: RunConfig, arguments: dict[str, Any]) -> Any:
         chosen = {name: arguments[name] for name in ("enhancement", "gradient_horizon") if name in arguments}
         gradients = cls.required_gradients(**chosen)
-        return config.make_training_env(**({} if gradients is None else {"gradients": gradients}))
+        if gradients is None:
+            return config.make_training_env()
+        try:
+            return config.make_training_env(gradients=gradients)
+        except TypeError as error:
+            if "argument 'gradients'" not in str(error):
+                raise
+            enhancement = chosen["enhancement"]
+            raise ValueError(
+                f"enhancement={enhancement!r}: {config.env} gives no gradients{suggestion(config.env)}"
+            ) from error
 
     @property
     def whole_episodes(self) -> bool:
         """Whether gradients are carried to the end of the stored episodes."""
         return self.enhancement == "policy" and self.gradient_horizon == "episode"
 
+    def set_env(self, env: Any, force_reset: bool = True) -> None:
+        env = self._wrap_env(env, self.verbose)
+        self._check_wrappers(env)
+        if self.model and not self.learns_reward and not isinstance(observed_task(env), RewardFromObservations):
+            raise TypeError("the model has learned no reward, and this env does not tell it from observations")
+        super().set_env(env, force_reset)
+
+    def _check_wrappers(self, env: VecEnv) -> None:
+        """TypeError if the environments' gradients are used and would be wrong."""
+        if self.enhancement is not None:
+            name = changing_wrapper(env)
+            if name is not None:
+                raise TypeError(f"env is wrapped in {name}, which its gradients do not know: pass it bare")
+
     def _setup_model(self) -> None:
+        if self.env is not None:
+            self._check_wrappers(self.env)
         keeps_gradients = self.enhancement is not None and not self.whole_episodes
         if self.replay_buffer_class is None:
             self.replay_buffer_class = GradientBuffer if keeps_gradients else TransitionBuffer
@@ -143,9 +184,11 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         if self.model:
             if self.env is not None:  # `load` without an environment brings the attribute
                 self.learns_reward = not isinstance(observed_task(self.env), RewardFromObservations)
-            self.ensemble = ProbabilisticEnsemble(n_obs, n_act, self.learns_reward, **self.model_kwargs)
+            self.ensemble = ProbabilisticEnsemble(
+                n_obs, n_act, self.learns_reward, device=self.device, **self.model_kwargs
+            )
             capacity = self.rollout_batch_size * self.rollout_schedule[3] * self.rollout_retain
-            self.predicted = PredictedTransitions(capacity, n_obs, n_act)
+            self.predicted = PredictedTransitions(capacity, n_obs, n_act, self.device)
 
     def _store_transition(
         self, replay_buffer: Any, buffer_action: Any, new_obs: Any, reward: Any, dones: Any, infos: Any
@@ -204,7 +247,7 @@ class MBPO(Sb3Algorithm, BatchedSAC):
     def _draw_real(self, batches: int, batch_size: int) -> tuple[Sequence[Batch], Sequence[BatchGradients | None]]:
         """Batches of real transitions, enhanced or else with the gradients that the policy's update needs."""
         if not isinstance(self.replay_buffer, GradientBuffer):
-            return self.replay_buffer.draw(batches, batch_size), [None] * batches
+            return self.replay_buffer.draw(batches, batch_size, self._vec_normalize_env), [None] * batches
         drawn, gradients = self.replay_buffer.draw_with_gradients(batches, batch_size)
         if self.samples is None:
             return drawn, gradients
@@ -218,7 +261,13 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         task = observed_task(self.env)
         if task is None:
             return None
-        return lambda obs, actions, next_obs: task.observed_terminal(obs, unscale(actions, self.action_space), next_obs)
+
+        def ends(obs: Tensor, actions: Tensor, next_obs: Tensor) -> Tensor:
+            # Tasks compute on the CPU.
+            transition = obs.cpu(), unscale(actions, self.action_space).cpu(), next_obs.cpu()
+            return task.observed_terminal(*transition).to(obs.device)
+
+        return ends
 
     def _expand_one_step(self, batch: Batch, gradients: BatchGradients, next_value_gradient: Tensor) -> ActionGradients:
         """Equation 13 for the real transitions, the first of the batch: only they have gradients."""
@@ -255,7 +304,7 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         """Fits the model to all real transitions, and rolls the policy out in it."""
         assert self.env is not None
         self._last_fit = self.num_timesteps
-        real = self.replay_buffer.everything()
+        real = self.replay_buffer.everything(self._vec_normalize_env)
         fit = self.ensemble.fit(real.obs, real.actions, real.next_obs, real.rewards, **self.model_fit_kwargs)
         for name, value in fit.items():
             self.logger.record(f"train/{name}", value)
@@ -263,7 +312,7 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         limit = episode_limit(self.env)
         brancher = Brancher(self.ensemble, observed_task(self.env), self.action_space, limit, limit_is_end)
         length = rollout_length(self.rollout_schedule, self.num_timesteps)
-        obs, time = self.replay_buffer.draw_starts(self.rollout_batch_size)
+        obs, time = self.replay_buffer.draw_starts(self.rollout_batch_size, self._vec_normalize_env)
         for batch in brancher.branch(obs, time, lambda o: self._act(o)[0], length):
             self.predicted.add(batch)
 

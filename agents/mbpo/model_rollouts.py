@@ -11,12 +11,18 @@ from torch import Tensor
 from ...envs.task import EndFromObservations, RewardFromObservations
 from ..action_space import unscale
 from ..training.native_vec_env import NativeVecEnv
+from ..training.wrappers import changing_wrapper, vector_time_limit
 from .ensemble import ProbabilisticEnsemble
 from .replay import Batch
 
 
 def observed_task(env: VecEnv) -> EndFromObservations | None:
-    """The environment's task, if it tells its end, and perhaps its reward, from observations."""
+    """The environment's task, if it tells its end, and perhaps its reward, from observations.
+
+    None where a wrapper may have changed what it tells them from.
+    """
+    if changing_wrapper(env) is not None:
+        return None
     try:
         task = env.get_attr("task")[0]
     except AttributeError:
@@ -25,11 +31,10 @@ def observed_task(env: VecEnv) -> EndFromObservations | None:
 
 
 def episode_limit(env: VecEnv) -> int | None:
-    """Steps after which an episode's time is over, where the environments or their specification say so."""
+    """Steps after which an episode's time is over, as far as it is known."""
     if isinstance(env.unwrapped, NativeVecEnv):
         return env.unwrapped.envs.max_episode_steps
-    spec = env.get_attr("spec")[0]
-    return None if spec is None else spec.max_episode_steps
+    return vector_time_limit(env)
 
 
 def rollout_length(schedule: tuple[int, int, int, int], timestep: int) -> int:
@@ -78,13 +83,14 @@ class Brancher:
                 break
             action = policy(obs)
             next_obs, reward = self.ensemble.predict(obs, action)
-            transition = obs, unscale(action, self.action_space), next_obs
+            # Tasks compute on the CPU.
+            transition = obs.cpu(), unscale(action, self.action_space).cpu(), next_obs.cpu()
             if isinstance(self.task, RewardFromObservations):
-                reward = self.task.observed_reward(*transition)
+                reward = self.task.observed_reward(*transition).float().to(obs.device)
             assert reward is not None
-            terminal = torch.zeros(len(obs), dtype=torch.bool)
+            terminal = torch.zeros(len(obs), dtype=torch.bool, device=obs.device)
             if self.task is not None:
-                terminal = self.task.observed_terminal(*transition)
+                terminal = self.task.observed_terminal(*transition).to(obs.device)
             time = time + 1
             timeout = time >= self.limit if self.limit is not None else torch.zeros_like(terminal)
             done = terminal | timeout if self.limit_is_end else terminal

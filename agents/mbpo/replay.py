@@ -1,6 +1,7 @@
 """Replay memories: SB3's buffer with the gradients from `info`, and the transitions a model predicts.
 
-B is the batch dimension. Actions are scaled to [-1, 1], and so are the derivatives by them.
+Memories lie on the CPU, what is drawn from them on the networks' device. B is the batch dimension. Actions
+are scaled to [-1, 1], and so are the derivatives by them.
 """
 
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
 from ..action_space import unscale_slope
@@ -45,6 +47,7 @@ def require_gradients(info: dict[str, Any], names: tuple[str, ...], level: str) 
 class TransitionBuffer(ReplayBuffer):
     """ReplayBuffer that is sampled as torch tensors, without SB3's work for each batch.
 
+    As in SB3 it holds what the environments gave, and a `VecNormalize`, where there is one, normalises what is drawn.
     SB3's `handle_timeout_termination=False` makes the end of the episode's time a true end: right
     where the observation tells the time.
     """
@@ -68,19 +71,19 @@ class TransitionBuffer(ReplayBuffer):
         self._step = np.where(done, 0, self._step + 1)
         super().add(obs, next_obs, action, reward, done, infos)
 
-    def draw(self, batches: int, batch_size: int) -> list[Batch]:
+    def draw(self, batches: int, batch_size: int, env: VecNormalize | None = None) -> list[Batch]:
         """Independent batches of (B = batch_size) uniform draws."""
-        return [self._gather(rows) for rows in self._draw_rows(batches, batch_size)]
+        return [self._gather(rows, env) for rows in self._draw_rows(batches, batch_size)]
 
-    def draw_starts(self, count: int) -> tuple[Tensor, Tensor]:
+    def draw_starts(self, count: int, env: VecNormalize | None = None) -> tuple[Tensor, Tensor]:
         """Observations (count, n_obs) for a model to branch from, and their times in their episodes [steps]."""
         rows = self._draw_rows(1, count)[0]
         obs, time = (self._flat(name).index_select(0, rows) for name in ("observations", "steps_before"))
-        return obs.float(), time
+        return self._normalized(obs, env), time.to(self.device)
 
-    def everything(self) -> Batch:
+    def everything(self, env: VecNormalize | None = None) -> Batch:
         """All transitions held."""
-        return self._gather(torch.arange(self.size() * self.n_envs))
+        return self._gather(torch.arange(self.size() * self.n_envs), env)
 
     def _draw_rows(self, batches: int, batch_size: int) -> Tensor:
         return torch.randint(self.size() * self.n_envs, (batches, batch_size))
@@ -90,12 +93,21 @@ class TransitionBuffer(ReplayBuffer):
         field = torch.from_numpy(getattr(self, name))
         return field.view(-1, *field.shape[2:])
 
-    def _gather(self, rows: Tensor) -> Batch:
+    def _gather(self, rows: Tensor, env: VecNormalize | None = None) -> Batch:
         obs, actions, next_obs, rewards, dones, timeouts = (
-            self._flat(name).index_select(0, rows).float()  # some environments observe in float64
+            self._flat(name).index_select(0, rows)
             for name in ("observations", "actions", "next_observations", "rewards", "dones", "timeouts")
         )
-        return Batch(obs, actions, next_obs, rewards, dones * (1.0 - timeouts))
+        if env is not None:
+            rewards = torch.from_numpy(env.normalize_reward(rewards.numpy()))
+        actions, rewards, dones = (x.float().to(self.device) for x in (actions, rewards, dones * (1.0 - timeouts)))
+        return Batch(self._normalized(obs, env), actions, self._normalized(next_obs, env), rewards, dones)
+
+    def _normalized(self, obs: Tensor, env: VecNormalize | None) -> Tensor:
+        """Observations as networks take them; some environments observe in float64."""
+        if env is not None:
+            obs = torch.as_tensor(env.normalize_obs(obs.numpy()))
+        return obs.float().to(self.device)
 
 
 class GradientBuffer(TransitionBuffer):
@@ -127,22 +139,22 @@ class GradientBuffer(TransitionBuffer):
         """As `draw`, with the gradients of the same transitions."""
         rows = self._draw_rows(batches, batch_size)
         fields = [self._flat(name) for name in _ACTION_GRADIENTS]
-        gradients = [BatchGradients(*(field.index_select(0, r) for field in fields)) for r in rows]
+        gradients = [BatchGradients(*(field.index_select(0, r).to(self.device) for field in fields)) for r in rows]
         return [self._gather(r) for r in rows], gradients
 
 
 class PredictedTransitions:
-    """Ring of transitions that the learned model predicted, preallocated float32 tensors."""
+    """Ring of transitions that the learned model predicted, preallocated float32 tensors on the device."""
 
-    def __init__(self, capacity: int, n_obs: int, n_act: int) -> None:
+    def __init__(self, capacity: int, n_obs: int, n_act: int, device: torch.device | str = "cpu") -> None:
         self.capacity, self.count, self.position = capacity, 0, 0
         shapes = ((n_obs,), (n_act,), (n_obs,), (), ())
-        self.fields = Batch(*(torch.zeros(capacity, *shape) for shape in shapes))
+        self.fields = Batch(*(torch.zeros(capacity, *shape, device=device) for shape in shapes))
 
     def add(self, batch: Batch) -> None:
         """Adds B <= capacity transitions over the oldest."""
         added = len(batch.rewards)
-        rows = (self.position + torch.arange(added)) % self.capacity
+        rows = (self.position + torch.arange(added, device=self.fields.rewards.device)) % self.capacity
         for field, values in zip(self.fields, batch, strict=True):
             field[rows] = values.to(field)
         self.position = (self.position + added) % self.capacity
@@ -152,5 +164,5 @@ class PredictedTransitions:
         """Independent batches of (B = batch_size) uniform draws."""
         return [
             Batch(*(field.index_select(0, rows) for field in self.fields))
-            for rows in torch.randint(self.count, (batches, batch_size))
+            for rows in torch.randint(self.count, (batches, batch_size), device=self.fields.rewards.device)
         ]

@@ -65,7 +65,7 @@ class SampleEnhancement:
         real also where the extra sample would end the task by `ends`, which without a task that
         tells ends from observations (None) is not known.
         """
-        extra = torch.rand(len(batch.rewards)) * (self.extra_samples + 1) >= 1.0
+        extra = torch.rand_like(batch.rewards) * (self.extra_samples + 1) >= 1.0
         if self.jacobian_rows == "one":
             gradients = one_row(gradients)
         sample = first_order(batch, gradients, perturbations(batch.actions, self.perturbation))
@@ -102,6 +102,6 @@ def one_row(gradients: BatchGradients) -> BatchGradients:
     """
     jacobian = gradients.dobs_daction
     n_obs = jacobian.shape[1]
-    chosen = torch.nn.functional.one_hot(torch.randint(n_obs, (len(jacobian),)), n_obs)
+    chosen = torch.nn.functional.one_hot(torch.randint(n_obs, (len(jacobian),), device=jacobian.device), n_obs)
     row = (n_obs * jacobian).clamp(-_ROW_LIMIT, _ROW_LIMIT)
     return gradients._replace(dobs_daction=row * chosen[:, :, None])

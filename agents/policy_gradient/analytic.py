@@ -7,14 +7,16 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import safe_mean
 from torch import Tensor
 
 from ...envs.differentiable import DifferentiableEnvs, TensorStep
 from ..action_space import unscale
+from ..training.configuration import RunConfig
 from ..training.native_vec_env import NativeVecEnv, native
-from ..training.sb3 import Sb3Algorithm
+from ..training.sb3 import Sb3Algorithm, constructor_arguments
 from .short_horizon_policy import ShortHorizonPolicy
 
 Self = TypeVar("Self", bound="AnalyticPolicyGradient")
@@ -101,9 +103,35 @@ class AnalyticPolicyGradient(Sb3Algorithm):
         if _init_setup_model:
             self._setup_model()
 
+    @classmethod
+    def rehearse(cls, config: RunConfig) -> None:
+        """As `Algorithm` says: two steps there and back, and one without gradients."""
+        arguments = constructor_arguments(config.hyperparams)
+        envs = native(cls.training_env(config, arguments), arguments.get("n_envs", _NUM_ENVS)).envs
+        envs.reset()
+        action = torch.from_numpy(envs.action_space.sample()).requires_grad_()
+        worlds, total = DifferentiableEnvs(envs), torch.zeros(())
+        for _ in range(2):
+            step = worlds.step(action)
+            total = total + step.reward.sum() + step.next_obs.sum()
+        total.backward()
+        worlds.detach()
+        envs.step(action.detach().numpy())
+
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> NativeVecEnv:
         return native(env, _NUM_ENVS)
+
+    @classmethod
+    def load(  # pyright: ignore[reportIncompatibleMethodOverride] (an id, or gradgym's own, is an environment too)
+        cls, path: Any, env: Any = None, device: torch.device | str = "auto", **kwargs: Any
+    ) -> Any:
+        """As SB3's; an id or an `Env` becomes as many environments as the saved algorithm had."""
+        if env is not None:
+            saved, _, _ = load_from_zip_file(path, device="cpu", custom_objects=kwargs.get("custom_objects"))
+            assert saved is not None
+            env = native(env, saved["n_envs"])
+        return super().load(path, env, device, **kwargs)
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
         """Changes the environments; an id or an `Env` becomes as many as there were."""

@@ -34,6 +34,14 @@ class Algorithm(Policy, Protocol):
         """A new one with its training environments, from `hyperparams`, `seed` and `make_training_env`."""
         ...
 
+    @classmethod
+    def rehearse(cls, config: RunConfig) -> None:
+        """Does once, in environments of its own, what a training does in its, so that no clock sees it compile.
+
+        It leaves the global random generators as they are.
+        """
+        ...
+
     @property
     def logger(self) -> Logger: ...
 

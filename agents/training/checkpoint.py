@@ -5,7 +5,6 @@ algorithm: replay memory, optimizers, the environment in the middle of its episo
 all random generators; and how long it has trained. It is a pickle: load only those you wrote.
 """
 
-import os
 import pickle
 import random
 from pathlib import Path
@@ -18,6 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from .clock import TrainingClock
+from .whole_file import written_beside
 
 
 class Checkpoint(NamedTuple):
@@ -49,40 +49,54 @@ def save_checkpoint(algorithm: Any, path: Path, seconds: float) -> None:
         "random": random.getstate(),
         "numpy": np.random.get_state(),  # noqa: NPY002 (SB3 draws from the global generator)
         "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all(),
     }
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with written_beside(path) as temporary, temporary.open("wb") as file:
         _Pickler(file).dump(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """The algorithm and its time; sets the global random generators too."""
+    """The algorithm and its time; sets the global random generators too.
+
+    ValueError: the file is damaged, or was written by another version.
+    """
     with path.open("rb") as file:
-        content: dict[str, Any] = _Unpickler(file).load()
+        try:
+            content: dict[str, Any] = _Unpickler(file).load()
+            found = Checkpoint(content["algorithm"], content["seconds"])
+        except Exception as error:  # a damaged pickle may raise anything
+            kind = type(error).__name__
+            raise ValueError(f"{path}: damaged, or written by another version ({kind}: {error})") from error
     random.setstate(content["random"])
     np.random.set_state(content["numpy"])  # noqa: NPY002
     torch.set_rng_state(content["torch"])
-    return Checkpoint(content["algorithm"], content["seconds"])
+    on_gpus = content.get("cuda", [])
+    if len(on_gpus) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(on_gpus)
+    return found
 
 
 class CheckpointCallback(BaseCallback):
-    """Saves a checkpoint every `freq` environment steps, and at the end."""
+    """Saves a checkpoint every `freq` environment steps, and at the end.
+
+    Where `interrupted` is set, it does so before the next rollout, and raises KeyboardInterrupt.
+    """
 
     def __init__(self, path: Path, freq: int, clock: TrainingClock) -> None:
         super().__init__()
         self.path, self.freq, self.clock = path, freq, clock
+        self.interrupted = False
 
     def _init_callback(self) -> None:
         self._last = self.model.num_timesteps
 
     def _on_rollout_start(self) -> None:
         """Between two rollouts nothing is pending: all updates for the steps taken have been made."""
-        if self.model.num_timesteps - self._last >= self.freq:
+        if self.interrupted or self.model.num_timesteps - self._last >= self.freq:
             self._last = self.model.num_timesteps
             save_checkpoint(self.model, self.path, self.clock.seconds)
+        if self.interrupted:
+            raise KeyboardInterrupt
 
     def _on_training_end(self) -> None:
         save_checkpoint(self.model, self.path, self.clock.seconds)

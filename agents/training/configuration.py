@@ -3,16 +3,20 @@
 Presets are in `agents/presets/<algorithm>.yaml`.
 """
 
+import sys
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import yaml
+from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 
 from .provenance import versions
+from .whole_file import written_beside
 
 _COUNTS = ("total_timesteps", "eval_freq", "eval_episodes", "checkpoint_freq")
 _TIMES = ("max_minutes", "eval_seconds")
@@ -25,7 +29,8 @@ class _Config:
     def write(self, run_dir: Path) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump({**asdict(self), "versions": versions()}, sort_keys=False)
-        (run_dir / "config.yaml").write_text(text)
+        with written_beside(run_dir / "config.yaml") as file:
+            file.write_text(text)
 
 
 @dataclass
@@ -110,22 +115,64 @@ class RunConfig(_Config):
 def read_config(run_dir: Path) -> RunConfig | DatasetConfig:
     """What a folder's training was started with.
 
-    ValueError: the folder has no configuration, or one of another version.
+    ValueError: the folder has no configuration, a damaged one, or one of another version.
     """
     path = run_dir / "config.yaml"
     if not path.exists():
         raise ValueError(f"{run_dir}: no run folder, config.yaml is missing")
-    content = yaml.safe_load(path.read_text())
+    content = _read_mapping(path)
     written_by = content.pop("versions", {}).get("gradgym", "another version")
     kind = RunConfig if "env" in content else DatasetConfig
     unknown = content.keys() - {known.name for known in fields(kind)}
     if unknown:
         raise ValueError(f"{path}: gradgym {written_by} wrote {', '.join(sorted(unknown))}, which this one knows not")
-    return kind(**content)
+    try:
+        return kind(**content)
+    except TypeError as error:
+        raise ValueError(f"{path}: damaged, or edited: {error}") from None
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("versions", {}), dict):
+        raise ValueError(f"{path}: damaged, it is no YAML mapping of settings")
+    return content
+
+
+def full_id(env_id: str) -> str:
+    """The id of an environment with its version, which is the latest where none is given; its module is imported.
+
+    ValueError: the module, which stands before a colon, cannot be imported.
+    """
+    module, colon, name = env_id.rpartition(":")
+    if module:
+        import_from_here(module)
+    namespace, base, version = parse_env_id(name)
+    if version is None and (latest := find_highest_version(namespace, base)) is not None:
+        name = get_env_id(namespace, base, latest)
+    return f"{module}{colon}{name}"
+
+
+def import_from_here(module: str) -> None:
+    """Imports a module from the module path, or else from the working folder, which installed commands do not look in.
+
+    ValueError: it cannot be imported.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        import_module(module)
+    except ImportError as error:
+        where = f"call the command in its folder, which is not {here}, or set PYTHONPATH"
+        raise ValueError(f"{module}: cannot be imported ({error}): {where}") from error
 
 
 def load_preset(algorithm: str, env_id: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The block of an environment, or "default", with changes.
+    """The block of an environment, by its full id with or without a module, or "default", with changes.
 
     What a preset has under `with_<setting>` and a value overrides the rest of it where the changes
     give the setting that value.
@@ -147,7 +194,7 @@ def load_dataset_preset(algorithm: str, changes: dict[str, Any]) -> dict[str, An
 def _block(algorithm: str, env_id: str, changes: dict[str, Any]) -> dict[str, Any]:
     text = files("gradgym.agents").joinpath("presets", f"{algorithm}.yaml").read_text()
     blocks = yaml.safe_load(text)
-    preset = blocks.get(env_id, blocks["default"])
+    preset = blocks.get(env_id.rpartition(":")[2], blocks["default"])
     for block in [name for name in preset if name.startswith("with_")]:
         chosen = changes.get(block.removeprefix("with_"))
         preset.update(preset.pop(block).get(chosen, {}))

@@ -18,6 +18,10 @@ class DatasetTraining(Protocol):
         """Trains to the end, with TensorBoard and a checkpoint now and then in the folder; prints what came of it."""
         ...
 
+    def evaluate(self) -> None:
+        """Tries what the folder's checkpoint holds on what no training saw, and prints what came of it."""
+        ...
+
 
 DATASET_TRAININGS: dict[str, Callable[[DatasetConfig, Path], DatasetTraining]] = {}
 """Of the command line's names, what makes the training in a run folder; ValueError, in one line, if it cannot.

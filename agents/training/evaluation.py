@@ -12,6 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from .algorithm import Policy
 from .clock import TrainingClock
+from .whole_file import written_beside
 
 
 def evaluate_returns(
@@ -42,9 +43,17 @@ def evaluate_returns(
 
 
 def read_evaluations(run_dir: Path) -> list[dict[str, float]]:
-    """The evaluations of a run: timesteps, seconds of training, mean and std of the return; oldest first."""
+    """The evaluations of a run: timesteps, seconds of training, mean and std of the return; oldest first.
+
+    ValueError: the file is damaged.
+    """
     path = run_dir / "evaluations.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged ({error}); remove the lines that are no JSON") from error
 
 
 class EvaluationCallback(BaseCallback):
@@ -78,8 +87,12 @@ class EvaluationCallback(BaseCallback):
     def _init_callback(self) -> None:
         """Forgets what came after the checkpoint that is resumed, which will be done again."""
         self.evaluations = [e for e in self.evaluations if e["timesteps"] <= self.model.num_timesteps]
+        self._write()
+
+    def _write(self) -> None:
         lines = "".join(json.dumps(e) + "\n" for e in self.evaluations)
-        (self.run_dir / "evaluations.jsonl").write_text(lines)
+        with written_beside(self.run_dir / "evaluations.jsonl") as file:
+            file.write_text(lines)
 
     @property
     def best(self) -> float:
@@ -113,11 +126,11 @@ class EvaluationCallback(BaseCallback):
         returns = evaluate_returns(self.model, self.env, self.episodes, self.seed)
         mean, std = float(returns.mean()), float(returns.std())
         if mean > self.best:
-            self.model.save(self.run_dir / "best_model.zip")
+            with written_beside(self.run_dir / "best_model.zip") as file:
+                self.model.save(file)
         seconds = round(self.clock.seconds, 3)
         self.evaluations.append({"timesteps": self.model.num_timesteps, "seconds": seconds, "mean": mean, "std": std})
-        with (self.run_dir / "evaluations.jsonl").open("a") as file:
-            file.write(json.dumps(self.evaluations[-1]) + "\n")
+        self._write()
         self.logger.record("eval/mean_return", mean)
         self.logger.record("eval/best_return", self.best)
         self.logger.record("time/seconds_training", seconds)

@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from ...envs import VECTOR_ADAPTER
 from ...envs.single import TaskEnv
 from ...envs.vector import TaskVectorEnv
+from .configuration import full_id
+from .wrappers import time_limit, wrappers
 
 _COUNTED = (OrderEnforcing, PassiveEnvChecker, TimeLimit, Monitor)
 
@@ -99,16 +102,25 @@ def native(env: Any, num_envs: int) -> NativeVecEnv:
     if isinstance(env, NativeVecEnv):
         return env
     if isinstance(env, str):
-        if gymnasium.spec(env).vector_entry_point != VECTOR_ADAPTER:
-            raise TypeError(f"env={env!r}: not an environment of gradgym's, so it has no gradients")
+        env = full_id(env)
+        if gymnasium.spec(env.rpartition(":")[2]).vector_entry_point != VECTOR_ADAPTER:
+            raise TypeError(f"env={env!r}: not an environment of gradgym's, so it has no gradients{suggestion(env)}")
         env = gymnasium.make_vec(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
     if isinstance(env, TaskVectorEnv):
         if env.autoreset_mode is AutoresetMode.SAME_STEP:
             return NativeVecEnv(env)
         return _like(env, env.num_envs, env.max_episode_steps)
     if isinstance(env, gymnasium.Env) and isinstance(env.unwrapped, TaskEnv):
-        return _like(env.unwrapped, num_envs, _time_limit(env))
+        _check_wrappers(env)
+        return _like(env.unwrapped, num_envs, time_limit(env))
     raise TypeError(f"env={env!r}: pass the id of an environment of gradgym's, an Env or a VectorEnv made from one")
+
+
+def suggestion(env_id: str) -> str:
+    """Of the environment of gradgym's that has the same name, to be put at the end of a message; or nothing."""
+    name = parse_env_id(env_id.rpartition(":")[2])[1]
+    version = find_highest_version("gradgym", name)
+    return "" if version is None else f"; {get_env_id('gradgym', name, version)} does"
 
 
 def _like(env: TaskEnv | TaskVectorEnv, num_envs: int, max_episode_steps: int | None) -> NativeVecEnv:
@@ -120,19 +132,9 @@ def _like(env: TaskEnv | TaskVectorEnv, num_envs: int, max_episode_steps: int | 
     )
 
 
-def _time_limit(env: gymnasium.Env[Any, Any]) -> int | None:
-    """That of the wrappers; TypeError if one of them would be lost.
-
-    Those that `gymnasium.make` adds, and SB3's `Monitor`, have their counterpart here; others would be lost.
-    """
-    limit = None
-    while isinstance(env, gymnasium.Wrapper):
-        if not isinstance(env, _COUNTED):
-            raise TypeError(
-                f"env is wrapped in {type(env).__name__}, which native environments cannot be: pass it bare"
-            )
-        if isinstance(env, TimeLimit):
-            own: int = env._max_episode_steps  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] (it has no other name)
-            limit = own if limit is None else min(limit, own)
-        env = env.env
-    return limit
+def _check_wrappers(env: gymnasium.Env[Any, Any]) -> None:
+    """TypeError if one would be lost: those of `gymnasium.make`, and SB3's `Monitor`, have their counterpart here."""
+    for wrapper in wrappers(env):
+        if not isinstance(wrapper, _COUNTED):
+            name = type(wrapper).__name__
+            raise TypeError(f"env is wrapped in {name}, which native environments cannot be: pass it bare")

@@ -18,6 +18,7 @@ from .checkpoint import CheckpointCallback, load_checkpoint
 from .clock import TimeLimitCallback, TrainingClock
 from .configuration import RunConfig
 from .evaluation import EvaluationCallback
+from .whole_file import written_beside
 
 
 class Run:
@@ -28,7 +29,8 @@ class Run:
         path = run_dir / "checkpoint.pkl"
         self.algorithm: Algorithm
         spent = 0.0
-        if path.exists():
+        self.resumed = path.exists()
+        if self.resumed:
             self.algorithm, spent = load_checkpoint(path)
         else:
             self.algorithm = ALGORITHMS[config.algo].from_config(config)
@@ -46,8 +48,8 @@ class Run:
         )
         self.time_limit = TimeLimitCallback(self.clock, None if config.max_minutes is None else 60 * config.max_minutes)
         # Evaluated before it is saved: a resumed run finds the evaluations of its checkpoint in the file.
-        checkpoints = CheckpointCallback(path, config.checkpoint_freq, self.clock)
-        self.callback = CallbackList([self.evaluation, checkpoints, self.time_limit])
+        self.checkpoints = CheckpointCallback(path, config.checkpoint_freq, self.clock)
+        self.callback = CallbackList([self.evaluation, self.checkpoints, self.time_limit])
 
     @property
     def max_return(self) -> float | None:
@@ -58,15 +60,28 @@ class Run:
         """Trains up to the configured number of steps, or minutes."""
         left = self.config.total_timesteps - self.algorithm.num_timesteps
         if left > 0 and not self.time_limit.reached:
+            self._rehearse()
             callback = CallbackList([self.callback, *callbacks])
             with self.clock.running():
                 self.algorithm.learn(left, callback=callback, reset_num_timesteps=False)
-        self.algorithm.save(self.run_dir / "final_model.zip")
+        with written_beside(self.run_dir / "final_model.zip") as file:
+            self.algorithm.save(file)
+
+    def _rehearse(self) -> None:
+        """Compiles what training and evaluations will call."""
+        type(self.algorithm).rehearse(self.config)
+        self.eval_env.reset()  # an evaluation resets it again, with a seed
+        self.eval_env.step(self.eval_env.action_space.sample())
 
 
 def load_best(run_dir: Path) -> Algorithm:
-    """The best model of a run, for `predict`."""
+    """The best model of a run, for `predict`; ValueError if there is none, or a damaged one."""
     path = run_dir / "best_model.zip"
     if not path.exists():
         raise ValueError(f"{run_dir}: best_model.zip is missing, the run was never evaluated")
-    return ALGORITHMS[RunConfig.read(run_dir).algo].load(path, device="cpu")
+    algorithm = ALGORITHMS[RunConfig.read(run_dir).algo]
+    try:
+        return algorithm.load(path, device="cpu")
+    except Exception as error:  # a damaged file may raise anything
+        kind = type(error).__name__
+        raise ValueError(f"{path}: damaged, or written by another version ({kind}: {error})") from error

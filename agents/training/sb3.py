@@ -5,10 +5,14 @@ from copy import deepcopy
 from inspect import signature
 from typing import Any, Self
 
+import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 from .configuration import RunConfig
+
+_COUNTS = ("batch_size", "buffer_size", "n_steps", "n_epochs", "gradient_steps")
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "elu": nn.ELU}
 
@@ -19,6 +23,10 @@ class Sb3Algorithm(BaseAlgorithm):
     @classmethod
     def from_config(cls, config: RunConfig) -> Self:
         arguments = constructor_arguments(config.hyperparams)
+        for name in _COUNTS:
+            # SB3 trains on with some that are 0. Its gradient_steps of -1 are as many as steps were taken.
+            if (value := arguments.get(name)) is not None and (name, value) != ("gradient_steps", -1):
+                check_count(name, value)
         env = cls.training_env(config, arguments)
         policy = arguments.pop("policy", "MlpPolicy")
         # A constructor hands on what it does not name itself.
@@ -26,12 +34,32 @@ class Sb3Algorithm(BaseAlgorithm):
         for name in arguments.keys() - known:
             value, preset = arguments[name], f"agents/presets/{config.algo}.yaml"
             raise ValueError(f"{name}={value!r}: --algo {config.algo} has no such setting, see {preset}")
-        return cls(policy, env, seed=config.seed, **arguments)
+        try:
+            return cls(policy, env, seed=config.seed, **arguments)
+        except AssertionError as error:  # SB3's word for spaces that an algorithm is not for
+            if not str(error):
+                raise
+            raise ValueError(f"--algo {config.algo} --env {config.env}: {error}") from error
+
+    @classmethod
+    def rehearse(cls, config: RunConfig) -> None:
+        """As `Algorithm` says: a step of the training's environments with the gradients that it asks for."""
+        env = cls.training_env(config, constructor_arguments(config.hyperparams))
+        env.reset()
+        action = env.action_space.sample()
+        env.step(np.stack([action] * env.num_envs) if isinstance(env, VecEnv) else action)
+        env.close()
 
     @classmethod
     def training_env(cls, config: RunConfig, arguments: dict[str, Any]) -> Any:
         """What the constructor takes as `env`; of its other arguments those for the environment alone are taken out."""
         return config.make_training_env()
+
+
+def check_count(name: str, value: Any) -> None:
+    """ValueError unless the value is a positive integer."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}={value!r}: must be a positive integer")
 
 
 class LinearSchedule:
@@ -47,12 +75,15 @@ class LinearSchedule:
 def constructor_arguments(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as Python objects: schedules (`lin_1e-3`), tuples, and activations from their names."""
     arguments = deepcopy(settings)
+    for name, value in arguments.items():
+        if name.endswith("_kwargs") and not isinstance(value, dict | None):
+            raise ValueError(f"{name}={value!r}: write single ones as {name}.key:value")
     rate = arguments.get("learning_rate")
     if isinstance(rate, str):
         arguments["learning_rate"] = _schedule(rate)
     if isinstance(arguments.get("train_freq"), list):
         arguments["train_freq"] = tuple(arguments["train_freq"])
-    policy_kwargs = arguments.get("policy_kwargs", {})
+    policy_kwargs = arguments.get("policy_kwargs") or {}
     name = policy_kwargs.get("activation_fn")
     if name is not None:
         if name not in ACTIVATIONS:

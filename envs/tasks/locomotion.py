@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ...sim import Model
-from ..rendering import RENDER_OPTIONS
 from ..task import Task, TaskState
 
 
@@ -43,7 +42,7 @@ class Locomotion(Task):
         backend: as for every task.
         integrator: "Euler", "RK4" or "implicitfast" in place of the model file's.
         contact_softness: distance [m] at which contacts begin to push, see `sim.Model`; 0 is the file's meaning.
-        keywords: fields of `constants_type`, and `RENDER_OPTIONS`.
+        keywords: fields of `constants_type`.
     """
 
     counterpart_id: ClassVar[str]
@@ -56,11 +55,11 @@ class Locomotion(Task):
     def __init__(
         self, backend: str = "sim", integrator: str | None = None, contact_softness: float = 0.0, **keywords: Any
     ) -> None:
-        constants = self.constants_type(**self._without_render_options(keywords))
+        self._check_names(keywords)
+        constants = self.constants_type(**keywords)
         if not isinstance(constants.frame_skip, int | np.integer) or constants.frame_skip < 1:
             raise ValueError(f"frame_skip={constants.frame_skip!r}: must be a positive integer")
         super().__init__(_load(constants.xml_file, integrator, contact_softness), constants, backend)
-        self.render_options = {name: keywords[name] for name in RENDER_OPTIONS if name in keywords}
         self.n_substeps = int(constants.frame_skip)
         self.n_hidden = self.n_places if constants.exclude_current_positions_from_observation else 0
 
@@ -116,13 +115,14 @@ class Locomotion(Task):
         """Whether a transition between observations (..., n_obs) ends the task, (...) bool."""
         return torch.zeros(next_obs.shape[:-1], dtype=torch.bool)
 
-    def _without_render_options(self, keywords: dict[str, Any]) -> dict[str, Any]:
+    def _check_names(self, keywords: dict[str, Any]) -> None:
+        """TypeError, which begins as Python's own, if an argument is unknown."""
         known = [field.name for field in fields(self.constants_type)]
-        for name in keywords:
-            if name not in (*known, *RENDER_OPTIONS):
-                takes = ", ".join([*known, "integrator", "contact_softness"])
-                raise TypeError(f"{type(self).__name__}: unknown argument {name!r}, it takes {takes}")
-        return {name: value for name, value in keywords.items() if name in known}
+        for name in keywords.keys() - known:
+            takes = ", ".join([*known, "integrator", "contact_softness"])
+            raise TypeError(
+                f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}: it takes {takes}"
+            )
 
 
 @dataclass(frozen=True)

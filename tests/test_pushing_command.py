@@ -1,0 +1,76 @@
+"""`gradgym-train --algo pushing` and `gradgym-evaluate`, from data sets to losses and pictures."""
+
+import json
+from pathlib import Path
+
+import imageio.v3 as imageio
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gradgym import evaluate, train
+from gradgym.agents.pushing.architectures import Actions
+from gradgym.agents.pushing.dataset import Dataset
+from gradgym.agents.pushing.execution import Execution
+from gradgym.agents.pushing.generation import PAPER_SETS, TaskSet, generate
+from gradgym.agents.pushing.refinement import refine
+
+SHORT = "iterations:{command: 2, parameter: 2, solution: 2, simulation: 1}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The four sets, of two tasks each."""
+    path = tmp_path_factory.mktemp("data")
+    generate(path, {name: TaskSet(2, shapes) for name, (_, shapes) in PAPER_SETS.items()}, progress=False)
+    return path
+
+
+def arguments(folder: Path, run_dir: Path, arch: str) -> list[str]:
+    settings = ["--hyperparams", f"folder:{folder}", SHORT, "batch:2"]
+    return ["--algo", "pushing", "--arch", arch, "--run-dir", str(run_dir), *settings]
+
+
+@pytest.mark.parametrize("arch", ["nnm", "dlm"])
+def test_the_commands_train_and_evaluate(
+    arch: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    assert train.main(arguments(folder, run_dir, arch)) == 0
+    found = json.loads((run_dir / "losses.json").read_text())
+    assert found["arch"] == arch and set(found["losses"]) == set(PAPER_SETS)
+    # Steps of both simulators agree to 1e-14; chattering contacts may magnify that.
+    assert found["losses"]["test"]["mujoco"] == pytest.approx(found["losses"]["test"]["loss"], rel=1e-3)
+    assert found["losses"]["test"]["oracle"] < 0.5 < found["losses"]["test"]["held"]
+    assert imageio.imread(run_dir / "strips.png").shape == (2 * 120, 5 * 120, 3)
+    events = EventAccumulator(str(run_dir)).Reload()
+    assert "motions" in events.Tags()["images"]  # pyright: ignore[reportOperatorIssue]
+    capsys.readouterr()
+    (run_dir / "losses.json").unlink()
+    assert evaluate.main([str(run_dir)]) == 0
+    assert "family" in capsys.readouterr().out
+    again = json.loads((run_dir / "losses.json").read_text())
+    assert again["losses"]["family"] == pytest.approx(found["losses"]["family"], rel=1e-6)
+    assert train.main(["--resume", str(run_dir)]) == 0
+
+
+def test_errors_are_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(arguments(folder, tmp_path / "run", "cnn")) == 2
+    assert "arch='cnn': must be one of nn, nnm, mdr, cvx, dlm" in capsys.readouterr().err
+    (tmp_path / "bad").mkdir()
+    for name in PAPER_SETS:
+        (tmp_path / "bad" / f"{name}.npz").write_text("nothing")
+    assert train.main(arguments(tmp_path / "bad", tmp_path / "run", "nn")) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "is no data set of pushing tasks" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_simulators_gradient_alone_improves_actions(folder: Path) -> None:
+    data = Dataset.load(folder / "family.npz")
+    soft, hard, known = Execution(data, 0.005), Execution(data), data.batch
+    noise = 0.004 * torch.randn(known.p.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    start = Actions(known.p + known.lam / 500.0 + noise, known.p)
+    before = hard.outcome(start).losses
+    after = hard.outcome(refine(soft, start, iterations=15, learning_rate=2e-3, trial=hard)).losses
+    assert (after <= before).all() and after.sum() < 0.6 * before.sum()
