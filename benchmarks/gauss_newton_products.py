@@ -37,7 +37,8 @@ def measure(name: str, calls: int) -> Row:
     """Seconds of the parts of both, for one task."""
     algo, env = "relaxed_consistency", ENVS[name]
     config = RunConfig.from_settings(load_preset(algo, env), algo=algo, env=env, seed=0)
-    model = RelaxedConsistency(**{"policy": "ConsistencyPolicy", "env": env, "seed": 0, **config.hyperparams})
+    arguments: dict[str, Any] = {"policy": "ConsistencyPolicy", **config.hyperparams}
+    model = RelaxedConsistency(env=env, seed=0, **arguments)
     relaxed, generator = model.policy.relaxed, torch.Generator().manual_seed(0)
     parameters = model.policy.parameter_vector.detach()
     # A network that does something: objects at rest are at the kink of the residual that holds them on the table.

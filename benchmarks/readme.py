@@ -20,6 +20,7 @@ import locomotion_clock
 import manipulation_trainings
 import pendulum_bptt
 import pendulum_table4
+import pushing_table1
 import shac_sweep
 import target_trainings
 import vector_throughput
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "consistency figure 5": consistency_figure5.BENCHMARK,
     "grasp planning": grasp_planning.BENCHMARK,
     "grasp network": grasp_network.BENCHMARK,
+    "pushing table1": pushing_table1.BENCHMARK,
 }
 
 

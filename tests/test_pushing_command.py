@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import imageio.v3 as imageio
+import pushing_table1
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -74,3 +75,13 @@ def test_the_simulators_gradient_alone_improves_actions(folder: Path) -> None:
     before = hard.outcome(start).losses
     after = hard.outcome(refine(soft, start, iterations=15, learning_rate=2e-3, trial=hard)).losses
     assert (after <= before).all() and after.sum() < 0.6 * before.sum()
+
+
+@pytest.mark.slow
+def test_table_1_can_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "results.json"
+    assert pushing_table1.main(["--quick", "--jobs", "1", "--work-dir", str(tmp_path), "--results", str(results)]) == 0
+    assert pushing_table1.main(["--table", "--results", str(results)]) == 0
+    assert "| DLM |" in capsys.readouterr().out
+    pushing_table1.BENCHMARK.plot(pushing_table1.BENCHMARK.rows(results), tmp_path / "plot.png")  # pyright: ignore[reportOptionalCall]
+    assert (tmp_path / "plot.png").stat().st_size > 5000
