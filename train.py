@@ -205,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"gradgym-train: interrupted; go on with --resume {run_dir}", file=sys.stderr)
         return 130
-    except OSError as error:  # the disk is full, say
+    except (OSError, ArithmeticError) as error:  # the disk is full, say, or a loss is not finite
         print(f"gradgym-train: error: {error}; go on with --resume {run_dir}", file=sys.stderr)
         return 1
     return 0

@@ -8,10 +8,10 @@
 It goes on from what is stored (see `trainings.py`). Architectures that end where others go on are taken on the way: a
 run of NNM is one of NN too, one of DLM is one of MDR and CVX. Losses are means over a set's tasks, in squared
 centimetres as the paper's code computes them (`envs/pushing_loss.py`), of contact without softness; networks are those
-of the end of each stage. In `direct` no network is trained: the simulator's gradient improves DLM's actions, task by
-task.
+of the end of each stage. In `+ direct` no network is trained: the simulator's gradient improves actions, task by task.
 """
 
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -40,6 +40,7 @@ from gradgym.agents.training.configuration import load_dataset_preset
 RUNS = {
     "nnm": {"command": "nn", "simulation": "nnm"},
     "dlm": {"parameter": "mdr", "solution": "cvx", "simulation": "dlm"},
+    "cvx": {"parameter": "mdr", "solution": "cvx"},
 }
 LABELS = {
     "nn": "NN",
@@ -47,7 +48,8 @@ LABELS = {
     "mdr": "MDR",
     "cvx": "CVX",
     "dlm": "DLM",
-    "direct": "DLM + direct",
+    "cvx_direct": "CVX + direct",
+    "dlm_direct": "DLM + direct",
     "oracle": "MIQP",
 }
 PAPER = {  # of the first four sets
@@ -129,6 +131,7 @@ def train(variant: str, run: str, seed: int, quick: bool, work_dir: Path) -> Row
     architecture = Architecture(run, fingers, dropout=dropout, seed=seed)
     soft = Execution(sets["finetuning"], softness)
     run_dir = work_dir / f"{variant}-{run}-{seed}"
+    shutil.rmtree(run_dir, ignore_errors=True)  # the curve is of one go
     trainer = PushingTrainer(
         architecture,
         settings,
@@ -159,8 +162,8 @@ def train(variant: str, run: str, seed: int, quick: bool, work_dir: Path) -> Row
     for name, execution in tried.items():
         twin = Execution(execution.data, backend="mujoco")
         row["mujoco"][name] = round(twin.loss(architecture), 4)
-    if run == "dlm":
-        row["losses"]["direct"] = direct(architecture, tried, softness, 2 if quick else 60)
+    if run in ("cvx", "dlm"):
+        row["losses"][f"{run}_direct"] = direct(architecture, tried, softness, 2 if quick else 60)
     row["oracle"] = {name: _mean(task.losses.plan for task in e.data.tasks) for name, e in tried.items()}
     row["held"] = {name: _mean(task.losses.held for task in e.data.tasks) for name, e in tried.items()}
     row["times"] = times(architecture, trainer, soft)
@@ -228,13 +231,32 @@ def table(rows: list[Row]) -> str:
         lines += [f"**{chosen.label}**, {len({row['seed'] for row in found})} seeds", ""]
         lines += [table_line(["", *sets]), "|---|" + "---:|" * len(sets)]
         for arch, label in LABELS.items():
-            losses = [row["oracle"] if arch == "oracle" else row["losses"].get(arch) for row in found]
-            losses = [one for one in losses if one is not None]
+            by_seed = {row["seed"]: row["oracle"] if arch == "oracle" else row["losses"].get(arch) for row in found}
+            by_seed |= {row["seed"]: row["losses"][arch] for row in found if arch in row["losses"]}
+            losses = [one for one in by_seed.values() if one is not None]
             if losses:
                 lines.append(table_line([label, *(_cell(arch, i, name, losses) for i, name in enumerate(sets))]))
         held = found[0]["held"]
         lines += [table_line(["fingers held", *(f"{held[name]:.1f}" for name in sets)]), ""]
-    return "\n".join(lines).strip()
+    return "\n".join([*lines, *_speed(rows)]).strip()
+
+
+def _speed(rows: list[Row]) -> list[str]:
+    """Milliseconds a task, medians over the runs; and how far losses in MuJoCo are from ours."""
+    kinds = {
+        "command": ("backward, NN", "50"),
+        "parameter": ("backward, MDR", "100"),
+        "solution": ("backward, CVX", "230"),
+        "simulation": ("backward, NNM and DLM, adjoint", "-"),
+        "differences": ("the same by our central differences", "40000"),
+        "forward": ("forward", "60 to 110"),
+        "oracle": ("MIQP", "570"),
+    }
+    lines = [table_line(["milliseconds a task", "ours", "the paper's"]), "|---|---:|---:|"]
+    for name, (label, paper) in kinds.items():
+        values = [1e3 * row["times"][name] for row in rows if name in row["times"]]
+        lines.append(table_line([label, f"{np.median(values):.1f}", paper]))
+    return lines
 
 
 def _cell(arch: str, column: int, name: str, losses: list[dict[str, float]]) -> str:
@@ -269,16 +291,18 @@ def plot(rows: list[Row], file: Path) -> None:
 
 
 def strips(work_dir: Path, file: Path, tasks: int = 2) -> None:
-    """Goals (outlines) and motions by NN and DLM of the preset, first seed, of the first tasks of both test sets."""
+    """Goals (outlines) and motions by NNM and DLM of the preset, first seed, of the first tasks of both test sets."""
     pictures = []
     for name in ("family", "test"):
         execution = executions("preset", work_dir, False)[name]
         actions: list[Actions] = []
-        for run in RUNS:
+        for run in ("nnm", "dlm"):
             settings, _, dropout = settings_of("preset", 0, False)
             network = Architecture(run, dropout=dropout)
             training = data_sets("preset", work_dir, False)["training"].batch
             run_dir = work_dir / f"preset-{run}-0"
+            if not (run_dir / "checkpoint.pt").exists():
+                raise SystemExit(f"{run_dir}: has no checkpoint, run the benchmark first")
             PushingTrainer(network, settings, training, run_dir, training, execution.simulate)
             actions.append(execution.act(network))
         pictures += [np.concatenate([execution.strips(one, tasks) for one in actions], axis=1)]

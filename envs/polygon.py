@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import shapely
@@ -161,7 +162,7 @@ class Polygon:
         try:
             vertices = _READERS[path.suffix](path)
             return cls(vertices)
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except (ValueError, TypeError, KeyError, OSError, BadZipFile) as error:
             reason = 'it has no entry "vertices"' if isinstance(error, KeyError) else str(error)
             raise ValueError(f"polygon file {path}: {reason}") from error
 
@@ -213,9 +214,17 @@ def _from(piece: list[int], i: int) -> list[int]:
 def _read_text(path: Path) -> Any:
     delimiter = "," if path.suffix == ".csv" else None
     lines = [line for line in path.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if lines and any(c.isalpha() and c not in "eE" for c in lines[0]):
-        lines = lines[1:]
+    if lines and not all(map(_is_number, lines[0].split(delimiter))):
+        lines = lines[1:]  # a heading
     return [[float(number) for number in line.split(delimiter)] for line in lines]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_json(path: Path) -> Any:

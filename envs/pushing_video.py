@@ -88,8 +88,9 @@ def strip(
     for corners, outline, centres in zip(objects, desired, balls, strict=True):
         picture = _polygon_picture(corners, size, window)
         draw = ImageDraw.Draw(picture)
-        if ground:
-            draw.rectangle([0, unit * window[1, 1], pixels, pixels], fill=_GROUND)
+        level = unit * window[1, 1]
+        if ground and level < pixels:
+            draw.rectangle([0, level, pixels, pixels], fill=_GROUND)
         if goal is not None:
             line = [*map(tuple, _pixels(outline, pixels, window))]
             draw.line([*line, line[0]], fill=_GOAL, width=2 * _FINER, joint="curve")

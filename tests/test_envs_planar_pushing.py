@@ -206,6 +206,7 @@ def test_the_video_is_observed() -> None:
         ({"knots": 1}, "knots=1: must be an integer of 2 or more"),
         ({"view": "front"}, "view='front': choose one of 'sagittal', 'top'"),
         ({"polygon": [[0, 0], [1, 1], [1, 0], [0, 1]]}, "facets cross or touch"),
+        ({"polygon": 1e3 * BLOCK.vertices}, "64 m from its centre to a corner, the fingers reach 0.01 to 0.25 m"),
         ({"polygon": "nothing.csv"}, "polygon file nothing.csv: no such file"),
     ],
 )
@@ -218,6 +219,10 @@ def test_a_polygon_from_a_file(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "one.txt", NOTCHED.vertices)
     env = make(polygon=str(tmp_path / "one.txt"))
     np.testing.assert_allclose(env.unwrapped.task.polygon.vertices, NOTCHED.vertices, atol=1e-12)
+
+
+def test_a_strip_far_above_the_ground_shows_none() -> None:
+    assert strip(BLOCK, LIFT + np.array([0.0, 0.3, 0.0]), size=60).shape == (60, 300, 3)
 
 
 def test_strips_and_frames_name_what_is_wrong() -> None:

@@ -13,8 +13,9 @@ from gradgym import evaluate, train
 from gradgym.agents.pushing.architectures import Actions
 from gradgym.agents.pushing.dataset import Dataset
 from gradgym.agents.pushing.execution import Execution
-from gradgym.agents.pushing.generation import PAPER_SETS, TaskSet, generate
+from gradgym.agents.pushing.generation import PAPER_SETS, TaskSet, TaskSettings, generate
 from gradgym.agents.pushing.refinement import refine
+from gradgym.agents.training.configuration import DatasetConfig, load_dataset_preset
 
 SHORT = "iterations:{command: 2, parameter: 2, solution: 2, simulation: 1}"
 
@@ -75,6 +76,24 @@ def test_the_simulators_gradient_alone_improves_actions(folder: Path) -> None:
     before = hard.outcome(start).losses
     after = hard.outcome(refine(soft, start, iterations=15, learning_rate=2e-3, trial=hard)).losses
     assert (after <= before).all() and after.sum() < 0.6 * before.sum()
+
+
+def test_what_was_not_trained_is_not_tried(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    DatasetConfig("pushing", 0, load_dataset_preset("pushing", {"folder": str(folder), "arch": "nn"})).write(tmp_path)
+    assert evaluate.main([str(tmp_path)]) == 2
+    assert "nothing was trained here yet" in capsys.readouterr().err
+
+
+def test_three_fingers_follow_from_the_data(tmp_path: Path) -> None:
+    sets = {name: TaskSet(2, shapes) for name, (_, shapes) in PAPER_SETS.items()}
+    generate(tmp_path / "data", sets, TaskSettings(num_fingers=3), progress=False)
+    assert train.main(arguments(tmp_path / "data", tmp_path / "run", "cvx")) == 0
+
+
+@pytest.mark.parametrize("setting", ["evaluate_every:0", "batch:-1", "decay:0", "iterations.simulation:0"])
+def test_settings_are_checked(setting: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main([*arguments(folder, tmp_path / "run", "nn")[:-1], setting]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.slow

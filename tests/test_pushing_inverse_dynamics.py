@@ -188,7 +188,7 @@ def test_parameters_that_are_not_finite_end_in_one_line() -> None:
     parameters = pushed_squares(2, 0).parameters
     r = parameters.r.clone()
     r[1, 2, 0] = torch.nan
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(FloatingPointError, match="not finite"):
         InverseDynamics()(replace(parameters, r=r))
 
 

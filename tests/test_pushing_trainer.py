@@ -179,5 +179,5 @@ def test_bad_runs_end_in_one_line(training: Batch, fine_tuning: Batch, tmp_path:
         fine_tuning,
         lambda actions, _: actions.commands.mean(2)[..., [0, 1, 1]] * torch.nan,
     )
-    with pytest.raises(ValueError, match="the loss 'simulation' is nan at iteration 1"):
+    with pytest.raises(FloatingPointError, match="the loss 'simulation' is nan at iteration 1"):
         broken.train(progress=False)

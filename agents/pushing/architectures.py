@@ -19,6 +19,7 @@ from .inverse_dynamics import InverseDynamics, Solution
 from .losses import command_loss, parameter_loss, solution_loss
 from .networks import Decoder, VideoEncoder
 from .parameters import Batch, MechanicalParameters
+from .quadratic_program import solver
 
 Loss = Literal["command", "parameter", "solution", "simulation"]
 """L_NN, L_P of equation 5, L_QP of equation 7, L_sim of equation 10."""
@@ -31,6 +32,14 @@ STAGES: dict[str, tuple[Loss, ...]] = {
     "dlm": ("parameter", "solution", "simulation"),
 }
 _LEAST_SCALE = 1e-3  # what never changes in the data is predicted to about this
+
+
+def check(name: str) -> None:
+    """ValueError if no architecture has the name, ImportError if it lacks its solver."""
+    if name not in STAGES:
+        raise ValueError(f"arch={name!r}: must be one of {', '.join(STAGES)}")
+    if "parameter" in STAGES[name]:
+        solver()
 
 
 class Actions(NamedTuple):
@@ -65,8 +74,7 @@ class Architecture(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if name not in STAGES:
-            raise ValueError(f"arch={name!r}: must be one of {', '.join(STAGES)}")
+        check(name)
         if not (stiffness > 0.0 and num_fingers > 0 and 0.0 <= dropout < 1.0):
             raise ValueError(f"{stiffness=}, {num_fingers=}: must be positive; {dropout=}: at least 0 and below 1")
         self.name, self.stages = name, STAGES[name]

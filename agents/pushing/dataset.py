@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ class Dataset:
                 raise ValueError(f"lacks {', '.join(sorted(missing))}")
             count = len(arrays["r"])
             return Dataset(tuple(_task({name: arrays[name][i] for name in _NAMES}) for i in range(count)))
-        except (ValueError, IndexError, OSError, EOFError, TypeError) as error:
+        except (ValueError, IndexError, OSError, EOFError, TypeError, BadZipFile) as error:
             raise ValueError(f"{path}: is no data set of pushing tasks ({error})") from error
 
 

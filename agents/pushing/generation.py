@@ -77,6 +77,11 @@ def generate(
     if jobs < 1:
         raise ValueError(f"jobs={jobs}: needs at least one process")
     settings = TaskSettings() if settings is None else settings
+    if settings.knots < 3 or settings.num_fingers < 1:
+        raise ValueError(f"knots={settings.knots}, num_fingers={settings.num_fingers}: at least 3 and 1 are needed")
+    for name, task_set in sets.items():
+        if task_set.tasks < 1:
+            raise ValueError(f"{name}: {task_set.tasks} tasks, at least 1 is needed")
     folder.mkdir(parents=True, exist_ok=True)
     for name, task_set in sets.items():
         _claim(folder / f"{name}.json", task_set, settings)

@@ -81,7 +81,7 @@ class InverseDynamics:
         """Solutions in float64, whatever the parameters' type; their derivatives by all the parameters.
 
         Raises:
-            ValueError: a parameter is not finite.
+            FloatingPointError: a parameter is not finite.
             ImportError: ProxSuite is not installed.
         """
         parameters = parameters.to(torch.float64)

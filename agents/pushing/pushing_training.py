@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..training.configuration import DatasetConfig
-from .architectures import STAGES, Architecture
+from .architectures import STAGES, Architecture, check
 from .dataset import Dataset
 from .execution import Execution
 from .generation import PAPER_SETS, generate
@@ -25,10 +25,11 @@ class PushingTraining:
     The run folder holds, beside what `PushingTrainer` writes, losses.json and strips.png: goals and motions.
 
     Args:
-        architecture: new.
-        settings: of the training.
+        arch: of the architecture.
+        settings: of the training; its seed is that of the first weights too.
         folder: of the data sets; those that are missing are made.
         run_dir: the training goes on from its checkpoint if there is one.
+        dropout: of the networks.
         contact_softness: of the simulator that L_sim is differentiated through [m]; trials are without.
 
     Raises:
@@ -37,18 +38,22 @@ class PushingTraining:
 
     def __init__(
         self,
-        architecture: Architecture,
+        arch: str,
         settings: TrainSettings,
         folder: Path,
         run_dir: Path,
+        dropout: float = 0.2,
         contact_softness: float = 0.0,
     ) -> None:
+        check(arch)
         missing = {name: tasks for name, tasks in PAPER_SETS.items() if not (folder / f"{name}.npz").exists()}
         if missing:
             print(f"Data sets: {', '.join(missing)} are made in {folder}")
             generate(folder, missing)
         sets = {name: Dataset.load(folder / f"{name}.npz") for name in _TRIED}
         self.run_dir = run_dir
+        task = sets["training"].tasks[0]
+        architecture = Architecture(arch, task.plan.p.shape[1], task.stiffness, dropout, seed=settings.seed)
         self.trials = {name: Execution(data) for name, data in sets.items()}
         self.trainer = PushingTrainer(
             architecture,
@@ -65,9 +70,9 @@ class PushingTraining:
     def from_config(cls, config: DatasetConfig, run_dir: Path) -> Self:
         """From the settings of `agents/presets/pushing.yaml`; ValueError as the constructor."""
         s: dict[str, Any] = dict(config.hyperparams)
-        folder, softness = Path(s.pop("folder")), s.pop("contact_softness")
-        architecture = Architecture(s.pop("arch"), dropout=s.pop("dropout"), seed=config.seed)
-        return cls(architecture, TrainSettings(seed=config.seed, **s), folder, run_dir, softness)
+        arch, folder = s.pop("arch"), Path(s.pop("folder"))
+        dropout, softness = s.pop("dropout"), s.pop("contact_softness")
+        return cls(arch, TrainSettings(seed=config.seed, **s), folder, run_dir, dropout, softness)
 
     def train(self) -> None:
         """Trains to the end of all stages and prints the losses."""
@@ -75,7 +80,12 @@ class PushingTraining:
         self.evaluate()
 
     def evaluate(self) -> None:
-        """Tries the networks on all sets, in the simulator and in MuJoCo: a table, and files in the run folder."""
+        """Tries the networks on all sets, in the simulator and in MuJoCo: a table, and files in the run folder.
+
+        ValueError: nothing was trained yet.
+        """
+        if self.trainer.iteration == 0:
+            raise ValueError(f"{self.trainer.checkpoint}: no such file, nothing was trained here yet")
         network = self.trainer.architecture
         table = Table(
             "set", "tasks", "loss", "in MuJoCo", "oracle", "fingers held", title="object-trajectory loss, cm^2"

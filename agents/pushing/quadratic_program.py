@@ -5,6 +5,7 @@ off for inverse dynamics, and take seven times as long.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,12 +46,13 @@ def minimize(hessian: Tensor, linear: Tensor, equality: Tensor, target: Tensor, 
         (B, n).
 
     Raises:
-        ValueError: the data are not finite, or a program was not solved.
+        FloatingPointError: the data are not finite.
+        ArithmeticError: a program was not solved.
         ImportError: ProxSuite is not installed.
     """
     data = [x.detach().numpy() for x in (hessian, linear, equality, target)]
     if not all(np.isfinite(x).all() for x in data):
-        raise ValueError("a quadratic program holds numbers that are not finite: lower the learning rate")
+        raise FloatingPointError("a quadratic program holds numbers that are not finite: lower the learning rate")
     # Copied to where torch aligns memory, for products of unaligned numbers are rounded otherwise from run to run.
     x, y, z = (torch.tensor(part) for part in _solve(data, bounds))
     matrix = torch.tensor(bounds.matrix)
@@ -85,27 +87,33 @@ def _system(hessian: Tensor, equality: Tensor, matrix: Tensor, active: Tensor) -
     return torch.cat(blocks, dim=-2)
 
 
-def _solve(data: list[Floats], bounds: Bounds) -> tuple[Floats, Floats, Floats]:
-    """Solutions (B, n), and multipliers of equalities (B, m) and of bounds (B, k), those of upper ones positive."""
+def solver() -> Any:
+    """ProxQP; ImportError in one line if it is not installed."""
     try:
         from proxsuite import proxqp
     except ImportError:
         raise ImportError("inverse dynamics needs proxsuite: pip install 'gradgym[pushing]'") from None
+    return proxqp
+
+
+def _solve(data: list[Floats], bounds: Bounds) -> tuple[Floats, Floats, Floats]:
+    """Solutions (B, n), and multipliers of equalities (B, m) and of bounds (B, k), those of upper ones positive."""
+    proxqp = solver()
     batch, m, n = data[2].shape
-    solver = proxqp.dense.QP(n, m, len(bounds.lower))
-    settings = solver.settings
+    program = proxqp.dense.QP(n, m, len(bounds.lower))
+    settings = program.settings
     settings.eps_rel, settings.max_iter = 0.0, _ITERATIONS
     settings.initial_guess = proxqp.InitialGuess.NO_INITIAL_GUESS
     found = np.empty((batch, n)), np.empty((batch, m)), np.empty((batch, len(bounds.lower)))
     for i, (h, g, a, b) in enumerate(zip(*data, strict=True)):
-        solver.init(h, g, a if m else None, b if m else None, bounds.matrix, bounds.lower, bounds.upper)
-        results = solver.results
+        program.init(h, g, a if m else None, b if m else None, bounds.matrix, bounds.lower, bounds.upper)
+        results = program.results
         for settings.eps_abs in _TOLERANCES:
-            solver.solve()
+            program.solve()
             if results.info.status == proxqp.QPSolverOutput.PROXQP_SOLVED:
                 break
         else:
-            raise ValueError(f"quadratic program {i} of {batch} was not solved: {results.info.status.name}")
+            raise ArithmeticError(f"quadratic program {i} of {batch} was not solved: {results.info.status.name}")
         for array, part in zip(found, (results.x, results.y, results.z), strict=True):
             array[i] = part
     return found

@@ -67,6 +67,22 @@ class TrainSettings:
     checkpoint_every: int = 50
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("evaluate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        for name in ("batch", "columns", "supervision"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must not be negative")
+        for loss, number in self.iterations.items():
+            if number < 1:
+                raise ValueError(f"iterations of {loss} are {number}: must be at least 1")
+        for loss, rate in self.learning_rate.items():
+            if not rate > 0.0:
+                raise ValueError(f"learning_rate of {loss} is {rate}: must be positive")
+        if not 0.0 < self.decay <= 1.0:
+            raise ValueError(f"decay={self.decay}: must be above 0 and at most 1")
+
 
 class PushingTrainer:
     """A training in a folder; new, or continued from its checkpoint if there is one.
@@ -159,16 +175,16 @@ class PushingTrainer:
     def _simulation_loss(self, generator: torch.Generator) -> Tensor:
         """Equation 10. Seen by a symmetry, acted without it: the simulator has the tasks as they are.
 
-        Networks are those of trials, without dropout: the simulator is too steep for the noise. Of tasks whose
+        Here networks are those of trials, without dropout: the simulator is too steep for the noise. Of tasks whose
         adjoint is longer than half of them have, it is cut to that length, or a few that slipped would decide.
         """
         assert self.fine_tuning is not None and self.simulate is not None
         which = self._draw(len(self.fine_tuning), generator)
         tasks = self.fine_tuning[which]
         symmetries = self._symmetries(tasks.video, generator)
-        self.architecture.eval()
-        seen = self.architecture.act(symmetries(tasks).video)
-        self.architecture.train()
+        mode = self.architecture.training
+        seen = self.architecture.eval().act(symmetries(tasks).video)
+        self.architecture.train(mode)
         actions = Actions(symmetries.back(seen.commands), symmetries.back(seen.contacts))
         for points in actions:
             if points.requires_grad:
@@ -199,7 +215,9 @@ class PushingTrainer:
             torch.manual_seed(seed)  # of dropout
             loss = self.loss(stage, torch.Generator().manual_seed(seed))
         if not math.isfinite(loss.item()):
-            raise ValueError(f"the loss {loss_name!r} is {loss.item()} at iteration {self.iteration}: lower its rate")
+            raise FloatingPointError(
+                f"the loss {loss_name!r} is {loss.item()} at iteration {self.iteration}: lower its rate"
+            )
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

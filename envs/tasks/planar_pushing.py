@@ -20,6 +20,7 @@ from ..task import Task, TaskState
 _RATE = 0.5  # of a command, at most [m/s]
 _BEHIND = -0.05  # where goals are pictured, z [m]
 _SUCCESS = (0.02, 0.2)  # [m], [rad]
+_SMALLEST, _LARGEST = 0.01, 0.25  # of a polygon's radius [m]
 _BLOCK = ((-0.05, -0.04), (0.05, -0.04), (0.05, 0.04), (-0.05, 0.04))
 
 
@@ -30,7 +31,7 @@ class PlanarPushing(Task):
     is `envs.pushing_scene`. In the plane x is to the right and y up, the angle counterclockwise. The object starts
     at the first pose, at rest; the fingers touch it from the left and from the right (more of them in between, above;
     in the view from the top all around), their commands where they are. Between knots the goal goes linearly, after
-    the last it stays. Steps of 0.02 s: 20 for five knots.
+    the last it stays. Steps of 0.02 s: 20 for five knots; for more make it with max_episode_steps = 5 (knots - 1).
 
     Action (2 N) from -1 to 1: rates of the commands, x and y of each finger, times 0.5 m/s. A servo pulls its finger
     to the command, so that one 2 cm inside the object pushes with 10 N.
@@ -72,6 +73,9 @@ class PlanarPushing(Task):
         if not (isinstance(knots, int) and knots > 1):
             raise ValueError(f"knots={knots!r}: must be an integer of 2 or more")
         self.polygon, self.knots, self.num_fingers = polygon_of(polygon), knots, num_fingers
+        if not _SMALLEST <= self.polygon.radius <= _LARGEST:
+            size = f"{self.polygon.radius:.3g} m from its centre to a corner"
+            raise ValueError(f"polygon: {size}, the fingers reach {_SMALLEST} to {_LARGEST} m: give metres")
         self.view: View = view
         spec = pushing_scene(self.polygon, view, num_fingers, stiffness, integrated=True, goals=knots)
         super().__init__(Model.from_mujoco(spec, contact_softness), backend=backend)
