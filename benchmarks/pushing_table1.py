@@ -11,6 +11,7 @@ centimetres as the paper's code computes them (`envs/pushing_loss.py`), of conta
 of the end of each stage. In `+ direct` no network is trained: the simulator's gradient improves actions, task by task.
 """
 
+import math
 import shutil
 import sys
 from collections.abc import Mapping
@@ -254,7 +255,7 @@ def _speed(rows: list[Row]) -> list[str]:
     }
     lines = [table_line(["milliseconds a task", "ours", "the paper's"]), "|---|---:|---:|"]
     for name, (label, paper) in kinds.items():
-        values = [1e3 * row["times"][name] for row in rows if name in row["times"]]
+        values = [1e3 * row["times"][name] for row in rows if name in row["times"]] or [math.nan]
         lines.append(table_line([label, f"{np.median(values):.1f}", paper]))
     return lines
 

@@ -12,6 +12,17 @@ from stable_baselines3.common.logger import Logger
 
 from gradgym.agents.training.configuration import RunConfig
 
+CONFIG = RunConfig(
+    algo="gain_search",
+    env="Slide-v0",
+    seed=5,
+    total_timesteps=4000,
+    eval_freq=500,
+    eval_episodes=3,
+    checkpoint_freq=600,
+    hyperparams={"spread": 0.3},
+)
+
 
 class GainSearch:
     """Force 10 N times -(gains . obs); one episode with changed gains after the other, the best are kept."""

@@ -8,8 +8,8 @@ import point_mass as point_mass  # registers its environment
 import pytest
 import slide as slide
 import torch
+from mbpo_variants import COMMON, VARIANTS
 from stand_in_device import DEVICE, Elsewhere, stand_in
-from test_agents_mbpo import COMMON, VARIANTS
 
 from gradgym.agents import BPTT, MBPO, PPO, SAC, SHAC, BatchedSACPolicy
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gain_search import GainSearch
-from test_agents_run import CONFIG
+from gain_search import CONFIG, GainSearch
 
 from gradgym.agents import ALGORITHMS
 from gradgym.agents.training import clock as clock_module

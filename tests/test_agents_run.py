@@ -12,7 +12,7 @@ from typing import Any
 import point_mass as point_mass  # registers its environment
 import pytest
 import torch
-from gain_search import GainSearch
+from gain_search import CONFIG, GainSearch
 from stable_baselines3.sac.policies import SACPolicy
 
 from gradgym import evaluate, train
@@ -24,16 +24,6 @@ from gradgym.agents.training.evaluation import read_evaluations
 from gradgym.agents.training.native_vec_env import NativeVecEnv
 from gradgym.agents.training.run import Run, load_best
 
-CONFIG = RunConfig(
-    algo="gain_search",
-    env="Slide-v0",
-    seed=5,
-    total_timesteps=4000,
-    eval_freq=500,
-    eval_episodes=3,
-    checkpoint_freq=600,
-    hyperparams={"spread": 0.3},
-)
 COMMAND = """
 import sys
 from gain_search import GainSearch

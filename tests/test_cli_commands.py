@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from short_runs import ENHANCED, FEW_UPDATES, TRAIN, evaluations, weights
 
 from gradgym import evaluate, train
 from gradgym.agents.training import evaluation
@@ -22,17 +23,9 @@ from gradgym.agents.training.evaluation import read_evaluations
 from gradgym.agents.training.native_vec_env import NativeVecEnv
 from gradgym.agents.training.run import Run
 
-TRAIN = ["--env", "gradgym/NLinkPendulum-v0", "--env-kwargs", "n_links:1", "--seed", "1"]
-ENHANCED = [*TRAIN, "--algo", "mbpo", "--enhancement", "policy"]
 SAMPLED = [*TRAIN, "--algo", "mbpo", "--enhancement", "sample"]
-FEW_UPDATES = ["gradient_steps:10", "rollout_batch_size:500", "model_fit_kwargs.max_epochs:2", "checkpoint_freq:300"]
 # Windows of 20 steps of 8 environments: checkpoints fall into the middle of episodes, which have 100.
 ANALYTIC = [*TRAIN, "--hyperparams", "n_envs:8", "horizon:20", "eval_freq:800", "checkpoint_freq:480"]
-
-
-def weights(run_dir: Path) -> torch.Tensor:
-    policy = load_checkpoint(run_dir / "checkpoint.pkl").algorithm.policy
-    return torch.nn.utils.parameters_to_vector(policy.parameters())
 
 
 def test_a_run_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,11 +75,6 @@ def test_both_commands_run_as_files_from_any_folder(tmp_path: Path, capsys: pyte
     # What the file saved is not of the module __main__: the installed command goes on with it.
     assert train.main(["--resume", str(tmp_path / "run")]) == 0
     assert capsys.readouterr().out.splitlines()[1] == trained.splitlines()[1]
-
-
-def evaluations(run_dir: Path) -> list[dict[str, float]]:
-    """Without what no two runs have in common."""
-    return [{k: v for k, v in e.items() if k != "seconds"} for e in read_evaluations(run_dir)]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import pytest
 import slide as slide  # registers its environment
-from test_cli_commands import TRAIN
+from short_runs import TRAIN
 
 from gradgym import evaluate, train
 from gradgym.agents import BPTT, MBPO, SHAC

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_cli_commands import ENHANCED, FEW_UPDATES, TRAIN, evaluations, weights
+from short_runs import ENHANCED, FEW_UPDATES, TRAIN, evaluations, weights
 
 from gradgym import train
 from gradgym.agents.training import run as run_module
