@@ -78,7 +78,6 @@ class Variant:
 
 _MANY = {
     "iterations": {"command": 1500, "parameter": 1500, "solution": 1000, "simulation": 100},
-    "learning_rate": {"simulation": 1e-5},
     "batch": 40,
     "dropout": 0.1,
 }

@@ -181,3 +181,17 @@ def test_bad_runs_end_in_one_line(training: Batch, fine_tuning: Batch, tmp_path:
     )
     with pytest.raises(FloatingPointError, match="the loss 'simulation' is nan at iteration 1"):
         broken.train(progress=False)
+
+
+def test_fine_tuning_ends_with_its_best_networks(training: Batch, fine_tuning: Batch, tmp_path: Path) -> None:
+    """Steps that are far too long: what was before them is what remains."""
+    wild = replace(QUICK, learning_rate={**QUICK.learning_rate, "simulation": 10.0})
+    one = trainer("nnm", wild, (training, fine_tuning), tmp_path)
+    before: list[Tensor] = []
+
+    def keep(found: dict[str, float]) -> None:
+        if found["iteration"] == 10:
+            before.extend(parameter.clone() for parameter in one.architecture.parameters())
+
+    one.train(progress=False, after_iteration=keep)
+    assert all(torch.equal(old, new) for old, new in zip(before, one.architecture.parameters(), strict=True))

@@ -32,6 +32,7 @@ Evaluate = Callable[[Architecture], float]
 Picture = Callable[[Architecture], NDArray[np.uint8]]
 
 
+_LOOK_EVERY = 10
 _LEAST_LOSS = 1e-6  # [cm^2]: the root's derivative ends there
 
 
@@ -88,7 +89,8 @@ class PushingTrainer:
     """A training in a folder; new, or continued from its checkpoint if there is one.
 
     What an iteration draws follows from the seed and its number, so that a run that was killed and went on ends as
-    one that was not. Each stage begins with a new optimizer.
+    one that was not. Each stage begins with a new optimizer. That of L_sim ends with those of its networks, looked at
+    before the first and after each tenth iteration, whose L_sim was least on all fine-tuning tasks as they are.
 
     Args:
         architecture: new; its scales are set by the training set.
@@ -125,11 +127,18 @@ class PushingTrainer:
         self.simulate, self.evaluations, self.picture = simulate, dict(evaluate or {}), picture
         self.ends = np.cumsum([settings.iterations[loss] for loss in architecture.stages]).tolist()
         self.iteration = 0
+        self.least, self.best = math.inf, architecture.state_dict()  # of the stage of L_sim
         architecture.fit_scales(self.training)
         self.optimizer = torch.optim.Adam(architecture.parameters())
         run_dir.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             self._load()
+
+    @property
+    def tuned_from(self) -> float:
+        """The iteration after which L_sim is minimised."""
+        stages = self.architecture.stages
+        return self.ends[stages.index("simulation") - 1] if "simulation" in stages else math.inf
 
     @property
     def checkpoint(self) -> Path:
@@ -148,6 +157,8 @@ class PushingTrainer:
                 found = self._step()
                 self.iteration += 1
                 ended = self.iteration in self.ends
+                if self.iteration > self.tuned_from:
+                    self._keep_best(ended)
                 if ended or self.iteration % s.evaluate_every == 0:
                     found |= self._evaluate()
                 for name, value in found.items():
@@ -192,6 +203,20 @@ class PushingTrainer:
         losses = trajectory_loss(self.simulate(actions, which), tasks.parameters.r)
         return (losses + _LEAST_LOSS).sqrt().mean()
 
+    @torch.no_grad()
+    def _keep_best(self, ended: bool) -> None:
+        """Remembers the networks if they are the best so far; at the end goes back to the best."""
+        assert self.fine_tuning is not None and self.simulate is not None
+        if ended or (self.iteration - self.tuned_from) % _LOOK_EVERY == 0:
+            actions = self.architecture.eval().act(self.fine_tuning.video)
+            poses = self.simulate(actions, torch.arange(len(self.fine_tuning)))
+            loss = float(trajectory_loss(poses, self.fine_tuning.parameters.r).sqrt().mean())
+            if loss < self.least:
+                self.least = loss
+                self.best = {name: value.clone() for name, value in self.architecture.state_dict().items()}
+        if ended:
+            self.architecture.load_state_dict(self.best)
+
     def _draw(self, number: int, generator: torch.Generator) -> Tensor:
         size = self.settings.batch or number
         return torch.randperm(number, generator=generator)[:size]
@@ -207,6 +232,8 @@ class PushingTrainer:
         number = self.iteration - (self.ends[stage - 1] if stage else 0)
         if number == 0:
             self.optimizer = torch.optim.Adam(self.architecture.parameters())
+            if loss_name == "simulation":
+                self._keep_best(ended=False)
         for group in self.optimizer.param_groups:
             group["lr"] = s.learning_rate[loss_name] * s.decay ** (number / s.iterations[loss_name])
         seed = int(np.random.SeedSequence([s.seed, self.iteration]).generate_state(1)[0])
@@ -235,6 +262,8 @@ class PushingTrainer:
             "iteration": self.iteration,
             "networks": self.architecture.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "least": self.least,
         }
         partial = self.checkpoint.with_suffix(".part")
         with partial.open("wb") as file:
@@ -250,7 +279,7 @@ class PushingTrainer:
                 raise ValueError(f"is of arch={content['arch']!r}, not {self.architecture.name!r}")
             self.architecture.load_state_dict(content["networks"])
             self.optimizer.load_state_dict(content["optimizer"])
-            self.iteration = content["iteration"]
+            self.iteration, self.best, self.least = content["iteration"], content["best"], content["least"]
         except Exception as error:
             reason = str(error).strip().splitlines()[0]
             raise ValueError(f"{self.checkpoint}: {reason}: choose another folder, or delete this one") from None
