@@ -84,6 +84,7 @@ class PlanarPushing(Task):
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (2 * num_fingers,), np.float32)
         self._steps_per_knot = round(KNOT_SECONDS / self.seconds_per_step)
+        self.episode_steps = self._steps_per_knot * (knots - 1)
 
     def initial(self, rng: Sequence[np.random.Generator], params: None = None) -> TaskState:
         """Object and fingers at rest at the first pose of the goal."""
@@ -127,7 +128,7 @@ class PlanarPushing(Task):
         home = self._home(goals[..., 0, 2], pose)
         away = fingers - torch.cat([place] * self.num_fingers, dim=-1)
         knots = _relative(goals, pose[..., None, :]).flatten(-2)
-        time = (state.time.double() / (self._steps_per_knot * (self.knots - 1)))[..., None]
+        time = (state.time.double() / self.episode_steps)[..., None]
         parts = [place, angle.sin(), angle.cos(), state.qvel[..., :3], away, state.qvel[..., 3:], state.act - fingers]
         return torch.cat([*parts, fingers - home, _relative(self.present_goal(state), pose), knots, time], dim=-1)
 
