@@ -78,8 +78,10 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
     assert train.main([*command, "--run-dir", str(whole)]) == 2
     assert "--resume" in capsys.readouterr().err
-    assert evaluate.main([str(whole)]) == 2
-    assert "--algo grasp was trained on a data set, it has no environment" in capsys.readouterr().err
+    assert evaluate.main([str(whole)]) == 0
+    assert "unseen objects" in capsys.readouterr().out
+    assert evaluate.main([str(whole), "--video", str(tmp_path / "a.mp4")]) == 2
+    assert "--algo grasp has no environment to film" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
         (["--env", "gradgym/Ant-v0"], "--env gradgym/Ant-v0: --algo grasp trains on a data set, not an environment"),
         (["--env-kwargs", "n:1"], "--env-kwargs"),
         (["--total-timesteps", "5"], "--total-timesteps 5"),
-        (["--enhancement", "policy"], "--enhancement policy"),
+        (["--enhancement", "policy"], "enhancement='policy': --algo grasp has no such setting"),
         (["--hyperparams", "batches:3"], "batches=3: --algo grasp has no such setting, see agents/presets/grasp.yaml"),
         (["--hyperparams", "resnet.depth:3"], "depth=3: --algo grasp has no such setting"),
         (["--hyperparams", "batch:many"], "batch='many': must be like the preset's, 16"),

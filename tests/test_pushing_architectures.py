@@ -8,6 +8,7 @@ import torch
 from pushing_tasks import pushed_squares
 from torch import Tensor
 
+from gradgym.agents.pushing import architectures
 from gradgym.agents.pushing.architectures import STAGES, Architecture, Loss
 from gradgym.agents.pushing.inverse_dynamics import InverseDynamics, Solution
 from gradgym.agents.pushing.losses import command_loss, parameter_loss, solution_loss
@@ -164,7 +165,17 @@ def test_who_knows_everything_has_no_loss_and_acts_as_the_oracle(arch: str, task
 
 
 @pytest.mark.parametrize(("arch", "loss"), [("nn", "command"), ("mdr", "parameter"), ("cvx", "solution")])
-def test_gradients_of_losses_are_differences(arch: str, loss: Loss, tasks: Batch) -> None:
+def test_gradients_of_losses_are_differences(
+    arch: str, loss: Loss, tasks: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the guard of long adjoints, which is the last of the backward pass before the networks."""
+    guarded: list[tuple[int, ...]] = []
+
+    def whole(adjoint: Tensor) -> Tensor:
+        guarded.append(tuple(adjoint.shape))
+        return adjoint
+
+    monkeypatch.setattr(architectures, "cut", whole)
     architecture = Architecture(arch, seed=1).double().eval()
     architecture.fit_scales(tasks)
     generator = torch.Generator().manual_seed(0)
@@ -184,6 +195,7 @@ def test_gradients_of_losses_are_differences(arch: str, loss: Loss, tasks: Batch
         difference = float(sides[0] - sides[1]) / (2.0 * step)
         assert difference != 0.0
         assert float((gradient * way).sum()) == pytest.approx(difference, rel=1e-4, abs=1e-7)
+    assert guarded == ([(*tasks.p.shape[:2], 30)] if loss == "solution" else [])
 
 
 def test_scales_are_the_spread_of_kinds_and_their_own_means(tasks: Batch) -> None:

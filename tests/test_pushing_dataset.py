@@ -200,12 +200,13 @@ def test_own_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_the_command_makes_the_sets_and_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gradgym.agents.pushing.data_command.PAPER_SETS", {"test": TaskSet(1, RandomPolygons(12, 12))})
+    small = {name: TaskSet(1, RandomPolygons(12, 12)) for name in ("training", "finetuning", "test")}
+    monkeypatch.setattr("gradgym.agents.pushing.data_command.PAPER_SETS", small)
     monkeypatch.setenv("COLUMNS", "160")
-    assert main([str(tmp_path), "--seed", "3", "--smooth", "1"]) == 0
+    assert main([str(tmp_path), "--seed", "3", "--smooth", "1", "--training", "2"]) == 0
     assert "absent" in capsys.readouterr().out
     assert len(Dataset.load(tmp_path / "test.npz").polygons[0].vertices) == 12
-    assert len(Dataset.load(tmp_path / "smooth.npz")) == 1
+    assert [len(Dataset.load(tmp_path / f"{name}.npz")) for name in (*small, "smooth")] == [2, 1, 1, 1]
 
 
 def test_files_that_are_no_data_sets(tmp_path: Path) -> None:
