@@ -196,7 +196,7 @@ def times(architecture: Architecture, trainer: PushingTrainer, soft: Execution) 
         found["forward"] = (perf_counter() - begun) / count
     differences = Execution(soft.data, gradient="differences")
     architecture.train()
-    known = trainer.training[torch.arange(_TRIED // 2)]
+    known = trainer.training[torch.arange(min(_TRIED // 2, len(trainer.training)))]
     for loss in architecture.stages:
         if loss == "simulation":
             continue
