@@ -98,15 +98,13 @@ def central(function: Callable[[], Tensor], at: Tensor, k: int, step: float) -> 
     return (8.0 * (values[0] - values[1]) - (values[2] - values[3])) / (12.0 * step)
 
 
-@pytest.mark.parametrize("contacts", [3, 4, 5, 6, 8])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+# Of eight contacts with seed 0, those that count change within the step: there it is not differentiable.
+@pytest.mark.parametrize(("contacts", "seed"), [(n, k) for n in (3, 4, 5, 6, 8) for k in (0, 1, 2) if (n, k) != (8, 0)])
 def test_gradient_by_central_differences(contacts: int, seed: int) -> None:
     """By ten entries; the error as that of all would be.
 
     By the better of two steps: the wider meets the function's own curvature, the narrower the solver's last digit.
     """
-    if (contacts, seed) == (8, 0):
-        pytest.skip("the contacts that count change within the step: not differentiable there")
     p, n, w = data = random_tensors(seed, contacts)
     for t in data:
         t.requires_grad_()

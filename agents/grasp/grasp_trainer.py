@@ -6,7 +6,6 @@ checkpoint.pt          from which the training goes on
 events.out.tfevents.*  TensorBoard: losses of each epoch, and pictures of grasps
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from ...envs import opengl
+from ..training.whole_file import written_beside
 from .dataset import ObjectData
 from .grasp_samples import Samples
 from .hand import Hand
@@ -182,15 +182,10 @@ class GraspTrainer:
             writer.add_image(f"grasps/{data.name}", imageio.imread(file), self.epoch, dataformats="HWC")
 
     def _save(self) -> None:
-        """Beside the checkpoint and then renamed, so that a whole one exists at any time."""
         content = {"epoch": self.epoch, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
         content["resnet"] = asdict(self.settings.resnet)
-        partial = self.checkpoint.with_suffix(".part")
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.checkpoint)
+        with written_beside(self.checkpoint) as partial:
+            torch.save(content, partial)
 
     def _load(self) -> None:
         try:

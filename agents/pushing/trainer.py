@@ -7,7 +7,6 @@ events.out.tfevents.*  TensorBoard: the loss of each stage, what is evaluated, a
 """
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from ...envs.pushing_loss import trajectory_loss
+from ..training.whole_file import written_beside
 from .adjoints import cut
 from .architectures import Actions, Architecture, Loss
 from .augmentation import Symmetries
@@ -256,7 +256,6 @@ class PushingTrainer:
             return {f"evaluation/{name}": evaluate(self.architecture) for name, evaluate in self.evaluations.items()}
 
     def _save(self) -> None:
-        """Beside the checkpoint and then renamed, so that a whole one exists at any time."""
         content = {
             "arch": self.architecture.name,
             "iteration": self.iteration,
@@ -265,12 +264,8 @@ class PushingTrainer:
             "best": self.best,
             "least": self.least,
         }
-        partial = self.checkpoint.with_suffix(".part")
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.checkpoint)
+        with written_beside(self.checkpoint) as partial:
+            torch.save(content, partial)
 
     def _load(self) -> None:
         try:
