@@ -60,17 +60,7 @@ def _variant(model: Model, body: int, geoms: np.ndarray, factors: Mapping[str, f
     made = copy.copy(other.mj_model)
     mujoco.mj_setConst(made, mujoco.MjData(made))
     derived: dict[str, Any] = {name: getattr(made, name) for name in _DERIVED}
-    found = other.replace(**derived)
-    _grow_boxes(found.mj_model, body, geoms, size)
-    return found
-
-
-def _grow_boxes(m: mujoco.MjModel, body: int, geoms: np.ndarray, size: float) -> None:
-    """Bounding boxes of a body and its geoms, around which MuJoCo looks for contacts: not smaller than they must be."""
-    grown = max(size - 1.0, 0.0) / size * m.geom_rbound[geoms].max(initial=0.0)
-    m.geom_aabb[geoms, 3:] += grown
-    first = m.body_bvhadr[body]
-    m.bvh_aabb[first : first + m.body_bvhnum[body], 3:] += grown
+    return other.replace(**derived)
 
 
 _CHANGED = ("geom_friction", "geom_size", "geom_rbound", "body_mass", "body_inertia")

@@ -6,7 +6,7 @@ model as an address, and the addresses of all worlds' models beside it: a loop o
 what it costs with one model.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -18,13 +18,17 @@ from .pipeline.parts import parts_of
 class Models:
     """A model for each world of a batch; ValueError where one differs in structure from the first.
 
-    Functions take any sequence of models; who calls them often makes a `Models` of it once.
+    TypeError where something else is given. Functions take any sequence of models; who calls them often
+    makes a `Models` of it once.
     """
 
     def __init__(self, each: Sequence[Model]) -> None:
-        self.each = tuple(each)
+        self.each = tuple(each) if isinstance(each, Iterable) and not isinstance(each, str | bytes) else ()
         if not self.each or not all(isinstance(model, Model) for model in self.each):
-            raise TypeError("models: expected a Model, or a sequence of at least one, one for each world")
+            raise TypeError(
+                f"model: expected a sim.Model, or a sequence of them, one for each world, got {_described(each)}; "
+                "Model.from_xml_path, from_xml_string and from_mujoco make one"
+            )
         self.first = self.each[0]
         expected = _structure(self.first)
         for number, model in enumerate(self.each):
@@ -45,6 +49,14 @@ class Models:
     def repeated(self, times: int) -> "Models":
         """For a batch that repeats this one `times` times."""
         return self.chosen([*range(len(self.each))] * times)
+
+
+def _described(given: Any) -> str:
+    """What was given in place of models."""
+    if isinstance(given, list | tuple):
+        wrong = [type(entry).__name__ for entry in given if not isinstance(entry, Model)]
+        return f"a {type(given).__name__} with {wrong[0]}" if wrong else f"an empty {type(given).__name__}"
+    return type(given).__name__
 
 
 _NONE = addresses_of(())

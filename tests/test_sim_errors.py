@@ -1,11 +1,14 @@
 """Mistakes in arguments, files and models: the exception's type, and that it says what and where."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
 import pytest
+import torch
 from random_models import SMOOTH_MECHANISM
 
 from gradgym import sim
@@ -265,6 +268,70 @@ def test_wrong_shapes_of_controls_and_cotangents(model: sim.Model, state: sim.St
     path = sim.rollout(model, state, np.zeros((4, nu)))
     with pytest.raises(ValueError, match=rf"cotangents has shape \(4, {nx}\), expected \(5, {nx}\)"):
         sim.rollout_vjp(model, path, np.zeros((4, nx)))
+
+
+def _backend_calls(backend: Any) -> dict[str, Callable[..., Any]]:
+    """Functions of model, state, control and trajectory."""
+    return {
+        "step": lambda m, s, u, _: backend.step(m, s, u),
+        "step_jacobian": lambda m, s, u, _: backend.step_jacobian(m, s, u),
+        "step_vjp": lambda m, s, u, _: backend.step_vjp(m, s, u, np.zeros(2 * s.qvel.size + s.act.size)),
+        "forward": lambda m, s, u, _: backend.forward(m, s, u),
+        "cfrc_ext": lambda m, s, u, _: backend.cfrc_ext(m, s, u),
+        "cfrc_ext_vjp": lambda m, s, u, _: backend.cfrc_ext_vjp(m, s, u, np.zeros((7, 6))),
+        "rollout": lambda m, s, u, _: backend.rollout(m, s, u[None]),
+        "rollout_vjp": lambda m, s, _, path: backend.rollout_vjp(m, path, np.zeros((2, 2 * s.qvel.size + s.act.size))),
+    }
+
+
+def _torch_calls() -> dict[str, Callable[..., Any]]:
+    bridge, tensor = sim.torch_bridge, torch.as_tensor
+    return {
+        "torch step": lambda m, s, u, _: bridge.step(m, *map(tensor, (*s[:3], u))),
+        "torch rollout": lambda m, s, u, _: bridge.rollout(m, *map(tensor, (*s[:3], u[None]))),
+        "torch cfrc_ext": lambda m, s, u, _: bridge.cfrc_ext(m, *map(tensor, (*s[:3], u))),
+        "torch kinematics": lambda m, s, *_: bridge.kinematics(m, tensor(s.qpos)),
+    }
+
+
+CALLS = {
+    **_backend_calls(sim),
+    **{f"twin {name}": call for name, call in _backend_calls(sim.mujoco_twin).items()},
+    **_torch_calls(),
+    "Models": lambda m, *_: sim.Models(m),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_something_else_in_the_place_of_a_model(name: str, model: sim.Model, state: sim.State) -> None:
+    ctrl = np.zeros(model.nu)
+    path = sim.rollout(model, state, ctrl[None])
+    wrong = {
+        "MjModel": model.mj_model,
+        "MjSpec": mujoco.MjSpec(),
+        "str": "ant.xml",
+        "PosixPath": Path("ant.xml"),
+        "NoneType": None,
+        "State": state,
+        "a list with MjModel": [model, model.mj_model],
+        "an empty list": [],
+    }
+    for described, given in wrong.items():
+        with pytest.raises(TypeError) as caught:
+            CALLS[name](given, state, ctrl, path)
+        expected = f"model: expected a sim.Model, or a sequence of them, one for each world, got {described}; "
+        assert str(caught.value) == expected + "Model.from_xml_path, from_xml_string and from_mujoco make one"
+
+
+def test_models_of_something_else(model: sim.Model) -> None:
+    wrong: Any = model.mj_model
+    with pytest.raises(TypeError, match=r"^Model\.from_xml_path: expected a path, got MjModel; from_mujoco takes a"):
+        sim.Model.from_xml_path(wrong)
+    with pytest.raises(TypeError, match=r"^Model\.from_xml_string: expected text, got MjModel; files: from_xml_path"):
+        sim.Model.from_xml_string(wrong)
+    for wrong in ("ant.xml", model):
+        with pytest.raises(TypeError, match=r"^Model\.from_mujoco: expected a mujoco\.MjModel or MjSpec, got (str|Model);"):
+            sim.Model.from_mujoco(wrong)
 
 
 def test_wrong_types(model: sim.Model, state: sim.State) -> None:

@@ -140,6 +140,36 @@ def test_the_original_stays_as_it_was(model: sim.Model) -> None:
     assert heavy.con_geom is model.con_geom, "what stays is shared"
 
 
+def test_it_is_read_only(model: sim.Model) -> None:
+    for one in (model, model.replace(timestep=0.001), model.replace(contact_softness=0.01), copy.copy(model)):
+        for name in ("timestep", "gravity", "contact_softness", "tiemstep"):
+            with pytest.raises(AttributeError) as caught:
+                setattr(one, name, 0.5)
+            assert str(caught.value) == f"Model is read-only: make a changed one with model.replace({name}=...)"
+        for name in sim.Model.fields:
+            value = getattr(one, name)
+            if isinstance(value, np.ndarray):
+                assert not value.flags.writeable, name
+                theirs = getattr(one.mj_model, name, None)
+                assert not isinstance(theirs, np.ndarray) or theirs.flags.writeable, name
+                assert not isinstance(theirs, np.ndarray) or not np.shares_memory(value, theirs), name
+        with pytest.raises(ValueError, match="read-only"):
+            one.gravity[:] = 0.0
+        assert one.gravity[2] == one.mj_model.opt.gravity[2] == -9.81
+
+
+def test_the_mujoco_model_of_a_changed_copy_finds_the_contacts_of_its_sizes() -> None:
+    # MuJoCo looks for contacts in boxes around geoms and bodies, which its compiler makes of sizes
+    scene = """<mujoco><worldbody>
+      <body><freejoint/><geom type="box" size="0.1 0.1 0.1"/><geom pos="0 0 1" size="0.1"/></body>
+      <body pos="0.45 0 0"><freejoint/><geom size="0.1"/><geom pos="0 0 -1" size="0.1"/></body></worldbody></mujoco>"""
+    model = sim.Model.from_xml_string(scene)
+    larger = model.replace(geom_size=3.0 * model.geom_size, geom_rbound=3.0 * model.geom_rbound)
+    data = mujoco.MjData(larger.mj_model)
+    mujoco.mj_forward(larger.mj_model, data)
+    assert data.ncon == 1 == len(sim.forward(larger, larger.initial_state(), np.zeros(0)).contact.dist)
+
+
 def test_the_mujoco_model_of_a_changed_copy_finds_the_contacts_of_its_margins(model: sim.Model) -> None:
     # MuJoCo's broad phase has the margins and masks of bodies, made of those of their geoms by its compiler
     apart = mujoco.MjModel.from_xml_string(

@@ -1,12 +1,12 @@
 """Compilation of this package's loops over plain arrays."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numba
-from numba.core import config
 
-from .cache import cache_folder
+from ...sim.kernels.cache import cache_folder, keep
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -14,9 +14,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     A kernel may call those of its own file only: Numba would not see a change in another one.
     """
-    settings: Any = config
-    before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder("grasp_kernels"))
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    finally:
-        settings.CACHE_DIR = before
+    made = numba.njit(nogil=True, error_model="numpy")(function)
+    with suppress(OSError):  # `Hand` and `convex_pieces` say what is wrong with the folder
+        keep(made, str(cache_folder("grasp_kernels")))
+    return made

@@ -12,16 +12,18 @@ from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, 
 from ..model.data import Data
 from ..model.model import Model
 from .broad_phase import own_boxes_within_reach
-from .curved import is_curved
+from .curved import EDGE, FACE, VERTEX, is_curved
 from .epa import epa
 from .frame import add_contact, unit_or_x
 from .gjk import FAR, gjk
 from .manifold import SINGLE, add_manifold
 from .plane_mesh import collide_plane_mesh
 from .polish import polish
+from .polytope_faces import face_normals
 from .support import core_radius, forget_supports
 
 ROUNDING = 1e-15  # tolerance of GJK and EPA on polytopes, which end
+COPLANAR = 1e-5  # sine of faces that are one but for the rounding of a mesh's vertices, which are float32
 ROUGH = 1e-8  # and on curved surfaces, as part of the size: `polish.py` does the rest
 
 
@@ -45,18 +47,43 @@ def collide_convex(m: Model, d: Data, pair: int) -> None:
         middle = scale3(0.5, add3(load3(d.ccd_point, 0), load3(d.ccd_point, 1)))
         add_contact(d, pair, dist, middle, normal)
         d.con_kind[before, 2] = SINGLE
+    kinds = _lies_on(m, d, g1, 0, normal), _lies_on(m, d, g2, 1, scale3(-1.0, normal))
     for c in range(before, d.ncon[0]):
         d.con_apart_by[c] = dist
         store3(d.con_shape[c], 2, normal)
         store3(d.con_shape[c], 3, load3(d.ccd_point, 1))
         for side in range(2):
-            d.con_kind[c, side] = d.ccd_kind[side]
+            d.con_kind[c, side] = kinds[side]
             store3(d.con_shape[c], side, load3(d.ccd_side, side))
 
 
 @kernel
+def _lies_on(m: Model, d: Data, g: int, side: int, outward: Vec3) -> int:
+    """The kind of feature that moves the contact.
+
+    On the diagonal of a face GJK ends with two vertices, and with one where the hull of a mesh has a
+    vertex in the middle of a face. What these belong to is flat there, so it is the face that turns the normal.
+    """
+    kind = d.ccd_kind[side]
+    if (kind == VERTEX or kind == EDGE) and kind == d.ccd_feature[side, 0] and _has_corners(m, g):
+        faces, first = face_normals(m, d, g, side, outward), load3(d.face_normal[side], 0)
+        for f in range(1, faces):
+            across = cross3(first, load3(d.face_normal[side], f))
+            if dot3(across, across) > COPLANAR**2:
+                return kind
+        if faces > 0:
+            return FACE
+    return kind
+
+
+@kernel
+def _has_corners(m: Model, g: int) -> bool:
+    return m.geom_type[g] == BOX or m.geom_type[g] == MESH
+
+
+@kernel
 def _has_faces(m: Model, g: int) -> bool:
-    return m.geom_type[g] == BOX or m.geom_type[g] == MESH or m.geom_type[g] == CYLINDER
+    return _has_corners(m, g) or m.geom_type[g] == CYLINDER
 
 
 @kernel

@@ -15,14 +15,15 @@ import hashlib
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import numba
-from numba.core import config, event
+from numba.core import event
+
+from .cache import cache_folder, keep
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,33 +41,31 @@ def source_hash(folder: Path = SOURCES) -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_root() -> Path:
-    """`$GRADGYM_CACHE_DIR`, else the user's cache folder, else a temporary one."""
-    chosen = os.environ.get("GRADGYM_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or (Path.home() / ".cache")
-    root = Path(base) / "gradgym"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.gettempdir()) / "gradgym"
-    return root if os.access(root, os.W_OK) else Path(tempfile.gettempdir()) / "gradgym"
-
-
-def _prepare_cache(keep: int = 4) -> str:
-    """Create this version's folder and drop all but the `keep` youngest."""
-    root = _cache_root() / "kernels"
-    folder = root / source_hash()
-    folder.mkdir(parents=True, exist_ok=True)
+def _prepare_cache(versions: int = 4) -> str:
+    """Create this version's folder and drop all but the youngest."""
+    folder = cache_folder(f"kernels/{source_hash()}")
     os.utime(folder)
-    folders = sorted((p for p in root.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
-    for old in folders[:-keep]:
+    folders = sorted((p for p in folder.parent.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
+    for old in folders[:-versions]:
         shutil.rmtree(old, ignore_errors=True)
     return str(folder)
 
 
-CACHE_DIR = _prepare_cache()
+def _cache_or_fault() -> tuple[str, str]:
+    """The folder, or why there is none: nothing is raised while Python imports."""
+    try:
+        return _prepare_cache(), ""
+    except OSError as error:
+        return "", str(error)
+
+
+CACHE_DIR, _FAULT = _cache_or_fault()
+
+
+def check_cache() -> None:
+    """OSError, in one line, if the folder for what is compiled cannot be used; whoever makes a model asks."""
+    if _FAULT:
+        raise OSError(_FAULT)
 
 
 class _CompileProgress(event.Listener):
@@ -128,11 +127,8 @@ def sequence(function: F) -> F:
 
 def compiled(function: F, inline: Literal["never", "always"]) -> F:
     """`function` as a kernel, or as a sequence if it is always to be inlined."""
-    settings: Any = config
-    before, settings.CACHE_DIR = settings.CACHE_DIR, CACHE_DIR
-    try:
-        made = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline=inline)(function)
-    finally:
-        settings.CACHE_DIR = before
+    made = numba.njit(nogil=True, error_model="numpy", fastmath=FASTMATH, inline=inline)(function)
+    if CACHE_DIR:
+        keep(made, CACHE_DIR)
     KERNELS.add(made)
     return cast(F, made)

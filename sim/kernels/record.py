@@ -102,6 +102,7 @@ class Struct:
 
     fields: ClassVar[dict[str, Field]]
     _numba_type_: ClassVar[StructType]
+    _table: NDArray[np.int64]
     address: int
 
     def __init_subclass__(cls) -> None:
@@ -110,12 +111,12 @@ class Struct:
         cls._numba_type_ = StructType(cls.__name__, cls.fields)
 
     def __init__(self, **values: Any) -> None:
-        self._table = np.zeros(sum(1 + len(field.shape) for field in self.fields.values()), np.int64)
+        table = np.zeros(sum(1 + len(field.shape) for field in self.fields.values()), np.int64)
+        vars(self).update(_table=table, address=table.ctypes.data)
         for name in self.fields:
             self._put(name, values.pop(name))
         if values:
             raise TypeError(f"{type(self).__name__} has no field {', '.join(values)}")
-        self.address = self._table.ctypes.data
 
     def _put(self, name: str, value: Any) -> None:
         """Set a field, before any kernel has seen the address."""
@@ -130,16 +131,15 @@ class Struct:
                 raise TypeError(f"{type(self).__name__}.{name}: {value.ndim} axes, declared {field.shape}")
             self._table[at] = value.ctypes.data
             self._table[at + 1 : at + 1 + value.ndim] = value.shape
-        setattr(self, name, value)
+        vars(self)[name] = value
 
     def with_fields(self, values: Mapping[str, Any]) -> Any:
         """A copy with some fields changed, which shares the others; what was kept with this one is left behind."""
-        other = object.__new__(type(self))
-        other.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_kept"})
-        other._table = self._table.copy()
+        other, table = object.__new__(type(self)), self._table.copy()
+        vars(other).update({name: value for name, value in vars(self).items() if name != "_kept"})
+        vars(other).update(_table=table, address=table.ctypes.data)
         for name, value in values.items():
             other._put(name, value)
-        other.address = other._table.ctypes.data
         return other
 
     @classmethod

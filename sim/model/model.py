@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
+from ..kernels.jit import check_cache
 from ..kernels.record import Floats, Ints, Struct, floats, integer, ints, kept_with, real
 from .contact_pairs import Pairs
 from .contact_softness import SOFTENED, softened
@@ -74,8 +75,8 @@ class Origin(NamedTuple):
 class Model(Struct):
     """A mechanism that can be simulated; made by `from_xml_path`, `from_xml_string`, `from_mujoco`.
 
-    Attributes are MuJoCo's `mjModel` fields, those the simulator uses; they must not be written
-    to: `replace` makes a changed copy. `mj_model` is the MuJoCo model that means the same.
+    Attributes are MuJoCo's `mjModel` fields, those the simulator uses, and read-only: `replace` makes
+    a changed copy. `mj_model` is the MuJoCo model that means the same, which nobody should write to.
     `contact_softness` [m] lets contacts push before they touch (`contact_softness.py`). `iterations`
     replaces the file's limit of the constraint solver: where that is too low for it to converge, as
     in models made for MJX, derivatives are not those of the step that was made.
@@ -312,6 +313,11 @@ class Model(Struct):
         cls, path: str | os.PathLike[str], contact_softness: float = 0.0, iterations: int | None = None
     ) -> "Model":
         """Read an MJCF or URDF file; ValueError with the compiler's message if it is malformed."""
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(
+                f"Model.from_xml_path: expected a path, got {type(path).__name__}; "
+                "from_mujoco takes a mujoco.MjModel or MjSpec"
+            )
         if not os.path.isfile(path):
             raise FileNotFoundError(f"no model file at {os.fspath(path)!r}")
         try:
@@ -323,6 +329,8 @@ class Model(Struct):
     @classmethod
     def from_xml_string(cls, xml: str, contact_softness: float = 0.0, iterations: int | None = None) -> "Model":
         """Read MJCF or URDF text; ValueError with the compiler's message if it is malformed."""
+        if not isinstance(xml, str):
+            raise TypeError(f"Model.from_xml_string: expected text, got {type(xml).__name__}; files: from_xml_path")
         return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness, iterations)
 
     @classmethod
@@ -333,6 +341,12 @@ class Model(Struct):
         iterations: int | None = None,
     ) -> "Model":
         """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
+        check_cache()
+        if not isinstance(source, mujoco.MjModel | mujoco.MjSpec):
+            raise TypeError(
+                f"Model.from_mujoco: expected a mujoco.MjModel or MjSpec, got {type(source).__name__}; "
+                "from_xml_path reads files, from_xml_string texts"
+            )
         base = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
         if iterations is not None:
             base.opt.iterations = checked_iterations(iterations)
@@ -340,7 +354,7 @@ class Model(Struct):
         portions, made = follow(RECIPES, m, (), set())
         values = {name: made[name] if name in made else _copied(m, name) for name in cls.fields}
         model = cls(**values)
-        model.origin, model.contact_softness = Origin(base, {}, portions), float(contact_softness)
+        vars(model).update(origin=Origin(base, {}, portions), contact_softness=float(contact_softness))
         return model
 
     def replace(self, contact_softness: float | None = None, **fields: Any) -> "Model":
@@ -362,7 +376,7 @@ class Model(Struct):
         values = {name: value for name, value in made.items() if name in self.fields}
         values |= {name: _copied(m, name) for name in changed & self.fields.keys() - own}
         model = self.with_fields(values)
-        model.origin, model.contact_softness = Origin(base, changes, portions), float(softness)
+        vars(model).update(origin=Origin(base, changes, portions), contact_softness=float(softness))
         return model
 
     @property
@@ -401,6 +415,14 @@ class Model(Struct):
     def sizes(self) -> dict[str, int]:
         """Values of the symbols in declared shapes."""
         return {name: getattr(self, name) for name in _SIZES}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"Model is read-only: make a changed one with model.replace({name}=...)")
+
+    def _put(self, name: str, value: Any) -> None:
+        super()._put(name, value)
+        if isinstance(made := getattr(self, name), np.ndarray):
+            made.flags.writeable = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Model.from_mujoco, (written(self.origin.base, self.origin.changes), self.contact_softness)

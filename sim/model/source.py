@@ -71,8 +71,22 @@ def written(base: mujoco.MjModel, changed: Mapping[str, Any]) -> mujoco.MjModel:
     if changed.keys() & {"geom_margin", "geom_gap"}:
         m.body_margin[:] = 0.0
         np.maximum.at(m.body_margin, m.geom_bodyid, m.geom_margin + m.geom_gap)
+    if changed.keys() & {"geom_rbound"}:
+        _grow_boxes(base, m)
     if changed.keys() & {"geom_contype", "geom_conaffinity"}:
         m.body_contype[:], m.body_conaffinity[:] = 0, 0
         np.bitwise_or.at(m.body_contype, m.geom_bodyid, m.geom_contype)
         np.bitwise_or.at(m.body_conaffinity, m.geom_bodyid, m.geom_conaffinity)
     return m
+
+
+def _grow_boxes(base: mujoco.MjModel, m: mujoco.MjModel) -> None:
+    """Boxes of geoms, and of bodies, around which MuJoCo looks for contacts: not smaller than they must be."""
+    grown = np.maximum(m.geom_rbound - base.geom_rbound, 0.0)
+    grown[m.geom_type == mujoco.mjtGeom.mjGEOM_MESH] = 0.0  # a mesh stays as it is
+    m.geom_aabb[:, 3:] += grown[:, None]
+    most = np.zeros(m.nbody)
+    np.maximum.at(most, m.geom_bodyid, grown)
+    for body in np.flatnonzero(most):
+        first = m.body_bvhadr[body]
+        m.bvh_aabb[first : first + m.body_bvhnum[body], 3:] += most[body]
