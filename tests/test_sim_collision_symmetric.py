@@ -1,4 +1,4 @@
-"""Where a round geom presses on the middle of a face: GJK ends on a diagonal there, but it is the face that it slides on.
+"""A round geom that presses on the middle of a face: GJK ends on a diagonal there, but it slides on the face.
 
 Steps are MuJoCo's either way; what an edge in place of the face spoils is the derivative, since the normal
 would turn around the edge as the ball slides.
@@ -14,10 +14,12 @@ from gradgym import sim
 
 RADIUS, HALF = 0.15, 0.1  # of prisms [m]
 DEPTH = 4e-4  # between the places where the impedance of the default solimp is not smooth [m]
+MARGIN = 0.002  # of what shall press while it is apart, as ellipsoids, which have no core, must for GJK [m]
+# how high it stands [m]
 ROUND = {
     "sphere": ('type="sphere" size="0.05"', 0.05),
     "capsule": ('type="capsule" size="0.05 0.1"', 0.15),
-    "ellipsoid": ('type="ellipsoid" size="0.04 0.06 0.05"', 0.05),
+    "ellipsoid": (f'type="ellipsoid" size="0.04 0.06 0.05" margin="{MARGIN}"', 0.05 + MARGIN),
 }
 
 
@@ -107,20 +109,6 @@ def test_both_diagonals_of_a_face_of_a_box() -> None:
     for x, y in ((0, 0), (0.03, 0.039), (0.03, -0.039), (0.03, 0.02)):
         model = pressed('type="box" size="0.1 0.13 0.1"', prism(4), "ellipsoid", np.array([x, y, HALF]), up)
         assert_slides_exactly(model, up)
-
-
-def test_faces_that_rounding_has_split() -> None:
-    """A turned brick with vertices in the middle of its faces: as float32 they are no plane, and the hull has them all."""
-    grid = np.array([(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)])
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, np.array([0.8, 0.2, -0.4, 0.4]) / np.linalg.norm([0.8, 0.2, -0.4, 0.4]))
-    axes = rotation.reshape(3, 3)
-    for axis in range(3):
-        normal = axes[:, axis]
-        other = axes[:, (axis + 1) % 3]
-        for point in (HALF * normal, HALF * (normal + 0.4 * other)):
-            model = pressed('type="mesh" mesh="solid"', HALF * grid @ axes.T, "sphere", point, normal)
-            assert_slides_exactly(model, normal)
 
 
 def test_real_edges_and_corners_still_turn_the_normal() -> None:

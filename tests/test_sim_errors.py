@@ -330,7 +330,9 @@ def test_models_of_something_else(model: sim.Model) -> None:
     with pytest.raises(TypeError, match=r"^Model\.from_xml_string: expected text, got MjModel; files: from_xml_path"):
         sim.Model.from_xml_string(wrong)
     for wrong in ("ant.xml", model):
-        with pytest.raises(TypeError, match=r"^Model\.from_mujoco: expected a mujoco\.MjModel or MjSpec, got (str|Model);"):
+        with pytest.raises(
+            TypeError, match=r"^Model\.from_mujoco: expected a mujoco\.MjModel or MjSpec, got (str|Model);"
+        ):
             sim.Model.from_mujoco(wrong)
 
 

@@ -12,7 +12,7 @@ from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, 
 from ..model.data import Data
 from ..model.model import Model
 from .broad_phase import own_boxes_within_reach
-from .curved import EDGE, FACE, VERTEX, is_curved
+from .curved import EDGE, FACE, is_curved
 from .epa import epa
 from .frame import add_contact, unit_or_x
 from .gjk import FAR, gjk
@@ -23,7 +23,6 @@ from .polytope_faces import face_normals
 from .support import core_radius, forget_supports
 
 ROUNDING = 1e-15  # tolerance of GJK and EPA on polytopes, which end
-COPLANAR = 1e-5  # sine of faces that are one but for the rounding of a mesh's vertices, which are float32
 ROUGH = 1e-8  # and on curved surfaces, as part of the size: `polish.py` does the rest
 
 
@@ -61,18 +60,12 @@ def collide_convex(m: Model, d: Data, pair: int) -> None:
 def _lies_on(m: Model, d: Data, g: int, side: int, outward: Vec3) -> int:
     """The kind of feature that moves the contact.
 
-    On the diagonal of a face GJK ends with two vertices, and with one where the hull of a mesh has a
-    vertex in the middle of a face. What these belong to is flat there, so it is the face that turns the normal.
+    GJK ends with two corners where the nearest point is on the line between them. Corners that have one
+    face in common are no edge but a diagonal: there the face holds the normal, and no line lets it turn.
     """
     kind = d.ccd_kind[side]
-    if (kind == VERTEX or kind == EDGE) and kind == d.ccd_feature[side, 0] and _has_corners(m, g):
-        faces, first = face_normals(m, d, g, side, outward), load3(d.face_normal[side], 0)
-        for f in range(1, faces):
-            across = cross3(first, load3(d.face_normal[side], f))
-            if dot3(across, across) > COPLANAR**2:
-                return kind
-        if faces > 0:
-            return FACE
+    if kind == EDGE and _has_corners(m, g) and face_normals(m, d, g, side, outward) == 1:
+        return FACE
     return kind
 
 

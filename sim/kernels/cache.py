@@ -38,7 +38,7 @@ def _fault(folder: Path) -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        return f"{error.strerror} ({error.filename})"
+        return (error.strerror or str(error)).lower()
     return "" if os.access(folder, os.W_OK | os.X_OK) else "cannot be written to"
 
 
