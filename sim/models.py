@@ -53,7 +53,7 @@ class Models:
 
 def _described(given: Any) -> str:
     """What was given in place of models."""
-    if isinstance(given, list | tuple):
+    if type(given) in (list, tuple):
         wrong = [type(entry).__name__ for entry in given if not isinstance(entry, Model)]
         return f"a {type(given).__name__} with {wrong[0]}" if wrong else f"an empty {type(given).__name__}"
     return type(given).__name__

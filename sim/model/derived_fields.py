@@ -65,7 +65,7 @@ def _actuation(m: Source, _: Made) -> dict[str, Any]:
     off = (int(m.opt.disableactuator) >> np.where(counts, 0, group)) & 1
     enabled = not disabled(m, _BIT.mjDSBL_ACTUATION)
     return {
-        "actuator_trnid": m.actuator_trnid.reshape(m.nu, 2),
+        "actuator_trnid": m.actuator_trnid.reshape(m.nu, 2).copy(),
         "actuator_enabled": (counts | (off == 0)) & enabled,
         # without actuation MuJoCo leaves activations alone, so no actuator owns one
         "actuator_actadr": np.where(enabled, m.actuator_actadr, -1),
