@@ -6,7 +6,7 @@ from typing import Any
 
 import numba
 
-from ...sim.kernels.cache import cache_folder, keep
+from ...sim.cache import cache_folder, keep
 
 
 def kernel(function: Callable[..., Any]) -> Any:

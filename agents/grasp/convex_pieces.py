@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
-from ...sim.kernels.cache import cache_folder
+from ...sim.cache import cache_folder
 
 CONVEX = 0.98  # of its hull's volume a solid fills that collides as its hull
 # CoACD's, chosen so that a vessel takes some 5 s: concavity that may stay, the most pieces, and what searches a cut.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
-from ...sim.kernels.cache import cache_folder
+from ...sim.cache import cache_folder
 from .trimesh_extra import trimesh
 
 _SAMPLES, _CANDIDATES = 15_000, 45

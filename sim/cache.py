@@ -1,0 +1,5 @@
+"""The folder for what takes long to make, for the kernels and other results of the layers above (`kernels/cache.py`)."""
+
+from .kernels.cache import cache_folder, keep
+
+__all__ = ["cache_folder", "keep"]
