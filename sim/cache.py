@@ -1,4 +1,4 @@
-"""The folder for what takes long to make, for the kernels and other results of the layers above (`kernels/cache.py`)."""
+"""The folder for what takes long to make: kernels, and results of the layers above (`kernels/cache.py`)."""
 
 from .kernels.cache import cache_folder, keep
 
