@@ -15,6 +15,7 @@ from gradgym.agents.pretrained import available, ids, pretrained
 from gradgym.agents.training.configuration import parse_settings
 from gradgym.agents.training.evaluation import evaluate_returns
 from gradgym.agents.training.film import check_film, film
+from gradgym.envs.opengl import has_display
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
         if arguments.video is not None:
             check_film(arguments.video)
+        elif not has_display():
+            raise ValueError("there is no display for a window: ask for a video, --video FILE.mp4")
         policy = pretrained(arguments.env, **parse_settings(arguments.env_kwargs))
         env = policy.make_env(render_mode="human" if arguments.video is None else "rgb_array")
     except (ValueError, TypeError, OSError, gymnasium.error.Error) as error:
