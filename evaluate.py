@@ -26,11 +26,14 @@ from gradgym.agents.training.evaluation import evaluate_returns
 from gradgym.agents.training.film import check_film, film
 from gradgym.agents.training.policy_file import TrainedPolicy, load_policy
 from gradgym.agents.training.run import load_best
+from gradgym.agents.training.tensor_file import SUFFIX
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gradgym-evaluate", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("path", type=Path, nargs="?", metavar="RUN", help="a run folder, or a policy file")
+    parser.add_argument(
+        "path", type=Path, nargs="?", metavar="RUN", help="a run folder, or a policy file, .safetensors"
+    )
     parser.add_argument("--pretrained", metavar="ENV", help="in place of RUN: the policy that comes with gradgym")
     parser.add_argument(
         "--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE", help="which of several policies, with --pretrained"
@@ -91,7 +94,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _evaluated_on_data(arguments: argparse.Namespace) -> bool:
     """Whether the folder's training was on a data set; then its evaluation is printed."""
-    if arguments.path is None or arguments.path.is_file():
+    if arguments.path is None or arguments.path.suffix == SUFFIX:
         return False
     config = read_config(arguments.path)
     if not isinstance(config, DatasetConfig):
@@ -105,7 +108,7 @@ def _evaluated_on_data(arguments: argparse.Namespace) -> bool:
 def _policy(arguments: argparse.Namespace) -> TrainedPolicy:
     if arguments.path is None:
         return pretrained(arguments.pretrained, **parse_settings(arguments.env_kwargs))
-    return load_policy(arguments.path) if arguments.path.is_file() else load_best(arguments.path)
+    return load_policy(arguments.path) if arguments.path.suffix == SUFFIX else load_best(arguments.path)
 
 
 def main(argv: list[str] | None = None) -> int:

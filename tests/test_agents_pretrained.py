@@ -77,7 +77,8 @@ def test_one_is_evaluated_and_filmed(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["run", "--env-kwargs", "n_links:3"], "--env-kwargs n_links:3: a file has its own"),
         (["--pretrained", "CartPole-v1"], "CartPole-v1: no policy comes with gradgym"),
         (["--pretrained", PENDULUM, "--env-kwargs", "n_links"], "key:value"),
-        (["nothing.safetensors"], "nothing.safetensors: no run folder"),
+        (["nothing.safetensors"], "nothing.safetensors: no such file"),
+        (["nothing"], "nothing: no run folder"),
     ],
 )
 def test_evaluations_that_cannot_be(arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> None:
