@@ -58,7 +58,7 @@ def test_policy_files_can_be_read_as_the_docs_say() -> None:
     assert printed.startswith("bptt {'n_links': 3} ")
     assert float(printed.split()[-1]) > 4.0  # of 4.5
     action = " ".join(run(bare))
-    expected, _ = gradgym.pretrained("gradgym/Ant-v0").predict(np.zeros(105), deterministic=True)
+    expected, _ = gradgym.pretrained("gradgym/Ant-v0").predict(np.zeros(27), deterministic=True)
     assert [float(x) for x in action.strip("[]").split()] == pytest.approx(expected, abs=1e-5)
 
 
