@@ -1,18 +1,17 @@
-"""Returns of a run's best policy on one or several backends, the gaps between them, and a video of it.
+"""Returns of a trained policy on one or several backends, the gaps between them, and a video of it.
 
-Of a training on a data set: how it does on what it did not see.
+Of a training on a data set: how it does on what it did not see. Nothing that a folder or file holds is executed.
 
 gradgym-evaluate RUN_DIR --backend sim mujoco gymnasium --episodes 20 --video out.mp4
+gradgym-evaluate --pretrained gradgym/Ant-v0
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-import imageio
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,17 +19,25 @@ from tqdm import tqdm
 
 # Absolute, because this file also runs as a script, which belongs to no package.
 from gradgym.agents import DATASET_TRAININGS
+from gradgym.agents.pretrained import pretrained
 from gradgym.agents.training.algorithm import Policy
-from gradgym.agents.training.configuration import DatasetConfig, RunConfig, full_id, read_config
+from gradgym.agents.training.configuration import DatasetConfig, parse_settings, read_config
 from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.film import check_film, film
+from gradgym.agents.training.policy_file import TrainedPolicy, load_policy
 from gradgym.agents.training.run import load_best
-
-_VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi")
+from gradgym.agents.training.tensor_file import SUFFIX
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gradgym-evaluate", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument(
+        "path", type=Path, nargs="?", metavar="RUN", help="a run folder, or a policy file, .safetensors"
+    )
+    parser.add_argument("--pretrained", metavar="ENV", help="in place of RUN: the policy that comes with gradgym")
+    parser.add_argument(
+        "--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE", help="which of several policies, with --pretrained"
+    )
     parser.add_argument(
         "--backend",
         nargs="+",
@@ -44,14 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _make_env(config: RunConfig, backend: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
-    """The run's environment on a backend."""
+def _make_env(policy: TrainedPolicy, backend: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """The policy's environment on a backend."""
     if backend != "gymnasium":
-        return config.make_env(backend=backend, **kwargs)
-    env = config.make_env()
+        return policy.make_env(backend=backend, **kwargs)
+    env = policy.make_env()
     counterpart = getattr(env.unwrapped, "counterpart", None)
     if counterpart is None:
-        raise ValueError(f"--backend gymnasium: Gymnasium has no environment that is {config.env}")
+        raise ValueError(f"--backend gymnasium: Gymnasium has no environment that is {policy.header.env}")
     env_id, arguments = counterpart
     limit = None if env.spec is None else env.spec.max_episode_steps
     return gymnasium.make(env_id, max_episode_steps=limit or -1, **{**arguments, **kwargs})
@@ -71,29 +78,37 @@ def _gap(mean: float, reference: float, name: str) -> str:
     return f", gap to {name} {mean - reference:+.4f}{percent}"
 
 
-def _record(policy: Policy, env: gymnasium.Env[Any, Any], seed: int, path: Path) -> None:
-    """Films one episode."""
-    with imageio.get_writer(path, fps=env.metadata["render_fps"]) as writer, tqdm(unit="frame") as bar:
-
-        def keep(frame: Any) -> None:
-            writer.append_data(frame)  # pyright: ignore[reportAttributeAccessIssue] (the stub lacks it)
-            bar.update()
-
-        evaluate_returns(policy, env, 1, seed, on_frame=keep)
-
-
 def _check(arguments: argparse.Namespace) -> None:
     """ValueError for what would fail only after the evaluation."""
     if arguments.episodes < 1:
         raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
     if arguments.seed < 0:
         raise ValueError(f"--seed {arguments.seed}: must not be negative")
-    video: Path | None = arguments.video
-    if video is not None:
-        if video.suffix not in _VIDEO_SUFFIXES:
-            raise ValueError(f"--video {video}: give the file one of the suffixes {', '.join(_VIDEO_SUFFIXES)}")
-        if video.is_dir() or not os.access(video if video.exists() else video.absolute().parent, os.W_OK):
-            raise ValueError(f"--video {video}: cannot be written there, choose a file in a folder that exists")
+    if (arguments.path is None) == (arguments.pretrained is None):
+        raise ValueError("give a run folder, a policy file, or --pretrained ENV: one of them")
+    if arguments.env_kwargs and arguments.pretrained is None:
+        raise ValueError(f"--env-kwargs {arguments.env_kwargs[0]}: a file has its own, they go with --pretrained")
+    if arguments.video is not None:
+        check_film(arguments.video)
+
+
+def _evaluated_on_data(arguments: argparse.Namespace) -> bool:
+    """Whether the folder's training was on a data set; then its evaluation is printed."""
+    if arguments.path is None or arguments.path.suffix == SUFFIX:
+        return False
+    config = read_config(arguments.path)
+    if not isinstance(config, DatasetConfig):
+        return False
+    if arguments.video is not None:
+        raise ValueError(f"--video {arguments.video}: --algo {config.algo} has no environment to film")
+    DATASET_TRAININGS[config.algo](config, arguments.path).evaluate()
+    return True
+
+
+def _policy(arguments: argparse.Namespace) -> TrainedPolicy:
+    if arguments.path is None:
+        return pretrained(arguments.pretrained, **parse_settings(arguments.env_kwargs))
+    return load_policy(arguments.path) if arguments.path.suffix == SUFFIX else load_best(arguments.path)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,15 +117,10 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     try:
         _check(arguments)
-        config = read_config(arguments.run_dir)
-        if isinstance(config, DatasetConfig):
-            if arguments.video is not None:
-                raise ValueError(f"--video {arguments.video}: --algo {config.algo} has no environment to film")
-            DATASET_TRAININGS[config.algo](config, arguments.run_dir).evaluate()
+        if _evaluated_on_data(arguments):
             return 0
-        full_id(config.env)  # its module may be in the working folder
-        policy = load_best(arguments.run_dir)
-        envs = {backend: _make_env(config, backend) for backend in arguments.backend}
+        policy = _policy(arguments)
+        envs = {backend: _make_env(policy, backend) for backend in arguments.backend}
     except (ValueError, TypeError, ImportError, OSError, gymnasium.error.Error) as error:
         print(f"gradgym-evaluate: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         return 2
@@ -124,8 +134,7 @@ def main(argv: list[str] | None = None) -> int:
         beside += "" if backend == first else _gap(means[backend], means[first], first)
         print(f"{backend:9s} return {means[backend]:.4f} +- {returns.std():.4f} over {len(returns)} episodes{beside}")
     if arguments.video is not None:
-        env = _make_env(config, first, render_mode="rgb_array")
-        _record(policy, env, arguments.seed, arguments.video)
+        film(policy, _make_env(policy, first, render_mode="rgb_array"), arguments.seed, arguments.video)
         print(f"Video: {arguments.video}")
     return 0
 

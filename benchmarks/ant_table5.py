@@ -22,9 +22,10 @@ import torch
 from trainings import Benchmark, Row, table_line, train_run
 
 from gradgym.agents import MBPO
+from gradgym.agents.training.checkpoint import load_checkpoint
 from gradgym.agents.training.configuration import RunConfig
 from gradgym.agents.training.evaluation import evaluate_returns
-from gradgym.agents.training.run import Run
+from gradgym.agents.training.run import FINAL, Run
 
 EPISODES = 20
 TUNING_STEPS = 2000
@@ -47,9 +48,9 @@ def evaluate(policy: str, seed: int, quick: bool, work_dir: Path) -> Row:
     if policy == UNTRAINED:
         algorithm = MBPO.from_config(config)
     else:
-        if not (run_dir / "final_model.zip").exists():
+        if not (run_dir / FINAL).exists():
             train_run(config, run_dir)
-        algorithm = MBPO.load(run_dir / "final_model.zip", device="cpu")
+        algorithm = load_checkpoint(run_dir / "checkpoint.pkl").algorithm  # with the critics, to go on with
     episodes = 1 if quick else EPISODES
     theirs = gymnasium.make(GYMNASIUM_ANT["env"], **GYMNASIUM_ANT["env_kwargs"])
     envs = {"sim": config.make_env(), "mujoco": config.make_env(backend="mujoco"), "gymnasium": theirs}

@@ -301,7 +301,7 @@ def strips(work_dir: Path, file: Path, tasks: int = 2) -> None:
             network = Architecture(run, dropout=dropout)
             training = data_sets("preset", work_dir, False)["training"].batch
             run_dir = work_dir / f"preset-{run}-0"
-            if not (run_dir / "checkpoint.pt").exists():
+            if not (run_dir / "checkpoint.safetensors").exists():
                 raise SystemExit(f"{run_dir}: has no checkpoint, run the benchmark first")
             PushingTrainer(network, settings, training, run_dir, training, execution.simulate)
             actions.append(execution.act(network))

@@ -1,16 +1,16 @@
 """An algorithm that is none of Stable-Baselines3's: random search for two feedback gains, for tests of runs."""
 
-import json
-from pathlib import Path
 from typing import Any, Self
 
 import gymnasium
 import numpy as np
 import slide as slide  # registers its environment
+import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from gradgym.agents.training.configuration import RunConfig
+from gradgym.agents.training.policy_state import PolicyState
 
 CONFIG = RunConfig(
     algo="gain_search",
@@ -78,9 +78,9 @@ class GainSearch:
         self.logger.record("train/best_return", self.best_return)
         return going
 
-    def save(self, path: Path) -> None:
-        path.write_text(json.dumps(self.gains.tolist()))
+    def policy_state(self) -> PolicyState:
+        return PolicyState({}, {"gains": torch.tensor(self.gains)})
 
     @classmethod
-    def load(cls, path: Path, *, device: str) -> Self:
-        return cls(None, json.loads(path.read_text()), 0, 0.0)
+    def load_policy(cls, state: PolicyState, env: str) -> Self:
+        return cls(None, state.weights["gains"].tolist(), 0, 0.0)

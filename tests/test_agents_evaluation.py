@@ -36,7 +36,7 @@ class Model:
     """What callbacks see of an algorithm; its policy goes straight to the origin if it is told to."""
 
     def __init__(self, gain: float = 0.0) -> None:
-        self.num_timesteps, self.gain, self.saved = 0, gain, []
+        self.num_timesteps, self.gain, self.kept = 0, gain, []
         self.log = Log()
         self.logger = Logger(None, [self.log])
 
@@ -44,9 +44,8 @@ class Model:
         assert deterministic
         return np.clip(-self.gain * observation[:1] / point_mass.STEP, -1.0, 1.0) * 2.0, None
 
-    def save(self, path: Path) -> None:
-        self.saved.append(self.num_timesteps)
-        path.write_text(str(self.num_timesteps))
+    def keep(self) -> None:
+        self.kept.append(self.num_timesteps)
 
 
 class Clock(TrainingClock):
@@ -65,7 +64,7 @@ class Clock(TrainingClock):
 
 
 def callback(run_dir: Path, model: Model, **changes: Any) -> Any:
-    settings: dict[str, Any] = {"clock": Clock(), "freq": 100, "episodes": 2, "seed": 40}
+    settings: dict[str, Any] = {"clock": Clock(), "freq": 100, "episodes": 2, "seed": 40, "on_best": model.keep}
     found = EvaluationCallback(gymnasium.make("PointMass-v0"), run_dir, **settings | changes)
     found.init_callback(model)  # pyright: ignore[reportArgumentType]
     return found
@@ -110,7 +109,7 @@ def test_frames_are_taken_after_the_reset_and_each_step() -> None:
     assert len(frames) == 1 + point_mass.EPISODE_STEPS
 
 
-def test_evaluations_come_when_steps_say_so_and_the_best_model_is_kept(tmp_path: Path) -> None:
+def test_evaluations_come_when_steps_say_so_and_tell_of_the_best_model(tmp_path: Path) -> None:
     model = Model()
     found = callback(tmp_path, model)
     found.clock.now = 1.23456
@@ -126,7 +125,7 @@ def test_evaluations_come_when_steps_say_so_and_the_best_model_is_kept(tmp_path:
     assert stored[0]["seconds"] == 1.235
     best = np.mean([point_mass.best_return(float(one)) for one in x])
     assert found.best == pytest.approx(best, abs=1e-6) and stored[2]["mean"] < best
-    assert model.saved == [100, 230] and (tmp_path / "best_model.zip").read_text() == "230"
+    assert model.kept == [100, 230]
     assert found.clock.pauses == 3
     assert [row["eval/mean_return"] for row in model.log.rows] == [e["mean"] for e in stored]
     assert [row["eval/best_return"] for row in model.log.rows] == [

@@ -11,7 +11,7 @@ import torch
 import trimesh
 from torch import Tensor
 
-from gradgym import evaluate, train
+from gradgym import evaluate, load_policy, train
 from gradgym.agents import RelaxedConsistency
 from gradgym.agents.consistency import rotations
 from gradgym.agents.consistency.controller import Controller
@@ -19,6 +19,7 @@ from gradgym.agents.consistency.linearization import Linearization, weighted_los
 from gradgym.agents.consistency.relaxed import Relaxation, Relaxed
 from gradgym.agents.consistency.residuals import Residuals, Weights
 from gradgym.agents.consistency.scene import Scene
+from gradgym.agents.training.policy_file import PolicyFile, PolicyHeader
 from gradgym.envs.tasks.cube_reorient import CubeReorient
 from gradgym.envs.tasks.manipulation import Manipulation
 from gradgym.envs.tasks.shadow_hand_grasp import ShadowHandGrasp
@@ -166,11 +167,14 @@ def test_training_goes_down_and_a_saved_policy_acts_the_same(tmp_path: Path) -> 
     found.learn(8 * 8 * 12)
     assert found.loss < 0.7 * first
     found.save(tmp_path / "policy.zip")
-    other = RelaxedConsistency.load(tmp_path / "policy.zip")
+    path = tmp_path / "policy.safetensors"
+    PolicyFile(PolicyHeader("relaxed_consistency", "gradgym/CubeReorient-v0", {}, 0), found.policy_state()).write(path)
     obs = np.stack([gymnasium.make("gradgym/CubeReorient-v0").reset(seed=i)[0] for i in range(2)])
     action, memory = found.predict(obs)
-    again, _ = other.predict(obs)
-    assert np.array_equal(action, again)
+    for other in (RelaxedConsistency.load(tmp_path / "policy.zip"), load_policy(path)):
+        again, kept = other.predict(obs)
+        assert np.array_equal(action, again)
+        assert all(map(np.array_equal, kept, memory))
     later, _ = found.predict(obs, memory, np.array([True, False]))
     assert np.array_equal(later[0], action[0])
     assert not np.array_equal(later[1], action[1])

@@ -70,7 +70,7 @@ def test_another_algorithm_is_trained_killed_resumed_and_evaluated(
         time.sleep(0.005)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    assert not (killed / "final_model.zip").exists(), "killed too late to show anything"
+    assert not (killed / "final_policy.safetensors").exists(), "killed too late to show anything"
     assert 0 < state(killed)[1] < CONFIG.total_timesteps
     assert train.main(["--resume", str(killed)]) == 0
     assert state(whole) == state(killed)
@@ -130,9 +130,9 @@ def test_a_checkpoint_has_its_evaluation_in_the_file(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.usefixtures("gain_search")
-def test_a_run_that_was_never_evaluated_has_no_best_model(tmp_path: Path) -> None:
+def test_a_run_that_was_never_evaluated_has_no_best_policy(tmp_path: Path) -> None:
     CONFIG.write(tmp_path)
-    with pytest.raises(ValueError, match=r"best_model\.zip is missing"):
+    with pytest.raises(ValueError, match=r"best_policy\.safetensors is missing"):
         load_best(tmp_path)
 
 

@@ -34,7 +34,13 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFix
     printed = capsys.readouterr().out
     assert "maximum 0.5000" in printed
     names = {path.name for path in run_dir.iterdir()}
-    assert {"config.yaml", "checkpoint.pkl", "best_model.zip", "final_model.zip", "evaluations.jsonl"} <= names
+    assert {
+        "config.yaml",
+        "checkpoint.pkl",
+        "best_policy.safetensors",
+        "final_policy.safetensors",
+        "evaluations.jsonl",
+    } <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     config = yaml.safe_load((run_dir / "config.yaml").read_text())
     assert config["total_timesteps"] == 800 and config["env_kwargs"] == {"n_links": 1} and "torch" in config["versions"]
@@ -101,7 +107,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(command: list[str], tmp
         time.sleep(0.02)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    assert not (killed / "final_model.zip").exists(), "killed too late to show anything"
+    assert not (killed / "final_policy.safetensors").exists(), "killed too late to show anything"
     assert train.main(["--resume", str(killed)]) == 0
     assert torch.equal(weights(whole), weights(killed))
     assert evaluations(whole) == evaluations(killed)

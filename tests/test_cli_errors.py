@@ -108,8 +108,8 @@ def test_a_damaged_configuration_is_named(content: bytes, run: Path, capsys: pyt
 
 
 def test_other_damaged_files_are_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (run / "best_model.zip").write_bytes(b"PK")
-    assert f"{run / 'best_model.zip'}: damaged" in refused(evaluate, [str(run)], capsys)
+    (run / "best_policy.safetensors").write_bytes(b"PK")
+    assert f"{run / 'best_policy.safetensors'}: damaged" in refused(evaluate, [str(run)], capsys)
     (run / "evaluations.jsonl").write_text('{"timesteps": 40')
     assert f"{run / 'evaluations.jsonl'}: damaged" in refused(train, ["--resume", str(run)], capsys)
 

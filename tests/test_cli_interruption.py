@@ -44,7 +44,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -
     _, error = child.communicate(timeout=100)
     assert child.returncode == 130 and "Traceback" not in error
     assert error.splitlines()[-1] == f"gradgym-train: interrupted; go on with --resume {stopped}"
-    assert not (stopped / "final_model.zip").exists() and not list(stopped.glob("*.tmp"))
+    assert not (stopped / "final_policy.safetensors").exists() and not list(stopped.glob("*.tmp"))
     assert 0 < load_checkpoint(stopped / "checkpoint.pkl").algorithm.num_timesteps < 2500
     assert train.main([*LEARN, "--run-dir", str(whole)]) == 0
     assert train.main(["--resume", str(stopped)]) == 0
@@ -103,14 +103,14 @@ def test_a_full_disk_is_one_line_and_leaves_whole_files(tmp_path: Path, capsys: 
     with largest_file(5000):
         assert train.main([*shac, *settings]) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    line = rf"gradgym-train: error: .*File too large: .*best_model.zip.; go on with --resume {tmp_path}"
+    line = rf"gradgym-train: error: .*File too large: .*best_policy.safetensors.; go on with --resume {tmp_path}"
     assert re.fullmatch(line, error)
     names = {path.name for path in tmp_path.iterdir()}
     assert {name for name in names if "events" not in name} == {"config.yaml", "evaluations.jsonl"}
     assert train.main(["--resume", str(tmp_path)]) == 0
-    best, checkpoint = ((tmp_path / name).read_bytes() for name in ("best_model.zip", "checkpoint.pkl"))
+    best, checkpoint = ((tmp_path / name).read_bytes() for name in ("best_policy.safetensors", "checkpoint.pkl"))
     with largest_file(5000):
         assert train.main(["--resume", str(tmp_path), "--total-timesteps", "640"]) == 1
     assert not list(tmp_path.glob("*.tmp"))
-    assert (tmp_path / "best_model.zip").read_bytes() == best
+    assert (tmp_path / "best_policy.safetensors").read_bytes() == best
     assert (tmp_path / "checkpoint.pkl").read_bytes() == checkpoint

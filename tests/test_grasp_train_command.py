@@ -20,6 +20,7 @@ from gradgym.agents.grasp.dataset import ObjectData
 from gradgym.agents.grasp.depth_views import depth_views
 from gradgym.agents.grasp.grasps import Grasps
 from gradgym.agents.training.configuration import DatasetConfig, load_dataset_preset, read_config
+from gradgym.agents.training.network_checkpoint import read_checkpoint
 
 SMALL = ["resnet.blocks:[1]", "resnet.bottleneck:false", "resnet.width:4", "epochs:[30, 1]", "picture_epochs:0"]
 
@@ -43,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run_dir / "checkpoint.pt", weights_only=True)["network"]
+    return read_checkpoint(run_dir / "checkpoint.safetensors")["network"]
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(
@@ -67,11 +68,11 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
-    while not (killed / "checkpoint.pt").exists() and time.monotonic() < deadline and child.poll() is None:
+    while not (killed / "checkpoint.safetensors").exists() and time.monotonic() < deadline and child.poll() is None:
         time.sleep(0.005)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    epoch = torch.load(killed / "checkpoint.pt", weights_only=True)["epoch"]
+    epoch = read_checkpoint(killed / "checkpoint.safetensors")["epoch"]
     assert 0 < epoch < 31, "killed too late to show anything"
     assert train.main(["--resume", str(killed)]) == 0
     ends = weights(whole), weights(killed)

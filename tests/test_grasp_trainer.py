@@ -233,7 +233,9 @@ def test_the_rate_falls_by_a_tenth_after_its_epochs(tmp_path: Path, data: list[O
 def test_checkpoints_of_another_network_are_refused(tmp_path: Path, data: list[ObjectData], hand: Hand) -> None:
     GraspTrainer(data[:1], hand, replace(SMALL, epochs=(1, 0)), tmp_path).train(progress=False)
     other = replace(SMALL, resnet=ResNetConfig((1,), False, 4))
-    with pytest.raises(ValueError, match=r"^[^\n]*checkpoint.pt: is of another network, [^\n]*: choose another folder"):
+    with pytest.raises(
+        ValueError, match=r"^[^\n]*checkpoint[.]safetensors: is of another network, [^\n]*: choose another folder"
+    ):
         GraspTrainer(data[:1], hand, other, tmp_path)
 
 
@@ -309,6 +311,6 @@ def test_the_command_makes_data_and_trains(
     assert command_line.main([*train, "--plain-blocks", "--data-alone"]) == 0
     output = capsys.readouterr().out
     assert "First weights: random" in output and "the table" in output
-    assert (tmp_path / "run" / "checkpoint.pt").exists()
+    assert (tmp_path / "run" / "checkpoint.safetensors").exists()
     assert command_line.main([*train, "--unseen", "0.1"]) == 2
     assert "unseen=0.1: of 3 objects leaves 0 for the trial" in capsys.readouterr().err

@@ -166,10 +166,10 @@ def test_bad_runs_end_in_one_line(training: Batch, fine_tuning: Batch, tmp_path:
         PushingTrainer(Architecture("mdr"), replace(QUICK, iterations={"solution": 3}), training, tmp_path)
     few = replace(QUICK, iterations=dict.fromkeys(LOSSES, 1))
     trainer("nn", few, (training, fine_tuning), tmp_path).train(progress=False)
-    with pytest.raises(ValueError, match=r"checkpoint\.pt: is of arch='nn', not 'mdr': choose another folder"):
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors: is of arch='nn', not 'mdr': choose another folder"):
         trainer("mdr", few, (training, fine_tuning), tmp_path)
-    (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(ValueError, match=r"checkpoint\.pt: .*: choose another folder, or delete this one"):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors: .*: choose another folder, or delete this one"):
         trainer("nn", few, (training, fine_tuning), tmp_path)
     broken = PushingTrainer(
         Architecture("nnm"),

@@ -5,7 +5,10 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import gradgym
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,6 +50,16 @@ def test_the_trainers_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.glob("runs/*/events*")) and (tmp_path / "cheetah.zip").exists()
     (norm,) = run(own)
     assert 0.0 < float(norm.removeprefix("tensor(").split(",")[0]) < 100.0
+
+
+def test_policy_files_can_be_read_as_the_docs_say() -> None:
+    episode, bare = python_blocks("docs/policy_files.md")
+    (printed,) = run(episode)
+    assert printed.startswith("bptt {'n_links': 3} ")
+    assert float(printed.split()[-1]) > 4.0  # of 4.5
+    action = " ".join(run(bare))
+    expected, _ = gradgym.pretrained("gradgym/Ant-v0").predict(np.zeros(27), deterministic=True)
+    assert [float(x) for x in action.strip("[]").split()] == pytest.approx(expected, abs=1e-5)
 
 
 def test_ci_runs_the_readmes_test_command() -> None:

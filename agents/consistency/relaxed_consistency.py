@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from time import time_ns
 from typing import Any, ClassVar, TypeVar
 
+import gymnasium
 import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
@@ -15,8 +16,11 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from torch import Tensor
 
 from ..optim.gauss_newton import GaussNewton
+from ..training.configuration import full_id
 from ..training.native_vec_env import NativeVecEnv, native
+from ..training.policy_state import PolicyState
 from ..training.sb3 import Sb3Algorithm
+from ..training.sb3_policies import policy_from
 from .linearization import Linearization, losses, weighted_loss
 from .policy import ConsistencyPolicy
 from .relaxed import Path
@@ -222,8 +226,26 @@ class RelaxedConsistency(Sb3Algorithm):
         """See `ConsistencyPolicy.predict`: pass the memory that it returns with the next observation."""
         return self.policy.predict(observation, state, episode_start, deterministic)
 
+    def policy_state(self) -> PolicyState:
+        """As `Algorithm` says; the task's class is left to the id of the environment."""
+        state = super().policy_state()
+        arguments = state.settings["arguments"]
+        return state._replace(settings={**state.settings, "arguments": {**arguments, "task": _bare(arguments["task"])}})
+
+    @classmethod
+    def load_policy(cls, state: PolicyState, env: str) -> BasePolicy:
+        """As `Algorithm` says."""
+        given = state.settings["arguments"]["task"]
+        task = {**_bare(given), "task": gymnasium.spec(full_id(env)).kwargs["task"]}
+        return policy_from(state, cls.policy_aliases.values(), task=task)
+
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy"], []
+
+
+def _bare(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a task without the name of its class, which a file of policies must not choose."""
+    return {name: value for name, value in task.items() if name != "task"}
 
 
 def _weights(given: Mapping[str, float] | None, others: Weights) -> Weights:

@@ -2,8 +2,8 @@
 
 A run folder holds
 
-checkpoint.pt          from which the training goes on
-events.out.tfevents.*  TensorBoard: losses of each epoch, and pictures of grasps
+checkpoint.safetensors  from which the training goes on; no pickle, so that a stranger's can be evaluated
+events.out.tfevents.*   TensorBoard: losses of each epoch, and pictures of grasps
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from ...envs import opengl
-from ..training.whole_file import written_beside
+from ..training.network_checkpoint import read_checkpoint, write_checkpoint
 from .dataset import ObjectData
 from .grasp_samples import Samples
 from .hand import Hand
@@ -116,7 +116,7 @@ class GraspTrainer:
 
     @property
     def checkpoint(self) -> Path:
-        return self.run_dir / "checkpoint.pt"
+        return self.run_dir / "checkpoint.safetensors"
 
     def losses(self, which: Sequence[int], second: bool) -> tuple[Tensor, Tensor]:
         """Data loss and differentiable loss of samples, means; the latter 0 in the first phase."""
@@ -184,12 +184,12 @@ class GraspTrainer:
     def _save(self) -> None:
         content = {"epoch": self.epoch, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
         content["resnet"] = asdict(self.settings.resnet)
-        with written_beside(self.checkpoint) as partial:
-            torch.save(content, partial)
+        write_checkpoint(self.checkpoint, content)
 
     def _load(self) -> None:
         try:
-            content: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            content: dict[str, Any] = read_checkpoint(self.checkpoint)
+            content["resnet"]["blocks"] = tuple(content["resnet"]["blocks"])  # JSON has lists
             known = asdict(self.settings.resnet)
             if content["resnet"] != known:
                 raise ValueError(f"is of another network, {content['resnet']}")
@@ -197,5 +197,5 @@ class GraspTrainer:
             self.optimizer.load_state_dict(content["optimizer"])
             self.epoch = content["epoch"]
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0].removeprefix(f"{self.checkpoint}: ")
             raise ValueError(f"{self.checkpoint}: {reason}: choose another folder, or delete this one") from None

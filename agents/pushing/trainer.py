@@ -2,8 +2,8 @@
 
 A run folder holds
 
-checkpoint.pt          from which the training goes on
-events.out.tfevents.*  TensorBoard: the loss of each stage, what is evaluated, and pictures
+checkpoint.safetensors  from which the training goes on; no pickle, so that a stranger's can be evaluated
+events.out.tfevents.*   TensorBoard: the loss of each stage, what is evaluated, and pictures
 """
 
 import math
@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from ...envs.pushing_loss import trajectory_loss
-from ..training.whole_file import written_beside
+from ..training.network_checkpoint import read_checkpoint, write_checkpoint
 from .adjoints import cut
 from .architectures import Actions, Architecture, Loss
 from .augmentation import Symmetries
@@ -142,7 +142,7 @@ class PushingTrainer:
 
     @property
     def checkpoint(self) -> Path:
-        return self.run_dir / "checkpoint.pt"
+        return self.run_dir / "checkpoint.safetensors"
 
     def train(self, progress: bool = True, after_iteration: Callable[[dict[str, float]], None] | None = None) -> None:
         """Trains to the end of all stages. `after_iteration` is given the iteration's number and its losses."""
@@ -264,17 +264,16 @@ class PushingTrainer:
             "best": self.best,
             "least": self.least,
         }
-        with written_beside(self.checkpoint) as partial:
-            torch.save(content, partial)
+        write_checkpoint(self.checkpoint, content)
 
     def _load(self) -> None:
         try:
-            content: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
+            content: dict[str, Any] = read_checkpoint(self.checkpoint)
             if content["arch"] != self.architecture.name:
                 raise ValueError(f"is of arch={content['arch']!r}, not {self.architecture.name!r}")
             self.architecture.load_state_dict(content["networks"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.iteration, self.best, self.least = content["iteration"], content["best"], content["least"]
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0].removeprefix(f"{self.checkpoint}: ")
             raise ValueError(f"{self.checkpoint}: {reason}: choose another folder, or delete this one") from None

@@ -1,12 +1,12 @@
 """What a run asks of an algorithm, and the table of the algorithms that the command line knows."""
 
-from pathlib import Path
 from typing import Any, Protocol, Self
 
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from .configuration import RunConfig
+from .policy_state import PolicyState
 
 
 class Policy(Protocol):
@@ -57,13 +57,16 @@ class Algorithm(Policy, Protocol):
         """
         ...
 
-    def save(self, path: Path) -> None:
-        """Writes to the file what `load` needs."""
+    def policy_state(self) -> PolicyState:
+        """What `load_policy` needs to act as this one does now: settings, and weights, which may share memory."""
         ...
 
     @classmethod
-    def load(cls, path: Path, *, device: str) -> Self:
-        """One that can `predict`; `device` is torch's."""
+    def load_policy(cls, state: PolicyState, env: str) -> Policy:
+        """One that acts on the CPU as `policy_state` was, for the environment of that id.
+
+        The file may be a stranger's: nothing that settings name may be imported or executed.
+        """
         ...
 
 

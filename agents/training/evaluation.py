@@ -57,16 +57,17 @@ def read_evaluations(run_dir: Path) -> list[dict[str, float]]:
 
 
 class EvaluationCallback(BaseCallback):
-    """Evaluates regularly, logs and stores the returns, and keeps the best model.
+    """Evaluates regularly, logs and stores the returns, and tells of the best model.
 
     Args:
         env: not the one that is trained on.
-        run_dir: gets evaluations.jsonl and best_model.zip.
+        run_dir: gets evaluations.jsonl.
         clock: of the training; it stands during an evaluation.
         freq: environment steps between evaluations.
         period: seconds of training between them, in place of steps.
         episodes: for each evaluation.
         seed: of the first episode of each evaluation.
+        on_best: called while the model is the best so far.
     """
 
     def __init__(
@@ -78,10 +79,11 @@ class EvaluationCallback(BaseCallback):
         episodes: int,
         seed: int,
         period: float | None = None,
+        on_best: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self.env, self.run_dir, self.clock, self.episodes, self.seed = env, run_dir, clock, episodes, seed
-        self.freq, self.period = freq, period
+        self.freq, self.period, self.on_best = freq, period, on_best
         self.evaluations = read_evaluations(run_dir)
 
     def _init_callback(self) -> None:
@@ -126,8 +128,7 @@ class EvaluationCallback(BaseCallback):
         returns = evaluate_returns(self.model, self.env, self.episodes, self.seed)
         mean, std = float(returns.mean()), float(returns.std())
         if mean > self.best:
-            with written_beside(self.run_dir / "best_model.zip") as file:
-                self.model.save(file)
+            self.on_best()
         seconds = round(self.clock.seconds, 3)
         self.evaluations.append({"timesteps": self.model.num_timesteps, "seconds": seconds, "mean": mean, "std": std})
         self._write()

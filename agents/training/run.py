@@ -1,11 +1,13 @@
 """Run folders: what a training writes, and how it is built from its configuration or resumed.
 
-config.yaml            the resolved configuration
-checkpoint.pkl         from which the run goes on
-best_model.zip         the model with the best evaluation, as the algorithm saves it
-final_model.zip        the last one
-evaluations.jsonl      every evaluation, and how long the training had taken, evaluations left out
-events.out.tfevents.*  TensorBoard
+config.yaml               the resolved configuration
+checkpoint.pkl            from which the run goes on
+best_policy.safetensors   the policy with the best evaluation, see `policy_file`
+final_policy.safetensors  the last one
+evaluations.jsonl         every evaluation, and how long the training had taken, evaluations left out
+events.out.tfevents.*     TensorBoard
+
+The checkpoint is a pickle, for those who trained; evaluations read only what cannot execute anything.
 """
 
 from pathlib import Path
@@ -18,7 +20,9 @@ from .checkpoint import CheckpointCallback, load_checkpoint
 from .clock import TimeLimitCallback, TrainingClock
 from .configuration import RunConfig
 from .evaluation import EvaluationCallback
-from .whole_file import written_beside
+from .policy_file import PolicyFile, PolicyHeader, TrainedPolicy, load_policy
+
+BEST, FINAL = "best_policy.safetensors", "final_policy.safetensors"
 
 
 class Run:
@@ -45,6 +49,7 @@ class Run:
             config.eval_episodes,
             seed=config.seed + 10_000,
             period=config.eval_seconds,
+            on_best=lambda: self._write_policy(BEST),
         )
         self.time_limit = TimeLimitCallback(self.clock, None if config.max_minutes is None else 60 * config.max_minutes)
         # Evaluated before it is saved: a resumed run finds the evaluations of its checkpoint in the file.
@@ -64,8 +69,12 @@ class Run:
             callback = CallbackList([self.callback, *callbacks])
             with self.clock.running():
                 self.algorithm.learn(left, callback=callback, reset_num_timesteps=False)
-        with written_beside(self.run_dir / "final_model.zip") as file:
-            self.algorithm.save(file)
+        self._write_policy(FINAL)
+
+    def _write_policy(self, name: str) -> None:
+        config, algorithm = self.config, self.algorithm
+        header = PolicyHeader(config.algo, config.env, config.env_kwargs, algorithm.num_timesteps)
+        PolicyFile(header, algorithm.policy_state()).write(self.run_dir / name)
 
     def _rehearse(self) -> None:
         """Compiles what training and evaluations will call."""
@@ -74,14 +83,9 @@ class Run:
         self.eval_env.step(self.eval_env.action_space.sample())
 
 
-def load_best(run_dir: Path) -> Algorithm:
-    """The best model of a run, for `predict`; ValueError if there is none, or a damaged one."""
-    path = run_dir / "best_model.zip"
+def load_best(run_dir: Path) -> TrainedPolicy:
+    """The best policy of a run; ValueError if there is none, and as `load_policy`."""
+    path = run_dir / BEST
     if not path.exists():
-        raise ValueError(f"{run_dir}: best_model.zip is missing, the run was never evaluated")
-    algorithm = ALGORITHMS[RunConfig.read(run_dir).algo]
-    try:
-        return algorithm.load(path, device="cpu")
-    except Exception as error:  # a damaged file may raise anything
-        kind = type(error).__name__
-        raise ValueError(f"{path}: damaged, or written by another version ({kind}: {error})") from error
+        raise ValueError(f"{run_dir}: {BEST} is missing, the run was never evaluated")
+    return load_policy(path)

@@ -7,14 +7,14 @@ from typing import Any, Self
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
-from torch import nn
 
 from .configuration import RunConfig
+from .policy_state import PolicyState
+from .sb3_policies import ACTIVATIONS, policy_from, state_of
 
 _COUNTS = ("batch_size", "buffer_size", "n_steps", "n_epochs", "gradient_steps")
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "elu": nn.ELU}
 
 
 class Sb3Algorithm(BaseAlgorithm):
@@ -54,6 +54,15 @@ class Sb3Algorithm(BaseAlgorithm):
     def training_env(cls, config: RunConfig, arguments: dict[str, Any]) -> Any:
         """What the constructor takes as `env`; of its other arguments those for the environment alone are taken out."""
         return config.make_training_env()
+
+    def policy_state(self) -> PolicyState:
+        """As `Algorithm` says."""
+        return state_of(self.policy)
+
+    @classmethod
+    def load_policy(cls, state: PolicyState, env: str) -> BasePolicy:
+        """As `Algorithm` says: a policy of one of the classes that the algorithm has names for."""
+        return policy_from(state, cls.policy_aliases.values())
 
 
 def check_count(name: str, value: Any) -> None:
