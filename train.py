@@ -100,12 +100,16 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig | DatasetConfig:
                 raise ValueError(f"{_option(name)} {value}: --algo {algo} trains on a data set, not an environment")
         return DatasetConfig(algo, seed, load_dataset_preset(algo, changes))
     env = full_id(_ENV if arguments.env is None else arguments.env)
-    settings = load_preset(algo, env, changes)
+    env_kwargs = parse_settings(arguments.env_kwargs)
+    settings = load_preset(algo, env, changes, env_kwargs)
     if arguments.total_timesteps is not None:
         settings["total_timesteps"] = arguments.total_timesteps
-    return RunConfig.from_settings(
-        settings, algo=algo, env=env, seed=seed, env_kwargs=parse_settings(arguments.env_kwargs)
-    )
+    return RunConfig.from_settings(settings, algo=algo, env=env, seed=seed, env_kwargs=env_kwargs)
+
+
+def configuration(argv: list[str]) -> RunConfig | DatasetConfig:
+    """What the command with these arguments trains, if it does not resume a run; ValueError for what cannot be."""
+    return _new_config(_parser().parse_args(argv))
 
 
 def _resumed_config(arguments: argparse.Namespace) -> RunConfig | DatasetConfig:

@@ -61,6 +61,21 @@ def test_an_enhancement_overrides_the_preset() -> None:
     assert enhanced["enhancement"] == "policy" and enhanced["model_kwargs"] == plain["model_kwargs"] | {"members": 3}
 
 
+def test_values_by_an_argument_of_the_environment() -> None:
+    env, policy = "gradgym/NLinkPendulum-v0", {"enhancement": "policy"}
+    plain = load_preset("mbpo", env)
+    assert plain == load_preset("mbpo", env, env_kwargs={"n_links": 5})  # the number of links without an argument
+    assert load_preset("mbpo", env, env_kwargs={"n_links": 3}) == plain | {"total_timesteps": 7500}
+    assert not any(name.startswith("with_") for name in plain)
+    enhanced, two = load_preset("mbpo", env, policy), load_preset("mbpo", env, policy, {"n_links": 2})
+    changed = {name for name in two if two[name] != enhanced[name]}
+    assert changed == {"total_timesteps", "policy_kwargs", "learning_rate", "replay_episodes"}
+    assert two["policy_kwargs"] == enhanced["policy_kwargs"] | {"log_std_init": -1.6}
+    # What is asked for goes before the preset's.
+    assert load_preset("mbpo", env, policy | {"replay_episodes": 7}, {"n_links": 2})["replay_episodes"] == 7
+    assert load_preset("mbpo", env, {"gradient_horizon": [1]})["gradient_horizon"] == [1]
+
+
 def test_algorithms_on_the_ant_are_comparable() -> None:
     plain, sac = load_preset("mbpo", "gradgym/Ant-v0"), load_preset("sac", "gradgym/Ant-v0")
     sample = {"enhancement": "sample"}

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gradgym import evaluate, train
+
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def python_blocks(name: str) -> list[str]:
@@ -68,3 +71,25 @@ def test_the_example_of_manipulation_runs(tmp_path: Path, monkeypatch: pytest.Mo
     (block,) = python_blocks("docs/manipulation.md")
     run(block.replace("50_000", "320"))
     assert (tmp_path / "two_fingers.zip").exists()
+
+
+def test_what_the_readme_evaluates_its_own_commands_have_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other in one folder, as a reader would, in which each folder holds the run above it."""
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"(?:^    |&& )(gradgym-(?:train|evaluate) .*?)(?: +#.*)?$", README, re.MULTILINE)
+    trained: dict[str, str] = {}
+    evaluated: list[str] = []
+    for command in (command for command in commands if "SEED" not in command):
+        name, *words = command.split()
+        if name == "gradgym-train":
+            arguments = train._parser().parse_args(words)
+            folder = train._new_folder(train.configuration(words), arguments.run_dir)
+            folder.mkdir(parents=True)
+            trained[str(folder)] = command
+        else:
+            evaluated.append(str(evaluate._parser().parse_args(words).run_dir))
+    assert len(trained) >= 8 and len(evaluated) >= 3
+    assert set(evaluated) <= trained.keys()
+    assert "n_links:5" in trained[evaluated[0]]

@@ -171,14 +171,16 @@ def import_from_here(module: str) -> None:
         raise ValueError(f"{module}: cannot be imported ({error}): {where}") from error
 
 
-def load_preset(algorithm: str, env_id: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+def load_preset(
+    algorithm: str, env_id: str, changes: dict[str, Any] | None = None, env_kwargs: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The block of an environment, by its full id with or without a module, or "default", with changes.
 
-    What a preset has under `with_<setting>` and a value overrides the rest of it where the changes
-    give the setting that value.
+    What a preset has under `with_<setting>` and a value overrides what stands before it where the changes, or the
+    arguments of the environment, give the setting that value.
     """
     changes = changes or {}
-    return merged(_block(algorithm, env_id, changes), changes)
+    return merged(_block(algorithm, env_id, {**(env_kwargs or {}), **changes}), changes)
 
 
 def load_dataset_preset(algorithm: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -191,14 +193,21 @@ def load_dataset_preset(algorithm: str, changes: dict[str, Any]) -> dict[str, An
     return merged(preset, changes)
 
 
-def _block(algorithm: str, env_id: str, changes: dict[str, Any]) -> dict[str, Any]:
+def _block(algorithm: str, env_id: str, given: dict[str, Any]) -> dict[str, Any]:
     text = files("gradgym.agents").joinpath("presets", f"{algorithm}.yaml").read_text()
     blocks = yaml.safe_load(text)
-    preset = blocks.get(env_id.rpartition(":")[2], blocks["default"])
-    for block in [name for name in preset if name.startswith("with_")]:
-        chosen = changes.get(block.removeprefix("with_"))
-        preset.update(preset.pop(block).get(chosen, {}))
-    return preset
+    return _resolved(blocks.get(env_id.rpartition(":")[2], blocks["default"]), given)
+
+
+def _resolved(block: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The block with those of its `with_<setting>` blocks, which may hold others, that are for what is given."""
+    result = {name: value for name, value in block.items() if not name.startswith("with_")}
+    for name in (name for name in block if name not in result):
+        setting = name.removeprefix("with_")
+        for value, changes in block[name].items():
+            if setting in given and given[setting] == value:
+                result = merged(result, _resolved(changes, given))
+    return result
 
 
 def _check(changes: dict[str, Any], preset: dict[str, Any], algorithm: str) -> None:
