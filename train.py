@@ -22,8 +22,10 @@ from gradgym.agents.training.configuration import (
     DatasetConfig,
     RunConfig,
     full_id,
+    load_changes,
     load_dataset_preset,
     load_preset,
+    merged,
     parse_settings,
     read_config,
 )
@@ -41,12 +43,27 @@ def _parser() -> argparse.ArgumentParser:
         "--enhancement", help="sample or policy: how mbpo uses the simulator's gradients; one of its hyperparams"
     )
     parser.add_argument("--arch", help="nn, nnm, mdr, cvx or dlm: what pushing trains; one of its hyperparams")
-    parser.add_argument("--env", help=f"environment id; default: {_ENV}")
+    parser.add_argument(
+        "--env", help=f"environment id, or module:id, whose module may be in the working folder; default: {_ENV}"
+    )
     parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE")
     parser.add_argument("--seed", type=int, help="default: 0")
     parser.add_argument("--total-timesteps", type=int, help="environment steps; default: the preset's")
     parser.add_argument(
         "--hyperparams", nargs="+", default=[], metavar="KEY:VALUE", help="changes in the preset, see agents/presets"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE.yaml",
+        help="changes in the preset from a file of its form: a block for each environment id, or one named default",
+    )
+    parser.add_argument(
+        "--callback",
+        nargs="+",
+        default=[],
+        metavar="MODULE:CLASS",
+        help="callbacks of SB3's kind, by import path; with arguments: 'MODULE:CLASS:{argument: value}'",
     )
     parser.add_argument("--run-dir", type=Path, help="default: runs/<algo>-<env>-<seed>, or runs/<algo>-<seed>")
     parser.add_argument(
@@ -94,17 +111,24 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig | DatasetConfig:
         raise ValueError(f"--seed {seed}: must be from 0 to {2**32 - 1}")
     changes = parse_settings(arguments.hyperparams)
     changes |= {name: value for name in ("arch", "enhancement") if (value := getattr(arguments, name)) is not None}
+    env_kwargs = parse_settings(arguments.env_kwargs)
+    if arguments.config is not None:
+        block = "default" if algo in DATASET_TRAININGS else full_id(arguments.env or _ENV)
+        changes = merged(load_changes(arguments.config, block, {**env_kwargs, **changes}), changes)
     if algo in DATASET_TRAININGS:
-        for name in ("env", "env_kwargs", "total_timesteps"):
+        for name in ("env", "env_kwargs", "total_timesteps", "callback"):
             if value := getattr(arguments, name):
-                raise ValueError(f"{_option(name)} {value}: --algo {algo} trains on a data set, not an environment")
+                raise ValueError(
+                    f"{_option(name)} {_words(value)}: --algo {algo} trains on a data set, not an environment"
+                )
         return DatasetConfig(algo, seed, load_dataset_preset(algo, changes))
     env = full_id(_ENV if arguments.env is None else arguments.env)
-    env_kwargs = parse_settings(arguments.env_kwargs)
     settings = load_preset(algo, env, changes, env_kwargs)
     if arguments.total_timesteps is not None:
         settings["total_timesteps"] = arguments.total_timesteps
-    return RunConfig.from_settings(settings, algo=algo, env=env, seed=seed, env_kwargs=env_kwargs)
+    return RunConfig.from_settings(
+        settings, algo=algo, env=env, seed=seed, env_kwargs=env_kwargs, callbacks=arguments.callback
+    )
 
 
 def configuration(argv: list[str]) -> RunConfig | DatasetConfig:
@@ -114,9 +138,22 @@ def configuration(argv: list[str]) -> RunConfig | DatasetConfig:
 
 def _resumed_config(arguments: argparse.Namespace) -> RunConfig | DatasetConfig:
     """The run's own, with more steps where they are asked for."""
-    for name in ("algo", "enhancement", "arch", "env", "env_kwargs", "seed", "hyperparams", "run_dir"):
+    for name in (
+        "algo",
+        "enhancement",
+        "arch",
+        "env",
+        "env_kwargs",
+        "seed",
+        "hyperparams",
+        "config",
+        "callback",
+        "run_dir",
+    ):
         if (value := getattr(arguments, name)) not in (None, []):
-            raise ValueError(f"{_option(name)} {value}: --resume goes on with a run's own settings, leave it out")
+            raise ValueError(
+                f"{_option(name)} {_words(value)}: --resume goes on with a run's own settings, leave it out"
+            )
     config, steps = read_config(arguments.resume), arguments.total_timesteps
     if steps is None:
         return config
@@ -129,6 +166,10 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig | DatasetConfig:
 
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def _words(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _new_folder(config: RunConfig | DatasetConfig, chosen: Path | None) -> Path:

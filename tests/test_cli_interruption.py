@@ -63,13 +63,6 @@ class Interrupting:
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.fixture
-def python_handler() -> Generator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("python_handler")
 def test_a_second_interrupt_ends_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

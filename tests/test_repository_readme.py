@@ -44,10 +44,11 @@ def test_docs_example_agrees_with_differences() -> None:
 
 def test_the_trainers_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    training, own = python_blocks("docs/policy_gradients.md")
+    training, several, own = python_blocks("docs/policy_gradients.md")
     (action,) = run(training.replace("1_000_000", "500"))
     assert len(action.strip("[]").split()) == 6
     assert list(tmp_path.glob("runs/*/events*")) and (tmp_path / "cheetah.zip").exists()
+    assert run(several) == ["torch.Size([12])"]
     (norm,) = run(own)
     assert 0.0 < float(norm.removeprefix("tensor(").split(",")[0]) < 100.0
 

@@ -1,6 +1,6 @@
 """The configuration of a run, and where it comes from: presets and changes from the command line.
 
-Presets are in `agents/presets/<algorithm>.yaml`.
+Presets are in `agents/presets/<algorithm>.yaml`, and changes of one's own in files of the same form.
 """
 
 import sys
@@ -61,6 +61,7 @@ class RunConfig(_Config):
         eval_seconds: seconds of training between evaluations, in place of `eval_freq`.
         env_kwargs: arguments of the environment.
         train_env_kwargs: further ones, or others, for the training alone; evaluations do not see them.
+        callbacks: called beside the run's own, see `callbacks.callback_from`.
         hyperparams: what the algorithm's `from_config` takes: arguments of its constructor and of its environments.
     """
 
@@ -75,6 +76,7 @@ class RunConfig(_Config):
     eval_seconds: float | None = None
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     train_env_kwargs: dict[str, Any] = field(default_factory=dict)
+    callbacks: list[str] = field(default_factory=list)
     hyperparams: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -169,6 +171,18 @@ def import_from_here(module: str) -> None:
     except ImportError as error:
         where = f"call the command in its folder, which is not {here}, or set PYTHONPATH"
         raise ValueError(f"{module}: cannot be imported ({error}): {where}") from error
+
+
+def load_changes(path: Path, env_id: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What a file of the user's, which has a preset's form, changes for an environment; `given` as in `load_preset`.
+
+    ValueError: the file is damaged, or has neither a block of that id nor a default.
+    """
+    blocks = _read_mapping(path)
+    block = blocks.get(env_id, blocks.get(env_id.rpartition(":")[2], blocks.get("default")))
+    if not isinstance(block, dict):
+        raise ValueError(f"{path}: has no block {env_id!r} of settings, and no default")
+    return _resolved(block, given)
 
 
 def load_preset(

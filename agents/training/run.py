@@ -5,6 +5,7 @@ checkpoint.pkl         from which the run goes on
 best_model.zip         the model with the best evaluation, as the algorithm saves it
 final_model.zip        the last one
 evaluations.jsonl      every evaluation, and how long the training had taken, evaluations left out
+monitor.csv            every episode of the training, as SB3's `Monitor` writes them
 events.out.tfevents.*  TensorBoard
 """
 
@@ -14,10 +15,12 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
 
 from .algorithm import ALGORITHMS, Algorithm
+from .callbacks import callback_from
 from .checkpoint import CheckpointCallback, load_checkpoint
 from .clock import TimeLimitCallback, TrainingClock
 from .configuration import RunConfig
 from .evaluation import EvaluationCallback
+from .monitor import MonitorCallback
 from .whole_file import written_beside
 
 
@@ -26,6 +29,7 @@ class Run:
 
     def __init__(self, config: RunConfig, run_dir: Path) -> None:
         self.config, self.run_dir = config, run_dir
+        others = [callback_from(word) for word in config.callbacks]
         path = run_dir / "checkpoint.pkl"
         self.algorithm: Algorithm
         spent = 0.0
@@ -49,7 +53,8 @@ class Run:
         self.time_limit = TimeLimitCallback(self.clock, None if config.max_minutes is None else 60 * config.max_minutes)
         # Evaluated before it is saved: a resumed run finds the evaluations of its checkpoint in the file.
         self.checkpoints = CheckpointCallback(path, config.checkpoint_freq, self.clock)
-        self.callback = CallbackList([self.evaluation, self.checkpoints, self.time_limit])
+        monitor = MonitorCallback(run_dir, config.env)
+        self.callback = CallbackList([self.evaluation, self.checkpoints, self.time_limit, monitor, *others])
 
     @property
     def max_return(self) -> float | None:
