@@ -1,6 +1,7 @@
 """Trains an algorithm on an environment, or on a data set, in a folder from which the training can be resumed.
 
 gradgym-train --algo mbpo --enhancement policy --env gradgym/NLinkPendulum-v0 --env-kwargs n_links:5 --seed 0
+gradgym-train --optimize --algo shac --env gradgym/Hopper-v0 --n-trials 50 --n-jobs 4
 """
 
 import argparse
@@ -9,12 +10,10 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import torch
-from stable_baselines3.common.callbacks import BaseCallback
-from tqdm import tqdm
 
 # Absolute, because this file also runs as a script, which belongs to no package.
 from gradgym.agents import ALGORITHMS, DATASET_TRAININGS
@@ -31,7 +30,12 @@ from gradgym.agents.training.configuration import (
 )
 from gradgym.agents.training.dataset_training import DatasetTraining
 from gradgym.agents.training.interruption import interruptible
+from gradgym.agents.training.progress_bar import ProgressBar
 from gradgym.agents.training.run import Run
+from gradgym.agents.tuning.command_line import add_options, check_options, optimize, prepared
+
+if TYPE_CHECKING:
+    from gradgym.agents.tuning.study import Study
 
 _ALGO, _ENV = "mbpo", "gradgym/NLinkPendulum-v0"
 
@@ -72,49 +76,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--num-threads", type=int, default=1, help="torch's threads; small networks are fastest with the default, 1"
     )
+    add_options(parser)
     return parser
 
 
-class _ProgressBar(BaseCallback):
-    """Environment steps, with the latest and best evaluation."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self.run = run
-        self.bar: tqdm[NoReturn] | None = None
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def _on_training_start(self) -> None:
-        self.bar = tqdm(total=self.run.config.total_timesteps, initial=self.num_timesteps, unit="step", mininterval=0.5)
-
-    def _on_step(self) -> bool:
-        assert self.bar is not None
-        self.bar.update(self.num_timesteps - int(self.bar.n))
-        return True
-
-    def _on_rollout_start(self) -> None:
-        if self.run.evaluation.evaluations:
-            last, best = self.run.evaluation.evaluations[-1]["mean"], self.run.evaluation.best
-            assert self.bar is not None
-            self.bar.set_description(f"return {last:.3f}, best {best:.3f}")
-
-    def _on_training_end(self) -> None:
-        self.close()
+def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the command line changes in the preset; before its file."""
+    changes = parse_settings(arguments.hyperparams)
+    changes |= {name: value for name in ("arch", "enhancement") if (value := getattr(arguments, name)) is not None}
+    if arguments.config is None:
+        return changes
+    block = "default" if arguments.algo in DATASET_TRAININGS else full_id(arguments.env or _ENV)
+    given = {**parse_settings(arguments.env_kwargs), **changes}
+    return merged(load_changes(arguments.config, block, given), changes)
 
 
 def _new_config(arguments: argparse.Namespace) -> RunConfig | DatasetConfig:
     algo, seed = arguments.algo or _ALGO, arguments.seed or 0
     if not 0 <= seed < 2**32:
         raise ValueError(f"--seed {seed}: must be from 0 to {2**32 - 1}")
-    changes = parse_settings(arguments.hyperparams)
-    changes |= {name: value for name in ("arch", "enhancement") if (value := getattr(arguments, name)) is not None}
-    env_kwargs = parse_settings(arguments.env_kwargs)
-    if arguments.config is not None:
-        block = "default" if algo in DATASET_TRAININGS else full_id(arguments.env or _ENV)
-        changes = merged(load_changes(arguments.config, block, {**env_kwargs, **changes}), changes)
+    changes, env_kwargs = _changes(arguments), parse_settings(arguments.env_kwargs)
     if algo in DATASET_TRAININGS:
         for name in ("env", "env_kwargs", "total_timesteps", "callback"):
             if value := getattr(arguments, name):
@@ -172,17 +153,26 @@ def _words(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _new_folder(config: RunConfig | DatasetConfig, chosen: Path | None) -> Path:
+def _name(config: RunConfig | DatasetConfig) -> str:
     env = [config.env.replace("/", "-").replace(":", "-")] if isinstance(config, RunConfig) else []
-    run_dir = chosen or _unused(Path("runs") / "-".join([config.algo, *env, str(config.seed)]))
+    return "-".join([config.algo, *env, str(config.seed)])
+
+
+def _new_folder(config: RunConfig | DatasetConfig, chosen: Path | None) -> Path:
+    run_dir = chosen or _unused(Path("runs") / _name(config))
+    _check_folder(run_dir)
+    if (run_dir / "config.yaml").exists():
+        raise ValueError(f"{run_dir}: holds a run already; go on with --resume {run_dir}, or choose another folder")
+    return run_dir
+
+
+def _check_folder(run_dir: Path) -> None:
+    """ValueError if it can be neither written to nor made."""
     there = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
     if not there.is_dir():
         raise ValueError(f"{run_dir}: {there} is a file, choose another folder with --run-dir")
     if not os.access(there, os.W_OK):
         raise ValueError(f"{run_dir}: {there} cannot be written to, choose another folder with --run-dir")
-    if (run_dir / "config.yaml").exists():
-        raise ValueError(f"{run_dir}: holds a run already; go on with --resume {run_dir}, or choose another folder")
-    return run_dir
 
 
 def _unused(path: Path) -> Path:
@@ -224,11 +214,38 @@ def _prepared(arguments: argparse.Namespace) -> tuple[Run | DatasetTraining, Pat
     return training, run_dir
 
 
+def _prepared_study(arguments: argparse.Namespace) -> tuple["Study", list[str]]:
+    """The study, new or continued, and the arguments that train one of its configurations, but for what is best."""
+    if arguments.resume is not None:
+        raise ValueError(f"--resume {arguments.resume}: the command that began a study goes on with it, leave it out")
+    if arguments.num_threads < 1:
+        raise ValueError(f"--num-threads {arguments.num_threads}: must be at least 1")
+    config = _new_config(arguments)
+    if not isinstance(config, RunConfig):
+        raise ValueError(f"--optimize: --algo {config.algo} trains on a data set, it has no return to search by")
+    folder = arguments.run_dir or Path("runs") / (arguments.study_name or f"optimize-{_name(config)}")
+    _check_folder(folder)
+    same = ["--algo", config.algo, "--env", config.env]
+    for option in ("env_kwargs", "callback"):
+        same += [_option(option), *getattr(arguments, option)] if getattr(arguments, option) else []
+    return prepared(config, _changes(arguments), arguments, folder), [*same, "--seed", str(config.seed)]
+
+
+def _optimize(arguments: argparse.Namespace) -> int:
+    try:
+        study, same = _prepared_study(arguments)
+        print(f"Study: {study.folder}")
+        return optimize(study, arguments, same)
+    except KeyboardInterrupt:
+        print("gradgym-train: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+
+
 def _train(training: Run | DatasetTraining) -> None:
     if not isinstance(training, Run):
         training.train()
         return
-    with interruptible(training.checkpoints), closing(_ProgressBar(training)) as bar:
+    with interruptible(training.checkpoints), closing(ProgressBar(training)) as bar:
         training.train(bar)
     print(_result(training))
 
@@ -237,6 +254,9 @@ def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     arguments = _parser().parse_args(argv)
     try:
+        check_options(arguments)
+        if arguments.optimize:
+            return _optimize(arguments)
         training, run_dir = _prepared(arguments)
     except (ValueError, TypeError, ImportError, OSError, gymnasium.error.Error) as error:
         print(f"gradgym-train: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)

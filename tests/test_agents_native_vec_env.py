@@ -94,7 +94,7 @@ def test_a_monitor_with_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_environments_in_other_processes_are_refused() -> None:
-    envs = make_vec_env(HOPPER, n_envs=2, vec_env_cls=SubprocVecEnv)
+    envs = make_vec_env(f"gradgym:{HOPPER}", n_envs=2, vec_env_cls=SubprocVecEnv)
     try:
         with pytest.raises(TypeError, match="SubprocVecEnv, whose environments are in other processes: pass the id"):
             native(envs, 2)
