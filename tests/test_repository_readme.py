@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gradgym import evaluate, train
+from gradgym.agents import DATASET_TRAININGS
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
 
 
 def python_blocks(name: str) -> list[str]:
@@ -74,23 +74,33 @@ def test_the_example_of_manipulation_runs(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "two_fingers.zip").exists()
 
 
-def test_what_the_readme_evaluates_its_own_commands_have_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One after the other in one folder, as a reader would, in which each folder holds the run above it."""
-    monkeypatch.chdir(tmp_path)
-    commands = re.findall(r"(?:^    |&& )(gradgym-(?:train|evaluate) .*?)(?: +#.*)?$", README, re.MULTILINE)
+def folders(text: str) -> list[tuple[str, str]]:
+    """Run folders that a text evaluates, and the command above that trains in it; in a folder that was empty."""
     trained: dict[str, str] = {}
-    evaluated: list[str] = []
-    for command in (command for command in commands if "SEED" not in command):
+    evaluated: list[tuple[str, str]] = []
+    for command in re.findall(r"(?:^ *|&& )(gradgym-(?:train|evaluate) [^#\n]*)", text, re.MULTILINE):
         name, *words = command.split()
-        if name == "gradgym-train":
+        if name == "gradgym-train" and "SEED" not in words and "--resume" not in words:
             arguments = train._parser().parse_args(words)
-            folder = train._new_folder(train.configuration(words), arguments.run_dir)
+            algo, env = arguments.algo or "mbpo", arguments.env or "gradgym/NLinkPendulum-v0"
+            stem = [algo] if algo in DATASET_TRAININGS else [algo, env.replace("/", "-").replace(":", "-")]
+            folder = arguments.run_dir or train._unused(Path("runs") / "-".join([*stem, str(arguments.seed or 0)]))
             folder.mkdir(parents=True)
             trained[str(folder)] = command
-        else:
-            evaluated.append(str(evaluate._parser().parse_args(words).run_dir))
-    assert len(trained) >= 8 and len(evaluated) >= 3
-    assert set(evaluated) <= trained.keys()
-    assert "n_links:5" in trained[evaluated[0]]
+        elif name == "gradgym-evaluate":
+            folder = str(evaluate._parser().parse_args(words).run_dir)
+            if folder.startswith("runs/"):
+                assert folder in trained, command
+                evaluated.append((folder, trained[folder]))
+    return evaluated
+
+
+def test_what_a_page_evaluates_its_own_commands_have_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, as a reader would; none evaluates the run of another command by its folder's name."""
+    found: list[tuple[str, str]] = []
+    for number, page in enumerate([ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]):
+        (tmp_path / str(number)).mkdir()
+        monkeypatch.chdir(tmp_path / str(number))
+        found += folders(page.read_text())
+    assert len(found) >= 2
+    assert all("n_links:5" in command for folder, command in found if folder == "runs/pendulum")
