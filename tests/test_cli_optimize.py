@@ -99,7 +99,7 @@ def test_a_study_survives_kills_of_a_trial_and_of_itself(tmp_path: Path, monkeyp
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     for folder in (killed, whole):
         folder.mkdir()
-    command = [*search_folder(killed, monkeypatch), "--n-trials", "3", "--total-timesteps", "4000"]
+    command = [*search_folder(killed, monkeypatch), "--n-trials", "3", "--total-timesteps", "2000"]
     run_dir = killed / "search"
     child = started(command, killed)
     wait_for_a_checkpoint(child, run_dir / "trial-0")
@@ -118,7 +118,7 @@ def test_a_study_survives_kills_of_a_trial_and_of_itself(tmp_path: Path, monkeyp
     assert child.returncode == 130
     assert error.strip().splitlines()[-1] == "gradgym-train: interrupted; the same command goes on"
     assert train.main(command) == 0
-    whole_command = [*search_folder(whole, monkeypatch), "--n-trials", "3", "--total-timesteps", "4000"]
+    whole_command = [*search_folder(whole, monkeypatch), "--n-trials", "3", "--total-timesteps", "2000"]
     assert train.main(whole_command) == 0
     assert [t.state for t in trials(killed)] == [TrialState.COMPLETE] * 3
     for found, expected in zip(trials(killed), trials(whole), strict=True):

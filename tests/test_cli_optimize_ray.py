@@ -33,7 +33,7 @@ def cluster() -> Generator[Any]:
 def span(run_dir: Path) -> tuple[float, float]:
     """When a trial began and ended."""
     header = (run_dir / "monitor.csv").read_text().splitlines()[0]
-    return json.loads(header.removeprefix("#"))["t_start"], (run_dir / "final_model.zip").stat().st_mtime
+    return json.loads(header.removeprefix("#"))["t_start"], (run_dir / "evaluations.jsonl").stat().st_mtime
 
 
 def test_two_nodes_train_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Any) -> None:

@@ -106,9 +106,9 @@ def test_ctrl_c_amid_an_epoch_ends_with_a_checkpoint_of_that_moment(
     monkeypatch.setattr(GraspTrainer, "losses", interrupted)
     assert train.main([*command, str(tmp_path / "stopped")]) == 130
     assert capsys.readouterr().err.strip().endswith(f"interrupted; go on with --resume {tmp_path / 'stopped'}")
-    found = torch.load(tmp_path / "stopped" / "checkpoint.pt", weights_only=True)
-    assert (found["epoch"], found["seen"], calls) == (1, 1, 3)
+    assert calls == 3
     assert train.main(["--resume", str(tmp_path / "stopped")]) == 0
+    assert calls == 6  # no sample again
     ends = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
 
