@@ -42,11 +42,11 @@ def _parser() -> argparse.ArgumentParser:
         "--backend",
         nargs="+",
         choices=["sim", "mujoco", "gymnasium"],
-        default=["sim", "mujoco"],
-        help="gymnasium: the environment of Gymnasium's own that is the same task; gaps are to the first",
+        help="gymnasium: the environment of Gymnasium's own that is the same task; gaps are to the first; "
+        "default: sim mujoco",
     )
-    parser.add_argument("--episodes", type=int, default=20, help="on each backend, from the same seeds")
-    parser.add_argument("--seed", type=int, default=0, help="of the first episode")
+    parser.add_argument("--episodes", type=int, help="on each backend, from the same seeds; default: 20")
+    parser.add_argument("--seed", type=int, help="of the first episode; default: 0")
     parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="of one episode on the first backend")
     return parser
 
@@ -78,8 +78,20 @@ def _gap(mean: float, reference: float, name: str) -> str:
     return f", gap to {name} {mean - reference:+.4f}{percent}"
 
 
+def _refuse_all(arguments: argparse.Namespace, config: DatasetConfig) -> None:
+    """ValueError if there are options of episodes, which a training on a data set has not."""
+    for name in ("backend", "episodes", "seed", "video"):
+        if (value := getattr(arguments, name)) is not None:
+            shown = " ".join(value) if isinstance(value, list) else value
+            why = f"--algo {config.algo} has no environment, all it was not trained on is tried"
+            raise ValueError(f"--{name} {shown}: {why}: leave it out")
+
+
 def _check(arguments: argparse.Namespace) -> None:
-    """ValueError for what would fail only after the evaluation."""
+    """Puts in what is not given; ValueError for what would fail only after the evaluation."""
+    for name, default in (("backend", ["sim", "mujoco"]), ("episodes", 20), ("seed", 0)):
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
     if arguments.episodes < 1:
         raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
     if arguments.seed < 0:
@@ -99,8 +111,7 @@ def _evaluated_on_data(arguments: argparse.Namespace) -> bool:
     config = read_config(arguments.path)
     if not isinstance(config, DatasetConfig):
         return False
-    if arguments.video is not None:
-        raise ValueError(f"--video {arguments.video}: --algo {config.algo} has no environment to film")
+    _refuse_all(arguments, config)
     DATASET_TRAININGS[config.algo](config, arguments.path).evaluate()
     return True
 
@@ -116,9 +127,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     torch.set_num_threads(1)
     try:
-        _check(arguments)
         if _evaluated_on_data(arguments):
             return 0
+        _check(arguments)
         policy = _policy(arguments)
         envs = {backend: _make_env(policy, backend) for backend in arguments.backend}
     except (ValueError, TypeError, ImportError, OSError, gymnasium.error.Error) as error:

@@ -10,44 +10,26 @@ seconds are of the training's wall-clock, evaluations left out. Settings were ch
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.training.configuration import RunConfig, load_preset
+from gradgym.agents.training.configuration import RunConfig
 from gradgym.agents.training.evaluation import evaluate_returns
 from gradgym.agents.training.run import load_best
+from gradgym.train import configuration
 
 ENV = "gradgym/NLinkPendulum-v0"
 SEEDS = range(3)
 GOALS = {5: 12.4, 7: 24.45, 12: 71.5, 20: 195.0}
-# What long chains change in the preset. The faster links turn, the more a step magnifies what is before
-# it, a thousand billion times over an episode of 20 links that whip; so steps are small at first, and
-# none is taken that loses.
-LONG: dict[int, dict[str, Any]] = {
-    12: {
-        "total_timesteps": 80_000,
-        "learning_rate": 5e-4,
-        "line_search": 16,
-        "policy_kwargs": {"log_std_init": -4.0},
-    },
-    20: {
-        "total_timesteps": 10**8,
-        "max_minutes": 5,
-        "eval_seconds": 5.0,
-        "learning_rate": 3e-3,
-        "line_search": 64,
-        "search_spread": 4.0,
-        "policy_kwargs": {"log_std_init": -3.0},
-    },
-}
-QUICK = {"total_timesteps": 600, "eval_freq": 300, "max_minutes": None}
 
 
 def run_config(n_links: int, seed: int, quick: bool) -> RunConfig:
-    settings = load_preset("bptt", ENV, LONG.get(n_links, {}) | {"checkpoint_freq": 10**9})
-    settings |= QUICK if quick else {}
-    return RunConfig.from_settings(settings, algo="bptt", env=ENV, seed=seed, env_kwargs={"n_links": n_links})
+    """As the command has it: what differs between the numbers of links is in agents/presets/bptt.yaml."""
+    command = ["--algo", "bptt", "--env", ENV, "--env-kwargs", f"n_links:{n_links}", "--seed", str(seed)]
+    few = ["--total-timesteps", "600", "--hyperparams", "eval_freq:300"] if quick else []
+    config = configuration([*command, *few])
+    assert isinstance(config, RunConfig)
+    return config
 
 
 def train(n_links: int, seed: int, quick: bool, work_dir: Path) -> Row:

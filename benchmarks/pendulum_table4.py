@@ -10,54 +10,29 @@ batch size, environment steps and evaluations.
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents.training.configuration import RunConfig, load_preset, merged
+from gradgym.agents.training.configuration import RunConfig
 from gradgym.agents.training.evaluation import evaluate_returns
 from gradgym.agents.training.run import load_best
+from gradgym.train import configuration
 
 ENV = "gradgym/NLinkPendulum-v0"
 PAPER = {
     "paper, policy enhancement": [0.49, 1.93, 4.28, 7.81, 12.31, 17.78, 24.34],
     "paper, MBPO": [0.49, 1.90, 4.28, 7.50, 11.13, 15.02, 19.97],
 }
-# Environment steps of every run of a row; the paper took 10,000 n.
-TOTAL_TIMESTEPS = {1: 10_000, 2: 20_000, 3: 7_500, 4: 20_000, 5: 25_000, 6: 15_000, 7: 17_500}
-# What the enhanced runs of a row change in the preset. Short chains have local optima that noise
-# leaves; long chains magnify it, and some need more episodes at once to average it out.
-ENHANCED: dict[int, dict[str, Any]] = {
-    1: {"policy_kwargs": {"log_std_init": -1.6}},
-    2: {"policy_kwargs": {"log_std_init": -1.6}, "replay_episodes": 4, "learning_rate": "lin_2e-3"},
-    3: {"policy_kwargs": {"log_std_init": -2.3}},
-    4: {
-        "policy_kwargs": {"log_std_init": -1.6},
-        "log_std_final": -2.3,
-        "replay_episodes": 5,
-        "learning_rate": "lin_2e-3",
-    },
-    5: {"policy_kwargs": {"log_std_init": -2.3}, "replay_episodes": 5},
-    6: {"policy_kwargs": {"log_std_init": -2.3}},
-    7: {"policy_kwargs": {"log_std_init": -2.3}},
-}
-# What each changes in the preset of MBPO.
-METHODS: dict[str, dict[str, Any]] = {
+# What `gradgym-train` is told for each; all else is in agents/presets/mbpo.yaml, by the number of links.
+METHODS: dict[str, list[str]] = {
     # Gradients carried through the stored episode; no learned model, as in the paper's released runs.
-    "policy": {"enhancement": "policy"},
-    "mbpo": {},
+    "policy": ["--enhancement", "policy"],
+    "mbpo": [],
     # The same class without its model: SAC, with the faster update.
-    "sac": {"model": False},
+    "sac": ["--hyperparams", "model:false"],
     # Equation 13 as printed: one step, then the critic.
-    "policy, one step": {
-        "enhancement": "policy",
-        "gradient_horizon": "step",
-        "gradient_steps": 100,
-        "learning_starts": 500,
-        "ent_coef": "auto_0.01",
-        "policy_kwargs": {"log_std_init": -1.0},
-    },
+    "policy, one step": ["--enhancement", "policy", "--hyperparams", "gradient_horizon:step"],
 }
 LABELS = {
     "policy": "policy enhancement, whole episode",
@@ -67,13 +42,16 @@ LABELS = {
 }
 
 
+def command(n_links: int | str, method: str, seed: int | str) -> list[str]:
+    """The arguments of `gradgym-train` that make the same run."""
+    return ["--algo", "mbpo", *METHODS[method], "--env", ENV, "--env-kwargs", f"n_links:{n_links}", "--seed", str(seed)]
+
+
 def run_config(n_links: int, method: str, seed: int, quick: bool) -> RunConfig:
-    changes = METHODS[method]
-    if method == "policy":
-        changes = merged(changes, ENHANCED[n_links])
-    changes = changes | {"total_timesteps": 600 if quick else TOTAL_TIMESTEPS[n_links], "checkpoint_freq": 10**9}
-    settings = load_preset("mbpo", ENV, changes)
-    return RunConfig.from_settings(settings, algo="mbpo", env=ENV, seed=seed, env_kwargs={"n_links": n_links})
+    few = ["--total-timesteps", "600"] if quick else []
+    config = configuration([*command(n_links, method, seed), *few])
+    assert isinstance(config, RunConfig)
+    return config
 
 
 def train(n_links: int, method: str, seed: int, quick: bool, work_dir: Path) -> Row:
@@ -107,7 +85,7 @@ def planned(quick: bool, methods: list[str]) -> list[tuple[int, str, int]]:
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: mean and deviation of the greatest return over the seeds."""
+    """Markdown: mean and deviation of the greatest return over the seeds, and the commands that train the same."""
     lengths = sorted({row["n"] for row in rows})
     lines = [table_line(["n", *lengths]), "|---|" + "---|" * len(lengths)]
     for method in (m for m in METHODS if any(row["method"] == m for row in rows)):
@@ -119,6 +97,7 @@ def table(rows: list[Row]) -> str:
             lines += _details(per_length)
     lines += [table_line([name, *(f"{values[n - 1]:.2f}" for n in lengths)]) for name, values in PAPER.items()]
     lines.append(table_line(["maximum", *(f"{0.5 * n * n:g}" for n in lengths)]))
+    lines += ["", *(f"    gradgym-train {' '.join(command('N', method, 'SEED'))}" for method in METHODS)]
     return "\n".join(lines)
 
 

@@ -2,7 +2,17 @@
 
 `Dribble` is a driven ball that pushes another one across the floor to a target. From its one
 definition come a `gymnasium.Env` and a native vector environment, analytic gradients, and the
-same task stepped by MuJoCo, which here checks both motion and gradients.
+same task stepped by MuJoCo, which here checks both motion and gradients. In this file's folder
+
+    gradgym-train --algo shac --env custom_task:Dribble-v0 --total-timesteps 100000
+    gradgym-evaluate runs/shac-custom_task-Dribble-v0-0
+
+train it, with the default settings of agents/presets/shac.yaml, and try the policy in MuJoCo too. Settings of its
+own are changes from the command line, `--hyperparams horizon:16`, or from a file, `--config my_settings.yaml`:
+
+    Dribble-v0:
+      horizon: 16
+      learning_rate: lin_1e-3
 """
 
 from typing import Any

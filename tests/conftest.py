@@ -1,6 +1,8 @@
 """Settings of every test: one import name for the package, one torch thread, the same random numbers."""
 
 import os
+import signal
+from collections.abc import Generator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +29,14 @@ class RootIsNoTestPackage:
 def _seeded() -> None:
     """A test that draws from torch's global generator draws the same each time, whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def python_handler() -> Generator[None]:
+    """Ctrl-C raises KeyboardInterrupt, whatever started the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gradgym import train
 from gradgym.agents import ALGORITHMS
 from gradgym.agents.training.configuration import RunConfig, load_preset, merged, parse_settings
 from gradgym.agents.training.sb3 import constructor_arguments
@@ -59,6 +60,44 @@ def test_an_enhancement_overrides_the_preset() -> None:
     assert "with_enhancement" not in plain and "gradient_horizon" not in plain
     assert enhanced["gradient_horizon"] == "episode" and enhanced["gamma"] == plain["gamma"]
     assert enhanced["enhancement"] == "policy" and enhanced["model_kwargs"] == plain["model_kwargs"] | {"members": 3}
+
+
+def test_values_by_an_argument_of_the_environment() -> None:
+    env, policy = "gradgym/NLinkPendulum-v0", {"enhancement": "policy"}
+    plain = load_preset("mbpo", env)
+    assert plain == load_preset("mbpo", env, env_kwargs={"n_links": 5})  # the number of links without an argument
+    assert load_preset("mbpo", env, env_kwargs={"n_links": 3}) == plain | {"total_timesteps": 7500}
+    assert not any(name.startswith("with_") for name in plain)
+    enhanced, two = load_preset("mbpo", env, policy), load_preset("mbpo", env, policy, {"n_links": 2})
+    changed = {name for name in two if two[name] != enhanced[name]}
+    assert changed == {"total_timesteps", "policy_kwargs", "learning_rate", "replay_episodes"}
+    assert two["policy_kwargs"] == enhanced["policy_kwargs"] | {"log_std_init": -1.6}
+    # What is asked for goes before the preset's.
+    assert load_preset("mbpo", env, policy | {"replay_episodes": 7}, {"n_links": 2})["replay_episodes"] == 7
+    assert load_preset("mbpo", env, {"gradient_horizon": [1]})["gradient_horizon"] == [1]
+
+
+def test_changes_from_a_file(tmp_path: Path) -> None:
+    file, env = tmp_path / "own.yaml", "gradgym/NLinkPendulum-v0"
+    file.write_text(f"{env}: {{gamma: 0.5, enhancement: policy, policy_kwargs: {{log_std_init: 0.0}}}}\n")
+    words = ["--env", env, "--env-kwargs", "n_links:2", "--config", str(file), "--hyperparams", "tau:0.5"]
+    config = train.configuration(words)
+    expected = load_preset("mbpo", env, {"enhancement": "policy"}, {"n_links": 2})
+    expected["policy_kwargs"]["log_std_init"] = 0.0
+    expected |= {"gamma": 0.5, "tau": 0.5}
+    assert config.hyperparams == {name: value for name, value in expected.items() if name in config.hyperparams}
+    assert config.hyperparams["replay_episodes"] == 4
+    assert train.configuration([*words, "gamma:0.25"]).hyperparams["gamma"] == 0.25
+    with pytest.raises(ValueError, match=r"own.yaml: has no block 'gradgym/Ant-v0' of settings, and no default"):
+        train.configuration(["--env", "gradgym/Ant", "--config", str(file)])
+    file.write_text("default: {batch: 3}\n")
+    assert train.configuration(["--algo", "grasp", "--config", str(file)]).hyperparams["batch"] == 3
+    for content in ("[1]", "default: 3", "default: {"):
+        file.write_text(content)
+        with pytest.raises(ValueError, match=r"own.yaml: "):
+            train.configuration(["--config", str(file)])
+    with pytest.raises(OSError, match="nowhere"):
+        train.configuration(["--config", "nowhere"])
 
 
 def test_algorithms_on_the_ant_are_comparable() -> None:

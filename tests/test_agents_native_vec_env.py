@@ -1,5 +1,6 @@
 """Native vector environments in Stable-Baselines3: equal to its own vector of single, monitored ones."""
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import NormalizeObservation
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecNormalize
 
+from gradgym.agents import SHAC
 from gradgym.agents.training.native_vec_env import NativeVecEnv, native
 
 HOPPER, LIMIT = "gradgym/Hopper-v0", 25
@@ -50,6 +54,52 @@ def test_trajectories_and_infos_are_those_of_single_environments() -> None:
             assert info["episode"]["r"] == pytest.approx(info_["episode"]["r"], abs=1e-6)  # Monitor rounds
             ends.append(info["TimeLimit.truncated"])
     assert True in ends and False in ends
+
+
+def test_what_make_vec_env_made_becomes_native() -> None:
+    made = make_vec_env(HOPPER, n_envs=3, seed=5, env_kwargs={"max_episode_steps": LIMIT, "healthy_reward": 2.0})
+    envs = native(made, 7)
+    assert envs.num_envs == 3 and envs.envs.max_episode_steps == LIMIT
+    assert envs.envs.task_arguments["healthy_reward"] == 2.0
+    np.testing.assert_array_equal(envs.reset(), made.reset())
+    algorithm = SHAC("MlpPolicy", made, horizon=4, seed=0).learn(24)
+    assert algorithm.num_timesteps == 24 and algorithm.n_envs == 3
+
+
+@pytest.mark.parametrize(
+    ("env", "part"),
+    [
+        (lambda: VecNormalize(make_vec_env(HOPPER)), "wrapped in VecNormalize, .*SHAC and BPTT normalise observations"),
+        (lambda: NormalizeObservation(gymnasium.make(HOPPER)), "NormalizeObservation, .*SHAC and BPTT normalise"),
+        (lambda: VecFrameStack(make_vec_env(HOPPER), 2), "wrapped in VecFrameStack, which .*: pass it bare$"),
+        (lambda: make_vec_env("CartPole-v1"), "no environment of gradgym's"),
+        (lambda: make_vec_env(HOPPER, wrapper_class=NormalizeObservation), "wrapped in NormalizeObservation"),
+        (lambda: DummyVecEnv([lambda: gymnasium.make(HOPPER), other_hopper]), "different arguments"),
+    ],
+)
+def test_vectors_that_cannot_become_native(env: Any, part: str) -> None:
+    with pytest.raises(TypeError, match=part):
+        SHAC("MlpPolicy", env())
+
+
+def other_hopper() -> Any:
+    return gymnasium.make(HOPPER, healthy_reward=2.0)
+
+
+def test_a_monitor_with_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="leave its filename out"):
+        native(Monitor(gymnasium.make(HOPPER), str(tmp_path / "a")), 2)
+    with pytest.raises(TypeError, match="leave its filename out"):
+        native(make_vec_env(HOPPER, monitor_dir=str(tmp_path)), 2)
+
+
+def test_environments_in_other_processes_are_refused() -> None:
+    envs = make_vec_env(f"gradgym:{HOPPER}", n_envs=2, vec_env_cls=SubprocVecEnv)
+    try:
+        with pytest.raises(TypeError, match="SubprocVecEnv, whose environments are in other processes: pass the id"):
+            native(envs, 2)
+    finally:
+        envs.close()
 
 
 def test_what_a_step_returned_is_not_changed_by_the_next() -> None:

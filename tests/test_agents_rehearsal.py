@@ -18,29 +18,39 @@ from gradgym.agents.training.evaluation import read_evaluations
 from gradgym.agents.training.run import Run
 
 HOPPER = "gradgym/Hopper-v0"
+ENVS = {"relaxed_consistency": ("gradgym/CubeReorient-v0", {})}
 SMALL: dict[str, dict[str, Any]] = {
     "shac": {"n_envs": 4, "horizon": 4},
     "bptt": {"n_envs": 2, "horizon": None, "line_search": 4},
     "ppo": {"n_envs": 2, "n_steps": 8, "batch_size": 16},
     "mbpo": {"enhancement": "sample", "learning_starts": 8, "batch_size": 8, "model": False},
+    "relaxed_consistency": {
+        "policy": "ConsistencyPolicy",
+        "batch_size": 4,
+        "cg_iterations": 2,
+        "policy_kwargs": {"relaxation": {"horizon": 3}},
+    },
 }
 
 
 def small(algo: str, **changes: Any) -> RunConfig:
     settings: dict[str, Any] = {"total_timesteps": 24, "eval_freq": 12, "eval_episodes": 1, "checkpoint_freq": 1000}
-    limit = {"max_episode_steps": 6}
-    return RunConfig(algo, HOPPER, 0, **settings, env_kwargs=limit, hyperparams=SMALL[algo] | changes)
+    env, env_kwargs = ENVS.get(algo, (HOPPER, {"max_episode_steps": 6}))
+    return RunConfig(algo, env, 0, **settings, env_kwargs=env_kwargs, hyperparams=SMALL[algo] | changes)
 
 
 # Of every kernel, how many kinds of arguments it has been compiled, or loaded, for.
 COMPILED = """
 import sys
 from pathlib import Path
+from gradgym.agents.consistency import residual_kernels, rollout_kernels
 from gradgym.sim.kernels.jit import KERNELS
 from gradgym.agents.training.run import Run
 from test_agents_rehearsal import small
+RELAXED = [one for module in (residual_kernels, rollout_kernels) for one in vars(module).values()]
 def compiled():
-    return {kernel: len(kernel.signatures) for kernel in KERNELS if kernel.signatures}
+    known = [*KERNELS, *(one for one in RELAXED if hasattr(one, "signatures"))]
+    return {kernel: len(kernel.signatures) for kernel in known if kernel.signatures}
 run = Run(small(sys.argv[1]), Path(sys.argv[2]))
 run._rehearse()
 before = compiled()

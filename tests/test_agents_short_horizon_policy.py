@@ -19,6 +19,22 @@ def policy(**kwargs: Any) -> ShortHorizonPolicy:
     return ShortHorizonPolicy(OBS, ACTIONS, lambda _: 1e-2, net_arch=[8], critic_arch=[8], **kwargs)
 
 
+def test_normalisation_makes_scales_alike_and_gradients_pass_through_it() -> None:
+    """A policy that has seen observations in other units acts the same, and its slope is that of differences."""
+    scale, shift = torch.tensor([1e3, 0.5, 1.0]), torch.tensor([-40.0, 7.0, 0.0])
+    seen = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0)) + 1.0
+    plain, scaled = policy(), policy()
+    scaled.load_state_dict(plain.state_dict())
+    plain.observe(seen)
+    scaled.observe(scale * seen + shift)
+    obs, noise = seen[:5], torch.zeros(5, 2)
+    torch.testing.assert_close(scaled.act(scale * obs + shift, noise), plain.act(obs, noise), atol=1e-4, rtol=1e-3)
+    exact = scaled.double()
+    inputs = (scale * obs + shift).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: exact.act(x, noise.double()), inputs)
+    assert torch.autograd.gradcheck(exact.target_value, inputs)
+
+
 def test_running_normalization_is_that_of_all_observations_at_once() -> None:
     seen = 3.0 + torch.tensor([1.0, 10.0, 0.1]) * torch.randn(50, 4, 3)
     running = RunningNormalization(3)

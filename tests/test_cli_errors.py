@@ -12,7 +12,9 @@ from short_runs import TRAIN
 
 from gradgym import evaluate, train
 from gradgym.agents import BPTT, MBPO, SHAC
+from gradgym.agents.training.checkpoint import load_checkpoint
 from gradgym.agents.training.configuration import RunConfig, full_id
+from gradgym.agents.training.evaluation import read_evaluations
 from gradgym.envs.differentiable import DifferentiableEnvs
 
 PENDULUM = "gradgym/NLinkPendulum-v0"
@@ -123,14 +125,36 @@ def test_a_run_goes_on_to_more_steps_and_takes_nothing_else(run: Path, capsys: p
         ["--enhancement", "policy"],
         ["--seed", "0"],
         ["--hyperparams", "gamma:1"],
+        ["--config", "own.yaml"],
+        ["--callback", "module:Class"],
         ["--run-dir", "elsewhere"],
     ]
     for other in others:
         assert f"{other[0]} " in refused(train, [*resume, *other], capsys)
     assert "the run has 80 already" in refused(train, [*resume, "--total-timesteps", "80"], capsys)
+    assert "--hyperparams gamma:1 n_envs:2: --resume" in refused(train, [*resume, *others[5], "n_envs:2"], capsys)
     assert train.main([*resume, "--total-timesteps", "240"]) == 0
     assert RunConfig.read(run).total_timesteps == 240
     assert [e["timesteps"] for e in train.Run(RunConfig.read(run), run).evaluation.evaluations] == [80, 160, 240]
+
+
+@pytest.mark.parametrize(
+    ("algo", "settings"),
+    [
+        ("ppo", ["n_steps:20", "batch_size:20"]),
+        ("sac", ["learning_starts:10", "batch_size:8"]),
+        ("mbpo", ["learning_starts:10", "batch_size:8", "gradient_steps:1", "model:false"]),
+        ("bptt", ["n_envs:2", "horizon:10", "learning_rate:lin_1e-3"]),
+    ],
+)
+def test_a_finished_run_of_any_algorithm_goes_on_to_more_steps(algo: str, settings: list[str], tmp_path: Path) -> None:
+    own = ["--hyperparams", *settings, "eval_freq:40", "eval_episodes:1", "checkpoint_freq:1000"]
+    command = ["--algo", algo, "--env", "Slide-v0", "--total-timesteps", "80", "--run-dir", str(tmp_path), *own]
+    assert train.main(command) == 0
+    assert train.main(["--resume", str(tmp_path), "--total-timesteps", "160"]) == 0
+    assert load_checkpoint(tmp_path / "checkpoint.pkl").algorithm.num_timesteps == 160
+    assert read_evaluations(tmp_path)[-1]["timesteps"] == 160
+    assert RunConfig.read(tmp_path).total_timesteps == 160
 
 
 def test_ids_without_version_or_with_a_module_have_their_preset(

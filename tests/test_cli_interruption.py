@@ -63,13 +63,6 @@ class Interrupting:
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.fixture
-def python_handler() -> Generator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("python_handler")
 def test_a_second_interrupt_ends_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -106,7 +99,7 @@ def test_a_full_disk_is_one_line_and_leaves_whole_files(tmp_path: Path, capsys: 
     line = rf"gradgym-train: error: .*File too large: .*best_policy.safetensors.; go on with --resume {tmp_path}"
     assert re.fullmatch(line, error)
     names = {path.name for path in tmp_path.iterdir()}
-    assert {name for name in names if "events" not in name} == {"config.yaml", "evaluations.jsonl"}
+    assert {name for name in names if "events" not in name} == {"config.yaml", "evaluations.jsonl", "monitor.csv"}
     assert train.main(["--resume", str(tmp_path)]) == 0
     best, checkpoint = ((tmp_path / name).read_bytes() for name in ("best_policy.safetensors", "checkpoint.pkl"))
     with largest_file(5000):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
+import pytest
+import yaml
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NUMBER = r"-?\d+\.?\d*(?:e[-+]\d+)?"
@@ -32,6 +34,36 @@ def test_custom_task_means_the_same_in_both_backends() -> None:
     np.testing.assert_allclose(analytic, by_differences, rtol=1e-6)
     assert number_after("largest difference", printed) < 1e-6  # central differences of mj_step: about 1e-8
     assert "rewards (64,), their gradients (64, 2)" in printed
+
+
+def command(name: str, *arguments: str, folder: Path) -> str:
+    """What an installed command prints: Python does not look for modules in its working folder of itself."""
+    words = [sys.executable, "-P", "-m", f"gradgym.{name}", *arguments]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_custom_task_is_trained_from_its_folder(tmp_path: Path) -> None:
+    """As its docstring says, but for the number of steps."""
+    text = (EXAMPLES / "custom_task.py").read_text()
+    (tmp_path / "custom_task.py").write_text(text)
+    trained, evaluated = re.findall(r"^    gradgym-(?:train|evaluate) (.*)$", text, re.MULTILINE)
+    settings = re.findall(r"^    (Dribble-v0:\n(?:      .*\n)+)", text, re.MULTILINE)
+    (tmp_path / "my_settings.yaml").write_text("\n".join(line[4:] for line in ("    " + settings[0]).splitlines()))
+    few = ["--total-timesteps", "1000", "--hyperparams", "n_envs:16", "eval_episodes:1"]
+    printed = command("train", *trained.split(), *few, folder=tmp_path)
+    assert printed.splitlines()[0] == f"Run folder: {evaluated}" and "Return: best" in printed
+    default = yaml.safe_load((tmp_path / evaluated / "config.yaml").read_text())
+    assert default["env"] == "custom_task:Dribble-v0" and default["hyperparams"]["critic_epochs"] == 4
+    own = [*trained.split(), *few, "--config", "my_settings.yaml", "--run-dir", "own"]
+    command("train", *own, folder=tmp_path)
+    changed = yaml.safe_load((tmp_path / "own" / "config.yaml").read_text())["hyperparams"]
+    assert changed == default["hyperparams"] | {"horizon": 16, "learning_rate": "lin_1e-3"}
+    shown = command("evaluate", evaluated, "--episodes", "2", folder=tmp_path).splitlines()
+    returns = [float(line.split()[2]) for line in shown]
+    assert [line.split()[0] for line in shown] == ["sim", "mujoco"]
+    assert returns[0] == pytest.approx(returns[1], rel=1e-3)
 
 
 def test_policy_gradient_swings_up() -> None:

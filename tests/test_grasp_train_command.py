@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from gradgym.agents import DATASET_TRAININGS
 from gradgym.agents.grasp import Hand, ObjectMesh
 from gradgym.agents.grasp.dataset import ObjectData
 from gradgym.agents.grasp.depth_views import depth_views
+from gradgym.agents.grasp.grasp_trainer import GraspTrainer
 from gradgym.agents.grasp.grasps import Grasps
 from gradgym.agents.training.configuration import DatasetConfig, load_dataset_preset, read_config
 from gradgym.agents.training.network_checkpoint import read_checkpoint
@@ -81,8 +83,35 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     assert "--resume" in capsys.readouterr().err
     assert evaluate.main([str(whole)]) == 0
     assert "unseen objects" in capsys.readouterr().out
-    assert evaluate.main([str(whole), "--video", str(tmp_path / "a.mp4")]) == 2
-    assert "--algo grasp has no environment to film" in capsys.readouterr().err
+    for option in (["--video", str(tmp_path / "a.mp4")], ["--backend", "sim", "mujoco"], ["--episodes", "20"]):
+        assert evaluate.main([str(whole), *option]) == 2
+        assert f"error: {' '.join(option)}: --algo grasp has no environment, " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("python_handler")
+def test_ctrl_c_amid_an_epoch_ends_with_a_checkpoint_of_that_moment(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [f"folder:{folder}", "unseen:0.4", *SMALL[:-2], "epochs:[3, 0]", "picture_epochs:0", "batch:1"]
+    command = ["--algo", "grasp", "--hyperparams", *settings, "--run-dir"]
+    assert train.main([*command, str(tmp_path / "whole")]) == 0
+    losses, calls = GraspTrainer.losses, 0
+
+    def interrupted(self: GraspTrainer, which: Any, second: bool) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # two samples an epoch
+            signal.raise_signal(signal.SIGINT)
+        return losses(self, which, second)
+
+    monkeypatch.setattr(GraspTrainer, "losses", interrupted)
+    assert train.main([*command, str(tmp_path / "stopped")]) == 130
+    assert capsys.readouterr().err.strip().endswith(f"interrupted; go on with --resume {tmp_path / 'stopped'}")
+    assert calls == 3
+    assert train.main(["--resume", str(tmp_path / "stopped")]) == 0
+    assert calls == 6  # no sample again
+    ends = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
 
 
 @pytest.mark.parametrize(

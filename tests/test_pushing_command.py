@@ -1,6 +1,7 @@
 """`gradgym-train --algo pushing` and `gradgym-evaluate`, from data sets to losses and pictures."""
 
 import json
+import signal
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -15,6 +16,8 @@ from gradgym.agents.pushing.dataset import Dataset
 from gradgym.agents.pushing.execution import Execution
 from gradgym.agents.pushing.generation import PAPER_SETS, TaskSet, TaskSettings, generate
 from gradgym.agents.pushing.refinement import refine
+from gradgym.agents.pushing.tasks import SmoothShapes
+from gradgym.agents.pushing.trainer import PushingTrainer
 from gradgym.agents.training.configuration import DatasetConfig, load_dataset_preset
 
 SHORT = "iterations:{command: 2, parameter: 2, solution: 2, simulation: 1}"
@@ -22,9 +25,10 @@ SHORT = "iterations:{command: 2, parameter: 2, solution: 2, simulation: 1}"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The four sets, of two tasks each."""
+    """The four sets, of two tasks each, and a task with a smooth shape."""
     path = tmp_path_factory.mktemp("data")
-    generate(path, {name: TaskSet(2, shapes) for name, (_, shapes) in PAPER_SETS.items()}, progress=False)
+    sets = {name: TaskSet(2, shapes) for name, (_, shapes) in PAPER_SETS.items()}
+    generate(path, {**sets, "smooth": TaskSet(1, SmoothShapes())}, progress=False)
     return path
 
 
@@ -40,7 +44,7 @@ def test_the_commands_train_and_evaluate(
     run_dir = tmp_path / "run"
     assert train.main(arguments(folder, run_dir, arch)) == 0
     found = json.loads((run_dir / "losses.json").read_text())
-    assert found["arch"] == arch and set(found["losses"]) == set(PAPER_SETS)
+    assert found["arch"] == arch and set(found["losses"]) == {*PAPER_SETS, "smooth"}
     # Steps of both simulators agree to 1e-14; chattering contacts may magnify that.
     assert found["losses"]["test"]["mujoco"] == pytest.approx(found["losses"]["test"]["loss"], rel=1e-3)
     assert found["losses"]["test"]["oracle"] < 0.5 < found["losses"]["test"]["held"]
@@ -50,10 +54,36 @@ def test_the_commands_train_and_evaluate(
     capsys.readouterr()
     (run_dir / "losses.json").unlink()
     assert evaluate.main([str(run_dir)]) == 0
-    assert "family" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "family" in shown and "smooth" in shown
+    for option in (["--backend", "mujoco"], ["--episodes", "3"], ["--seed", "1"]):
+        assert evaluate.main([str(run_dir), *option]) == 2
+        error = capsys.readouterr().err
+        assert f"{' '.join(option)}: --algo pushing has no environment" in error and error.count("\n") == 1
     again = json.loads((run_dir / "losses.json").read_text())
     assert again["losses"]["family"] == pytest.approx(found["losses"]["family"], rel=1e-6)
     assert train.main(["--resume", str(run_dir)]) == 0
+
+
+@pytest.mark.usefixtures("python_handler")
+def test_ctrl_c_ends_with_a_checkpoint(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step, run_dir, begun = PushingTrainer._step, tmp_path / "run", []
+
+    def interrupted(self: PushingTrainer) -> dict[str, float]:
+        begun.append(self.iteration)
+        if self.iteration == 0:
+            signal.raise_signal(signal.SIGINT)
+        return step(self)
+
+    monkeypatch.setattr(PushingTrainer, "_step", interrupted)
+    assert train.main(arguments(folder, run_dir, "nn")) == 130
+    assert capsys.readouterr().err.strip().endswith(f"interrupted; go on with --resume {run_dir}")
+    assert not (run_dir / "losses.json").exists()
+    # The step was finished; without the interruption there is a checkpoint only at the stage's end, after two.
+    assert train.main(["--resume", str(run_dir)]) == 0
+    assert begun == [0, 1]
 
 
 def test_errors_are_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import gradgym
+from gradgym import evaluate, train
+from gradgym.agents import DATASET_TRAININGS
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,10 +46,11 @@ def test_docs_example_agrees_with_differences() -> None:
 
 def test_the_trainers_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    training, own = python_blocks("docs/policy_gradients.md")
+    training, several, own = python_blocks("docs/policy_gradients.md")
     (action,) = run(training.replace("1_000_000", "500"))
     assert len(action.strip("[]").split()) == 6
     assert list(tmp_path.glob("runs/*/events*")) and (tmp_path / "cheetah.zip").exists()
+    assert run(several) == ["torch.Size([12])"]
     (norm,) = run(own)
     assert 0.0 < float(norm.removeprefix("tensor(").split(",")[0]) < 100.0
 
@@ -81,3 +84,35 @@ def test_the_example_of_manipulation_runs(tmp_path: Path, monkeypatch: pytest.Mo
     (block,) = python_blocks("docs/manipulation.md")
     run(block.replace("50_000", "320"))
     assert (tmp_path / "two_fingers.zip").exists()
+
+
+def folders(text: str) -> list[tuple[str, str]]:
+    """Run folders that a text evaluates, and the command above that trains in it; in a folder that was empty."""
+    trained: dict[str, str] = {}
+    evaluated: list[tuple[str, str]] = []
+    for command in re.findall(r"(?:^ *|&& )(gradgym-(?:train|evaluate) [^#\n]*)", text, re.MULTILINE):
+        name, *words = command.split()
+        if name == "gradgym-train" and "SEED" not in words and "--resume" not in words:
+            arguments = train._parser().parse_args(words)
+            algo, env = arguments.algo or "mbpo", arguments.env or "gradgym/NLinkPendulum-v0"
+            stem = [algo] if algo in DATASET_TRAININGS else [algo, env.replace("/", "-").replace(":", "-")]
+            folder = arguments.run_dir or train._unused(Path("runs") / "-".join([*stem, str(arguments.seed or 0)]))
+            folder.mkdir(parents=True)
+            trained[str(folder)] = command
+        elif name == "gradgym-evaluate":
+            folder = str(evaluate._parser().parse_args(words).run_dir)
+            if folder.startswith("runs/"):
+                assert folder in trained, command
+                evaluated.append((folder, trained[folder]))
+    return evaluated
+
+
+def test_what_a_page_evaluates_its_own_commands_have_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, as a reader would; none evaluates the run of another command by its folder's name."""
+    found: list[tuple[str, str]] = []
+    for number, page in enumerate([ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]):
+        (tmp_path / str(number)).mkdir()
+        monkeypatch.chdir(tmp_path / str(number))
+        found += folders(page.read_text())
+    assert len(found) >= 2
+    assert all("n_links:5" in command for folder, command in found if folder == "runs/pendulum")

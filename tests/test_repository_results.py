@@ -1,6 +1,7 @@
 """README's tables are the stored results."""
 
 import json
+import re
 from pathlib import Path
 
 import ant_figure5
@@ -12,6 +13,9 @@ import pendulum_table4
 import pytest
 import readme
 import target_trainings
+
+from gradgym import train
+from gradgym.agents.training.configuration import RunConfig
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -32,6 +36,21 @@ def test_stored_curves_and_greatest_returns_agree() -> None:
         assert max(value for _, value in row["curve"]) == pytest.approx(row["max_return"], abs=1e-3)
         assert row["max_return"] <= 0.5 * row["n"] ** 2 + 1e-9
         assert row["env_steps"] <= 10_000 * row["n"]
+
+
+def test_table_4_is_of_the_commands_below_it() -> None:
+    """Of each stored row the settings are those of the command that is printed, and it took as many steps."""
+    pages = [BENCHMARKS.parent / "README.md", *(BENCHMARKS.parent / "docs").rglob("*.md")]
+    text = "\n".join(page.read_text() for page in pages)
+    printed = re.findall(r"^    gradgym-train (.*n_links:N --seed SEED)$", text, re.MULTILINE)
+    assert len(printed) == len(pendulum_table4.METHODS)
+    commands = dict(zip(pendulum_table4.METHODS, printed, strict=True))
+    for row in pendulum_table4.BENCHMARK.rows():
+        words = commands[row["method"]].replace("n_links:N", f"n_links:{row['n']}").replace("SEED", str(row["seed"]))
+        config = train.configuration(words.split())
+        assert isinstance(config, RunConfig)
+        assert config == pendulum_table4.run_config(row["n"], row["method"], row["seed"], quick=False)
+        assert config.total_timesteps == row["env_steps"]
 
 
 def test_goals_of_bptt_were_reached_where_the_curve_says_so() -> None:

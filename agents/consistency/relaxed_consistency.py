@@ -5,20 +5,23 @@ and physical consistency of relaxed rollouts are one squared sum, from random st
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import time_ns
 from typing import Any, ClassVar, TypeVar
 
 import gymnasium
 import numpy as np
 import torch
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
 from torch import Tensor
 
 from ..optim.gauss_newton import GaussNewton
-from ..training.configuration import full_id
+from ..training.configuration import RunConfig, full_id
 from ..training.native_vec_env import NativeVecEnv, native
 from ..training.policy_state import PolicyState
+from ..training.random_generators import generators_kept
 from ..training.sb3 import Sb3Algorithm
 from ..training.sb3_policies import policy_from
 from .linearization import Linearization, losses, weighted_loss
@@ -116,6 +119,19 @@ class RelaxedConsistency(Sb3Algorithm):
         self.loss = float("nan")  # after the last step
         if _init_setup_model:
             self._setup_model()
+
+    @classmethod
+    def rehearse(cls, config: RunConfig) -> None:
+        """As `Algorithm` says: a step of training, on few rollouts, and an action of the policy."""
+        super().rehearse(config)
+        with generators_kept():
+            few = {**config.hyperparams, "batch_size": 2, "cg_iterations": 1}
+            algorithm = cls.from_config(replace(config, hyperparams=few))
+            algorithm.set_logger(Logger(None, []))
+            algorithm.train()
+            env = config.make_env()
+            algorithm.predict(env.reset()[0])
+            env.close()
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> NativeVecEnv:

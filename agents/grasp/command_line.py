@@ -70,6 +70,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, ImportError, OSError) as error:
         print(f"gradgym-grasp: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("gradgym-grasp: interrupted; the same command goes on with data and trainings", file=sys.stderr)
+        return 130
     held = grasps[report.held]
     print_to = Console()
     print_to.print(_table(grasps, report, f"{arguments.mesh.name}: {len(held)} of {len(grasps)} held"))

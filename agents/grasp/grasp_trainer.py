@@ -77,8 +77,9 @@ class GraspTrainer:
     """A training in a folder; new, or continued from its checkpoint if there is one.
 
     Each epoch's order of samples follows from seed and epoch alone, so that a run that was killed and went on ends
-    as one that was not. A checkpoint may also be continued by other settings of the losses or more epochs, only not
-    by another network.
+    as one that was not. Where `interrupted` is set, it saves a checkpoint before the next step, amid an epoch, and
+    raises KeyboardInterrupt. A checkpoint may also be continued by other settings of the losses or more epochs, only
+    not by another network.
 
     Args:
         data: objects to train on.
@@ -111,6 +112,8 @@ class GraspTrainer:
         if settings.objective is not None:
             self.differentiable = DifferentiableLoss(self.samples.meshes, hand, settings.objective, settings.lower)
         self.epoch = 0
+        self.seen, self.sums = 0, np.zeros(2)  # of this epoch: samples, and the sums of their losses
+        self.interrupted = False
         if self.checkpoint.exists():
             self._load()
 
@@ -159,15 +162,19 @@ class GraspTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = s.learning_rate * s.decay ** (self.epoch // s.decay_epochs)
         order = np.random.default_rng([s.seed, self.epoch]).permutation(len(self.samples))
-        sums = np.zeros(2)
-        for first in range(0, len(order), s.batch):
-            which = order[first : first + s.batch].tolist()
+        while self.seen < len(order):
+            if self.interrupted:
+                self._save()
+                raise KeyboardInterrupt
+            which = order[self.seen : self.seen + s.batch].tolist()
             data, differentiable = self.losses(which, second=self.epoch >= s.epochs[0])
             self.optimizer.zero_grad()
             (s.data * data + differentiable).backward()
             self.optimizer.step()
-            sums += len(which) * np.array([data.item(), differentiable.item()])
-        means = sums / len(order)
+            self.sums += len(which) * np.array([data.item(), differentiable.item()])
+            self.seen += len(which)
+        means = self.sums / len(order)
+        self.seen, self.sums = 0, np.zeros(2)
         return {"data": float(means[0]), "differentiable": float(means[1])}
 
     def _add_pictures(self, writer: SummaryWriter) -> None:
@@ -183,7 +190,7 @@ class GraspTrainer:
 
     def _save(self) -> None:
         content = {"epoch": self.epoch, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        content["resnet"] = asdict(self.settings.resnet)
+        content |= {"seen": self.seen, "sums": self.sums.tolist(), "resnet": asdict(self.settings.resnet)}
         write_checkpoint(self.checkpoint, content)
 
     def _load(self) -> None:
@@ -195,7 +202,7 @@ class GraspTrainer:
                 raise ValueError(f"is of another network, {content['resnet']}")
             self.network.load_state_dict(content["network"])
             self.optimizer.load_state_dict(content["optimizer"])
-            self.epoch = content["epoch"]
+            self.epoch, self.seen, self.sums = content["epoch"], content["seen"], np.array(content["sums"])
         except Exception as error:
             reason = str(error).strip().splitlines()[0].removeprefix(f"{self.checkpoint}: ")
             raise ValueError(f"{self.checkpoint}: {reason}: choose another folder, or delete this one") from None

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..training.configuration import DatasetConfig
+from ..training.interruption import interruptible
 from .dataset import load_dataset
 from .grasp_trainer import GraspTrainer, TrainSettings
 from .hand import Hand
@@ -65,9 +66,13 @@ class GraspTraining:
         return cls(folder, hand, settings, run_dir, unseen, None if weights is None else Path(weights), device)
 
     def train(self) -> None:
-        """Trains to the end of both phases and prints the trial's table."""
+        """Trains to the end of both phases and prints the trial's table.
+
+        KeyboardInterrupt: Ctrl-C, after a checkpoint.
+        """
         print(f"First weights: {'random' if self.weights is None else self.weights}")
-        self.trainer.train()
+        with interruptible(self.trainer):
+            self.trainer.train()
         self.evaluate()
 
     def evaluate(self) -> None:

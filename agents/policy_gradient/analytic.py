@@ -42,7 +42,7 @@ class AnalyticPolicyGradient(Sb3Algorithm):
 
     Args:
         policy: "MlpPolicy", or a subclass of `ShortHorizonPolicy`.
-        env: an id, an `Env` or a `VectorEnv` of gradgym's.
+        env: an id, an `Env` or a `VectorEnv` of gradgym's, or what SB3's `make_vec_env` makes of one.
         learning_rate: of the policy, and of a critic if there is one.
         n_envs: how many environments an id or an `Env` becomes.
         horizon: steps between updates, through which gradients are carried.

@@ -51,7 +51,8 @@ class ShortHorizonPolicy(BasePolicy):
         activation_fn: smooth.
         log_std_init: first log standard deviation of the actions before tanh; learned, equal in all states.
         log_std_min: which it does not fall below while training. Noise smooths what the gradient sees of contacts.
-        normalize: whether observations are normalised by what was seen so far.
+        normalize: whether observations are normalised by what was seen so far: what SB3's `VecNormalize` does with
+            `norm_reward=False`, inside the policy, so that gradients pass through it and it is saved with the policy.
         betas: of both Adams.
     """
 

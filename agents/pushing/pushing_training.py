@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..training.configuration import DatasetConfig
+from ..training.interruption import interruptible
 from .architectures import STAGES, Architecture, check
 from .dataset import Dataset
 from .execution import Execution
@@ -16,11 +17,14 @@ from .generation import PAPER_SETS, generate
 from .trainer import PushingTrainer, TrainSettings
 
 _TRIED = ("training", "finetuning", "test", "family")
+_TRIED_IF_THERE = ("smooth", "own")  # see `data_command`
 _SHOWN = "test"
 
 
 class PushingTraining:
     """Trains on the training and the fine-tuning set, and tries the networks on all four.
+
+    Where the folder also holds sets of smooth shapes or of own objects, they are tried on these too.
 
     The run folder holds, beside what `PushingTrainer` writes, losses.json and strips.png: goals and motions.
 
@@ -50,7 +54,8 @@ class PushingTraining:
         if missing:
             print(f"Data sets: {', '.join(missing)} are made in {folder}")
             generate(folder, missing)
-        sets = {name: Dataset.load(folder / f"{name}.npz") for name in _TRIED}
+        tried = [*_TRIED, *(name for name in _TRIED_IF_THERE if (folder / f"{name}.npz").exists())]
+        sets = {name: Dataset.load(folder / f"{name}.npz") for name in tried}
         self.run_dir = run_dir
         task = sets["training"].tasks[0]
         architecture = Architecture(arch, task.plan.p.shape[1], task.stiffness, dropout, seed=settings.seed)
@@ -75,8 +80,9 @@ class PushingTraining:
         return cls(arch, TrainSettings(seed=config.seed, **s), folder, run_dir, dropout, softness)
 
     def train(self) -> None:
-        """Trains to the end of all stages and prints the losses."""
-        self.trainer.train()
+        """Trains to the end of all stages and prints the losses; KeyboardInterrupt: Ctrl-C, after a checkpoint."""
+        with interruptible(self.trainer):
+            self.trainer.train()
         self.evaluate()
 
     def evaluate(self) -> None:

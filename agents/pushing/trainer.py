@@ -90,7 +90,8 @@ class PushingTrainer:
 
     What an iteration draws follows from the seed and its number, so that a run that was killed and went on ends as
     one that was not. Each stage begins with a new optimizer. That of L_sim ends with those of its networks, looked at
-    before the first and after each tenth iteration, whose L_sim was least on all fine-tuning tasks as they are.
+    before the first and after each tenth iteration, whose L_sim was least on all fine-tuning tasks as they are. Where
+    `interrupted` is set, it saves a checkpoint after the iteration and raises KeyboardInterrupt.
 
     Args:
         architecture: new; its scales are set by the training set.
@@ -127,6 +128,7 @@ class PushingTrainer:
         self.simulate, self.evaluations, self.picture = simulate, dict(evaluate or {}), picture
         self.ends = np.cumsum([settings.iterations[loss] for loss in architecture.stages]).tolist()
         self.iteration = 0
+        self.interrupted = False
         self.least, self.best = math.inf, architecture.state_dict()  # of the stage of L_sim
         architecture.fit_scales(self.training)
         self.optimizer = torch.optim.Adam(architecture.parameters())
@@ -165,8 +167,10 @@ class PushingTrainer:
                     writer.add_scalar(name, value, self.iteration)
                 if ended and self.picture is not None:
                     writer.add_image("motions", self.picture(self.architecture), self.iteration, dataformats="HWC")
-                if ended or self.iteration % s.checkpoint_every == 0:
+                if ended or self.interrupted or self.iteration % s.checkpoint_every == 0:
                     self._save()
+                if self.interrupted:
+                    raise KeyboardInterrupt
                 bar.set_postfix({name.split("/")[-1]: f"{value:.3f}" for name, value in found.items()})
                 bar.update()
                 if after_iteration is not None:

@@ -53,7 +53,8 @@ class Algorithm(Policy, Protocol):
         First `init_callback(self)` and `on_training_start(locals(), globals())`; `on_rollout_start()`
         whenever no work is pending, which is when a run evaluates and saves; after each step, already
         counted in `num_timesteps`, `on_step()`, which is False if training is to end now; `on_rollout_end()`;
-        and at the end `on_training_end()`.
+        and at the end `on_training_end()`. What `update_locals({"infos": ...})` says of ended episodes before a
+        step, as SB3's `Monitor` does, `info["episode"]` with return "r" and length "l", goes to monitor.csv.
         """
         ...
 

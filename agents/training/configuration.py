@@ -1,6 +1,6 @@
 """The configuration of a run, and where it comes from: presets and changes from the command line.
 
-Presets are in `agents/presets/<algorithm>.yaml`.
+Presets are in `agents/presets/<algorithm>.yaml`, and changes of one's own in files of the same form.
 """
 
 import sys
@@ -61,6 +61,7 @@ class RunConfig(_Config):
         eval_seconds: seconds of training between evaluations, in place of `eval_freq`.
         env_kwargs: arguments of the environment.
         train_env_kwargs: further ones, or others, for the training alone; evaluations do not see them.
+        callbacks: called beside the run's own, see `callbacks.callback_from`.
         hyperparams: what the algorithm's `from_config` takes: arguments of its constructor and of its environments.
     """
 
@@ -75,6 +76,7 @@ class RunConfig(_Config):
     eval_seconds: float | None = None
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     train_env_kwargs: dict[str, Any] = field(default_factory=dict)
+    callbacks: list[str] = field(default_factory=list)
     hyperparams: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -171,14 +173,28 @@ def import_from_here(module: str) -> None:
         raise ValueError(f"{module}: cannot be imported ({error}): {where}") from error
 
 
-def load_preset(algorithm: str, env_id: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+def load_changes(path: Path, env_id: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What a file of the user's, which has a preset's form, changes for an environment; `given` as in `load_preset`.
+
+    ValueError: the file is damaged, or has neither a block of that id nor a default.
+    """
+    blocks = _read_mapping(path)
+    block = blocks.get(env_id, blocks.get(env_id.rpartition(":")[2], blocks.get("default")))
+    if not isinstance(block, dict):
+        raise ValueError(f"{path}: has no block {env_id!r} of settings, and no default")
+    return _resolved(block, given)
+
+
+def load_preset(
+    algorithm: str, env_id: str, changes: dict[str, Any] | None = None, env_kwargs: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The block of an environment, by its full id with or without a module, or "default", with changes.
 
-    What a preset has under `with_<setting>` and a value overrides the rest of it where the changes
-    give the setting that value.
+    What a preset has under `with_<setting>` and a value overrides what stands before it where the changes, or the
+    arguments of the environment, give the setting that value.
     """
     changes = changes or {}
-    return merged(_block(algorithm, env_id, changes), changes)
+    return merged(_block(algorithm, env_id, {**(env_kwargs or {}), **changes}), changes)
 
 
 def load_dataset_preset(algorithm: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -191,14 +207,21 @@ def load_dataset_preset(algorithm: str, changes: dict[str, Any]) -> dict[str, An
     return merged(preset, changes)
 
 
-def _block(algorithm: str, env_id: str, changes: dict[str, Any]) -> dict[str, Any]:
+def _block(algorithm: str, env_id: str, given: dict[str, Any]) -> dict[str, Any]:
     text = files("gradgym.agents").joinpath("presets", f"{algorithm}.yaml").read_text()
     blocks = yaml.safe_load(text)
-    preset = blocks.get(env_id.rpartition(":")[2], blocks["default"])
-    for block in [name for name in preset if name.startswith("with_")]:
-        chosen = changes.get(block.removeprefix("with_"))
-        preset.update(preset.pop(block).get(chosen, {}))
-    return preset
+    return _resolved(blocks.get(env_id.rpartition(":")[2], blocks["default"]), given)
+
+
+def _resolved(block: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The block with those of its `with_<setting>` blocks, which may hold others, that are for what is given."""
+    result = {name: value for name, value in block.items() if not name.startswith("with_")}
+    for name in (name for name in block if name not in result):
+        setting = name.removeprefix("with_")
+        for value, changes in block[name].items():
+            if setting in given and given[setting] == value:
+                result = merged(result, _resolved(changes, given))
+    return result
 
 
 def _check(changes: dict[str, Any], preset: dict[str, Any], algorithm: str) -> None:

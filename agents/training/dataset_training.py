@@ -15,7 +15,10 @@ class DatasetTraining(Protocol):
     """A training in a folder; new, or continued from the checkpoint that it finds there."""
 
     def train(self) -> None:
-        """Trains to the end, with TensorBoard and a checkpoint now and then in the folder; prints what came of it."""
+        """Trains to the end, with TensorBoard and a checkpoint now and then in the folder; prints what came of it.
+
+        KeyboardInterrupt: Ctrl-C; with `interruption.interruptible` the checkpoint then is of this moment.
+        """
         ...
 
     def evaluate(self) -> None:

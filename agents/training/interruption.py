@@ -5,13 +5,17 @@ import signal
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
-from .checkpoint import CheckpointCallback
+
+class Interruptible(Protocol):
+    """Where `interrupted` is set, it writes a checkpoint as soon as it can, and raises KeyboardInterrupt."""
+
+    interrupted: bool
 
 
 @contextmanager
-def interruptible(checkpoints: CheckpointCallback) -> Generator[None]:
+def interruptible(training: Interruptible) -> Generator[None]:
     """Inside, the first SIGINT asks for a checkpoint, after which KeyboardInterrupt is raised; the next raises it."""
     before = signal.getsignal(signal.SIGINT)
     # Only the main thread can set handlers; and what the shell starts in the background ignores the signal.
@@ -21,9 +25,11 @@ def interruptible(checkpoints: CheckpointCallback) -> Generator[None]:
 
     def ask(*_: Any) -> None:
         signal.signal(signal.SIGINT, before)
-        checkpoints.interrupted = True
+        training.interrupted = True
         # Unbuffered: a signal may come amid another line.
-        os.write(2, b"\nInterrupted: ends after this rollout, with a checkpoint; Ctrl-C again ends at once\n")
+        os.write(
+            2, b"\nInterrupted: ends after this step of the training, with a checkpoint; Ctrl-C again ends at once\n"
+        )
 
     signal.signal(signal.SIGINT, ask)
     try:

@@ -6,6 +6,7 @@ SB3's own `DummyVecEnv` steps environments one by one; here one call of the simu
 from collections.abc import Sequence
 from typing import Any
 
+import cloudpickle
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
@@ -13,7 +14,8 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
 from ...envs import VECTOR_ADAPTER
 from ...envs.single import TaskEnv
@@ -94,10 +96,11 @@ class NativeVecEnv(VecEnv):
 
 
 def native(env: Any, num_envs: int) -> NativeVecEnv:
-    """Native environments for an id, an `Env`, or a `VectorEnv` of ours, or what it already made.
+    """Native environments for an id, an `Env`, a `VectorEnv` or SB3's vector of ours, or what it already made.
 
     An id or an `Env` gives `num_envs` environments of its task, a `VectorEnv` as many as it has: itself, or
-    where it restarts episodes a step later (Gymnasium's default) others like it.
+    where it restarts episodes a step later (Gymnasium's default) others like it. What SB3's `make_vec_env` made
+    gives as many like it, with its seeds.
     """
     if isinstance(env, NativeVecEnv):
         return env
@@ -113,7 +116,29 @@ def native(env: Any, num_envs: int) -> NativeVecEnv:
     if isinstance(env, gymnasium.Env) and isinstance(env.unwrapped, TaskEnv):
         _check_wrappers(env)
         return _like(env.unwrapped, num_envs, time_limit(env))
+    if isinstance(env, VecEnv):
+        return _as_sb3_vector(env)
     raise TypeError(f"env={env!r}: pass the id of an environment of gradgym's, an Env or a VectorEnv made from one")
+
+
+def _as_sb3_vector(env: VecEnv) -> NativeVecEnv:
+    if isinstance(env, VecEnvWrapper):
+        raise TypeError(_wrapped(type(env).__name__))
+    if not isinstance(env, DummyVecEnv):
+        name = type(env).__name__
+        raise TypeError(f"env is a {name}, whose environments are in other processes: pass the id, and n_envs")
+    first = env.envs[0].unwrapped
+    for one in env.envs:
+        if not isinstance(one.unwrapped, TaskEnv):
+            raise TypeError(f"env has {one.unwrapped!r}, which is no environment of gradgym's and has no gradients")
+        _check_wrappers(one)
+        alike = cloudpickle.dumps(one.unwrapped.task_arguments) == cloudpickle.dumps(first.task_arguments)  # pyright: ignore[reportAttributeAccessIssue]
+        if not alike or time_limit(one) != time_limit(env.envs[0]):
+            raise TypeError("env has environments with different arguments: native ones are alike")
+    assert isinstance(first, TaskEnv)
+    made = _like(first, env.num_envs, time_limit(env.envs[0]))
+    made._seeds = list(env._seeds)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] (SB3 has no other name)
+    return made
 
 
 def suggestion(env_id: str) -> str:
@@ -136,5 +161,12 @@ def _check_wrappers(env: gymnasium.Env[Any, Any]) -> None:
     """TypeError if one would be lost: those of `gymnasium.make`, and SB3's `Monitor`, have their counterpart here."""
     for wrapper in wrappers(env):
         if not isinstance(wrapper, _COUNTED):
-            name = type(wrapper).__name__
-            raise TypeError(f"env is wrapped in {name}, which native environments cannot be: pass it bare")
+            raise TypeError(_wrapped(type(wrapper).__name__))
+        if isinstance(wrapper, Monitor) and wrapper.results_writer is not None:
+            raise TypeError("env has a Monitor with a file, which native environments have not: leave its filename out")
+
+
+def _wrapped(name: str) -> str:
+    itself = "; SHAC and BPTT normalise observations themselves, see their policy's `normalize`"
+    own = itself if name in ("VecNormalize", "NormalizeObservation") else ""
+    return f"env is wrapped in {name}, which native environments cannot be: pass it bare{own}"

@@ -5,6 +5,7 @@ checkpoint.pkl            from which the run goes on
 best_policy.safetensors   the policy with the best evaluation, see `policy_file`
 final_policy.safetensors  the last one
 evaluations.jsonl         every evaluation, and how long the training had taken, evaluations left out
+monitor.csv               every episode of the training, as SB3's `Monitor` writes them
 events.out.tfevents.*     TensorBoard
 
 The checkpoint is a pickle, for those who trained; evaluations read only what cannot execute anything.
@@ -16,10 +17,12 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
 
 from .algorithm import ALGORITHMS, Algorithm
+from .callbacks import callback_from
 from .checkpoint import CheckpointCallback, load_checkpoint
 from .clock import TimeLimitCallback, TrainingClock
 from .configuration import RunConfig
 from .evaluation import EvaluationCallback
+from .monitor import MonitorCallback
 from .policy_file import PolicyFile, PolicyHeader, TrainedPolicy, load_policy
 
 BEST, FINAL = "best_policy.safetensors", "final_policy.safetensors"
@@ -30,6 +33,7 @@ class Run:
 
     def __init__(self, config: RunConfig, run_dir: Path) -> None:
         self.config, self.run_dir = config, run_dir
+        others = [callback_from(word) for word in config.callbacks]
         path = run_dir / "checkpoint.pkl"
         self.algorithm: Algorithm
         spent = 0.0
@@ -54,7 +58,8 @@ class Run:
         self.time_limit = TimeLimitCallback(self.clock, None if config.max_minutes is None else 60 * config.max_minutes)
         # Evaluated before it is saved: a resumed run finds the evaluations of its checkpoint in the file.
         self.checkpoints = CheckpointCallback(path, config.checkpoint_freq, self.clock)
-        self.callback = CallbackList([self.evaluation, self.checkpoints, self.time_limit])
+        monitor = MonitorCallback(run_dir, config.env)
+        self.callback = CallbackList([self.evaluation, self.checkpoints, self.time_limit, monitor, *others])
 
     @property
     def max_return(self) -> float | None:

@@ -1,0 +1,1 @@
+"""Search for hyper-parameters: `gradgym-train --optimize`, with Optuna, in processes or on a Ray cluster."""
