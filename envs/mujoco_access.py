@@ -179,11 +179,11 @@ def moved(
     """
     name, state = type(task).__name__, state.map(Tensor.detach)
     old, new = state.numpy(), dict[str, Any]()
-    for field, given in (("qpos", qpos), ("qvel", qvel), ("act", act)):
-        if given is not None or field != "act":
-            array = getattr(old, field).copy()
-            array[rows] = read_numbers(f"{name}: {field}", given, array[rows].shape)
-            new[field] = torch.from_numpy(array)
+    given = {"qpos": qpos, "qvel": qvel} if act is None else {"qpos": qpos, "qvel": qvel, "act": act}
+    for field, values in given.items():
+        array = getattr(old, field).copy()
+        array[rows] = read_numbers(f"{name}: {field}", values, array[rows].shape)
+        new[field] = torch.from_numpy(array)
     return replace(state, **new, known_kinematics=None)
 
 
