@@ -30,16 +30,24 @@ class Window:
     """What `mujoco.viewer.launch_passive` returns: it keeps what it was to show, and is closed after some syncs."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, stays: float) -> None:
-        self.model, self.data, self.stays, self.closed = model, data, stays, False
+        self.model, self.data, self.stays = model, data, stays
+        self.closed, self.gone = threading.Event(), False
         self.cam, self.lock = mujoco.MjvCamera(), threading.RLock
         self.seen: list[tuple[float, float]] = []  # x of the robot, and when
         self.sizes: list[np.ndarray] = []
+        threading.Thread(target=self._draw, daemon=True).start()
+
+    def _draw(self) -> None:
+        """As MuJoCo's, which closes the window some time after it was told to."""
+        self.closed.wait()
+        time.sleep(0.2)
+        self.gone = True
 
     def __enter__(self) -> "Window":
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.closed = True
+        self.closed.set()
 
     def is_running(self) -> bool:
         return len(self.seen) < self.stays
@@ -81,7 +89,7 @@ def test_a_window_shows_every_state_in_real_time(backend: str, desktop: Desktop)
     np.testing.assert_array_equal(returns, evaluate_returns(Policy(), env, 2, seed=3))
     (window,) = desktop.windows
     x, times = np.array(window.seen).T
-    assert len(x) == 2 * (1 + STEPS) and window.closed
+    assert len(x) == 2 * (1 + STEPS) and window.gone
     for episode in range(2):
         env.reset(seed=3 + episode)
         for shown in x[episode * (1 + STEPS) :][: 1 + STEPS]:
@@ -98,7 +106,7 @@ def test_a_window_may_be_closed(stays: int, whole: int, desktop: Desktop) -> Non
     desktop.stays = stays
     env = make()
     assert len(view(Policy(), env, 5, seed=0)) == whole
-    assert len(desktop.windows[0].seen) == stays
+    assert len(desktop.windows[0].seen) == stays and desktop.windows[0].gone
 
 
 class Still:

@@ -1,6 +1,7 @@
 """Watching a policy: a video of it, and MuJoCo's window."""
 
 import copy
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from ...envs.floor import endless_floors
 from ...envs.opengl import has_display
 from .algorithm import Policy
 from .evaluation import rewards
+
+_CLOSING = 10.0  # at most [s]
 
 
 class Film(NamedTuple):
@@ -79,26 +82,40 @@ def view(policy: Policy, env: gymnasium.Env[Any, Any], episodes: int, seed: int)
     """
     from mujoco import viewer
 
-    robot: Any = env.unwrapped
     env.reset(seed=seed)
+    robot: Any = env.unwrapped
     shown = copy.copy(robot.model)
     floors = endless_floors(shown)
+    before = set(threading.enumerate())
+    window = viewer.launch_passive(shown, robot.data)
+    drawing = set(threading.enumerate()) - before
     returns: list[float] = []
-    with viewer.launch_passive(shown, robot.data) as window:
-        if shown.ncam > 0:  # the first one follows the robot, where there is one
-            with window.lock():
-                window.cam.type, window.cam.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
-        for episode in range(seed, seed + episodes):
-            total, due = 0.0, time.perf_counter()
-            for reward in rewards(policy, env, episode):
-                if not window.is_running():
-                    return returns
-                with window.lock():  # an episode may have another object
-                    shown.geom_size[:] = robot.model.geom_size
-                    shown.geom_size[floors, :2] = 0.0
-                window.sync()
-                total += reward
-                due = max(due + robot.dt, time.perf_counter())  # what is late is not made up for
-                time.sleep(max(0.0, due - time.perf_counter()))
-            returns.append(total)
+
+    def is_seen(episode: int) -> bool:
+        """Shows an episode; whether the window was open to the end of it."""
+        total, due = 0.0, time.perf_counter()
+        for reward in rewards(policy, env, episode):
+            if not window.is_running():
+                return False
+            with window.lock():  # an episode may have another object
+                shown.geom_size[:] = robot.model.geom_size
+                shown.geom_size[floors, :2] = 0.0
+            window.sync()
+            total += reward
+            due = max(due + robot.dt, time.perf_counter())  # what is late is not made up for
+            time.sleep(max(0.0, due - time.perf_counter()))
+        returns.append(total)
+        return True
+
+    try:
+        with window:
+            if shown.ncam > 0:  # the first one follows the robot, where there is one
+                with window.lock():
+                    window.cam.type, window.cam.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
+            for episode in range(seed, seed + episodes):
+                if not is_seen(episode):
+                    break
+    finally:  # a process that ends while the window is still being closed crashes
+        for thread in drawing:
+            thread.join(_CLOSING)
     return returns
