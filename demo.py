@@ -13,9 +13,8 @@ import torch
 # Absolute, because this file also runs as a script, which belongs to no package.
 from gradgym.agents.pretrained import available, ids, pretrained
 from gradgym.agents.training.configuration import parse_settings
-from gradgym.agents.training.evaluation import evaluate_returns
 from gradgym.agents.training.film import check_film, film
-from gradgym.envs.opengl import has_display
+from gradgym.agents.training.watching import check_window, view
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,17 +43,18 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
         if arguments.video is not None:
             check_film(arguments.video)
-        elif not has_display():
-            raise ValueError("there is no display for a window: ask for a video, --video FILE.mp4")
         policy = pretrained(arguments.env, **parse_settings(arguments.env_kwargs))
-        env = policy.make_env(render_mode="human" if arguments.video is None else "rgb_array")
+        env = policy.make_env(render_mode=None if arguments.video is None else "rgb_array")
+        if arguments.video is None:
+            check_window(env, policy.header.env)
     except (ValueError, TypeError, OSError, gymnasium.error.Error) as error:
         print(f"gradgym-demo: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         return 2
     if arguments.video is not None:
-        print(f"Return: {film(policy, env, arguments.seed, arguments.video):.4f}\nVideo: {arguments.video}")
+        made = film(policy, env, arguments.seed, arguments.video)
+        print(f"Video: {arguments.video} ({made})")
     else:
-        for found in evaluate_returns(policy, env, arguments.episodes, arguments.seed):
+        for found in view(policy, env, arguments.episodes, arguments.seed):
             print(f"Return: {found:.4f}")
     env.close()
     return 0

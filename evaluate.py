@@ -3,6 +3,7 @@
 Of a training on a data set: how it does on what it did not see. Nothing that a folder or file holds is executed.
 
 gradgym-evaluate RUN_DIR --backend sim mujoco gymnasium --episodes 20 --video out.mp4
+gradgym-evaluate RUN_DIR --view
 gradgym-evaluate --pretrained gradgym/Ant-v0
 """
 
@@ -23,10 +24,11 @@ from gradgym.agents.pretrained import pretrained
 from gradgym.agents.training.algorithm import Policy
 from gradgym.agents.training.configuration import DatasetConfig, parse_settings, read_config
 from gradgym.agents.training.evaluation import evaluate_returns
-from gradgym.agents.training.film import check_film, film
+from gradgym.agents.training.film import check_film, film, size_of
 from gradgym.agents.training.policy_file import TrainedPolicy, load_policy
 from gradgym.agents.training.run import load_best
 from gradgym.agents.training.tensor_file import SUFFIX
+from gradgym.agents.training.watching import check_window, view
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--episodes", type=int, help="on each backend, from the same seeds; default: 20")
     parser.add_argument("--seed", type=int, help="of the first episode; default: 0")
+    parser.add_argument(
+        "--view", action="store_true", help="show the episodes on the first backend in MuJoCo's window, in real time"
+    )
     parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="of one episode on the first backend")
+    parser.add_argument("--video-seconds", type=float, metavar="S", help="its length, of several episodes if need be")
+    parser.add_argument("--video-size", metavar="WIDTHxHEIGHT", help="its pixels; default: 480x480")
     return parser
 
 
@@ -80,11 +87,28 @@ def _gap(mean: float, reference: float, name: str) -> str:
 
 def _refuse_all(arguments: argparse.Namespace, config: DatasetConfig) -> None:
     """ValueError if there are options of episodes, which a training on a data set has not."""
-    for name in ("backend", "episodes", "seed", "video"):
-        if (value := getattr(arguments, name)) is not None:
-            shown = " ".join(value) if isinstance(value, list) else value
+    for name in ("backend", "episodes", "seed", "view", "video"):
+        if value := getattr(arguments, name):
+            shown = "" if value is True else " ".join(["", *map(str, value if isinstance(value, list) else [value])])
             why = f"--algo {config.algo} has no environment, all it was not trained on is tried"
-            raise ValueError(f"--{name} {shown}: {why}: leave it out")
+            raise ValueError(f"--{name}{shown}: {why}: leave it out")
+
+
+def _line(backend: str, returns: NDArray[np.float64], maximum: float | None = None) -> str:
+    beside = "" if maximum is None else f" (maximum {maximum:.4f})"
+    return f"{backend:9s} return {returns.mean():.4f} +- {returns.std():.4f} over {len(returns)} episodes{beside}"
+
+
+def _evaluate(policy: Policy, envs: dict[str, gymnasium.Env[Any, Any]], arguments: argparse.Namespace) -> None:
+    """Prints a line for each backend, with the gap to the first."""
+    first = arguments.backend[0]
+    maximum = getattr(envs[first].unwrapped, "max_return", None)
+    reference: float | None = None
+    for backend, env in envs.items():
+        returns = _returns(policy, env, arguments.episodes, arguments.seed, backend)
+        gap = "" if reference is None else _gap(float(returns.mean()), reference, first)
+        print(_line(backend, returns, maximum) + gap)
+        reference = float(returns.mean()) if reference is None else reference
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -101,7 +125,11 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.env_kwargs and arguments.pretrained is None:
         raise ValueError(f"--env-kwargs {arguments.env_kwargs[0]}: a file has its own, they go with --pretrained")
     if arguments.video is not None:
-        check_film(arguments.video)
+        check_film(arguments.video, arguments.video_seconds, arguments.video_size)
+        return
+    for name in ("video_seconds", "video_size"):
+        if (value := getattr(arguments, name)) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} {value}: is of a video, name its file with --video")
 
 
 def _evaluated_on_data(arguments: argparse.Namespace) -> bool:
@@ -130,23 +158,22 @@ def main(argv: list[str] | None = None) -> int:
         if _evaluated_on_data(arguments):
             return 0
         _check(arguments)
-        policy = _policy(arguments)
+        policy, first = _policy(arguments), arguments.backend[0]
         envs = {backend: _make_env(policy, backend) for backend in arguments.backend}
+        if arguments.view:
+            check_window(envs[first], policy.header.env)
     except (ValueError, TypeError, ImportError, OSError, gymnasium.error.Error) as error:
         print(f"gradgym-evaluate: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         return 2
-    first = arguments.backend[0]
-    maximum = getattr(envs[first].unwrapped, "max_return", None)
-    means: dict[str, float] = {}
-    for backend, env in envs.items():
-        returns = _returns(policy, env, arguments.episodes, arguments.seed, backend)
-        means[backend] = float(returns.mean())
-        beside = "" if maximum is None else f" (maximum {maximum:.4f})"
-        beside += "" if backend == first else _gap(means[backend], means[first], first)
-        print(f"{backend:9s} return {means[backend]:.4f} +- {returns.std():.4f} over {len(returns)} episodes{beside}")
+    if arguments.view:
+        returns = view(policy, envs[first], arguments.episodes, arguments.seed)
+        print(_line(first, np.array(returns)) if returns else "Window closed before an episode had ended")
+    else:
+        _evaluate(policy, envs, arguments)
     if arguments.video is not None:
-        film(policy, _make_env(policy, first, render_mode="rgb_array"), arguments.seed, arguments.video)
-        print(f"Video: {arguments.video}")
+        env = _make_env(policy, first, render_mode="rgb_array", **size_of(arguments.video_size))
+        made = film(policy, env, arguments.seed, arguments.video, arguments.video_seconds)
+        print(f"Video: {arguments.video} ({made})")
     return 0
 
 

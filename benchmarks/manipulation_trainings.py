@@ -26,7 +26,7 @@ from trainings import Benchmark, Row, table_line, train_run
 from gradgym.agents import Consistency
 from gradgym.agents.training.algorithm import Policy
 from gradgym.agents.training.configuration import RunConfig, load_preset
-from gradgym.agents.training.evaluation import evaluate_returns
+from gradgym.agents.training.evaluation import rewards
 
 # Of each: label, environment, arguments, steps at the end of which success must have lasted, minutes. In its minute
 # the algorithm of gradients makes fewer steps with two fingers than its preset has for all cubes.
@@ -162,8 +162,7 @@ def strips(work_dir: Path, file: Path, frames: int = 7) -> None:
             continue
         policy = Consistency.load(run_dir / "last_model.zip")
         env = gymnasium.make(f"gradgym/{name}-v0", render_mode="rgb_array", backend="mujoco", **kwargs)
-        seen: list[Any] = []
-        evaluate_returns(policy, env, 1, UNSEEN, on_frame=seen.append)
+        seen: list[Any] = [env.render() for _ in rewards(policy, env, UNSEEN)]
         env.close()
         chosen = np.linspace(0, len(seen) - 1, frames).round().astype(int)
         rows.append(np.concatenate([np.asarray(seen[i])[::2, ::2] for i in chosen], axis=1))

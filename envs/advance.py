@@ -74,13 +74,18 @@ def observe(task: Task, state: TaskState) -> NDArray[np.float32]:
 
 def read_action(name: str, action: ArrayLike, shape: tuple[int, ...]) -> Tensor:
     """An action as float64, or ValueError with what is wrong with it."""
-    array = np.array(action, np.float64)
+    return torch.from_numpy(read_numbers(f"{name}: action", action, shape))
+
+
+def read_numbers(what: str, given: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """A copy as float64, or ValueError with what is wrong with it."""
+    array = np.array(given, np.float64)
     if array.shape != shape:
-        raise ValueError(f"{name}: action has shape {array.shape}, expected {shape}")
+        raise ValueError(f"{what} has shape {array.shape}, expected {shape}")
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name}: action is not finite at index {where}: {array[where]}")
-    return torch.from_numpy(array)
+        raise ValueError(f"{what} is not finite at index {where}: {array[where]}")
+    return array
 
 
 def read_seed(seed: Any) -> Any:

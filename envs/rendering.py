@@ -11,6 +11,7 @@ from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 from numpy.typing import NDArray
 
 from ..sim import Model
+from .floor import endless_floors
 from .opengl import choose_backend, has_display
 
 Floats = NDArray[np.float64]
@@ -35,7 +36,7 @@ class StateRenderer:
         choose_backend()
         self.render_mode = render_mode
         self._model, self._own_sizes = copy.copy(model.mj_model), model.geom_size
-        self._own_poses = model.mocap_poses
+        self._own_poses, self._floors = model.mocap_poses, endless_floors(self._model)
         self._data = mujoco.MjData(self._model)
         self._renderer = MujocoRenderer(self._model, self._data, **self._arguments(options))
         # Also of what is dropped unclosed; when the interpreter ends, OpenGL may already be gone.
@@ -55,6 +56,7 @@ class StateRenderer:
         Geoms have the sizes of `model`, by default those of the renderer's own.
         """
         self._model.geom_size[:] = self._own_sizes if model is None else model.geom_size
+        self._model.geom_size[self._floors, :2] = 0.0
         own_pos, own_quat = self._own_poses
         self._data.qpos[:] = qpos
         self._data.mocap_pos[:] = own_pos if mocap_pos is None else mocap_pos
@@ -63,8 +65,18 @@ class StateRenderer:
         viewer: Any = self._renderer.viewer
         if viewer is not None:  # one that is made anew makes its own context current
             viewer.make_context_current()
+        if len(self._floors) > 0:
+            self._center_floors()
         frame: Any = self._renderer.render(self.render_mode)
         return frame
+
+    def _center_floors(self) -> None:
+        """Under the camera: MuJoCo lays endless planes about where it was at the update before, which would show."""
+        if self._renderer.viewer is None:
+            self._renderer.render(self.render_mode)
+        viewer: Any = self._renderer.viewer
+        seen = viewer.vopt, viewer.pert, viewer.cam, mujoco.mjtCatBit.mjCAT_ALL, viewer.scn
+        mujoco.mjv_updateScene(self._model, self._data, *seen)
 
     def _arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Those of `MujocoRenderer`, and room for a frame of their size."""

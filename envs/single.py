@@ -8,14 +8,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from .advance import advance, begin, read_action, read_seed
 from .gradients import Gradients, check_gradients
+from .mujoco_access import MujocoAccess
 from .rendering import RENDER_MODES, StateRenderer, check_render_mode, split_render_options
-from .task import TaskState, load_task
+from .task import load_task
 
 Observation = NDArray[Any]  # float32, (n_obs,)
 
 
-class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
+class TaskEnv(MujocoAccess, gymnasium.Env[Observation, ArrayLike]):
     """One environment, without a limit of time: as for all of Gymnasium's, `gymnasium.make` wraps it in a `TimeLimit`.
+
+    Its state is read and set as that of Gymnasium's `MujocoEnv`, see `MujocoAccess`.
 
     Args:
         task: "module:Class" of the task; it is made with `task_kwargs` and `backend`.
@@ -46,7 +49,6 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         self.metadata = {**self.metadata, "render_fps": round(1.0 / self.task.seconds_per_step)}
         self.observation_space = self.task.observation_space
         self.action_space = self.task.action_space
-        self._state: TaskState | None = None
         self._renderer: StateRenderer | None = None
 
     @property
@@ -59,19 +61,12 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         """Id and arguments of the environment of Gymnasium's own that is the same task, if there is one."""
         return self.task.counterpart
 
-    @property
-    def state(self) -> TaskState:
-        """The current state, a batch of one."""
-        if self._state is None:
-            raise gymnasium.error.ResetNeeded("call env.reset() before using the environment")
-        return self._state
-
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Starts an episode. The info holds no gradients: no transition led here."""
         super().reset(seed=read_seed(seed))
-        self._state, obs, info = begin(self.task, [self.np_random])
+        (self._state, obs, info), self._action = begin(self.task, [self.np_random]), None
         self._show()
         return obs[0], _row(info)
 
@@ -79,7 +74,7 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         """Applies an action (n_act,); ValueError if its shape is wrong or it is not finite."""
         batch = read_action(type(self.task).__name__, action, self.action_space.shape or ())[None]
         done = advance(self.task, self.state, batch, self.gradients)
-        self._state = done.state
+        self._state, self._action = done.state, batch
         info = _row(done.info)
         if done.gradients is not None:
             info["gradients"] = {name: array[0] for name, array in done.gradients.items()}
@@ -101,11 +96,12 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
             self._renderer = None
 
     def _show(self) -> None:
+        self._update_copy()
         if self.render_mode == "human":
             self.render()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_renderer": None}
+        return {**self.__dict__, "_renderer": None, "_copy": None}
 
 
 def _row(info: dict[str, NDArray[Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .advance import Transition, advance, begin, observe, read_action, read_seed
 from .gradients import Gradients, check_gradients
+from .mujoco_access import moved, read_rows
 from .rendering import RENDER_MODES, StateRenderer, check_render_mode, split_render_options
 from .task import TaskState, load_task
 
@@ -108,6 +109,29 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
 
     @state.setter
     def state(self, state: TaskState) -> None:
+        self._state = state
+
+    def set_state(
+        self, qpos: ArrayLike, qvel: ArrayLike, act: ArrayLike | None = None, rows: ArrayLike | None = None
+    ) -> None:
+        """Puts the robots of some environments elsewhere; goals, times and objects, and activations unless given, stay.
+
+        Args:
+            qpos: (k, nq) positions.
+            qvel: (k, nv) velocities.
+            act: (k, na) activations of the actuators.
+            rows: which ones, (num_envs,) booleans or k different indices; None for all.
+
+        Raises:
+            ValueError: a shape is wrong, a number is not finite, or an episode has ended, so that the next step
+                would restart it.
+            gymnasium.error.ResetNeeded: no episode has begun.
+        """
+        indices = read_rows(rows, self.num_envs)
+        state = moved(self.task, self.state, indices, qpos, qvel, act)
+        if self._ended[indices].any():
+            first = indices[self._ended[indices]][0]
+            raise ValueError(f"set_state: the episode of environment {first} has ended, reset it before")
         self._state = state
 
     def reset(  # pyright: ignore[reportIncompatibleMethodOverride] (SyncVectorEnv takes lists of seeds too)

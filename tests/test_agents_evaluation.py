@@ -18,7 +18,7 @@ from gradgym.agents.training import clock as clock_module
 from gradgym.agents.training import evaluation
 from gradgym.agents.training.checkpoint import CheckpointCallback, load_checkpoint, save_checkpoint
 from gradgym.agents.training.clock import TimeLimitCallback, TrainingClock
-from gradgym.agents.training.evaluation import EvaluationCallback, evaluate_returns, read_evaluations
+from gradgym.agents.training.evaluation import EvaluationCallback, evaluate_returns, read_evaluations, rewards
 
 
 class Log(KVWriter):
@@ -100,13 +100,11 @@ def test_an_episode_ends_with_the_task() -> None:
     np.testing.assert_allclose(found, [-3.0 * x * x for x in starts(7, 2)], rtol=1e-6)
 
 
-def test_frames_are_taken_after_the_reset_and_each_step() -> None:
-    frames: list[Any] = []
-    env = gymnasium.make("PointMass-v0", disable_env_checker=True)
-    env.unwrapped.render = lambda: "frame"  # pyright: ignore[reportAttributeAccessIssue]
-    env.unwrapped.render_mode = "rgb_array"
-    evaluate_returns(Model(), env, 1, seed=0, on_frame=frames.append)
-    assert len(frames) == 1 + point_mass.EPISODE_STEPS
+def test_an_episode_can_be_looked_at_after_the_reset_and_each_step() -> None:
+    env = gymnasium.make("PointMass-v0")
+    found = list(rewards(Model(gain=1.0), env, seed=3))
+    assert len(found) == 1 + point_mass.EPISODE_STEPS and found[0] == 0.0
+    assert sum(found) == evaluate_returns(Model(gain=1.0), env, 1, seed=3)[0]
 
 
 def test_evaluations_come_when_steps_say_so_and_tell_of_the_best_model(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pretrained as benchmark
 import pytest
@@ -15,6 +14,7 @@ import pytest
 import gradgym
 from gradgym import demo, evaluate
 from gradgym.agents.pretrained import FOLDER, available, ids
+from gradgym.agents.training import watching
 from gradgym.agents.training.policy_file import PolicyFile
 
 PENDULUM = "gradgym/NLinkPendulum-v0"
@@ -94,7 +94,7 @@ def test_evaluations_that_cannot_be(arguments: list[str], part: str, capsys: pyt
         (["--video", "a.txt"], "--video a.txt: give the file one of the suffixes"),
         (["--episodes", "0"], "--episodes 0: must be at least 1"),
         (["--seed", "-1"], "--seed -1: must not be negative"),
-        ([], "there is no display for a window: ask for a video, --video FILE.mp4"),
+        ([], "a window needs a display and DISPLAY is not set; film it with --video FILE.mp4"),
     ],
 )
 def test_demonstrations_that_cannot_be(
@@ -105,7 +105,7 @@ def test_demonstrations_that_cannot_be(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "has_display", lambda: False)
+    monkeypatch.setattr(watching, "has_display", lambda: False)
     assert demo.main(arguments) == 2
     error = capsys.readouterr().err.strip()
     assert part in error and error.count("\n") == 0
@@ -115,17 +115,16 @@ def test_demonstrations_that_cannot_be(
 def test_the_window_shows_the_policys_episodes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    modes: list[Any] = []
-    make = gymnasium.make
+    asked: list[Any] = []
 
-    def made(env_id: str, **kwargs: Any) -> Any:
-        modes.append(kwargs.pop("render_mode"))
-        return make(env_id, **kwargs)
+    def seen(policy: Any, env: Any, episodes: int, seed: int) -> list[float]:
+        asked.append((env.spec.id, episodes, seed))
+        return [1.0] * episodes
 
-    monkeypatch.setattr(demo, "has_display", lambda: True)
-    monkeypatch.setattr(gymnasium, "make", made)
+    monkeypatch.setattr(demo, "check_window", lambda env, name: None)
+    monkeypatch.setattr(demo, "view", seen)
     assert demo.main([PENDULUM, "--episodes", "2"]) == 0
-    assert modes == ["human"]
+    assert asked == [(PENDULUM, 2, 0)]
     assert capsys.readouterr().out.count("Return: ") == 2
 
 

@@ -158,7 +158,7 @@ def test_ppo_on_native_environments(limit: int) -> None:
     assert truncations.found == list(range(limit, 201, limit))
 
 
-def count_steps(algorithm: Any, env: Any, episodes: int, seed: int, on_frame: Any = None) -> Any:
+def count_steps(algorithm: Any, env: Any, episodes: int, seed: int) -> Any:
     """In place of returns, the lengths of episodes under no action."""
     env.reset(seed=seed)
     action, length, ended = np.zeros(env.action_space.shape, np.float32), 0, False

@@ -194,6 +194,30 @@ def test_one_policy_on_all_backends(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert evaluate.main(alone) == 0
     assert "gap" not in capsys.readouterr().out
     assert video.stat().st_size > 5_000
+    sized = ["--video-size", "64x48", "--video-seconds", "0.2"]
+    assert evaluate.main([*alone, *sized]) == 0
+    assert capsys.readouterr().out.endswith(f"Video: {video} (64x48, 25 frames, 0.2 s)\n")
+
+
+def test_a_policy_is_shown_in_a_window(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In place of the evaluation, on the first backend."""
+    assert train.main([*TRAIN, "--algo", "ppo", "--total-timesteps", "100", "--run-dir", str(tmp_path)]) == 0
+    seen: list[Any] = []
+
+    def shown(policy: Any, env: Any, episodes: int, seed: int) -> list[float]:
+        seen.append((env.unwrapped.task.backend_name, episodes, seed))
+        return [2.0, 4.0][: episodes - 1]
+
+    monkeypatch.setattr(evaluate, "check_window", lambda *_: None)
+    monkeypatch.setattr(evaluate, "view", shown)
+    capsys.readouterr()
+    for episodes, line in ((3, "mujoco    return 3.0000 +- 1.0000 over 2 episodes"), (1, "Window closed before")):
+        command = ["--view", "--backend", "mujoco", "sim", "--episodes", str(episodes), "--seed", "5"]
+        assert evaluate.main([str(tmp_path), *command]) == 0
+        assert capsys.readouterr().out.startswith(line)
+    assert seen == [("mujoco", 3, 5), ("mujoco", 1, 5)]
 
 
 def test_a_task_of_our_own_has_no_counterpart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

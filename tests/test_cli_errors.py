@@ -95,6 +95,28 @@ def test_films_are_refused_before_the_evaluation(name: str, run: Path, capsys: p
     assert "--seed -1" in refused(evaluate, [str(run), "--seed", "-1"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--video-seconds", "3"], "--video-seconds 3.0: is of a video, name its file with --video"),
+        (["--video-size", "64x48"], "--video-size 64x48: is of a video, name its file with --video"),
+        (["--video", "a.mp4", "--video-seconds", "0"], "--video-seconds 0.0: must be finite and more than 0"),
+        (["--video", "a.mp4", "--video-seconds", "inf"], "--video-seconds inf: must be finite and more than 0"),
+        (["--video", "a.mp4", "--video-size", "640"], "--video-size 640: write WIDTHxHEIGHT, both even"),
+        (["--video", "a.mp4", "--video-size", "65x48"], "--video-size 65x48: write WIDTHxHEIGHT, both even"),
+        (["--video", "a.mp4", "--video-size", "8x48"], "--video-size 8x48: write WIDTHxHEIGHT, both even, from 16"),
+        (["--view"], "a window needs a display and DISPLAY is not set; film it with --video FILE.mp4"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused_before_the_evaluation(
+    arguments: list[str], part: str, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert part in refused(evaluate, [str(run), *arguments], capsys)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x80\x04\x95", b"not a pickle", b"\x80\x04]."])
 def test_a_damaged_checkpoint_is_named(content: bytes, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run / "checkpoint.pkl"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from gradgym.envs import rendering
 from gradgym.envs.vector import TaskVectorEnv
 
 Frame = NDArray[np.uint8]
@@ -90,3 +91,28 @@ def test_closing_a_picture_leaves_windows_open(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(glfw, "terminate", lambda: ended.append(None))
     alone(FIRST)
     assert not ended
+
+
+@pytest.mark.parametrize("name", ["Ant", "HalfCheetah", "Hopper", "Walker2d", "Racecar"])
+def test_the_floor_and_the_camera_are_where_the_robot_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 m away, beyond what the file says that is drawn; in pictures alone, and with the pattern that it had."""
+    env = make(f"gradgym/{name}-v0")
+    sizes = env.unwrapped.model.geom_size.copy()
+    near = env.render().astype(int)
+    qpos, qvel = (x[0].copy() for x in env.unwrapped.state.numpy()[:2])
+    qpos[0] += 60.0
+    env.unwrapped.set_state(qpos, qvel)
+    far = env.render().astype(int)
+    env.close()
+    np.testing.assert_array_equal(env.unwrapped.task.model.mj_model.geom_size, sizes)
+    monkeypatch.setattr(rendering, "endless_floors", lambda model: np.empty(0, int))
+    plain = make(f"gradgym/{name}-v0")
+    as_in_the_file = plain.render()
+    plain.unwrapped.set_state(qpos, qvel)
+    sky = plain.render()
+    plain.close()
+    robot, ground = (slice(180, 300), slice(220, 260)), slice(360, 480)
+    assert np.abs(near - as_in_the_file)[ground].mean() < 3.0
+    assert np.abs(far - near)[robot].mean() < 20.0
+    assert far[ground].std(axis=(0, 1)).min() > 2.0 * sky[ground].std(axis=(0, 1)).max()
+    assert np.abs(far - sky)[ground].mean() > 20.0

@@ -1,7 +1,7 @@
 """Returns of a deterministic policy, and the callback that follows them through a training."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +15,24 @@ from .clock import TrainingClock
 from .whole_file import written_beside
 
 
-def evaluate_returns(
-    policy: Policy,
-    env: gymnasium.Env[Any, Any],
-    episodes: int,
-    seed: int,
-    on_frame: Callable[[Any], None] | None = None,
-) -> NDArray[np.float64]:
-    """Undiscounted returns (episodes,) of the deterministic policy; episode k starts from seed + k.
+def rewards(policy: Policy, env: gymnasium.Env[Any, Any], seed: int) -> Iterator[float]:
+    """Plays an episode of the deterministic policy that starts from a seed: 0 after the reset, then each step's reward.
 
-    `on_frame` receives `env.render()` after every reset and step.
+    So the environment can be looked at in every state, and an episode be left.
     """
-    returns = np.zeros(episodes)
-    for episode in range(episodes):
-        obs, _ = env.reset(seed=seed + episode)
-        done, memory = False, None
-        while True:
-            if on_frame is not None:
-                on_frame(env.render())
-            if done:
-                break
-            action, memory = policy.predict(obs, state=memory, deterministic=True)
-            obs, reward, terminated, truncated, _ = env.step(action)
-            returns[episode] += float(reward)
-            done = terminated or truncated
-    return returns
+    obs, _ = env.reset(seed=seed)
+    yield 0.0
+    done, memory = False, None
+    while not done:
+        action, memory = policy.predict(obs, state=memory, deterministic=True)
+        obs, reward, terminated, truncated, _ = env.step(action)
+        done = terminated or truncated
+        yield float(reward)
+
+
+def evaluate_returns(policy: Policy, env: gymnasium.Env[Any, Any], episodes: int, seed: int) -> NDArray[np.float64]:
+    """Undiscounted returns (episodes,) of the deterministic policy; episode k starts from seed + k."""
+    return np.array([sum(rewards(policy, env, seed + k)) for k in range(episodes)])
 
 
 def read_evaluations(run_dir: Path) -> list[dict[str, float]]:
