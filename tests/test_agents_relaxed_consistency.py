@@ -174,7 +174,7 @@ def test_training_goes_down_and_a_saved_policy_acts_the_same(tmp_path: Path) -> 
     for other in (RelaxedConsistency.load(tmp_path / "policy.zip"), load_policy(path)):
         again, kept = other.predict(obs)
         assert np.array_equal(action, again)
-        assert all(map(np.array_equal, kept, memory))
+        assert kept is not None and memory is not None and all(map(np.array_equal, kept, memory))
     later, _ = found.predict(obs, memory, np.array([True, False]))
     assert np.array_equal(later[0], action[0])
     assert not np.array_equal(later[1], action[1])
