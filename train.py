@@ -223,6 +223,7 @@ def _prepared_study(arguments: argparse.Namespace) -> tuple["Study", list[str]]:
     config = _new_config(arguments)
     if not isinstance(config, RunConfig):
         raise ValueError(f"--optimize: --algo {config.algo} trains on a data set, it has no return to search by")
+    ALGORITHMS[config.algo].from_config(config)  # refuses now what each trial would fail with
     folder = arguments.run_dir or Path("runs") / (arguments.study_name or f"optimize-{_name(config)}")
     _check_folder(folder)
     same = ["--algo", config.algo, "--env", config.env]

@@ -42,6 +42,8 @@ def test_trials_run_beside_each_other_and_the_printed_command_trains_the_best(
         (["--optimize", "--resume", "run"], "--resume run: the command that began a study goes on with it"),
         (["--optimize", "--search-space", "nowhere.yaml"], "nowhere.yaml"),
         (["--optimize", "--num-threads", "0"], "--num-threads 0"),
+        (["--optimize", "--env", "gradgym/Nothing-v0"], "Nothing"),
+        (["--optimize", "--hyperparams", "learning_rat:1"], "learning_rat=1: --algo mbpo has no such setting"),
     ],
 )
 def test_wrong_input_is_one_line_and_code_2(

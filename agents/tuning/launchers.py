@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
@@ -59,6 +60,9 @@ class RayLauncher:
     Args:
         address: of the cluster, as `ray.init` takes it.
         path: of modules, for all nodes.
+
+    Raises:
+        ValueError: no cluster answers there.
     """
 
     def __init__(self, address: str, path: str) -> None:
@@ -66,8 +70,9 @@ class RayLauncher:
 
         self.ray = ray
         try:
+            _check_reachable(address)
             ray.init(address=address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": path}})
-        except ConnectionError as error:
+        except (OSError, ValueError) as error:
             raise ValueError(f"--ray-address {address}: {str(error).splitlines()[0]}") from error
         self.task = ray.remote(num_cpus=1, max_retries=0)(run_trial)
         self.running: dict[Any, int] = {}
@@ -84,3 +89,10 @@ class RayLauncher:
             self.ray.cancel(reference)  # KeyboardInterrupt in the task
         if self.running:
             self.ray.wait(list(self.running), num_returns=len(self.running), timeout=60)
+
+
+def _check_reachable(address: str) -> None:
+    """OSError in ten seconds where Ray would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=10).close()

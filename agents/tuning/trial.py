@@ -74,7 +74,12 @@ def run_trial(order: TrialOrder) -> None:
         reports = ReportCallback(trial, run.evaluation, max(known.intermediate_values, default=0))
         with interruptible(run.checkpoints):
             run.train(reports)
-    except (ValueError, ArithmeticError, AssertionError) as error:  # settings that do not fit, or that diverge
+    except (
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        AssertionError,
+    ) as error:  # settings that do not fit, or that diverge
         trial.set_user_attr("error", str(error).strip().splitlines()[0] if str(error) else type(error).__name__)
         study.tell(order.number, state=TrialState.FAIL)
         return
