@@ -81,8 +81,10 @@ class StateRenderer:
     def _arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Those of `MujocoRenderer`, and room for a frame of their size."""
         arguments: dict[str, Any] = {"width": _SIZE, "height": _SIZE, **options}
-        if not arguments.keys() & {"camera_id", "camera_name", "default_camera_config"}:
-            arguments["camera_id"] = 0 if self._model.ncam else -1
+        if not arguments.keys() & {"camera_id", "camera_name"}:
+            # A free camera is what a configuration is of; before 1.4 Gymnasium did not choose it.
+            free = "default_camera_config" in arguments or not self._model.ncam
+            arguments["camera_id"] = -1 if free else 0
         if "default_camera_config" in arguments:
             arguments["default_cam_config"] = arguments.pop("default_camera_config")
         frame = self._model.vis.global_

@@ -37,6 +37,8 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             the transition that the step made; a step that only resets made none.
     """
 
+    _renderer: StateRenderer | None = None  # before 1.4 Gymnasium closes what an error left unmade
+
     def __init__(
         self,
         task: str,
@@ -76,7 +78,6 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._rngs: list[np.random.Generator] = [seeding.np_random()[0] for _ in range(num_envs)]
         self._state: TaskState | None = None
         self._ended = np.zeros(num_envs, bool)
-        self._renderer: StateRenderer | None = None
 
     @property
     def max_return(self) -> float | None:
