@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .kernels.direct import run
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
 from .model.arguments import checked_state, floats_of, for_kernel
@@ -43,7 +44,7 @@ def cfrc_ext(model: AnyModel, state: State, ctrl: Any, *, qfrc_applied: Any = No
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            entry_points(model).cfrc_ext(begin, end, model, addresses(models), data, *worlds.arguments, out)
+            run(entry_points(model).cfrc_ext, begin, end, model, addresses(models), data, *worlds.arguments, out)
 
     if model.nconmax > 0:
         for_worlds(worlds.count, work)
@@ -64,7 +65,8 @@ def cfrc_ext_vjp(
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, 1) as adjoint:
             arguments = (*worlds.arguments, seed, state_adj, ctrl_adj, input_adj)
-            entry_points(model).cfrc_ext_adj(begin, end, model, addresses(models), data, adjoint, *arguments)
+            kernel = entry_points(model).cfrc_ext_adj
+            run(kernel, begin, end, model, addresses(models), data, adjoint, *arguments)
 
     if model.nconmax > 0:
         for_worlds(count, work)

@@ -4,7 +4,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .kernels.direct import run
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
 from .model.arguments import at_least_one, checked_state, floats_of, for_kernel
@@ -13,7 +15,7 @@ from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, states_between, workspace
 from .models import AnyModel, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
-from .trajectory import Trajectory, gradient_of, simulate
+from .trajectory import Trajectory, gradient_of, simulate_one
 from .unconverged import warn_if_unconverged
 
 
@@ -45,16 +47,22 @@ def step(
     As everywhere here `model` may be a sequence: one for each world of the batch, in the order of its
     entries, all of one structure, as `Model.replace` makes them; ValueError otherwise.
     """
+    return counted_step(model, state, ctrl, n_steps, qfrc_applied=qfrc_applied, xfrc_applied=xfrc_applied)[0]
+
+
+def counted_step(
+    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+) -> tuple[State, NDArray[np.int32]]:
+    """`step`, and how many of its time steps were stopped before the constraint solver converged (...)."""
     models = models_of(model)
     model = one_of(models)
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
     controls = floats_of("ctrl", ctrl, model.nu, batch)
     inputs = checked_inputs(model, start, batch, qfrc_applied, xfrc_applied)
-    path = simulate(models, start, controls[..., None, :], inputs, n_steps)
+    after, unconverged = simulate_one(models, start, controls, inputs, at_least_one("n_steps", n_steps))
     poses = start[3:] if model.nmocap == 0 else (start.mocap_pos.copy(), start.mocap_quat.copy())
-    # Every other row: what is done with the state next is quicker without the gaps.
-    return State(path.qpos[..., 1, :].copy(), path.qvel[..., 1, :].copy(), path.act[..., 1, :].copy(), *poses)
+    return State(*after, *poses), unconverged
 
 
 def step_vjp(
@@ -111,7 +119,7 @@ def step_jacobian(
             between = states_between(model, adjoint, "steps", repeat)
             data.unconverged_steps[0] = 0
             arguments = (model, addresses(models), data, adjoint, between, *flat, rows, a, b)
-            jacobian_worlds(begin, end, *arguments)
+            run(jacobian_worlds, begin, end, *arguments)
             unconverged.append(int(data.unconverged_steps[0]))
 
     check_count(models, worlds)

@@ -11,10 +11,14 @@ from ..kernels.record import kept_with
 from .model import Model, State
 
 Floats = NDArray[np.float64]
+_FLOAT64 = np.dtype(np.float64)
+_FEW = 32  # numbers that Python adds up sooner than numpy starts
 
 
 def floats_of(name: str, value: Any, size: int, batch: tuple[int, ...] | None = None) -> Floats:
     """`value` as a float64 array whose last axis has `size` entries; ValueError otherwise."""
+    if batch == () and _is_plain(value, size):
+        return value
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -23,8 +27,9 @@ def floats_of(name: str, value: Any, size: int, batch: tuple[int, ...] | None = 
         raise ValueError(f"{name} has shape {array.shape}, expected (..., {size})")
     if batch is not None and array.shape[:-1] != batch:
         raise ValueError(f"{name} has shape {array.shape}, expected {(*batch, size)}, batch axes as in qpos")
-    # The square sum is quicker to make than a mask; where it overflows the mask decides.
-    if not math.isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
+    # A sum is quicker to make than a mask; where it overflows the mask decides.
+    total = sum(array.ravel().tolist()) if array.size < _FEW else np.vdot(array, array)
+    if not math.isfinite(total) and not np.isfinite(array).all():
         where = np.argwhere(~np.isfinite(array))[0].tolist()
         raise ValueError(f"{name} is not finite at index {where}")
     return array
@@ -32,6 +37,12 @@ def floats_of(name: str, value: Any, size: int, batch: tuple[int, ...] | None = 
 
 def checked_state(model: Model, state: State) -> State:
     """The state as arrays of equal batch shape; ValueError names the field that does not fit."""
+    if type(state) is State and model.nmocap == 0:
+        qpos, qvel, act, pos, quat = state
+        if _is_plain(qpos, model.nq) and _is_plain(qvel, model.nv) and _is_plain(act, model.na):
+            none = _no_poses(model, ())
+            if (pos is None or pos is none[0]) and (quat is None or quat is none[1]):
+                return State(qpos, qvel, act, *none)
     if not hasattr(state, "qpos"):
         raise TypeError(f"state: expected a sim.State, got {type(state).__name__}")
     qpos = floats_of("state.qpos", state.qpos, model.nq)
@@ -49,13 +60,28 @@ def _checked_poses(model: Model, state: State, batch: tuple[int, ...]) -> tuple[
     n, pos, quat = model.nmocap, getattr(state, "mocap_pos", None), getattr(state, "mocap_quat", None)
     if n == 0:
         # the usual case, which is to cost next to nothing: the same arrays always, as they hold no numbers
-        none = kept_with(model, ("no poses", batch), lambda: (np.empty((*batch, 0, 3)), np.empty((*batch, 0, 4))))
+        none = _no_poses(model, batch)
         if _is_empty(pos, none[0]) and _is_empty(quat, none[1]):
             return none
     own_pos, own_quat = model.mocap_poses
     return (
         _checked_pose("state.mocap_pos", own_pos if pos is None else pos, (n, 3), batch),
         _checked_pose("state.mocap_quat", own_quat if quat is None else quat, (n, 4), batch),
+    )
+
+
+def _no_poses(model: Model, batch: tuple[int, ...]) -> tuple[Floats, Floats]:
+    return kept_with(model, ("no poses", batch), lambda: (np.empty((*batch, 0, 3)), np.empty((*batch, 0, 4))))
+
+
+def _is_plain(value: Any, size: int) -> bool:
+    """Whether `floats_of` has nothing to do for one small vector, the usual argument of a call for one world."""
+    return (
+        type(value) is np.ndarray
+        and value.dtype is _FLOAT64
+        and value.shape == (size,)
+        and size < _FEW
+        and math.isfinite(sum(value.tolist()))
     )
 
 
