@@ -1,12 +1,13 @@
 """One environment step of a batch: what both adapters share."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
+from .arrays import Array, as_numpy, as_tensor
 from .gradients import Gradients, transition_gradients
 from .task import Task, TaskState
 
@@ -25,22 +26,32 @@ class Transition(NamedTuple):
     gradients: dict[str, NDArray[np.float64]] | None
 
 
-@torch.no_grad()
-def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients | None) -> Transition:
-    """Applies N actions (N, n_act) to N states.
+def advance(task: Task, state: TaskState, action: Array, gradients: Gradients | None) -> Transition:
+    """Applies N actions (N, n_act) to N states; numpy's arrays or tensors, results are of the task's own kind.
 
     Where the simulation diverges the state stays where it was, the episode is terminated, and the
     gradients are zero: nothing that is not finite leaves here. With backend "sim" the info counts the simulation
     steps of this one that were stopped before the constraint solver converged (`sim.UnconvergedWarning`).
     """
+    if task.is_numpy:
+        return _advance(task, state.arrays(), as_numpy(action), gradients)
+    with torch.no_grad():
+        return _advance(task, state.tensors(), as_tensor(action), gradients)
+
+
+def _advance(task: Task, state: TaskState, action: Array, gradients: Gradients | None) -> Transition:
     next_state = task.transition(state, action)
     unconverged = next_state.unconverged
     diverged = ~is_finite(next_state)
     if diverged.any():
-        next_state = next_state.where(torch.from_numpy(~diverged), state.map(torch.clone))
+        copied = state.map(np.copy) if task.is_numpy else state.map(torch.clone)
+        next_state = next_state.where(~diverged if task.is_numpy else torch.from_numpy(~diverged), copied)
     obs = observe(task, next_state)
     info = _arrays(task.transition_info(state, action, next_state))
-    reward = sum((term for name, term in info.items() if name.startswith("reward_")), np.zeros(len(diverged)))
+    reward = np.zeros(len(diverged))
+    for name, term in info.items():
+        if name.startswith("reward_"):
+            reward += term
     info |= _arrays(task.state_info(next_state))
     derivatives = None
     if gradients is not None:
@@ -48,12 +59,12 @@ def advance(task: Task, state: TaskState, action: Tensor, gradients: Gradients |
         diverged |= _zero_unless_finite(derivatives, diverged)
     info["diverged"] = diverged
     if unconverged is not None:
-        info["unconverged_steps"] = unconverged.numpy()
+        info["unconverged_steps"] = as_numpy(unconverged)
     return Transition(
         state=next_state,
         obs=obs,
         reward=reward,
-        terminated=task.terminal(next_state).numpy() | diverged,
+        terminated=as_numpy(task.terminal(next_state)) | diverged,
         info=info,
         gradients=derivatives,
     )
@@ -64,23 +75,25 @@ def begin(
 ) -> tuple[TaskState, NDArray[np.float32], dict[str, NDArray[Any]]]:
     """Start states for some generators, their observations (N, n_obs) and infos."""
     state = task.start(rngs)
+    if task.is_numpy:
+        state = state.arrays()
     return state, observe(task, state), _arrays(task.state_info(state))
 
 
 def observe(task: Task, state: TaskState) -> NDArray[np.float32]:
     """Observations (N, n_obs) in the type of the observation space."""
-    return task.observation(state).numpy().astype(np.float32)
+    return as_numpy(task.observation(state)).astype(np.float32)
 
 
-def read_action(name: str, action: ArrayLike, shape: tuple[int, ...]) -> Tensor:
+def read_action(name: str, action: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """An action as float64, or ValueError with what is wrong with it."""
     array = np.array(action, np.float64)
     if array.shape != shape:
         raise ValueError(f"{name}: action has shape {array.shape}, expected {shape}")
-    if not np.isfinite(array).all():
+    if not math.isfinite(np.vdot(array, array)) and not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name}: action is not finite at index {where}: {array[where]}")
-    return torch.from_numpy(array)
+    return array
 
 
 def read_seed(seed: Any) -> Any:
@@ -88,15 +101,15 @@ def read_seed(seed: Any) -> Any:
     return int(seed) if isinstance(seed, np.integer) else seed
 
 
-def _arrays(info: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
-    return {name: value.numpy().copy() for name, value in info.items()}
+def _arrays(info: dict[str, Array]) -> dict[str, NDArray[Any]]:
+    return {name: as_numpy(value).copy() for name, value in info.items()}
 
 
 def is_finite(state: TaskState) -> NDArray[np.bool_]:
     """Whether each state (N,) is made of finite numbers of sane size; False for NaN."""
-    numbers = state.numpy()[:3]
+    numbers = [as_numpy(x) for x in (state.qpos, state.qvel, state.act)]
     # Square sums are quicker to make than masks; unless all of them are small the mask decides.
-    if sum(np.vdot(x, x) for x in numbers) < MAX_STATE**2:
+    if sum(np.vdot(x, x) for x in numbers if x.size) < MAX_STATE**2:
         return np.ones(len(state.qpos), bool)
     return np.all(np.abs(np.concatenate(numbers, axis=-1)) < MAX_STATE, axis=-1)
 
@@ -104,6 +117,9 @@ def is_finite(state: TaskState) -> NDArray[np.bool_]:
 def _zero_unless_finite(derivatives: dict[str, NDArray[np.float64]], diverged: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Zeroes the rows (N,) that diverged or hold a number that is not finite; says which rows those are."""
     bad = diverged.copy()
+    # Again a sum is quicker than a mask.
+    if math.isfinite(sum(float(array.sum()) for array in derivatives.values())) and not bad.any():
+        return bad
     for array in derivatives.values():
         bad |= ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
     if bad.any():

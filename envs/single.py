@@ -12,6 +12,7 @@ from .rendering import RENDER_MODES, StateRenderer, check_render_mode, split_ren
 from .task import TaskState, load_task
 
 Observation = NDArray[Any]  # float32, (n_obs,)
+_BOOL = np.dtype(bool)
 
 
 class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
@@ -46,6 +47,7 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
         self.metadata = {**self.metadata, "render_fps": round(1.0 / self.task.seconds_per_step)}
         self.observation_space = self.task.observation_space
         self.action_space = self.task.action_space
+        self._action_shape = self.action_space.shape or ()
         self._state: TaskState | None = None
         self._renderer: StateRenderer | None = None
 
@@ -61,7 +63,11 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
 
     @property
     def state(self) -> TaskState:
-        """The current state, a batch of one."""
+        """The current state, a batch of one, in tensors."""
+        self._state = self._current().tensors()
+        return self._state
+
+    def _current(self) -> TaskState:
         if self._state is None:
             raise gymnasium.error.ResetNeeded("call env.reset() before using the environment")
         return self._state
@@ -77,8 +83,8 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
 
     def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Applies an action (n_act,); ValueError if its shape is wrong or it is not finite."""
-        batch = read_action(type(self.task).__name__, action, self.action_space.shape or ())[None]
-        done = advance(self.task, self.state, batch, self.gradients)
+        batch = read_action(type(self.task).__name__, action, self._action_shape)[None]
+        done = advance(self.task, self._current(), batch, self.gradients)
         self._state = done.state
         info = _row(done.info)
         if done.gradients is not None:
@@ -113,4 +119,4 @@ def _row(info: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
     Truth values are arrays without an axis: of numpy's own, Gymnasium's vector environments make arrays of objects.
     """
-    return {name: array[0, ...] if array.dtype == bool else array[0] for name, array in info.items()}
+    return {name: array[0, ...] if array.dtype is _BOOL else array[0] for name, array in info.items()}
