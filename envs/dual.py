@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-class NoRuleError(TypeError):
-    """An operation whose derivative is not known here."""
+class NoRuleError(Exception):
+    """An operation whose derivative is not known here. No TypeError, which others take for one of their own."""
 
 
 class Dual:

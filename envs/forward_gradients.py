@@ -32,7 +32,9 @@ def forward_gradients(
     rates = B @ control.rate[..., first:]
     after_rate = np.concatenate([A, rates], axis=-1) if full else rates
     after = _Moving.along(next_state, after_rate)
-    before = _Moving.along(state, _directions(batch, first, 0, first + n_act)) if full else state
+    # Of contact forces the next state's alone are accounted for; those before it are left to torch.
+    start = replace(state, known_forces=None) if state.known_forces is not None else state
+    before = _Moving.along(start, _directions(batch, first, 0, first + n_act)) if full else start
     by_next, by_all = _rate(task.observation(after)), _rate(task.reward(before, moving_action, after))
     n_obs = (task.observation_space.shape or ())[0]
     dobs = np.zeros((batch, n_obs, first + n_act)) if by_next is None else by_next
