@@ -37,13 +37,22 @@ def check_gradients(gradients: str | None) -> None:
 def transition_gradients(
     task: Task, state: TaskState, action: Array, next_state: TaskState, gradients: Gradients
 ) -> dict[str, Floats]:
-    """The contract's arrays for N transitions (batch shape (N,)), each with leading axis N."""
+    """The contract's arrays for N transitions, each with leading axis N, or for a single one without."""
     full, control = gradients == "full", as_numpy(task.control(action))
     A, B = task.backend.step_jacobian(task.models_at(state), state.numpy(), control, task.n_substeps)
+    if action.ndim == 1:
+        numbers = state.batched(), action[None], next_state.batched(), StepJacobian(A[None], B[None])
+        return {name: array[0] for name, array in _gradients(task, *numbers, full).items()}
+    return _gradients(task, state, action, next_state, StepJacobian(A, B), full)
+
+
+def _gradients(
+    task: Task, state: TaskState, action: Array, next_state: TaskState, jacobian: StepJacobian, full: bool
+) -> dict[str, Floats]:
     if task.is_numpy:
-        numbers = state.arrays(), as_numpy(action), next_state.arrays()
         with suppress(NoRuleError):
-            return forward_gradients(task, *numbers, StepJacobian(A, B), full)
+            return forward_gradients(task, state.arrays(), as_numpy(action), next_state.arrays(), jacobian, full)
+    A, B = jacobian
     state, action, next_state = state.tensors(), as_tensor(action), next_state.tensors()
     own = _task_derivatives(task, state, action, next_state, full)
     by_action = B @ own.control_by_action

@@ -6,13 +6,12 @@ import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .advance import advance, begin, read_action, read_seed
+from .advance import Transition, advance, begin, read_action, read_seed
 from .gradients import Gradients, check_gradients
 from .rendering import RENDER_MODES, StateRenderer, check_render_mode, split_render_options
 from .task import TaskState, load_task
 
 Observation = NDArray[Any]  # float32, (n_obs,)
-_BOOL = np.dtype(bool)
 
 
 class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
@@ -64,7 +63,8 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
     @property
     def state(self) -> TaskState:
         """The current state, a batch of one, in tensors."""
-        self._state = self._current().tensors()
+        state = self._current()
+        self._state = (state.batched() if state.qpos.ndim == 1 else state).tensors()
         return self._state
 
     def _current(self) -> TaskState:
@@ -83,14 +83,28 @@ class TaskEnv(gymnasium.Env[Observation, ArrayLike]):
 
     def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Applies an action (n_act,); ValueError if its shape is wrong or it is not finite."""
-        batch = read_action(type(self.task).__name__, action, self._action_shape)[None]
-        done = advance(self.task, self._current(), batch, self.gradients)
+        numbers = read_action(type(self.task).__name__, action, self._action_shape)
+        done = self._advance_one(numbers) if self.task.is_numpy else self._advance_batch(numbers)
         self._state = done.state
-        info = _row(done.info)
         if done.gradients is not None:
-            info["gradients"] = {name: array[0] for name, array in done.gradients.items()}
+            done.info["gradients"] = done.gradients
         self._show()
-        return done.obs[0], float(done.reward[0]), bool(done.terminated[0]), False, info
+        return done.obs, float(done.reward), bool(done.terminated), False, done.info
+
+    def _advance_one(self, action: NDArray[np.float64]) -> Transition:
+        """A step without a batch axis: numpy is quicker with single numbers than with arrays of one."""
+        state = self._current().arrays()
+        if state.qpos.ndim > 1:
+            state = state.map(lambda x: x[0])
+        return advance(self.task, state, action, self.gradients)
+
+    def _advance_batch(self, action: NDArray[np.float64]) -> Transition:
+        """A step as a batch of one, as torch has it."""
+        state, obs, reward, terminated, info, gradients = advance(
+            self.task, self._current(), action[None], self.gradients
+        )
+        gradients = None if gradients is None else {name: array[0] for name, array in gradients.items()}
+        return Transition(state, obs[0], reward[0], terminated[0], _row(info), gradients)
 
     def render(self) -> NDArray[np.uint8] | None:
         """A frame (height, width, 3) of the current state for "rgb_array"; the window is drawn by `step`."""
@@ -119,4 +133,4 @@ def _row(info: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
     Truth values are arrays without an axis: of numpy's own, Gymnasium's vector environments make arrays of objects.
     """
-    return {name: array[0, ...] if array.dtype is _BOOL else array[0] for name, array in info.items()}
+    return {name: array[0, ...] if array.dtype == bool else array[0] for name, array in info.items()}

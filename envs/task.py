@@ -118,6 +118,14 @@ class TaskState:
         given["known_forces"] = None if forces is None else ContactForces(*map(convert, forces))
         return replace(self, **given)
 
+    def batched(self) -> "TaskState":
+        """A single state as a batch of one, which shares its memory."""
+        known, forces = self.known_kinematics, self.known_forces
+        given = {name: x[None] for name in _CONVERTED if (x := getattr(self, name)) is not None}
+        given["known_kinematics"] = None if known is None else Kinematics(*(x[None] for x in known))
+        given["known_forces"] = None if forces is None else ContactForces(*(x[None] for x in forces))
+        return replace(self, **given)
+
     def where(self, keep: Array, other: "TaskState") -> "TaskState":
         """This state where `keep` (...) is true, `other` elsewhere."""
         chosen: dict[str, Any] = {}

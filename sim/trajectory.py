@@ -124,7 +124,7 @@ def simulate_one(
     """`simulate` under one control (..., nu) for all: qpos, qvel and act after it, and `unconverged` (...)."""
     model, batch = one_of(models), controls.shape[:-1]
     if not batch and models is model:
-        return _simulate_world(model, start, controls, inputs, n_steps)
+        return simulate_world(model, start, controls, inputs, n_steps)
     worlds, paths = math.prod(batch), []
     for value in start[:3]:
         path = np.empty((worlds, 2, value.shape[-1]))
@@ -139,7 +139,7 @@ def simulate_one(
     return [end.reshape(*batch, end.shape[1]) for end in ends], unconverged.reshape(batch)
 
 
-def _simulate_world(
+def simulate_world(
     model: Model, start: State, controls: Floats, inputs: Inputs, n_steps: int
 ) -> tuple[list[Floats], NDArray[np.int32]]:
     """The same for a single world, which is to cost little more than the physics."""
