@@ -120,7 +120,10 @@ def _entry(value: Any) -> Any:
 
 def _size(*numbers: NDArray[np.float64]) -> float:
     """Norm of all numbers, NaN or infinite unless they are finite; for few of them quicker than numpy's."""
-    return math.hypot(*[number for array in numbers for number in array.ravel().tolist()])
+    entries: list[float] = []
+    for array in numbers:
+        entries += array.ravel().tolist()
+    return math.hypot(*entries)
 
 
 def is_finite(state: TaskState) -> NDArray[np.bool_]:

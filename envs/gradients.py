@@ -40,18 +40,20 @@ def transition_gradients(
     """The contract's arrays for N transitions, each with leading axis N, or for a single one without."""
     full, control = gradients == "full", as_numpy(task.control(action))
     A, B = task.backend.step_jacobian(task.models_at(state), state.numpy(), control, task.n_substeps)
-    if action.ndim == 1:
-        numbers = state.batched(), action[None], next_state.batched(), StepJacobian(A[None], B[None])
-        return {name: array[0] for name, array in _gradients(task, *numbers, full).items()}
-    return _gradients(task, state, action, next_state, StepJacobian(A, B), full)
-
-
-def _gradients(
-    task: Task, state: TaskState, action: Array, next_state: TaskState, jacobian: StepJacobian, full: bool
-) -> dict[str, Floats]:
     if task.is_numpy:
         with suppress(NoRuleError):
-            return forward_gradients(task, state.arrays(), as_numpy(action), next_state.arrays(), jacobian, full)
+            numbers = state.arrays(), as_numpy(action), next_state.arrays(), StepJacobian(A, B)
+            return forward_gradients(task, *numbers, full)
+    if action.ndim == 1:
+        batch = state.batched(), action[None], next_state.batched(), StepJacobian(A[None], B[None])
+        return {name: array[0] for name, array in _torch_gradients(task, *batch, full).items()}
+    return _torch_gradients(task, state, action, next_state, StepJacobian(A, B), full)
+
+
+def _torch_gradients(
+    task: Task, state: TaskState, action: Array, next_state: TaskState, jacobian: StepJacobian, full: bool
+) -> dict[str, Floats]:
+    """The same for N transitions, from torch's reverse mode."""
     A, B = jacobian
     state, action, next_state = state.tensors(), as_tensor(action), next_state.tensors()
     own = _task_derivatives(task, state, action, next_state, full)

@@ -8,8 +8,8 @@ import numpy as np
 from .kernels.direct import run
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
-from .model.arguments import checked_state, floats_of, for_kernel
-from .model.inputs import checked_inputs, input_adjoints, input_gradients, input_rows
+from .model.arguments import checked_state, floats_of, for_kernel, is_plain_world
+from .model.inputs import Inputs, checked_inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, workspace
 from .models import AnyModel, Models, addresses, check_count, models_of, one_of
@@ -22,6 +22,11 @@ class _Worlds:
 
     def __init__(self, models: Model | Models, state: State, ctrl: Any, qfrc_applied: Any, xfrc_applied: Any) -> None:
         model = one_of(models)
+        if models is model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
+            self.batch, self.count, self.inputs = (), 1, Inputs()
+            self.rows = input_rows(model, self.inputs, ())
+            self.arguments = *(for_kernel(x[None]) for x in (*state[:3], ctrl)), self.rows
+            return
         start = checked_state(model, state)
         self.batch = start.qpos.shape[:-1]
         self.count = math.prod(self.batch)

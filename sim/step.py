@@ -102,14 +102,21 @@ def step_jacobian(
     Of a step that Newton's method did not finish within `iterations` they are those of the finished one, and
     `UnconvergedWarning` says so; projected Gauss-Seidel is swept back as often as the solver may sweep.
     """
-    models = models_of(model)
-    model = one_of(models)
-    start = checked_state(model, state)
-    batch, nx, repeat = start.qpos.shape[:-1], tangent_size(model), at_least_one("n_steps", n_steps)
-    controls = floats_of("ctrl", ctrl, model.nu, batch)
-    worlds = math.prod(batch)
-    flat = [for_kernel(x.reshape(worlds, x.shape[-1])) for x in (*start[:3], controls)]
-    rows = input_rows(model, checked_inputs(model, start, batch, qfrc_applied, xfrc_applied), batch)
+    repeat = at_least_one("n_steps", n_steps)
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
+        models, batch, worlds = model, (), 1
+        flat = [for_kernel(x[None]) for x in (*state[:3], ctrl)]
+        rows = input_rows(model, Inputs(), batch)
+    else:
+        models = models_of(model)
+        model = one_of(models)
+        start = checked_state(model, state)
+        batch = start.qpos.shape[:-1]
+        controls = floats_of("ctrl", ctrl, model.nu, batch)
+        worlds = math.prod(batch)
+        flat = [for_kernel(x.reshape(worlds, x.shape[-1])) for x in (*start[:3], controls)]
+        rows = input_rows(model, checked_inputs(model, start, batch, qfrc_applied, xfrc_applied), batch)
+    nx = tangent_size(model)
     a, b = np.empty((worlds, nx, nx)), np.empty((worlds, nx, model.nu))
     entry = entry_points(model)
     jacobian_worlds, lanes = entry.jacobian, nx
