@@ -1,11 +1,12 @@
 """The gradient contract: derivatives of observation and reward by action and state.
 
 The simulator gives the Jacobians of the next state and of the kinematics, torch the derivatives of
-the task's own observation, reward and control, and the chain rule joins them. Docs for users:
-docs/gradients.md.
+the task's own observation, reward and control, and the chain rule joins them; tasks that take numpy's
+arrays do without torch (`forward_gradients.py`). Docs for users: docs/gradients.md.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
@@ -16,8 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..sim import StepGradient
+from ..sim import StepGradient, StepJacobian
 from ..sim.tangent import gradient_to_tangent
+from .arrays import Array, as_numpy, as_tensor
+from .dual import NoRuleError
+from .forward_gradients import forward_gradients
 from .task import ContactForces, Task, TaskState
 
 Floats = NDArray[np.float64]
@@ -31,13 +35,27 @@ def check_gradients(gradients: str | None) -> None:
 
 
 def transition_gradients(
-    task: Task, state: TaskState, action: Tensor, next_state: TaskState, gradients: Gradients
+    task: Task, state: TaskState, action: Array, next_state: TaskState, gradients: Gradients
 ) -> dict[str, Floats]:
-    """The contract's arrays for N transitions (batch shape (N,)), each with leading axis N."""
-    full = gradients == "full"
-    A, B = task.backend.step_jacobian(
-        task.models_at(state), state.numpy(), task.control(action).numpy(), task.n_substeps
-    )
+    """The contract's arrays for N transitions, each with leading axis N, or for a single one without."""
+    full, control = gradients == "full", as_numpy(task.control(action))
+    A, B = task.backend.step_jacobian(task.models_at(state), state.numpy(), control, task.n_substeps)
+    if task.is_numpy:
+        with suppress(NoRuleError):
+            numbers = state.arrays(), as_numpy(action), next_state.arrays(), StepJacobian(A, B)
+            return forward_gradients(task, *numbers, full)
+    if action.ndim == 1:
+        batch = state.batched(), action[None], next_state.batched(), StepJacobian(A[None], B[None])
+        return {name: array[0] for name, array in _torch_gradients(task, *batch, full).items()}
+    return _torch_gradients(task, state, action, next_state, StepJacobian(A, B), full)
+
+
+def _torch_gradients(
+    task: Task, state: TaskState, action: Array, next_state: TaskState, jacobian: StepJacobian, full: bool
+) -> dict[str, Floats]:
+    """The same for N transitions, from torch's reverse mode."""
+    A, B = jacobian
+    state, action, next_state = state.tensors(), as_tensor(action), next_state.tensors()
     own = _task_derivatives(task, state, action, next_state, full)
     by_action = B @ own.control_by_action
     through_action = own.outputs_by_next @ by_action

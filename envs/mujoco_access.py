@@ -30,20 +30,26 @@ class MujocoAccess:
 
     task: Task
     _state: TaskState | None = None
-    _action: Tensor | None = None  # the latest of this episode, (1, n_act)
+    _action: Floats | None = None  # the latest of this episode, (n_act,)
     _copy: "_MujocoCopy | None" = None
 
     @property
     def state(self) -> TaskState:
-        """The current state, a batch of one. What it held before may be put back: all but a wrapper's limit of time."""
-        if self._state is None:
-            raise gymnasium.error.ResetNeeded("call env.reset() before using the environment")
+        """The current state, a batch of one in tensors. One from before may be put back: all but a limit of time."""
+        state = self._current()
+        self._state = (state.batched() if state.qpos.ndim == 1 else state).tensors()
         return self._state
 
     @state.setter
     def state(self, state: TaskState) -> None:
         self._state, self._action = state, None
         self._update_copy()
+
+    def _current(self) -> TaskState:
+        """The current state as the latest step left it."""
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("call env.reset() before using the environment")
+        return self._state
 
     def set_state(self, qpos: ArrayLike, qvel: ArrayLike, act: ArrayLike | None = None) -> None:
         """Puts the robot elsewhere; the episode's goal, time and object, and the actuators unless given, stay.
@@ -119,9 +125,11 @@ class MujocoAccess:
         """To the current state, if there is a copy."""
         if self._copy is None or self._state is None:
             return
-        model, seconds = self.task.pictured(self._state, 0)[-1], float(self._state.time[0]) * self.dt
-        ctrl = np.zeros(model.nu) if self._action is None else self.task.control(self._action)[0].numpy()
-        self._copy.show(model, self._state.numpy(), seconds, ctrl)
+        state, ctrl = self.state, None
+        model, seconds = self.task.pictured(state, 0)[-1], float(state.time[0]) * self.dt
+        if self._action is not None:
+            ctrl = self.task.control(torch.from_numpy(self._action[None]))[0].numpy()
+        self._copy.show(model, state.numpy(), seconds, np.zeros(model.nu) if ctrl is None else ctrl)
 
 
 class _MujocoCopy:

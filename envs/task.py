@@ -2,6 +2,7 @@
 
 A task is Gymnasium's functional environment written in torch over batched states; the adapters
 (`single.py`, `vector.py`) turn any task into a `gymnasium.Env` and a `gymnasium.vector.VectorEnv`.
+One whose functions also take numpy's arrays (`arrays.py`) says so, and is stepped without torch.
 A task does not end by time: the environments made from it do, by the limit that they were made with.
 In shapes `...` stands for the leading batch axes. Tensors are float64.
 """
@@ -10,8 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
+from operator import add
 from types import MappingProxyType, ModuleType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ from .. import sim
 from ..sim import Model, Models, State, mujoco_twin, poses, torch_bridge
 from ..sim.tangent import gradient_to_tangent
 from ..sim.torch_bridge import Kinematics, kinematics
+from .arrays import Array, as_numpy, as_tensor, namespace
 
 Floats = NDArray[np.float64]
 
@@ -34,35 +37,41 @@ BACKENDS: dict[str, ModuleType] = {"sim": sim, "mujoco": mujoco_twin}
 class ContactForces(NamedTuple):
     """Forces of the contacts in a state, and the control that they belong to."""
 
-    ctrl: Tensor  # (..., nu)
-    cfrc_ext: Tensor  # (..., nbody, 6)
+    ctrl: Array  # (..., nu)
+    cfrc_ext: Array  # (..., nbody, 6)
 
 
 @dataclass(frozen=True, eq=False)
 class TaskState:
     """Physical state and task time; immutable, so what is derived from it is kept.
 
-    Mocap bodies stay where the state has them, until an episode starts: they are goals, say.
+    Mocap bodies stay where the state has them, until an episode starts: they are goals, say. All are tensors, or
+    numpy's arrays while a task that serves those is stepped.
     """
 
     model: Model
-    qpos: Tensor  # (..., nq)
-    qvel: Tensor  # (..., nv)
-    act: Tensor  # (..., na)
-    time: Tensor  # (...) int64, transitions since the start of the episode
-    mocap_pos: Tensor | None = None  # (..., nmocap, 3) [m]; None: where the model has them
-    mocap_quat: Tensor | None = None  # (..., nmocap, 4); None: as the model has them
-    variant: Tensor | None = None  # (...) int64, place of the model in `Task.models`; None: the first
+    qpos: Array  # (..., nq)
+    qvel: Array  # (..., nv)
+    act: Array  # (..., na)
+    time: Array  # (...) int64, transitions since the start of the episode
+    mocap_pos: Array | None = None  # (..., nmocap, 3) [m]; None: where the model has them
+    mocap_quat: Array | None = None  # (..., nmocap, 4); None: as the model has them
+    variant: Array | None = None  # (...) int64, place of the model in `Task.models`; None: the first
     known_kinematics: Kinematics | None = field(default=None, repr=False)
     known_forces: ContactForces | None = field(default=None, repr=False)
     # (...) int32, simulation steps of the transition to here whose constraint solver was stopped; None: not counted
-    unconverged: Tensor | None = field(default=None, repr=False)
+    unconverged: Array | None = field(default=None, repr=False)
 
     @property
     def kinematics(self) -> Kinematics:
         """Poses of bodies, geoms and sites in this state, differentiable by qpos and mocap poses."""
-        known, recording = self.known_kinematics, torch.is_grad_enabled()
-        given = self.qpos, self.mocap_pos, self.mocap_quat
+        known, given = self.known_kinematics, (self.qpos, self.mocap_pos, self.mocap_quat)
+        if not isinstance(self.qpos, Tensor):
+            if known is None:
+                known = Kinematics(*_pose_arrays(self.model, *given))
+                object.__setattr__(self, "known_kinematics", known)
+            return known
+        recording = torch.is_grad_enabled()
         # Poses that were computed under no_grad are constants to torch.
         varying = recording and any(x is not None and x.requires_grad for x in given)
         if known is None or (varying and not known.xpos.requires_grad):
@@ -76,14 +85,14 @@ class TaskState:
 
         In forward mode: nv directions are fewer than an observation's entries.
         """
-        qpos, nq, nv = self.qpos.numpy(), self.model.nq, self.model.nv
+        qpos, nq, nv = as_numpy(self.qpos), self.model.nq, self.model.nv
         if nq == nv:
             directions = np.tile(np.eye(nv), (len(qpos), 1))
         else:
             eye = np.broadcast_to(np.eye(nq), (len(qpos), nq, nq))
             by_tangent = gradient_to_tangent(self.model, qpos[:, None], eye)  # (N, nq, nv): dqpos by tangent
             directions = by_tangent.swapaxes(1, 2).reshape(len(qpos) * nv, nq)
-        mocap = (None if x is None else x.numpy().repeat(nv, axis=0) for x in (self.mocap_pos, self.mocap_quat))
+        mocap = (None if x is None else as_numpy(x).repeat(nv, axis=0) for x in (self.mocap_pos, self.mocap_quat))
         return poses.push_forward(self.model, qpos.repeat(nv, axis=0), directions, *mocap)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "TaskState":
@@ -92,44 +101,85 @@ class TaskState:
         given: dict[str, Any] = {name: function(x) for name in _ENTRY_AXES if (x := getattr(self, name)) is not None}
         return TaskState(self.model, **given, known_kinematics=known)
 
-    def where(self, keep: Tensor, other: "TaskState") -> "TaskState":
+    def arrays(self) -> "TaskState":
+        """The same in numpy's arrays, which share memory with the tensors."""
+        return self._converted(Tensor, as_numpy)
+
+    def tensors(self) -> "TaskState":
+        """The same in tensors, which share memory with the arrays."""
+        return self._converted(np.ndarray, as_tensor)
+
+    def _converted(self, kind: type, convert: Callable[[Any], Any]) -> "TaskState":
+        if not isinstance(self.qpos, kind):
+            return self
+        known, forces = self.known_kinematics, self.known_forces
+        given = {name: convert(x) for name in _CONVERTED if (x := getattr(self, name)) is not None}
+        given["known_kinematics"] = None if known is None else Kinematics(*map(convert, known))
+        given["known_forces"] = None if forces is None else ContactForces(*map(convert, forces))
+        return self.changed(given)
+
+    def changed(self, values: Mapping[str, Any], kind: "type[TaskState] | None" = None) -> Any:
+        """A copy with some fields changed, past __init__, which for a frozen class takes 4 µs; it is of a `kind`."""
+        other = object.__new__(kind or TaskState)
+        other.__dict__.update(self.__dict__)
+        other.__dict__.pop("pose_rates", None)
+        other.__dict__.update(values)
+        return other
+
+    def batched(self) -> "TaskState":
+        """A single state as a batch of one, which shares its memory."""
+        known, forces = self.known_kinematics, self.known_forces
+        given = {name: x[None] for name in _CONVERTED if (x := getattr(self, name)) is not None}
+        given["known_kinematics"] = None if known is None else Kinematics(*(x[None] for x in known))
+        given["known_forces"] = None if forces is None else ContactForces(*(x[None] for x in forces))
+        return self.changed(given)
+
+    def where(self, keep: Array, other: "TaskState") -> "TaskState":
         """This state where `keep` (...) is true, `other` elsewhere."""
         chosen: dict[str, Any] = {}
+        xp = namespace(self.qpos)
         for name, axes in _ENTRY_AXES.items():
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine is not None or theirs is not None:
                 mine, theirs = (self._default(name) if x is None else x for x in (mine, theirs))
-                chosen[name] = torch.where(keep[(..., *(None,) * axes)], mine, theirs)
+                chosen[name] = xp.where(keep[(..., *(None,) * axes)], mine, theirs)
         return TaskState(self.model, **chosen)
 
-    def _default(self, name: str) -> Tensor:
+    def _default(self, name: str) -> Array:
         """What stands for None: poses (nmocap, n) of the model's mocap bodies, the first variant."""
-        if name == "variant":
-            return torch.zeros((), dtype=torch.int64)
         pos, quat = self.model.mocap_poses
-        return torch.from_numpy(pos if name == "mocap_pos" else quat)
+        default = {"variant": np.zeros((), np.int64), "mocap_pos": pos, "mocap_quat": quat}[name]
+        return as_tensor(default) if isinstance(self.qpos, Tensor) else default
 
-    def after(self, qpos: Tensor, qvel: Tensor, act: Tensor, unconverged: Tensor | None) -> "TaskState":
+    def after(self, qpos: Array, qvel: Array, act: Array, unconverged: Array | None) -> "TaskState":
         """The state that a transition from here leads to."""
         moved = {"qpos": qpos, "qvel": qvel, "act": act, "time": self.time + 1, "unconverged": unconverged}
-        return replace(self, **moved, known_kinematics=None, known_forces=None)
+        return self.changed({**moved, "known_kinematics": None, "known_forces": None})
 
     def numpy(self) -> State:
         """The physical state for the simulator; shares memory with the tensors."""
+        if not isinstance(self.qpos, Tensor):
+            return State(self.qpos, self.qvel, self.act, self.mocap_pos, self.mocap_quat)
         mocap = (None if x is None else x.numpy() for x in (self.mocap_pos, self.mocap_quat))
         return State(self.qpos.numpy(), self.qvel.numpy(), self.act.numpy(), *mocap)
 
 
 # Tensors of a state that have a value at each entry of the batch, and how many axes that has.
 _ENTRY_AXES = {"qpos": 1, "qvel": 1, "act": 1, "time": 0, "mocap_pos": 2, "mocap_quat": 2, "variant": 0}
+_CONVERTED = (*_ENTRY_AXES, "unconverged")
 
 
 def _poses(model: Model, qpos: Tensor, *mocap: Tensor | None) -> Kinematics:
     """`kinematics` without torch's part in it, which for a single small model costs more than the poses."""
+    given = (None if x is None else as_numpy(x) for x in (qpos, *mocap))
+    return Kinematics(*map(torch.from_numpy, _pose_arrays(model, *given)))
+
+
+def _pose_arrays(model: Model, qpos: Any, *mocap: Any) -> list[Floats]:
+    """The fields of `Kinematics` (..., n, m) from arrays."""
     batch = qpos.shape[:-1]
-    given = (None if x is None else x.detach().reshape(-1, *x.shape[-2:]).numpy() for x in mocap)
-    arrays = poses.evaluate(model, qpos.detach().reshape(-1, model.nq).numpy(), *given)
-    return Kinematics(*(torch.from_numpy(x).reshape(*batch, *x.shape[1:]) for x in arrays))
+    given = (None if x is None else x.reshape(-1, *x.shape[-2:]) for x in mocap)
+    return [x.reshape(*batch, *x.shape[1:]) for x in poses.evaluate(model, qpos.reshape(-1, model.nq), *given)]
 
 
 class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
@@ -140,6 +190,9 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     models of one structure (`randomization.variants`), each episode has one of them.
     """
 
+    # Whether all functions of this very class, inherited ones included, also take numpy's arrays and `Dual`s. Looked
+    # up in the class itself and not in its bases: a subclass may add a function that is torch's alone.
+    serves_numpy: ClassVar[bool] = False
     n_substeps: int = 1
     max_return: float | None = None
     render_options: Mapping[str, Any] = MappingProxyType({})  # those of `StateRenderer`, unless others are asked for
@@ -212,41 +265,58 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
             mocap.append(None if still else torch.from_numpy(np.asarray(given)).repeat(batch, 1, 1))
         return TaskState(self.model, qpos, qvel, act, torch.zeros(batch, dtype=torch.int64), *mocap)
 
-    def control(self, action: Tensor) -> Tensor:
+    @property
+    def is_numpy(self) -> bool:
+        """Whether this task is stepped without torch."""
+        return type(self).__dict__.get("serves_numpy", False)
+
+    def control(self, action: Array) -> Array:
         """Action (..., n_act) to the model's ctrl (..., nu): clipped to the action space.
 
         On the bound the derivative is that of the inside, beyond it zero.
         """
-        return action.clamp(*self._action_bounds)
+        return action.clip(*(self._action_bounds if isinstance(action, Tensor) else self._action_limits))
+
+    @cached_property
+    def _action_limits(self) -> tuple[Floats, Floats]:
+        return self.action_space.low.astype(np.float64), self.action_space.high.astype(np.float64)
 
     @cached_property
     def _action_bounds(self) -> tuple[Tensor, Tensor]:
-        low, high = self.action_space.low, self.action_space.high
-        return torch.from_numpy(low.astype(np.float64)), torch.from_numpy(high.astype(np.float64))
+        low, high = map(torch.from_numpy, self._action_limits)
+        return low, high
 
-    def transition(self, state: TaskState, action: Tensor, rng: Any = None, params: None = None) -> TaskState:
+    def transition(self, state: TaskState, action: Array, rng: Any = None, params: None = None) -> TaskState:
         """The state after one environment step; with backend "sim" differentiable by torch.
 
         Under `torch.no_grad()` torch is left out, which saves more time than a small model costs.
         """
         ctrl = self.control(action)
-        if self.backend is sim and torch.is_grad_enabled():
+        torches = isinstance(ctrl, Tensor)
+        if torches and self.backend is sim and torch.is_grad_enabled():
             numbers = state.qpos, state.qvel, state.act, ctrl
             mocap = {"mocap_pos": state.mocap_pos, "mocap_quat": state.mocap_quat}
             after, unconverged = torch_bridge.counted_step(self.models_at(state), *numbers, self.n_substeps, **mocap)
             return state.after(*after, unconverged)
-        path = self.backend.rollout(self.models_at(state), state.numpy(), ctrl.numpy()[..., None, :], self.n_substeps)
-        # Every other row: what is done with the state next is quicker without the gaps.
-        qpos, qvel, act = (torch.from_numpy(np.ascontiguousarray(x)) for x in path.state(1)[:3])
-        unconverged = None if path.unconverged is None else torch.from_numpy(path.unconverged[..., 0])
+        models, numbers = self.models_at(state), as_numpy(ctrl)
+        (qpos, qvel, act, *_), unconverged = self.backend.counted_step(models, state.numpy(), numbers, self.n_substeps)
+        if torches:
+            qpos, qvel, act = map(torch.from_numpy, (qpos, qvel, act))
+            unconverged = None if unconverged is None else torch.from_numpy(unconverged)
         return state.after(qpos, qvel, act, unconverged)
 
-    def contact_forces(self, state: TaskState, action: Tensor) -> Tensor:
+    def contact_forces(self, state: TaskState, action: Array) -> Array:
         """MuJoCo's `cfrc_ext` of contacts, (..., nbody, 6), in a state under an action; differentiable by torch.
 
         For each body torque [N m] and force [N] at the centre of mass of its tree, in world axes.
         """
         ctrl, known, recording = self.control(action), state.known_forces, torch.is_grad_enabled()
+        if not isinstance(ctrl, Tensor):
+            if known is None or not (ctrl == known.ctrl).all():
+                found = self.backend.cfrc_ext(self.models_at(state), state.numpy(), ctrl)
+                known = ContactForces(ctrl, found)
+                object.__setattr__(state, "known_forces", known)
+            return known.cfrc_ext
         # While torch records, numbers from before are constants to it, and only a leaf stands for itself.
         if known is not None and (known.cfrc_ext.requires_grad or not recording) and torch.equal(known.ctrl, ctrl):
             return known.cfrc_ext
@@ -260,35 +330,35 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
 
     def pictured(self, state: TaskState, i: int) -> tuple[Floats, Floats | None, Floats | None, Model]:
         """What a picture shows of the i-th of N states: qpos (nq,), mocap poses where they are given, the model."""
-        pos, quat = (None if x is None else x[i].numpy() for x in (state.mocap_pos, state.mocap_quat))
-        return state.qpos[i].numpy(), pos, quat, self.models[0 if state.variant is None else int(state.variant[i])]
+        pos, quat = (None if x is None else as_numpy(x[i]) for x in (state.mocap_pos, state.mocap_quat))
+        return as_numpy(state.qpos[i]), pos, quat, self.models[0 if state.variant is None else int(state.variant[i])]
 
     @abstractmethod
-    def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
+    def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Array:
         """What the agent sees of a state, (..., n_obs)."""
 
     @abstractmethod
-    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
+    def reward_terms(self, state: TaskState, action: Array, next_state: TaskState) -> dict[str, Array]:
         """The summands of the reward by name, each (...)."""
 
     def reward(
-        self, state: TaskState, action: Tensor, next_state: TaskState, rng: Any = None, params: None = None
-    ) -> Tensor:
+        self, state: TaskState, action: Array, next_state: TaskState, rng: Any = None, params: None = None
+    ) -> Array:
         """Reward (...) of a transition: the sum of its terms."""
-        return reduce(torch.add, self.reward_terms(state, action, next_state).values())
+        return reduce(add, self.reward_terms(state, action, next_state).values())
 
     def transition_info(
-        self, state: TaskState, action: Tensor, next_state: TaskState, params: None = None
-    ) -> dict[str, Tensor]:
+        self, state: TaskState, action: Array, next_state: TaskState, params: None = None
+    ) -> dict[str, Array]:
         """What `info` holds of a transition, each (...): the reward's terms under `reward_<name>`.
 
         A task may add to it, under other names: the entries `reward_*` sum to the reward.
         """
         return {f"reward_{k}": v for k, v in self.reward_terms(state, action, next_state).items()}
 
-    def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
+    def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Array:
         """Whether the state ends the task, (...) bool; never, unless a task says otherwise."""
-        return torch.zeros_like(state.time, dtype=torch.bool)
+        return state.time < 0
 
 
 def place_on_ground(name: str, value: Any) -> tuple[float, float]:

@@ -13,9 +13,9 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from .advance import Transition, advance, begin, observe, read_action, read_seed
+from .arrays import Array, as_numpy
 from .gradients import Gradients, check_gradients
 from .mujoco_access import moved, read_rows
 from .rendering import RENDER_MODES, StateRenderer, check_render_mode, split_render_options
@@ -95,15 +95,19 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
     ) -> None:
         self._spec = None if spec is None else replace(spec, max_episode_steps=self.max_episode_steps)
 
-    def truncated(self, state: TaskState) -> Tensor:
+    def truncated(self, state: TaskState) -> Array:
         """Whether the time of an episode is over, (...) bool."""
         if self.max_episode_steps is None:
-            return torch.zeros_like(state.time, dtype=torch.bool)
+            return state.time < 0
         return state.time >= self.max_episode_steps
 
     @property
     def state(self) -> TaskState:
-        """The current states, with the batch axis `num_envs`."""
+        """The current states, with the batch axis `num_envs`, in tensors."""
+        self._state = self._current().tensors()
+        return self._state
+
+    def _current(self) -> TaskState:
         if self._state is None:
             raise ResetNeeded("call envs.reset() before using the environments")
         return self._state
@@ -156,7 +160,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             self._state, obs, started = begin(self.task, self._rngs)
             info = _masked(started, rows)
         else:
-            obs, info = observe(self.task, self.state), {}
+            obs, info = observe(self.task, self._current()), {}
             self._restart(rows, obs, info)
         self._ended = self._ended & ~rows
         self._show()
@@ -174,10 +178,10 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
     def step(self, actions: ArrayLike) -> tuple[Observations, NDArray[np.float64], Rows, Rows, dict[str, Any]]:
         """Applies actions (num_envs, n_act); ValueError if their shape is wrong or one is not finite."""
         batch = read_action(type(self.task).__name__, actions, self.action_space.shape or ())
-        done = advance(self.task, self.state, batch, self.gradients)
+        done = advance(self.task, self._current(), batch, self.gradients)
         self._state = done.state
         finish = self._finish_next_step if self.autoreset_mode is AutoresetMode.NEXT_STEP else self._finish_same_step
-        result = finish(done, self.truncated(done.state).numpy())
+        result = finish(done, as_numpy(self.truncated(done.state)))
         self._show()
         return result
 
@@ -223,7 +227,8 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         """Begins new episodes in some environments; writes their observation and info in place."""
         indices = np.flatnonzero(rows)
         initial, obs[indices], initial_info = begin(self.task, [self._rngs[i] for i in indices])
-        self._state = self.state.where(torch.from_numpy(~rows), _spread(initial, indices, self.num_envs))
+        keep = ~rows if self.task.is_numpy else torch.from_numpy(~rows)
+        self._state = self._current().where(keep, _spread(initial, indices, self.num_envs))
         for name, values in initial_info.items():
             info.setdefault(name, np.zeros((self.num_envs, *values.shape[1:]), values.dtype))[indices] = values
             info.setdefault(f"_{name}", np.zeros(self.num_envs, bool))[indices] = True
@@ -268,7 +273,7 @@ def _spread(states: TaskState, indices: NDArray[np.int64], count: int) -> TaskSt
     """`count` states of which those at `indices` are the given ones; the others repeat the first."""
     rows = np.zeros(count, np.int64)
     rows[indices] = np.arange(len(indices))
-    return states.map(lambda x: x[torch.from_numpy(rows)])
+    return states.map(lambda x: x[rows])
 
 
 def _all_info(done: Transition) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from .model.model import Model, State
 from .model.unsupported import UnsupportedModelError
 from .models import Models
 from .rollout import rollout, rollout_vjp
-from .step import StepGradient, StepJacobian, step, step_jacobian, step_vjp
+from .step import StepGradient, StepJacobian, counted_step, step, step_jacobian, step_vjp
 from .trajectory import PARAMETERS, RolloutGradient, Trajectory
 from .unconverged import UnconvergedWarning
 
@@ -42,6 +42,7 @@ __all__ = [
     "UnsupportedModelError",
     "cfrc_ext",
     "cfrc_ext_vjp",
+    "counted_step",
     "forward",
     "get_num_threads",
     "mujoco_twin",

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from .kernels.direct import run
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
-from .model.arguments import checked_state, floats_of, for_kernel
-from .model.inputs import checked_inputs, input_adjoints, input_gradients, input_rows
+from .model.arguments import checked_state, floats_of, for_kernel, is_plain_world
+from .model.inputs import Inputs, checked_inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, workspace
 from .models import AnyModel, Models, addresses, check_count, models_of, one_of
@@ -21,6 +22,11 @@ class _Worlds:
 
     def __init__(self, models: Model | Models, state: State, ctrl: Any, qfrc_applied: Any, xfrc_applied: Any) -> None:
         model = one_of(models)
+        if models is model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
+            self.batch, self.count, self.inputs = (), 1, Inputs()
+            self.rows = input_rows(model, self.inputs, ())
+            self.arguments = *(for_kernel(x[None]) for x in (*state[:3], ctrl)), self.rows
+            return
         start = checked_state(model, state)
         self.batch = start.qpos.shape[:-1]
         self.count = math.prod(self.batch)
@@ -43,7 +49,7 @@ def cfrc_ext(model: AnyModel, state: State, ctrl: Any, *, qfrc_applied: Any = No
 
     def work(begin: int, end: int) -> None:
         with workspace(model) as data:
-            entry_points(model).cfrc_ext(begin, end, model, addresses(models), data, *worlds.arguments, out)
+            run(entry_points(model).cfrc_ext, begin, end, model, addresses(models), data, *worlds.arguments, out)
 
     if model.nconmax > 0:
         for_worlds(worlds.count, work)
@@ -64,7 +70,8 @@ def cfrc_ext_vjp(
     def work(begin: int, end: int) -> None:
         with workspace(model) as data, adjoint_workspace(model, 1) as adjoint:
             arguments = (*worlds.arguments, seed, state_adj, ctrl_adj, input_adj)
-            entry_points(model).cfrc_ext_adj(begin, end, model, addresses(models), data, adjoint, *arguments)
+            kernel = entry_points(model).cfrc_ext_adj
+            run(kernel, begin, end, model, addresses(models), data, adjoint, *arguments)
 
     if model.nconmax > 0:
         for_worlds(count, work)

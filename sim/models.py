@@ -65,7 +65,7 @@ AnyModel: TypeAlias = Model | Sequence[Model] | Models
 
 def models_of(model: AnyModel) -> Model | Models:
     """The argument of a public function: a model for all worlds, or one for each."""
-    return model if isinstance(model, Model | Models) else Models(model)
+    return model if isinstance(model, (Model, Models)) else Models(model)
 
 
 def one_of(model: Model | Models) -> Model:

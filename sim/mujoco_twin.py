@@ -84,6 +84,13 @@ def step(
     model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
 ) -> State:
     """The state after `n_steps` of `mj_step` under constant `ctrl` (..., nu) and applied forces."""
+    return counted_step(model, state, ctrl, n_steps, qfrc_applied=qfrc_applied, xfrc_applied=xfrc_applied)[0]
+
+
+def counted_step(
+    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+) -> tuple[State, None]:
+    """`step`, and None in place of a count of unconverged time steps, which MuJoCo does not give."""
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
     model = batch.model
     shapes = (model.nq,), (model.nv,), (model.na,), (model.nmocap, 3), (model.nmocap, 4)
@@ -92,7 +99,7 @@ def step(
         mujoco.mj_step(m, d, n_steps)
         for value, name in zip(result, State._fields, strict=True):
             value[world] = getattr(d, name)
-    return State(*map(batch.unflatten, result))
+    return State(*map(batch.unflatten, result)), None
 
 
 def forward(model: AnyModel, state: State, ctrl: Any, *, qfrc_applied: Any = None, xfrc_applied: Any = None) -> Forward:

@@ -4,16 +4,18 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .kernels.direct import run
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
-from .model.arguments import at_least_one, checked_state, floats_of, for_kernel
-from .model.inputs import checked_inputs, input_rows
+from .model.arguments import at_least_one, checked_state, floats_of, for_kernel, is_plain_world, no_poses
+from .model.inputs import Inputs, checked_inputs, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, states_between, workspace
 from .models import AnyModel, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
-from .trajectory import Trajectory, gradient_of, simulate
+from .trajectory import Trajectory, gradient_of, simulate_one, simulate_world
 from .unconverged import warn_if_unconverged
 
 
@@ -45,16 +47,25 @@ def step(
     As everywhere here `model` may be a sequence: one for each world of the batch, in the order of its
     entries, all of one structure, as `Model.replace` makes them; ValueError otherwise.
     """
+    return counted_step(model, state, ctrl, n_steps, qfrc_applied=qfrc_applied, xfrc_applied=xfrc_applied)[0]
+
+
+def counted_step(
+    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+) -> tuple[State, NDArray[np.int32]]:
+    """`step`, and how many of its time steps were stopped before the constraint solver converged (...)."""
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
+        after, unconverged = simulate_world(model, state, ctrl, Inputs(), at_least_one("n_steps", n_steps))
+        return State(*after, *no_poses(model, ())), unconverged
     models = models_of(model)
     model = one_of(models)
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
     controls = floats_of("ctrl", ctrl, model.nu, batch)
     inputs = checked_inputs(model, start, batch, qfrc_applied, xfrc_applied)
-    path = simulate(models, start, controls[..., None, :], inputs, n_steps)
+    after, unconverged = simulate_one(models, start, controls, inputs, at_least_one("n_steps", n_steps))
     poses = start[3:] if model.nmocap == 0 else (start.mocap_pos.copy(), start.mocap_quat.copy())
-    # Every other row: what is done with the state next is quicker without the gaps.
-    return State(path.qpos[..., 1, :].copy(), path.qvel[..., 1, :].copy(), path.act[..., 1, :].copy(), *poses)
+    return State(*after, *poses), unconverged
 
 
 def step_vjp(
@@ -91,14 +102,21 @@ def step_jacobian(
     Of a step that Newton's method did not finish within `iterations` they are those of the finished one, and
     `UnconvergedWarning` says so; projected Gauss-Seidel is swept back as often as the solver may sweep.
     """
-    models = models_of(model)
-    model = one_of(models)
-    start = checked_state(model, state)
-    batch, nx, repeat = start.qpos.shape[:-1], tangent_size(model), at_least_one("n_steps", n_steps)
-    controls = floats_of("ctrl", ctrl, model.nu, batch)
-    worlds = math.prod(batch)
-    flat = [for_kernel(x.reshape(worlds, x.shape[-1])) for x in (*start[:3], controls)]
-    rows = input_rows(model, checked_inputs(model, start, batch, qfrc_applied, xfrc_applied), batch)
+    repeat = at_least_one("n_steps", n_steps)
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
+        models, batch, worlds = model, (), 1
+        flat = [for_kernel(x[None]) for x in (*state[:3], ctrl)]
+        rows = input_rows(model, Inputs(), batch)
+    else:
+        models = models_of(model)
+        model = one_of(models)
+        start = checked_state(model, state)
+        batch = start.qpos.shape[:-1]
+        controls = floats_of("ctrl", ctrl, model.nu, batch)
+        worlds = math.prod(batch)
+        flat = [for_kernel(x.reshape(worlds, x.shape[-1])) for x in (*start[:3], controls)]
+        rows = input_rows(model, checked_inputs(model, start, batch, qfrc_applied, xfrc_applied), batch)
+    nx = tangent_size(model)
     a, b = np.empty((worlds, nx, nx)), np.empty((worlds, nx, model.nu))
     entry = entry_points(model)
     jacobian_worlds, lanes = entry.jacobian, nx
@@ -111,7 +129,7 @@ def step_jacobian(
             between = states_between(model, adjoint, "steps", repeat)
             data.unconverged_steps[0] = 0
             arguments = (model, addresses(models), data, adjoint, between, *flat, rows, a, b)
-            jacobian_worlds(begin, end, *arguments)
+            run(jacobian_worlds, begin, end, *arguments)
             unconverged.append(int(data.unconverged_steps[0]))
 
     check_count(models, worlds)

@@ -103,6 +103,17 @@ def velocity_to_tangent(model: Model, qpos: Floats, rate: Floats) -> Floats:
     return out
 
 
+def velocity_from_tangent(model: Model, qpos: Floats, velocity: Floats) -> Floats:
+    """Tangent direction (..., nv) to the rate of qpos (..., nq), as of unit quaternions."""
+    blocks = _blocks(model)
+    out = np.zeros((*velocity.shape[:-1], model.nq))
+    out[..., blocks.qpos] = velocity[..., blocks.dof]
+    for a, v in blocks.quats:
+        unit, _ = _unit(qpos[..., a : a + 4])
+        out[..., a : a + 4] = np.einsum("...ij,...j->...i", _matrix(unit), velocity[..., v : v + 3])
+    return out
+
+
 def integrate_pos(model: Model, qpos: Floats, shift: Floats) -> Floats:
     """qpos (..., nq) moved by the tangent vector `shift` (..., nv), as mj_integratePos."""
     qpos, shift = floats_of("qpos", qpos, model.nq), floats_of("shift", shift, model.nv)

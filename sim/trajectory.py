@@ -8,12 +8,13 @@ states before a step are made again for each step, so that time grows with the i
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.record import Floats
+from .kernels.direct import run
+from .kernels.record import Floats, kept_with
 from .kernels.threads import for_worlds
 from .model.arguments import at_least_one, for_kernel
 from .model.contact_pairs_adj import CONTACT_PARAMETERS, PAIR_FIELDS, model_gradients
@@ -110,19 +111,63 @@ def simulate(
     warm = np.empty((worlds, blocks if interval > 1 and model.nefcmax > 0 else 0, model.nv))
     flat, rows = for_kernel(controls.reshape(worlds, steps, model.nu)), input_rows(model, inputs, batch)
     unconverged = np.empty((worlds, steps), np.int32)
-    rollout_worlds = entry_points(model).rollout
-    check_count(models, worlds)
-
-    def work(begin: int, end: int) -> None:
-        with workspace(model) as data:
-            arguments = (qpos, qvel, act, warm, flat, rows, repeat, interval, unconverged)
-            rollout_worlds(begin, end, model, addresses(models), data, *arguments)
-
-    for_worlds(worlds, work)
+    _run_rollout(models, qpos, qvel, act, warm, flat, rows, repeat, interval, unconverged)
     shaped = [a.reshape(*batch, *a.shape[1:]) for a in (qpos, qvel, act, warm)]
     warmstart = shaped[3] if warm.shape[1] else None
     stopped = unconverged.reshape(*batch, steps)
     return Trajectory(shaped[0], shaped[1], shaped[2], controls, repeat, interval, warmstart, *inputs, stopped)
+
+
+def simulate_one(
+    models: Model | Models, start: State, controls: Floats, inputs: Inputs, n_steps: int
+) -> tuple[list[Floats], NDArray[np.int32]]:
+    """`simulate` under one control (..., nu) for all: qpos, qvel and act after it, and `unconverged` (...)."""
+    model, batch = one_of(models), controls.shape[:-1]
+    if not batch and models is model:
+        return simulate_world(model, start, controls, inputs, n_steps)
+    worlds, paths = math.prod(batch), []
+    for value in start[:3]:
+        path = np.empty((worlds, 2, value.shape[-1]))
+        path[:, 0] = value.reshape(worlds, value.shape[-1])
+        paths.append(path)
+    flat = for_kernel(controls.reshape(worlds, 1, model.nu))
+    warm = kept_with(model, ("no warm starts", worlds), lambda: np.empty((worlds, 0, model.nv)))
+    unconverged = np.empty((worlds, 1), np.int32)
+    _run_rollout(models, *paths, warm, flat, input_rows(model, inputs, batch), n_steps, 1, unconverged)
+    # Every other row: what is done with the state next is quicker without the gaps.
+    ends = (path[:, 1].copy() for path in paths)
+    return [end.reshape(*batch, end.shape[1]) for end in ends], unconverged.reshape(batch)
+
+
+def simulate_world(
+    model: Model, start: State, controls: Floats, inputs: Inputs, n_steps: int
+) -> tuple[list[Floats], NDArray[np.int32]]:
+    """The same for a single world, which is to cost little more than the physics."""
+    qpos, qvel, act = np.empty((1, 2, model.nq)), np.empty((1, 2, model.nv)), np.empty((1, 2, model.na))
+    qpos[0, 0], qvel[0, 0], act[0, 0] = start.qpos, start.qvel, start.act
+    rollout_worlds, each, warm = kept_with(model, "rollout of one world", lambda: _rollout_of_one(model))
+    ctrl, unconverged = for_kernel(controls.reshape(1, 1, model.nu)), np.empty((1, 1), np.int32)
+    rows = input_rows(model, inputs, ())
+    with workspace(model) as data:
+        run(rollout_worlds, 0, 1, model, each, data, qpos, qvel, act, warm, ctrl, rows, n_steps, 1, unconverged)
+    return [qpos[0, 1], qvel[0, 1], act[0, 1]], unconverged.reshape(())
+
+
+def _rollout_of_one(model: Model) -> tuple[Any, Any, Floats]:
+    return entry_points(model).rollout, addresses(model), np.empty((1, 0, model.nv))
+
+
+def _run_rollout(models: Model | Models, *arguments: Any) -> None:
+    """The kernel `rollout_worlds` for all worlds; `arguments` are those from qpos on."""
+    model, worlds = one_of(models), len(arguments[0])
+    rollout_worlds, each = entry_points(model).rollout, addresses(models)
+    check_count(models, worlds)
+
+    def work(begin: int, end: int) -> None:
+        with workspace(model) as data:
+            run(rollout_worlds, begin, end, model, each, data, *arguments)
+
+    for_worlds(worlds, work)
 
 
 def trajectory_adj(
@@ -157,12 +202,12 @@ def trajectory_adj(
             given, wanted = (*paths, ctrl, rows, cotangent), (state_adj, ctrl_adj, input_adj)
             arguments = (model, addresses(models), data, adjoint, between, block, *given, *wanted)
             if params is None:
-                rollout_adj_worlds(begin, end, *arguments)
+                run(rollout_adj_worlds, begin, end, *arguments)
             else:
                 for b in range(begin, end):
                     for name in _COLLECTED:
                         getattr(adjoint, name + "_adj")[...] = 0.0
-                    rollout_adj_worlds(b, b + 1, *arguments)
+                    run(rollout_adj_worlds, b, b + 1, *arguments)
                     for name, value in params.items():
                         value[b] = getattr(adjoint, name + "_adj")
             unconverged.append(int(data.unconverged_steps[0]))

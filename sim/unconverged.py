@@ -19,8 +19,10 @@ class UnconvergedWarning(UserWarning):
 
 def warn_if_unconverged(model: Model, unconverged: int, steps: int, stacklevel: int) -> None:
     """Say once per model that `unconverged` of `steps` differentiated steps had not converged."""
+    if unconverged == 0:
+        return
     said: list[bool] = kept_with(model, "said that steps did not converge", list)
-    if unconverged == 0 or said:
+    if said:
         return
     said.append(True)
     noslip = model.noslip_iterations

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import mujoco
-import torch
-from torch import Tensor
+import numpy as np
 
+from ..arrays import Array, namespace
 from ..task import TaskState
 from .locomotion import Balance, BalanceConstants
 
@@ -34,6 +34,7 @@ class Ant(Balance):
     gradient is zero there.
     """
 
+    serves_numpy = True
     counterpart_id = "Ant-v5"
     constants_type = AntConstants
     n_places = 2
@@ -49,30 +50,31 @@ class Ant(Balance):
         # A free body's position is part of qpos, which saves the poses.
         self._place_address = int(self.model.mj_model.jnt_qposadr[joint]) if free else None
 
-    def place(self, state: TaskState) -> Tensor:
+    def place(self, state: TaskState) -> Array:
         """x and y of the main body, (..., 2) [m]."""
         if self._place_address is None:
             return state.kinematics.xpos[..., self._main_body, :2]
         return state.qpos[..., self._place_address : self._place_address + 2]
 
-    def healthy(self, qpos: Tensor, qvel: Tensor) -> Tensor:
+    def healthy(self, qpos: Array, qvel: Array) -> Array:
         low, high = self.constants.healthy_z_range
-        z, finite = qpos[..., 2], (qpos.sum(-1) + qvel.sum(-1)).abs() < torch.inf
+        z, finite = qpos[..., 2], abs(qpos.sum(-1) + qvel.sum(-1)) < np.inf
         return finite & (z >= low) & (z <= high)
 
-    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
+    def reward_terms(self, state: TaskState, action: Array, next_state: TaskState) -> dict[str, Array]:
         """Those of balance, and the cost of contact forces, each (...)."""
         terms = super().reward_terms(state, action, next_state)
         if self.constants.contact_cost_weight:
-            forces = self.contact_forces(next_state, action).clamp(*self.constants.contact_force_range)
-            contact = -self.constants.contact_cost_weight * forces.square().sum((-2, -1))
+            forces = self.contact_forces(next_state, action).clip(*self.constants.contact_force_range)
+            contact = -self.constants.contact_cost_weight * namespace(forces).square(forces).sum((-2, -1))
         else:
-            contact = torch.zeros_like(terms["forward"])
+            contact = namespace(action).zeros_like(terms["forward"])
         return terms | {"contact": contact}
 
-    def state_info(self, state: TaskState, params: None = None) -> dict[str, Tensor]:
+    def state_info(self, state: TaskState, params: None = None) -> dict[str, Array]:
         """Position and distance from the origin in the plane, (...) [m]."""
-        return super().state_info(state) | {"distance_from_origin": state.qpos[..., :2].square().sum(-1).sqrt()}
+        xp = namespace(state.qpos)
+        return super().state_info(state) | {"distance_from_origin": xp.sqrt(xp.square(state.qpos[..., :2]).sum(-1))}
 
 
 def _body_id(m: mujoco.MjModel, body: int | str) -> int:

@@ -18,6 +18,7 @@ class HalfCheetahConstants(LocomotionConstants):
 class HalfCheetah(Locomotion):
     """Observation (17): height, pitch, 6 joint angles, and the velocities of all 9 coordinates."""
 
+    serves_numpy = True
     counterpart_id = "HalfCheetah-v5"
     constants_type = HalfCheetahConstants
     normal_velocities = True

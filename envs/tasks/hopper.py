@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from ..arrays import Array, namespace
 from .locomotion import PlanarBalance, PlanarBalanceConstants
 
 
@@ -25,10 +24,11 @@ class Hopper(PlanarBalance):
     `healthy_state_range` holds for the velocities before clipping: `observed_terminal` cannot see one beyond it.
     """
 
+    serves_numpy = True
     counterpart_id = "Hopper-v5"
     constants_type = HopperConstants
 
-    def healthy(self, qpos: Tensor, qvel: Tensor) -> Tensor:
+    def healthy(self, qpos: Array, qvel: Array) -> Array:
         low, high = self.constants.healthy_state_range
-        rest = torch.cat([qpos[..., 2:], qvel], dim=-1)
+        rest = namespace(qvel).concatenate([qpos[..., 2:], qvel], axis=-1)
         return super().healthy(qpos, qvel) & ((low < rest) & (rest < high)).all(-1)

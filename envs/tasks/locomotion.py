@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ...sim import Model
+from ..arrays import Array, as_float, namespace
 from ..task import Task, TaskState
 
 
@@ -77,35 +78,35 @@ class Locomotion(Task):
             start.qvel[i] += torch.from_numpy(noise)
         return start
 
-    def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
+    def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Array:
         """Shape (..., nq - n_hidden + nv)."""
         qvel = state.qvel
-        if np.isfinite(self.observed_speed):
-            qvel = qvel.clamp(-self.observed_speed, self.observed_speed)
-        return torch.cat([state.qpos[..., self.n_hidden :], qvel], dim=-1)
+        if self.observed_speed < np.inf:
+            qvel = qvel.clip(-self.observed_speed, self.observed_speed)
+        return namespace(qvel).concatenate([state.qpos[..., self.n_hidden :], qvel], axis=-1)
 
-    def place(self, state: TaskState) -> Tensor:
+    def place(self, state: TaskState) -> Array:
         """The position (..., n_places) [m] whose velocity is rewarded."""
         return state.qpos[..., : self.n_places]
 
-    def velocity(self, state: TaskState, next_state: TaskState) -> Tensor:
+    def velocity(self, state: TaskState, next_state: TaskState) -> Array:
         """Mean velocity (..., n_places) [m/s] of a transition."""
         return (self.place(next_state) - self.place(state)) / self.seconds_per_step
 
-    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
+    def reward_terms(self, state: TaskState, action: Array, next_state: TaskState) -> dict[str, Array]:
         """Velocity along x and the cost of the action, as it was given and not clipped, each (...)."""
         return {
             "forward": self.constants.forward_reward_weight * self.velocity(state, next_state)[..., 0],
-            "ctrl": -self.constants.ctrl_cost_weight * action.square().sum(-1),
+            "ctrl": -self.constants.ctrl_cost_weight * namespace(action).square(action).sum(-1),
         }
 
-    def state_info(self, state: TaskState, params: None = None) -> dict[str, Tensor]:
+    def state_info(self, state: TaskState, params: None = None) -> dict[str, Array]:
         """Where the robot is, (...) [m]: `x_position`, in space also `y_position`."""
         return {f"{axis}_position": state.qpos[..., i] for i, axis in zip(range(self.n_places), "xy", strict=False)}
 
     def transition_info(
-        self, state: TaskState, action: Tensor, next_state: TaskState, params: None = None
-    ) -> dict[str, Tensor]:
+        self, state: TaskState, action: Array, next_state: TaskState, params: None = None
+    ) -> dict[str, Array]:
         """The reward's terms and the velocities."""
         velocity = self.velocity(state, next_state)
         named = {f"{axis}_velocity": velocity[..., i] for i, axis in zip(range(self.n_places), "xy", strict=False)}
@@ -138,28 +139,28 @@ class Balance(Locomotion):
     """Locomotion that also pays for every step in health, and ends without it."""
 
     @abstractmethod
-    def healthy(self, qpos: Tensor, qvel: Tensor) -> Tensor:
+    def healthy(self, qpos: Array, qvel: Array) -> Array:
         """Whether coordinates (..., nq), (..., nv) are those of a robot that has not fallen, (...) bool.
 
         It does not look at the first `n_places` of qpos, so that observations tell it too.
         """
 
-    def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
+    def reward_terms(self, state: TaskState, action: Array, next_state: TaskState) -> dict[str, Array]:
         """Those of all locomotion, and for survival, each (...)."""
         healthy = self.healthy(next_state.qpos, next_state.qvel)
-        survive = self.constants.healthy_reward * healthy.double()
+        survive = self.constants.healthy_reward * as_float(healthy)
         return super().reward_terms(state, action, next_state) | {"survive": survive}
 
-    def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
+    def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Array:
         return self._ends(state.qpos, state.qvel)
 
     def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
         n_seen = self.model.nq - self.n_hidden
         return self._ends(pad(next_obs[..., :n_seen], (self.n_hidden, 0)), next_obs[..., n_seen:])
 
-    def _ends(self, qpos: Tensor, qvel: Tensor) -> Tensor:
+    def _ends(self, qpos: Array, qvel: Array) -> Array:
         if not self.constants.terminate_when_unhealthy:
-            return torch.zeros(qpos.shape[:-1], dtype=torch.bool)
+            return namespace(qpos).zeros(qpos.shape[:-1], dtype=bool)
         return ~self.healthy(qpos, qvel)
 
 
@@ -178,12 +179,12 @@ class PlanarBalance(Balance):
 
     observed_speed = 10.0
 
-    def healthy(self, qpos: Tensor, qvel: Tensor) -> Tensor:
+    def healthy(self, qpos: Array, qvel: Array) -> Array:
         (low_z, high_z), (low, high) = self.constants.healthy_z_range, self.constants.healthy_angle_range
         z, angle = qpos[..., 1], qpos[..., 2]
         return (low_z < z) & (z < high_z) & (low < angle) & (angle < high)
 
-    def state_info(self, state: TaskState, params: None = None) -> dict[str, Tensor]:
+    def state_info(self, state: TaskState, params: None = None) -> dict[str, Array]:
         """Position along x, and height above the reference configuration, (...) [m]."""
         height = state.qpos[..., 1] - self.model.qpos0[1]
         return super().state_info(state) | {"z_distance_from_origin": height}

@@ -17,5 +17,6 @@ class Walker2dConstants(PlanarBalanceConstants):
 class Walker2d(PlanarBalance):
     """Observation (17): height, pitch, 6 joint angles, and the velocities of all 9 coordinates, clipped to 10."""
 
+    serves_numpy = True
     counterpart_id = "Walker2d-v5"
     constants_type = Walker2dConstants

@@ -161,10 +161,11 @@ class Struct:
 
 def kept_with(owner: Struct, key: Hashable, make: Callable[[], Kept]) -> Kept:
     """What is derived from `owner`: made at the first call, kept with it, and neither pickled nor copied."""
-    kept: dict[Hashable, Any] = owner.__dict__.setdefault("_kept", {})
-    if key not in kept:
-        kept.setdefault(key, make())  # of two threads at once the first one's stays
-    return kept[key]
+    try:
+        return owner.__dict__["_kept"][key]
+    except KeyError:
+        kept: dict[Hashable, Any] = owner.__dict__.setdefault("_kept", {})
+        return kept.setdefault(key, make())  # of two threads at once the first one's stays
 
 
 def _rebuild(cls: type[Struct], values: dict[str, Any]) -> Struct:

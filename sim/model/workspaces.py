@@ -13,6 +13,8 @@ Kept = TypeVar("Kept")
 class _Borrowed(Generic[Kept]):
     """One of the objects kept in `free`, or a new one, for the time of a `with` block."""
 
+    __slots__ = "_free", "_kept"
+
     def __init__(self, free: list[Kept], make: Callable[[], Kept]) -> None:
         self._free = free
         self._kept = free.pop() if free else make()
