@@ -21,6 +21,7 @@ import manipulation_trainings
 import pendulum_bptt
 import pendulum_table4
 import pushing_table1
+import readme_tables
 import shac_sweep
 import target_trainings
 import vector_throughput
@@ -55,7 +56,7 @@ def tables() -> dict[str, str]:
     made["contact"] = contact_speed.table(json.loads(contact_speed.RESULTS.read_text()))
     made["throughput"] = vector_throughput.table(json.loads(vector_throughput.RESULTS.read_text()))
     made |= {m.name.replace("_", " "): m.summary(m.rows()) for m in MEASUREMENTS if m.summary is not None}
-    return made
+    return made | {name: table() for name, table in readme_tables.TABLES.items()}
 
 
 def updated() -> dict[Path, str]:

@@ -9,7 +9,7 @@ _DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(_DOCS / "extensions"))
 
 project = "gradgym"
-author = copyright = "The gradgym authors"  # noqa: A001
+author = copyright = "The gradgym authors"
 version = release = gradgym.__version__
 
 extensions = [

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from snippets import blocks
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,7 +56,27 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert command in ci.splitlines()
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 900
+
+
+def test_the_task_of_readme_has_twenty_lines() -> None:
+    (task,) = [block for block in blocks((ROOT / "README.md").read_text()) if block.file]
+    assert len([line for line in task.code.splitlines() if line]) <= 20
+
+
+def test_every_link_of_readme_leads_somewhere() -> None:
+    text = (ROOT / "README.md").read_text()
+    targets = re.findall(r"\]\(([^)#:]+)(#[^)]*)?\)", text)
+    assert len(targets) > 40
+    for path, anchor in targets:
+        assert (ROOT / path).exists(), path
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.MULTILINE)
+            assert anchor[1:] in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, anchor
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/install.md", "docs/examples.md"])
 def test_every_file_that_is_named_exists(name: str) -> None:
     named = set(re.findall(r"`([\w./]+\.(?:py|md|cfg|txt))`", (ROOT / name).read_text()))
     missing = {path for path in named if not (ROOT / path).exists()}

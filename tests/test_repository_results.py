@@ -8,9 +8,9 @@ import ant_figure5
 import ant_table5
 import control_figure6
 import numpy as np
+import pages
 import pendulum_bptt
 import pendulum_table4
-import pages
 import pytest
 import target_trainings
 
@@ -22,9 +22,7 @@ def test_tables_hold_what_the_results_say() -> None:
 
 
 @pytest.mark.parametrize("change", ["a number", "no place", "two places", "an unknown name"])
-def test_a_table_that_is_not_the_results_is_found(
-    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_that_is_not_the_results_is_found(change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "docs" / "results"
     shutil.copytree(pages.ROOT / "docs" / "results", copy)
     shutil.copy(pages.README, tmp_path)
@@ -44,7 +42,7 @@ def test_a_table_that_is_not_the_results_is_found(
     if change == "a number":
         assert pages.main(["--check"]) == 1
     else:
-        with pytest.raises(ValueError, match="no place for contact|no table is called 'contact"):
+        with pytest.raises(ValueError, match=r"no place for contact|no table is called 'contact"):
             pages.main(["--check"])
 
 

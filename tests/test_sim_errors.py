@@ -25,6 +25,7 @@ def state(model: sim.Model) -> sim.State:
 
 # --- models ---------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("element", UNSUPPORTED)
 def test_unsupported_element_is_named(element: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file in the current directory

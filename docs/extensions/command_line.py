@@ -1,7 +1,7 @@
 """The directive `command-line`: every option of a command, from its argparse parser.
 
-    :::{command-line} gradgym.train:_parser
-    :::
+:::{command-line} gradgym.train:_parser
+:::
 """
 
 import argparse
