@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
-from snippets import blocks
+from snippets import PAGES, blocks
 
 ROOT = Path(__file__).parent.parent
 
 
-def python_blocks(name: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+def python_blocks(name: str, word: str = "") -> list[str]:
+    """Those of a page that are to be run and have `word`."""
+    found = [b.code for b in blocks((ROOT / name).read_text()) if b.language == "python" and not b.file]
+    return [code for code in found if word in code]
 
 
 def run(block: str) -> list[str]:
@@ -33,7 +35,7 @@ def test_readme_example_prints_a_gradient() -> None:
 
 
 def test_docs_example_agrees_with_differences() -> None:
-    (block,) = python_blocks("docs/gradients.md")
+    (block,) = python_blocks("docs/gradients.md", "by_difference")
     rows = [[float(x) for x in line.split()] for line in run(block)]
     assert len(rows) == 3
     for analytic, by_difference in rows:
@@ -76,16 +78,21 @@ def test_every_link_of_readme_leads_somewhere() -> None:
             assert anchor[1:] in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, anchor
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/install.md", "docs/examples.md"])
+@pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md"])
 def test_every_file_that_is_named_exists(name: str) -> None:
-    named = set(re.findall(r"`([\w./]+\.(?:py|md|cfg|txt))`", (ROOT / name).read_text()))
-    missing = {path for path in named if not (ROOT / path).exists()}
-    assert named
-    assert not missing
+    named = set(
+        re.findall(r"`((?:agents|benchmarks|docs|envs|examples|sim|tests)/[\w./]+\.\w+)`", (ROOT / name).read_text())
+    )
+    assert not {path for path in named if not (ROOT / path).exists()}
+
+
+def test_files_that_contributing_names_are_found() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert len(re.findall(r"`(?:sim|envs|agents)/[\w./]+\.py`", text)) > 30
 
 
 def test_the_example_of_manipulation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (block,) = python_blocks("docs/manipulation.md")
+    (block,) = python_blocks("docs/manipulation.md", "Consistency")
     run(block.replace("50_000", "320"))
     assert (tmp_path / "two_fingers.zip").exists()
