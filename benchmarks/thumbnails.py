@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 from PIL import Image
 
-import gradgym  # registers the environments  # noqa: F401
+import gradgym as gradgym  # registers the environments
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "environments"
 SIZE = 640, 480  # drawn; half of it is kept, which smooths edges

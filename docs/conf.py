@@ -26,11 +26,12 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
+smartquotes = False  # what is to be typed is printed as it is typed
+
 # In docstrings a single pair of backticks is code, as everywhere else.
 default_role = "literal"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
@@ -39,5 +40,5 @@ napoleon_numpy_docstring = False
 html_theme = "furo"
 html_title = f"gradgym {release}"
 html_static_path = ["static"]
-html_css_files = ["tables.css"]
+html_css_files = ["gradgym.css"]
 html_copy_source = False

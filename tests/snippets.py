@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
-PAGES = [name for name in PAGES if "_build" not in name]
+_DOCS = (path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))
+PAGES = ["README.md", *sorted(str(path) for path in _DOCS if "_build" not in path.parts)]
 _MARK, _CODE = r"(?:^<!-- (run|file): ([^\n]*) -->\n)?", r"^```(python|bash|text)\n(.*?)^```$"
 _BLOCK = re.compile(_MARK + _CODE, re.DOTALL | re.MULTILINE)
 _OUTPUT = re.compile(r"\A\n+(?:[^\n`]+\n+)?```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -19,6 +19,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from gradgym.envs.task import Task
+
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -27,13 +29,13 @@ def _arguments(task: type[Any]) -> Iterator[tuple[str, Any]]:
     constants = getattr(task, "constants_type", None)
     if constants is not None and is_dataclass(constants):
         yield from ((field.name, field.default) for field in fields(constants))
-    for cls in task.__mro__:
+    for cls in task.__mro__[: task.__mro__.index(Task)]:
         if "__init__" not in vars(cls):
             continue
         parameters = inspect.signature(cls.__init__).parameters.values()
-        kept = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        yield from ((p.name, p.default) for p in kept if p.name not in ("self", "backend"))
-        return
+        yield from ((p.name, p.default) for p in parameters if p.default is not p.empty and p.name != "backend")
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):  # else further ones are the base class's
+            return
 
 
 def _shown(default: Any) -> str:
@@ -61,9 +63,9 @@ def describe(env_id: str) -> str:
     parts = [f"```{{image}} /{picture}\n:alt: {env_id}\n:width: 240px\n:align: right\n```"]
     if task.__doc__ is None:
         raise ValueError(f"{env_id}: its task has no docstring")
-    parts.append(f"```{{eval-rst}}\n.. autoclass:: {module}.{name}\n   :no-index-entry:\n```")
+    parts.append(f"```{{eval-rst}}\n.. autoclass:: {module}.{name}()\n   :no-index-entry:\n```")
     bases = [cls for cls in task.__mro__[1:] if cls.__module__.startswith("gradgym.envs.tasks")]
-    parts += [f"```{{eval-rst}}\n.. autoclass:: {cls.__module__}.{cls.__name__}\n   :no-index:\n```" for cls in bases]
+    parts += [f"```{{eval-rst}}\n.. autoclass:: {cls.__module__}.{cls.__name__}()\n   :no-index:\n```" for cls in bases]
     rows = [f"| `{key}` | {_shown(default)} |" for key, default in _arguments(task)]
     rows += ["| `max_episode_steps` | " + f"`{spec.max_episode_steps}` |"]
     parts += ["**Arguments of `gymnasium.make`**, beside `gradients`, `backend` and `render_mode`:"]
