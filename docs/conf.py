@@ -26,7 +26,7 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-smartquotes = False  # what is to be typed is printed as it is typed
+smartquotes_action = "De"  # dashes, but no quotes: what is to be typed is printed as it is typed
 
 # In docstrings a single pair of backticks is code, as everywhere else.
 default_role = "literal"

@@ -6,6 +6,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from unittest.mock import patch
@@ -13,6 +14,8 @@ from unittest.mock import patch
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+_OPTION = re.compile(r"(?<![\w`-])(--[a-z][\w-]*)")
 
 
 def _metavar(action: argparse.Action) -> str:
@@ -30,7 +33,7 @@ def _metavar(action: argparse.Action) -> str:
 
 
 def _help(action: argparse.Action) -> str:
-    text = (action.help or "").replace("%%", "%")
+    text = _OPTION.sub(r"`\1`", (action.help or "").replace("%%", "%"))
     default = action.default
     if default in (None, False, [], ()) or isinstance(default, argparse.Action) or "default" in text:
         return text
