@@ -1,9 +1,12 @@
-.PHONY: check format test test-slow
+.PHONY: check docs format test test-slow
 
 check:  ## style and types
 	ruff check .
 	ruff format --check .
 	pyright
+
+docs:  ## the documentation, docs/_build/html/index.html
+	sphinx-build -W --keep-going -j auto docs docs/_build/html
 
 format:
 	ruff check --fix .

@@ -82,7 +82,7 @@ TITLES = {
     "forward": "Table 2: forward pass, a step [ms]",
     "backward": "Table 3: backward pass, a step [ms]",
 }
-README_STEPS = (50, 1000, 5000)
+SUMMARY_STEPS = (50, 1000, 5000)
 
 
 def measure(quick: bool) -> list[Row]:
@@ -193,7 +193,7 @@ def table(rows: list[Row]) -> str:
 
 def summary(rows: list[Row]) -> str:
     """All three in one, for fewer numbers of steps."""
-    sizes = [size for size in README_STEPS if size in _sizes(rows)]
+    sizes = [size for size in SUMMARY_STEPS if size in _sizes(rows)]
     last = [sizes[min(1, len(sizes) - 1)]]
     columns = [*(f"MB, {size:,} steps" for size in sizes), f"forward [ms a step], {last[0]:,} steps"]
     columns.append(f"backward [ms a step], {last[0]:,} steps")

@@ -30,7 +30,7 @@ class Measurement:
         shows, leaves_out: one sentence each: what the page shows, and what it does not.
         measure: makes the rows; its argument is `quick`, for tests: the same in seconds.
         table: the rows as markdown.
-        summary: the same for README, where the page's table is too long for it.
+        summary: the same for docs/results/simulator.md, where the page's own table is too long for it.
         notes: what a reader must know, such as why a rival wins; further paragraphs, from the rows.
         plot: draws the rows into a file, where a table does not say it all.
         rivals: distributions whose versions the results hold, where installed.
@@ -69,10 +69,6 @@ class Measurement:
 
     def rows(self) -> list[Row]:
         return self.stored()["rows"]
-
-    def readme(self) -> str:
-        """README's table of the stored results."""
-        return (self.summary or self.table)(self.rows())
 
     def page(self) -> str:
         """The page of the stored results, markdown."""

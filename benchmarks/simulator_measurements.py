@@ -1,4 +1,4 @@
-"""What is measured of the simulator, in the order of README's tables."""
+"""What is measured of the simulator, in the order of docs/results/simulator.md."""
 
 import checkpoint_figure8
 import control_figure6

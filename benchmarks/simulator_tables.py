@@ -1,6 +1,6 @@
 """All tables and figures about the simulator, made one after the other.
 
-python benchmarks/simulator_tables.py            # measures all, then README's tables, pages and plots
+python benchmarks/simulator_tables.py            # measures all, then tables, pages and plots
 python benchmarks/simulator_tables.py --quick    # the same in little time, into a folder of its own
 """
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import readme
+import pages
 from simulator_measurements import MEASUREMENTS
 
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         results = trial / measurement.results.name if quick else measurement.results
         measurement.main([*(["--quick"] if quick else []), "--results", str(results)])
     if not quick:
-        readme.main([])
+        pages.main([])
     return 0
 
 

@@ -98,3 +98,14 @@ def test_system_identification_bears_noise() -> None:
     printed = run("system_identification", "--noise", "1", "--seed", "4")
     # Of seven seeds the largest error was between 0.7 and 1.2 %.
     assert number_after("largest error", printed) < 2.0
+
+
+def test_ilqr_swings_up_and_bears_a_push() -> None:
+    printed = run("ilqr")
+    costs = [float(x) for x in re.findall(rf"cost +({NUMBER})", printed)]
+    assert costs == sorted(costs, reverse=True) and costs[0] > 1000.0 > 20.0 > costs[-1]
+    assert abs(number_after("at the end", printed.replace("+", ""))) < 0.02
+    assert number_after("the pole turns at", printed.replace("+", "")) > 1.5
+    last = printed.splitlines()[-1].replace("+", "")
+    assert abs(number_after("after 6 s:", last)) < 0.1
+    assert abs(number_after("cart at", last)) < 0.2

@@ -107,7 +107,7 @@ def test_no_test_imports_another() -> None:
 
 def test_benchmarks_do_not_import_each_other_in_a_circle() -> None:
     graph = modules_below(ROOT / "benchmarks")
-    assert "simulator_measurements" in graph["readme"]
+    assert "simulator_measurements" in graph["pages"]
     list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 

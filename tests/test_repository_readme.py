@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from snippets import PAGES, blocks
 
 import gradgym
 from gradgym import evaluate, train
@@ -15,8 +16,10 @@ from gradgym.agents import DATASET_TRAININGS
 ROOT = Path(__file__).parent.parent
 
 
-def python_blocks(name: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+def python_blocks(name: str, word: str = "") -> list[str]:
+    """Those of a page that are to be run and have `word`."""
+    found = [b.code for b in blocks((ROOT / name).read_text()) if b.language == "python" and not b.file]
+    return [code for code in found if word in code]
 
 
 def run(block: str) -> list[str]:
@@ -37,7 +40,7 @@ def test_readme_example_prints_a_gradient() -> None:
 
 
 def test_docs_example_agrees_with_differences() -> None:
-    (block,) = python_blocks("docs/gradients.md")
+    (block,) = python_blocks("docs/gradients.md", "by_difference")
     rows = [[float(x) for x in line.split()] for line in run(block)]
     assert len(rows) == 3
     for analytic, by_difference in rows:
@@ -71,17 +74,42 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert command in ci.splitlines()
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 900
+
+
+def test_the_task_of_readme_has_twenty_lines() -> None:
+    (task,) = [block for block in blocks((ROOT / "README.md").read_text()) if block.file]
+    assert len([line for line in task.code.splitlines() if line]) <= 20
+
+
+def test_every_link_of_readme_leads_somewhere() -> None:
+    text = (ROOT / "README.md").read_text()
+    targets = re.findall(r"\]\(([^)#:]+)(#[^)]*)?\)", text)
+    assert len(targets) > 40
+    for path, anchor in targets:
+        assert (ROOT / path).exists(), path
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.MULTILINE)
+            assert anchor[1:] in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, anchor
+
+
+@pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md"])
 def test_every_file_that_is_named_exists(name: str) -> None:
-    named = set(re.findall(r"`([\w./]+\.(?:py|md|cfg|txt))`", (ROOT / name).read_text()))
-    missing = {path for path in named if not (ROOT / path).exists()}
-    assert named
-    assert not missing
+    named = set(
+        re.findall(r"`((?:agents|benchmarks|docs|envs|examples|sim|tests)/[\w./]+\.\w+)`", (ROOT / name).read_text())
+    )
+    assert not {path for path in named if not (ROOT / path).exists()}
+
+
+def test_files_that_contributing_names_are_found() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert len(re.findall(r"`(?:sim|envs|agents)/[\w./]+\.py`", text)) > 30
 
 
 def test_the_example_of_manipulation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (block,) = python_blocks("docs/manipulation.md")
+    (block,) = python_blocks("docs/manipulation.md", "Consistency")
     run(block.replace("50_000", "320"))
     assert (tmp_path / "two_fingers.zip").exists()
 

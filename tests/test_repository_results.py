@@ -1,17 +1,18 @@
-"""README's tables are the stored results."""
+"""The tables of README and docs are the stored results."""
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import ant_figure5
 import ant_table5
 import control_figure6
 import numpy as np
+import pages
 import pendulum_bptt
 import pendulum_table4
 import pytest
-import readme
 import target_trainings
 
 from gradgym import train
@@ -20,8 +21,33 @@ from gradgym.agents.training.configuration import RunConfig
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
-def test_readme_holds_what_the_results_say() -> None:
-    assert readme.main(["--check"]) == 0
+def test_tables_hold_what_the_results_say() -> None:
+    assert pages.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize("change", ["a number", "no place", "two places", "an unknown name"])
+def test_a_table_that_is_not_the_results_is_found(change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "docs" / "results"
+    shutil.copytree(pages.ROOT / "docs" / "results", copy)
+    shutil.copy(pages.README, tmp_path)
+    page = copy / "simulator.md"
+    text = page.read_text()
+    block = text[text.index("<!-- contact: generated -->") : text.index("<!-- throughput: generated -->")]
+    page.write_text(
+        {
+            "a number": text.replace("| Ant, Euler | 4 |", "| Ant, Euler | 5 |"),
+            "no place": text.replace(block, ""),
+            "two places": text + block,
+            "an unknown name": text.replace("contact: generated", "contacts: generated"),
+        }[change]
+    )
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    monkeypatch.setattr(pages, "README", tmp_path / "README.md")
+    if change == "a number":
+        assert pages.main(["--check"]) == 1
+    else:
+        with pytest.raises(ValueError, match=r"no place for contact|no table is called 'contact"):
+            pages.main(["--check"])
 
 
 @pytest.mark.parametrize("path", sorted((BENCHMARKS / "results").glob("*.json")), ids=lambda path: path.name)

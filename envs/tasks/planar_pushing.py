@@ -47,7 +47,7 @@ class PlanarPushing(Task):
     Args:
         view: "sagittal", with gravity and ground, or "top", with friction of the support.
         polygon: vertices (F, 2) [m], or a file of them, see `envs.polygon`.
-        num_fingers: N.
+        num_fingers: how many, N.
         knots: poses of a trajectory, T.
         stiffness: of the servos [N/m].
         contact_softness: distance [m] at which contacts begin to push, see `sim.Model`; 0 is MuJoCo's meaning.
