@@ -33,9 +33,9 @@ class PlanSettings:
     guide: float = 0.02
     start: Literal["sampled", "trivial"] = "sampled"
     starts: int = 192
-    iterations: int = 150
-    settle: int = 30  # further ones of the best, with denser samples and stiffer: they leave object and hand
-    finish: int = 0  # and of the grasps that are returned by the lower bound
+    iterations: int = 120
+    settle: int = 30  # further ones of the grasps that are returned, stiffer and by more samples: they leave the object
+    finish: int = 0  # and by the lower bound
     samples: int = 400
     dense: int = 3_000  # samples of the further ones
     stiffer: float = 10.0  # and how many times the last weight of a collision is theirs

@@ -94,13 +94,18 @@ def plan(
         if tried and len(loss) // 2 > some:
             hands = hands.take(np.argsort(loss, kind="stable")[: len(loss) // 2])
         hands, _ = search.descend(hands, range(tried, s.iterations), "grow")
-        found = search.best(hands, some if s.settle else num_grasps)
-        stages: dict[_Stage, int] = {"settle": s.settle, "finish": s.finish}
-        for stage, count in stages.items():
-            if count:
-                hands, _ = search.descend(_Hands(found.pose, found.joints), range(count), stage)
-                found = search.best(hands, num_grasps)
-    return found
+        found, score = search.measured(hands)
+        best = np.argsort(-score)[: some if s.settle else num_grasps]
+        found, score = found[best], score[best]
+        if s.settle:
+            hands, _ = search.descend(_Hands(found.pose, found.joints), range(s.settle), "settle")
+            found, settled = search.measured(hands)
+            best = np.argsort(-(score + settled))[:num_grasps]
+            found, score = found[best], settled[best]
+        if s.finish:
+            hands, _ = search.descend(_Hands(found.pose, found.joints), range(s.finish), "finish")
+            found, score = search.measured(hands)
+    return found[np.argsort(-score)]
 
 
 class _Hands(NamedTuple):
@@ -169,16 +174,15 @@ class _Search(NamedTuple):
         with torch.no_grad():
             return numbers.pose(hand).numpy(), numbers.joints(hand).numpy(), loss.detach().numpy()
 
-    def best(self, hands: _Hands, count: int) -> Grasps:
-        """The best: what is inside object, hand or table is lost in physics, as what is not held is."""
+    def measured(self, hands: _Hands) -> tuple[Grasps, Floats]:
+        """Grasps and their scores: what is inside object, hand or table is lost in physics, as what is not held is."""
         found = Grasps.joined(list(self.pool.map(self._measured, hands.lots())))
         sunk = np.zeros(len(found))
         if math.isfinite(self.ground):
             body, position = (torch.from_numpy(x) for x in (self.hand.surface.body, self.hand.surface.position))
             links = self.hand.links(torch.from_numpy(hands.pose), torch.from_numpy(hands.joints))
             sunk = (self.ground - links.points(body, position)[..., 2].amin(-1)).clamp(min=0.0).numpy()
-        score = found.q1 - _DEPTH * (found.penetration + found.self_penetration + sunk)
-        return found[np.argsort(-score)[:count]]
+        return found, found.q1 - _DEPTH * (found.penetration + found.self_penetration + sunk)
 
     def _measured(self, lot: _Hands) -> Grasps:
         return measure(self.mesh, self.hand, lot.pose, lot.joints, self.settings.friction)
