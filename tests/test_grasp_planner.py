@@ -16,7 +16,7 @@ from gradgym.agents.grasp.starts import start_poses, trivial_poses
 from gradgym.sim import get_num_threads, set_num_threads
 
 trimesh = pytest.importorskip("trimesh")
-SHORT = PlanSettings(starts=8, iterations=25, samples=150)
+SHORT = PlanSettings(starts=8, iterations=25, samples=150, settle=5, dense=600)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_the_worse_half_of_the_starts_is_given_up(
 
 def test_where_the_mesh_lies_does_not_matter(ball: ObjectMesh, hand: Hand) -> None:
     """The same ball a metre aside: torques are about its centre of mass."""
-    settings = PlanSettings(starts=4, iterations=5, samples=150)
+    settings = PlanSettings(starts=4, iterations=5, samples=150, settle=3, dense=600)
     shift = np.array([1.0, -0.5, 0.2])
     aside = ObjectMesh(ball.vertices + shift, ball.faces)
     here, there = (plan(x, hand, 4, seed=0, settings=settings, progress=False) for x in (ball, aside))
