@@ -170,6 +170,25 @@ def test_the_worse_half_of_the_starts_is_given_up(
     assert [x[0] for x in seen] == [12, 12]
 
 
+def test_chosen_by_the_scores_before_and_after_settling(
+    ball: ObjectMesh, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given scores, of which the two stages prefer others; of six that settle, four are returned."""
+    seen: list[Grasps] = []
+    given = [np.array([0.0, 5.0, 4.0, 3.0, 2.0, 1.0, 6.0]), np.array([0.0, 0.0, 0.0, 0.0, 9.0, 3.5])]
+    measured = planner._Search.measured
+
+    def scripted(self: Any, hands: Any) -> Any:
+        seen.append(measured(self, hands)[0])
+        return seen[-1], given[len(seen) - 1]
+
+    monkeypatch.setattr(planner._Search, "measured", scripted)
+    settings = PlanSettings(starts=7, iterations=2, settle=1, samples=150, dense=150)
+    found = plan(ball, hand, 4, settings=settings, progress=False)
+    # Those that settle had 6, 5, 4, 3, 2, 1; the sums are 6, 5, 4, 3, 11, 4.5, and the last scores order the four.
+    np.testing.assert_array_equal(found.pose, seen[1].pose[[4, 5, 0, 1]])
+
+
 def test_where_the_mesh_lies_does_not_matter(ball: ObjectMesh, hand: Hand) -> None:
     """The same ball a metre aside: torques are about its centre of mass."""
     settings = PlanSettings(starts=4, iterations=5, samples=150, settle=3, dense=600)
