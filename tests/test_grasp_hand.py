@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from gradgym.agents.grasp import Grasps, Hand, ObjectMesh, PlanSettings, plan, validate
-from gradgym.agents.grasp.hand import quaternion_matrix
+from gradgym.agents.grasp.close_samples import close_samples
+from gradgym.agents.grasp.hand import Links, quaternion_matrix
 from gradgym.agents.grasp.link_depths import SelfCollision
+from gradgym.agents.grasp.starts import start_poses
 
+trimesh = pytest.importorskip("trimesh")
 POSE = torch.tensor([[0.1, -0.2, 0.3, 0.5, 0.1, -0.7, 0.4]], dtype=torch.float64)
 
 
@@ -82,6 +85,38 @@ def test_any_first_samples_are_spread(hand: Hand) -> None:
     first = np.linalg.norm(world[:500, None] - world[None, :500], axis=-1) + np.eye(500)
     rest = np.linalg.norm(world[500:2000, None] - world[None, :500], axis=-1).min(axis=1)
     assert rest.max() <= first.min() * 1.0001
+
+
+def test_attached_points_and_directions_and_their_gradients(hand: Hand) -> None:
+    """Against torch's own products, of two hands at once."""
+    rng = np.random.default_rng(2)
+    position, rotation = (torch.from_numpy(rng.normal(size=(2, 5, *shape))) for shape in ((3,), (3, 3)))
+    body, local = torch.from_numpy(rng.integers(0, 5, 40)), torch.from_numpy(rng.normal(size=(40, 3)))
+    weights = torch.from_numpy(rng.normal(size=(2, 40, 3)))
+    for moved in (True, False):
+        poses = [x.clone().requires_grad_() for x in (position, rotation)]
+        links = Links(*poses)
+        found = links.points(body, local) if moved else links.vectors(body, local)
+        turned = (poses[1][:, body] @ local[..., None]).squeeze(-1)
+        expected = turned + poses[0][:, body] if moved else turned
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        gradients = [torch.autograd.grad((x * weights).sum(), poses, allow_unused=True) for x in (found, expected)]
+        assert (gradients[0][0] is None) == (not moved)
+        for own, torch_s in zip(*gradients, strict=True):
+            if own is not None:
+                torch.testing.assert_close(own, torch_s, rtol=1e-12, atol=1e-12)
+
+
+def test_close_samples_are_few_and_none_is_left_out(hand: Hand) -> None:
+    block = ObjectMesh.from_trimesh(trimesh.creation.box((0.05, 0.06, 0.12)))
+    pose, joints = start_poses(*block.sample(4, 0), hand, np.random.default_rng(0))
+    links = hand.links(torch.from_numpy(pose), torch.from_numpy(joints))
+    body, position = (torch.from_numpy(x) for x in (hand.surface.body, hand.surface.position))
+    near = block.closest(links.points(body, position).numpy()).distance <= 0.002
+    close = close_samples(block, hand.surface, links, 0.002)
+    assert near.sum() > 200
+    assert not (near & ~close).any()
+    assert close.sum() < 0.5 * close.size
 
 
 def test_candidates_face_what_the_hand_surrounds(hand: Hand) -> None:
@@ -226,7 +261,6 @@ def test_gymnasium_s_distal_joints_follow_by_their_tendons(gymnasium_hand: Hand)
 
 
 def test_gymnasium_s_hand_grasps_a_ball(gymnasium_hand: Hand) -> None:
-    trimesh = pytest.importorskip("trimesh")
     ball = ObjectMesh.from_trimesh(trimesh.creation.icosphere(3, 0.035))
     found = plan(ball, gymnasium_hand, 4, settings=PlanSettings(starts=16, iterations=60), progress=False)
     assert found.q1[0] > 0.15 and found.penetration[0] < 0.004

@@ -2,19 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from gradgym.agents.grasp import Grasps, Hand, ObjectMesh, PlanSettings, measure, plan
+from gradgym.agents.grasp import Grasps, Hand, ObjectMesh, PlanSettings, measure, plan, planner
 from gradgym.agents.grasp.command_line import main
 from gradgym.agents.grasp.hand import quaternion_matrix
 from gradgym.agents.grasp.objective import Objective
 from gradgym.agents.grasp.starts import start_poses, trivial_poses
+from gradgym.sim import get_num_threads, set_num_threads
 
 trimesh = pytest.importorskip("trimesh")
-SHORT = PlanSettings(starts=8, iterations=25, samples=150)
+SHORT = PlanSettings(starts=8, iterations=25, samples=150, settle=5, dense=600)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_trivial_starts_are_open_hands_on_a_sphere(hand: Hand) -> None:
 def test_plans_from_trivial_starts_are_others(ball: ObjectMesh, hand: Hand, planned: Grasps) -> None:
     found = plan(ball, hand, 4, seed=1, settings=replace(SHORT, start="trivial"), progress=False)
     assert not np.isclose(found.pose[:, None], planned.pose).all(axis=-1).any()
-    still = replace(SHORT, start="trivial", iterations=0, starts=4)
+    still = replace(SHORT, start="trivial", iterations=0, settle=0, starts=4)
     begun = plan(ball, hand, 4, seed=1, settings=still, progress=False)
     expected, _ = trivial_poses(ball.center_of_mass, ball.radius, hand, 4, np.random.default_rng(1))
     order = np.linalg.norm(begun.pose[:, None, :3] - expected[:, :3], axis=-1).argmin(axis=1)
@@ -120,9 +122,76 @@ def test_plan_depends_on_the_seed_alone(ball: ObjectMesh, hand: Hand, planned: G
     assert np.abs(other.pose - planned.pose).max() > 1e-3
 
 
+def test_plan_does_not_depend_on_the_number_of_threads(ball: ObjectMesh, hand: Hand, planned: Grasps) -> None:
+    before = get_num_threads()
+    try:
+        for threads in (1, 3):
+            set_num_threads(threads)
+            again = plan(ball, hand, 4, seed=1, settings=SHORT, progress=False)
+            np.testing.assert_array_equal(again.pose, planned.pose)
+            np.testing.assert_array_equal(again.q1, planned.q1)
+    finally:
+        set_num_threads(before)
+
+
+def test_settled_grasps_have_left_the_object(hand: Hand) -> None:
+    """A block's edges pass between the samples of the first stage."""
+    block = ObjectMesh.from_trimesh(trimesh.creation.box((0.03, 0.05, 0.09)))
+    settings = PlanSettings(starts=24, iterations=60)
+    grown, settled = (
+        plan(block, hand, 8, settings=replace(settings, settle=n), progress=False) for n in (0, settings.settle)
+    )
+    assert grown.penetration.mean() > 0.001
+    assert settled.penetration.mean() < 0.4 * grown.penetration.mean()
+    assert settled.self_penetration.mean() < 0.0005
+    assert settled.q1.mean() > 0.5 * grown.q1.mean()
+
+
+def test_the_worse_half_of_the_starts_is_given_up(
+    ball: ObjectMesh, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a fifth of the steps, by the loss there; not below the grasps that are to settle."""
+    seen: list[tuple[int, range, Any, Any, Any]] = []
+    descend = planner._Search.descend
+
+    def watched(self: Any, hands: Any, steps: range, *rest: Any) -> Any:
+        found, loss = descend(self, hands, steps, *rest)
+        seen.append((len(hands.pose), steps, hands.pose, found.pose, loss))
+        return found, loss
+
+    monkeypatch.setattr(planner._Search, "descend", watched)
+    settings = PlanSettings(starts=12, iterations=10, settle=0, samples=150)
+    plan(ball, hand, 2, settings=settings, progress=False)
+    (n, steps, _, ended, loss), (m, rest, begun, *_) = seen
+    assert (n, m, steps, rest) == (12, 6, range(2), range(2, 10))
+    np.testing.assert_allclose(begun, ended[np.argsort(loss)[:6]])
+    seen.clear()
+    plan(ball, hand, 6, settings=settings, progress=False)
+    assert [x[0] for x in seen] == [12, 12]
+
+
+def test_chosen_by_the_scores_before_and_after_settling(
+    ball: ObjectMesh, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given scores, of which the two stages prefer others; of six that settle, four are returned."""
+    seen: list[Grasps] = []
+    given = [np.array([0.0, 5.0, 4.0, 3.0, 2.0, 1.0, 6.0]), np.array([0.0, 0.0, 0.0, 0.0, 9.0, 3.5])]
+    measured = planner._Search.measured
+
+    def scripted(self: Any, hands: Any) -> Any:
+        seen.append(measured(self, hands)[0])
+        return seen[-1], given[len(seen) - 1]
+
+    monkeypatch.setattr(planner._Search, "measured", scripted)
+    settings = PlanSettings(starts=7, iterations=2, settle=1, samples=150, dense=150)
+    found = plan(ball, hand, 4, settings=settings, progress=False)
+    # Those that settle had 6, 5, 4, 3, 2, 1; the sums are 6, 5, 4, 3, 11, 4.5, and the last scores order the four.
+    np.testing.assert_array_equal(found.pose, seen[1].pose[[4, 5, 0, 1]])
+
+
 def test_where_the_mesh_lies_does_not_matter(ball: ObjectMesh, hand: Hand) -> None:
     """The same ball a metre aside: torques are about its centre of mass."""
-    settings = PlanSettings(starts=4, iterations=5, samples=150)
+    settings = PlanSettings(starts=4, iterations=5, samples=150, settle=3, dense=600)
     shift = np.array([1.0, -0.5, 0.2])
     aside = ObjectMesh(ball.vertices + shift, ball.faces)
     here, there = (plan(x, hand, 4, seed=0, settings=settings, progress=False) for x in (ball, aside))

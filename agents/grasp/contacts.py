@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .close_samples import close_samples
 from .compiled import kernel
 from .grasps import Grasps
-from .hand import Hand
+from .hand import Hand, Links
 from .link_depths import ObjectInHand, SelfCollision
 from .object_mesh import ObjectMesh
 from .q1 import q1
@@ -36,15 +37,16 @@ def measure(
     surface = hand.surface
     m = mesh.radius**-2 if torque_weight is None else torque_weight
     links = hand.links(torch.from_numpy(pose), torch.from_numpy(joints))
-    body = torch.from_numpy(surface.body)
-    points = links.points(body, torch.from_numpy(surface.position)).numpy()
-    outward = links.vectors(body, torch.from_numpy(surface.normal)).numpy()
+    close = close_samples(mesh, surface, links, TOUCHING)
     quality, depth = np.zeros(len(pose)), ObjectInHand(mesh, hand, _OBJECT_SAMPLES).deepest(links)
     for i in range(len(pose)):
-        near = np.flatnonzero(np.linalg.norm(points[i] - mesh.center_of_mass, axis=1) < mesh.radius + TOUCHING)
-        closest = mesh.closest(points[i, near])
+        own = Links(links.position[i], links.rotation[i])
+        body, position, normal = (
+            torch.from_numpy(x[close[i]]) for x in (surface.body, surface.position, surface.normal)
+        )
+        closest = mesh.closest(own.points(body, position).numpy())
         depth[i] = max(depth[i], -closest.distance.min(initial=0.0))
-        facing = -(closest.normal * outward[i, near]).sum(axis=1) > OPPOSED
+        facing = -(closest.normal * own.vectors(body, normal).numpy()).sum(axis=1) > OPPOSED
         able = np.flatnonzero((np.abs(closest.distance) < TOUCHING) & facing)
         able = able[np.abs(closest.distance[able]).argsort()]
         kept = able[thinned(closest.point[able])]

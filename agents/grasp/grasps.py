@@ -43,6 +43,13 @@ class Grasps:
         arrays = {f.name: getattr(self, f.name)[which] for f in fields(self) if f.name != "joint_names"}
         return Grasps(joint_names=self.joint_names, **arrays)
 
+    @staticmethod
+    def joined(parts: "Sequence[Grasps]") -> "Grasps":
+        """All grasps of some, at least one, of the same hand."""
+        names = {f.name for f in fields(Grasps)} - {"joint_names"}
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return Grasps(joint_names=parts[0].joint_names, **arrays)
+
     def save(self, path: str | Path) -> None:
         """Writes them to a file of numpy's, which ends in ".npz"."""
         path = Path(path)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...envs.hand import SHADOW_HAND
 from ...sim import Model, torch_bridge
+from .attached import points_of, vectors_of
 from .hand_surface import Surface, surface_of
 
 # Of the Shadow hand: the paper's (6 + 18) numbers have no wrist, which moves the hand as a whole.
@@ -27,11 +28,11 @@ class Links(NamedTuple):
 
     def points(self, body: Tensor, local: Tensor) -> Tensor:
         """Points (P, 3) that are fixed in bodies (P,) in the object's frame, (..., P, 3) [m]."""
-        return self.vectors(body, local) + self.position[..., body, :]
+        return points_of(self.position, self.rotation, body, local)
 
     def vectors(self, body: Tensor, local: Tensor) -> Tensor:
         """Directions (P, 3) that are fixed in bodies (P,), (..., P, 3)."""
-        return (self.rotation[..., body, :, :] @ local[..., None]).squeeze(-1)
+        return vectors_of(self.rotation, body, local)
 
 
 class Hand:

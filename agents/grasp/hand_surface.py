@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
+from scipy.spatial import ConvexHull, KDTree
 
 from ...sim.cache import cache_folder
 from .trimesh_extra import trimesh
 
 _SAMPLES, _CANDIDATES = 15_000, 45
+FIRST = 1_000  # samples of which each is the guide of those near it
 _DRAWN = 3  # times as many points are drawn, of which those that are spread best stay
 _FACING = 0.5  # least cosine between a candidate's normal and the way to the middle of the grasp
 _HIDDEN = 1e-4  # points so deep in another geom of their link are no surface [m]
@@ -49,6 +50,8 @@ class Surface(NamedTuple):
     approach: NDArray[np.float64]  # (3,) the way from the palm to the middle, in the root's frame
     reach: float  # from the palm's surface to the middle, along it [m]
     hulls: tuple[Hull, ...]  # of each link that collides
+    guide: NDArray[np.int64]  # (P,) of each sample the nearest of the first 1,000 that its body has
+    apart: NDArray[np.float64]  # (P,) from it [m], infinite where the body has none
 
 
 def surface_of(m: mujoco.MjModel, qpos: NDArray[np.float64], contact_geoms: Sequence[str] | None) -> Surface:
@@ -84,7 +87,18 @@ def surface_of(m: mujoco.MjModel, qpos: NDArray[np.float64], contact_geoms: Sequ
     bodies = sorted({int(m.geom_bodyid[i]) for i in colliding})
     links = (np.concatenate([meshes[i].vertices for i in colliding if m.geom_bodyid[i] == b]) for b in bodies)
     link_hulls = tuple(_hull(b, points) for b, points in zip(bodies, links, strict=True))
-    return Surface(body, position, normal, geom, candidates, center, approach, reach, link_hulls)
+    guide, apart = _guides(body, position)
+    return Surface(body, position, normal, geom, candidates, center, approach, reach, link_hulls, guide, apart)
+
+
+def _guides(body: NDArray[np.int64], position: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """See `Surface`."""
+    guide, apart = np.zeros(len(body), np.int64), np.full(len(body), np.inf)
+    for b in np.unique(body[:FIRST]):
+        own, first = np.flatnonzero(body == b), np.flatnonzero(body[:FIRST] == b)
+        apart[own], nearest = KDTree(position[first]).query(position[own])
+        guide[own] = first[nearest]
+    return guide, apart
 
 
 def _contact_geoms(m: mujoco.MjModel, colliding: list[int], names: Sequence[str] | None) -> list[int]:

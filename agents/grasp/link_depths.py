@@ -6,6 +6,7 @@ than a finger no point of the hand need be deep inside (the tunneling of their s
 
 import math
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -155,20 +156,9 @@ class SelfCollision(_LinkDepths):
     """
 
     def __init__(self, hand: Hand, samples: int) -> None:
-        surface, parents = hand.surface, hand.model.body_parentid
-        body, position = surface.body[:samples], surface.position[:samples]
+        body, position = hand.surface.body[:samples], hand.surface.position[:samples]
         self._body, self._position = torch.from_numpy(body), torch.from_numpy(position)
-        bodies = [hull.body for hull in surface.hulls]
-        pose = torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
-        middle = hand.links(pose, torch.from_numpy(hand.middle)[None])
-        world = self.points(middle)[0]
-        joined = {b: _solid_parent(parents, bodies, b) for b in bodies}
-        counts = np.empty((len(bodies), len(body)), bool)
-        for row, hull in zip(counts, surface.hulls, strict=True):
-            near = [b for b in bodies if b == hull.body or joined[b] == hull.body or joined[hull.body] == b]
-            local = (world - middle.position[0, hull.body]) @ middle.rotation[0, hull.body]
-            row[:] = ~np.isin(body, near) & (hull.depth(local.numpy()) < 0.0)
-        super().__init__(hand, counts)
+        super().__init__(hand, np.ascontiguousarray(_counts(hand)[:, :samples]))
 
     def points(self, links: Links) -> Tensor:
         """Where the samples are."""
@@ -181,3 +171,20 @@ def _solid_parent(parents: NDArray[np.int32], solid: list[int], body: int) -> in
     while body > 0 and body not in solid:
         body = int(parents[body])
     return body
+
+
+@lru_cache(maxsize=4)
+def _counts(hand: Hand) -> NDArray[np.bool_]:
+    """In which links, rows, which of all samples count."""
+    surface, parents = hand.surface, hand.model.body_parentid
+    bodies = [hull.body for hull in surface.hulls]
+    pose = torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    middle = hand.links(pose, torch.from_numpy(hand.middle)[None])
+    world = middle.points(torch.from_numpy(surface.body), torch.from_numpy(surface.position))[0]
+    joined = {b: _solid_parent(parents, bodies, b) for b in bodies}
+    counts = np.empty((len(bodies), len(surface.body)), bool)
+    for row, hull in zip(counts, surface.hulls, strict=True):
+        near = [b for b in bodies if b == hull.body or joined[b] == hull.body or joined[hull.body] == b]
+        local = (world - middle.position[0, hull.body]) @ middle.rotation[0, hull.body]
+        row[:] = ~np.isin(surface.body, near) & (hull.depth(local.numpy()) < 0.0)
+    return counts

@@ -1,7 +1,7 @@
 """What a planner descends: the compound loss of Liu et al., IV.F, of a batch of grasps, and its settings."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -32,15 +32,23 @@ class PlanSettings:
     self_collision: tuple[float, float] = (200.0, 5_000.0)
     guide: float = 0.02
     start: Literal["sampled", "trivial"] = "sampled"
-    starts: int = 96
-    iterations: int = 150
-    finish: int = 0  # further ones, by the lower bound, of the grasps that are returned
+    starts: int = 192
+    iterations: int = 120
+    settle: int = 30  # further ones of the grasps that are returned, stiffer and by more samples: they leave the object
+    finish: int = 0  # and by the lower bound
     samples: int = 400
+    dense: int = 3_000  # samples of the further ones
+    stiffer: float = 10.0  # and how many times the last weight of a collision is theirs
     step: tuple[float, float, float] = (0.15, 0.04, 0.06)  # of position [cm], quaternion, joints' logits
 
     def __post_init__(self) -> None:
         if self.start not in ("sampled", "trivial"):
             raise ValueError(f"start={self.start!r}: choose 'sampled' or 'trivial'")
+
+    def settling(self) -> "PlanSettings":
+        """Those of the further iterations."""
+        firm, apart = self.stiffer * self.collision[1], self.stiffer * self.self_collision[1]
+        return replace(self, samples=self.dense, collision=(firm, firm), self_collision=(apart, apart))
 
 
 class Objective:

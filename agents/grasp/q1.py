@@ -299,11 +299,37 @@ def q1_upper(
     centers, axes = friction_discs(points, normals, weights, friction, torque_weight)
     u = spread_directions(directions).to(points)
     with torch.no_grad():  # the search; one contact and one direction a grasp are all that has a derivative
-        first, second = axes[..., 0, :] @ u, axes[..., 1, :] @ u
-        support, contact = (centers @ u + (first * first + second * second).sqrt()).max(-2)
-        direction = support.argmin(-1, keepdim=True)
-        contact = contact.gather(-1, direction)[..., None]
+        flat = (x.detach().reshape(-1, *x.shape[-k:]).cpu().numpy() for x, k in ((centers, 2), (axes, 3)))
+        found = torch.from_numpy(_least_supports(*flat, u.cpu().numpy())).to(u.device)
+        direction, contact = (x.reshape(*centers.shape[:-2], 1) for x in found)
+        contact = contact[..., None]
     u = u.T[direction[..., 0]]
     center = centers.gather(-2, contact.expand(*contact.shape[:-1], 6))[..., 0, :]
     pair = axes.gather(-3, contact[..., None].expand(*contact.shape[:-1], 2, 6))[..., 0, :, :]
     return torch.relu((center * u).sum(-1) + torch.linalg.vector_norm((pair * u[..., None, :]).sum(-1), dim=-1))
+
+
+@kernel
+def _least_supports(centers: Array, axes: Array, u: Array) -> Array:
+    """Of each grasp the direction, a column of u (6, K), of the least support, and the contact that reaches it."""
+    found = np.zeros((2, len(centers)), np.int64)
+    support, height, which = (
+        np.empty(u.shape[1], u.dtype),
+        np.empty(u.shape[1], u.dtype),
+        np.zeros(u.shape[1], np.int64),
+    )
+    for i in range(len(centers)):
+        support[:] = -np.inf
+        for j in range(centers.shape[1]):
+            c, b, d = centers[i, j], axes[i, j, 0], axes[i, j, 1]
+            for k in range(len(height)):  # by itself, so that one instruction works on several
+                y = b[0] * u[0, k] + b[1] * u[1, k] + b[2] * u[2, k] + b[3] * u[3, k] + b[4] * u[4, k] + b[5] * u[5, k]
+                z = d[0] * u[0, k] + d[1] * u[1, k] + d[2] * u[2, k] + d[3] * u[3, k] + d[4] * u[4, k] + d[5] * u[5, k]
+                x = c[0] * u[0, k] + c[1] * u[1, k] + c[2] * u[2, k] + c[3] * u[3, k] + c[4] * u[4, k] + c[5] * u[5, k]
+                height[k] = x + np.sqrt(y * y + z * z)
+            for k in range(len(height)):
+                if height[k] > support[k]:
+                    support[k], which[k] = height[k], j
+        found[0, i] = np.argmin(support)
+        found[1, i] = which[found[0, i]]
+    return found
