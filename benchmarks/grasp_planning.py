@@ -47,6 +47,8 @@ SETTINGS = {
     "trivial": PlanSettings(start="trivial"),
 }
 POSES = 3
+# In the first pose all are tried, in the others those that are planned by.
+_IN_ALL_POSES = ("descent", "short")
 THREADS = 2
 NUM_GRASPS = 16
 # The paper gives m = 0.001 without a unit. Q1 is no more than the greatest torque that the contacts reach about the
@@ -84,11 +86,16 @@ def turned(name: str, pose: int) -> ObjectMesh:
 
 
 def train(name: str, pose: int, quick: bool, work_dir: Path) -> Row:
-    """All methods on one object in one pose."""
+    """Methods on one object in one pose."""
     row: Row = {"object": name, "pose": pose, "methods": {}}
-    for method in METHODS:
+    for method in methods_of(pose):
         row["methods"][method] = outcome(method, row, quick, work_dir)
     return row
+
+
+def methods_of(pose: int) -> tuple[str, ...]:
+    """What is tried in a pose."""
+    return tuple(METHODS) if pose == 0 else _IN_ALL_POSES
 
 
 def outcome(method: str, row: Row, quick: bool, work_dir: Path) -> Row:
@@ -114,7 +121,9 @@ def complete(results: Path, work_dir: Path) -> None:
     """Adds to stored rows what they lack, one after the other; each is stored at once."""
     content = json.loads(results.read_text())
     work_dir.mkdir(parents=True, exist_ok=True)
-    missing = [(row, method) for row in content["rows"] for method in METHODS if method not in row["methods"]]
+    missing = [
+        (row, method) for row in content["rows"] for method in methods_of(row["pose"]) if method not in row["methods"]
+    ]
     for row, method in tqdm(missing, unit="run"):
         row["methods"][method] = outcome(method, row, False, work_dir)
         partial = results.with_suffix(".part")
