@@ -10,7 +10,7 @@ import pytest
 from snippets import PAGES, blocks
 
 import gradgym
-from gradgym import evaluate, train
+from gradgym import train
 from gradgym.agents import DATASET_TRAININGS
 
 ROOT = Path(__file__).parent.parent
@@ -114,33 +114,31 @@ def test_the_example_of_manipulation_runs(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "two_fingers.zip").exists()
 
 
-def folders(text: str) -> list[tuple[str, str]]:
-    """Run folders that a text evaluates, and the command above that trains in it; in a folder that was empty."""
-    trained: dict[str, str] = {}
-    evaluated: list[tuple[str, str]] = []
-    for command in re.findall(r"(?:^ *|&& )(gradgym-(?:train|evaluate) [^#\n]*)", text, re.MULTILINE):
-        name, *words = command.split()
+def evaluated(text: str) -> list[str]:
+    """Run folders that a page evaluates, in a folder that was empty; a command above in the same block trained them."""
+    trained: dict[str, int] = {}
+    found: list[str] = []
+    for match in re.finditer(r"(?:^ *|&& )(gradgym-(?:train|evaluate) [^#\n]*)", text, re.MULTILINE):
+        name, *words = match[1].split()
+        block = text[: match.start()].count("\n\n")
         if name == "gradgym-train" and "SEED" not in words and "--resume" not in words:
             arguments = train._parser().parse_args(words)
             algo, env = arguments.algo or "mbpo", arguments.env or "gradgym/NLinkPendulum-v0"
             stem = [algo] if algo in DATASET_TRAININGS else [algo, env.replace("/", "-").replace(":", "-")]
             folder = arguments.run_dir or train._unused(Path("runs") / "-".join([*stem, str(arguments.seed or 0)]))
             folder.mkdir(parents=True)
-            trained[str(folder)] = command
-        elif name == "gradgym-evaluate":
-            folder = str(evaluate._parser().parse_args(words).run_dir)
-            if folder.startswith("runs/"):
-                assert folder in trained, command
-                evaluated.append((folder, trained[folder]))
-    return evaluated
+            trained[str(folder)] = block
+        elif name == "gradgym-evaluate" and words[0].startswith("runs/"):
+            assert trained.get(words[0]) == block, f"{match[1]}: trained elsewhere, or nowhere"
+            found.append(words[0])
+    return found
 
 
 def test_what_a_page_evaluates_its_own_commands_have_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, as a reader would; none evaluates the run of another command by its folder's name."""
-    found: list[tuple[str, str]] = []
+    found: list[str] = []
     for number, page in enumerate([ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]):
         (tmp_path / str(number)).mkdir()
         monkeypatch.chdir(tmp_path / str(number))
-        found += folders(page.read_text())
+        found += evaluated(page.read_text())
     assert len(found) >= 2
-    assert all("n_links:5" in command for folder, command in found if folder == "runs/pendulum")

@@ -51,7 +51,7 @@ class InThisProcess:
 
 
 def study(folder: Path, storage: str | None = None) -> Study:
-    return Study(config(), SPACE, folder, "study", storage, Search(pruner="none", startup_trials=1))
+    return Study(config(), SPACE, folder, "study", storage, Search(pruner="none"))
 
 
 def test_the_best_settings_train_the_same_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
