@@ -87,11 +87,11 @@ class _CompileProgress(event.Listener):
         if sys.stderr is not None and sys.stderr.isatty():
             name = event.data["dispatcher"].py_func.__name__
             sys.stderr.write(
-                f"\r\x1b[Kgradgym: compiling the simulator, once per version: kernel {self.count} ({name})"
+                f"\r\x1b[Kgradgym: compiling what is new in this kind of model, once: kernel {self.count} ({name})"
             )
             sys.stderr.flush()
         elif self.count == 1 and sys.stderr is not None:
-            sys.stderr.write("gradgym: compiling the simulator, once per version (about half a minute)\n")
+            sys.stderr.write("gradgym: compiling what is new in this kind of model, once (half a minute and more)\n")
 
     def on_end(self, event: Any) -> None:
         if event.data.get("dispatcher") not in KERNELS:
