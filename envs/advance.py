@@ -114,7 +114,7 @@ def _entries(info: dict[str, Array]) -> dict[str, Any]:
 
     Truth values are arrays even then: of numpy's own, Gymnasium's vector environments make arrays of objects.
     """
-    return {name: _entry(as_numpy(value)) for name, value in info.items()}
+    return {name: value if type(value) is np.float64 else _entry(as_numpy(value)) for name, value in info.items()}
 
 
 def _entry(value: Any) -> Any:

@@ -17,7 +17,7 @@ Array: TypeAlias = Any  # a torch.Tensor, a numpy array, or a `Dual` of one; all
 
 def namespace(x: Array) -> ModuleType:
     """The module whose functions take `x`: torch or numpy."""
-    return torch if isinstance(x, Tensor) else np
+    return np if type(x) is np.ndarray or not isinstance(x, Tensor) else torch
 
 
 def as_float(x: Array) -> Array:
@@ -27,7 +27,7 @@ def as_float(x: Array) -> Array:
 
 def as_numpy(x: Array) -> Any:
     """The numbers without torch, not copied."""
-    return x.detach().numpy() if isinstance(x, Tensor) else x
+    return x if type(x) is np.ndarray or not isinstance(x, Tensor) else x.detach().numpy()
 
 
 def as_tensor(x: Array) -> Tensor:

@@ -118,11 +118,21 @@ class TaskState:
         given["known_forces"] = None if forces is None else ContactForces(*map(convert, forces))
         return self.changed(given)
 
+    def kept(self, name: str, make: Callable[[], Any]) -> Any:
+        """What is derived from this state and asked for more than once: made at the first call."""
+        known = self.__dict__.get("_kept")
+        if known is None:
+            known = self.__dict__["_kept"] = {}
+        if name not in known:
+            known[name] = make()
+        return known[name]
+
     def changed(self, values: Mapping[str, Any], kind: "type[TaskState] | None" = None) -> Any:
         """A copy with some fields changed, past __init__, which for a frozen class takes 4 µs; it is of a `kind`."""
         other = object.__new__(kind or TaskState)
         other.__dict__.update(self.__dict__)
-        other.__dict__.pop("pose_rates", None)
+        for derived in ("pose_rates", "_kept"):
+            other.__dict__.pop(derived, None)
         other.__dict__.update(values)
         return other
 

@@ -147,21 +147,22 @@ class Balance(Locomotion):
 
     def reward_terms(self, state: TaskState, action: Array, next_state: TaskState) -> dict[str, Array]:
         """Those of all locomotion, and for survival, each (...)."""
-        healthy = self.healthy(next_state.qpos, next_state.qvel)
-        survive = self.constants.healthy_reward * as_float(healthy)
+        survive = self.constants.healthy_reward * as_float(self._is_healthy(next_state))
         return super().reward_terms(state, action, next_state) | {"survive": survive}
 
     def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Array:
-        return self._ends(state.qpos, state.qvel)
+        if not self.constants.terminate_when_unhealthy:
+            return super().terminal(state)
+        return ~self._is_healthy(state)
+
+    def _is_healthy(self, state: TaskState) -> Array:
+        return state.kept("healthy", lambda: self.healthy(state.qpos, state.qvel))
 
     def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
         n_seen = self.model.nq - self.n_hidden
-        return self._ends(pad(next_obs[..., :n_seen], (self.n_hidden, 0)), next_obs[..., n_seen:])
-
-    def _ends(self, qpos: Array, qvel: Array) -> Array:
         if not self.constants.terminate_when_unhealthy:
-            return namespace(qpos).zeros(qpos.shape[:-1], dtype=bool)
-        return ~self.healthy(qpos, qvel)
+            return super().observed_terminal(obs, action, next_obs)
+        return ~self.healthy(pad(next_obs[..., :n_seen], (self.n_hidden, 0)), next_obs[..., n_seen:])
 
 
 @dataclass(frozen=True)
