@@ -135,7 +135,7 @@ def _value(x: Any) -> Any:
 
 def _lanes(x: Any) -> Any:
     """A factor of values as one of rates."""
-    return x[..., None] if np.ndim(x) else x
+    return x[..., None] if type(x) is np.ndarray and x.ndim else x
 
 
 def _chain(x: Dual, value: Any, slope: Any) -> Dual:
@@ -144,16 +144,16 @@ def _chain(x: Dual, value: Any, slope: Any) -> Dual:
 
 def _lane_axes(axis: Any, ndim: int) -> Any:
     """The axes of values among those of rates."""
+    if type(axis) is int:
+        return axis - 1 if axis < 0 else axis
     if axis is None:
         return tuple(range(ndim))
-    if isinstance(axis, tuple):
-        return tuple(a - 1 if a < 0 else a for a in axis)
-    return axis - 1 if axis < 0 else axis
+    return tuple(a - 1 if a < 0 else a for a in axis)
 
 
 def _spread(rate: Floats, value: Any) -> Floats:
     """The rates of values that were repeated to the shape of `value`."""
-    shape = (*np.shape(value), rate.shape[-1])
+    shape = (*value.shape, rate.shape[-1])
     return rate if rate.shape == shape else np.broadcast_to(rate, shape)
 
 
