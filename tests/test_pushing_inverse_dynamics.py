@@ -1,6 +1,7 @@
 """The program of equation 6 against the oracle's plans, another solver, and central differences of that solver."""
 
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import clarabel as untyped_clarabel
@@ -12,6 +13,7 @@ from pushing_tasks import pushed_squares
 from scipy import sparse
 from torch import Tensor
 
+from gradgym.agents.pushing import quadratic_program
 from gradgym.agents.pushing.inverse_dynamics import InverseDynamics, Solution, Weights, accelerations
 from gradgym.agents.pushing.mechanics import DT
 from gradgym.agents.pushing.mechanics import accelerations as numpy_accelerations
@@ -202,3 +204,25 @@ def test_dependent_active_constraints_are_solved_and_differentiated() -> None:
     torch.testing.assert_close(x.detach(), torch.tensor([[1.0, 3.0]], dtype=torch.float64), atol=1e-9, rtol=0.0)
     x[0, 1].backward()
     assert target.grad is not None and float(target.grad) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_program_on_which_penalties_cycle_is_solved_with_the_other_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxqp = quadratic_program.solver()
+
+    class Cycling(proxqp.dense.QP):
+        def solve(self) -> None:
+            limit, self.settings.max_iter = self.settings.max_iter, 0 if self.settings.bcl_update else 1000
+            super().solve()
+            self.settings.max_iter = limit
+
+    parameters = disturbed(2, seed=4)
+    known = InverseDynamics()(parameters)
+    monkeypatch.setattr(
+        quadratic_program, "solver", lambda: SimpleNamespace(**{**vars(proxqp), "dense": SimpleNamespace(QP=Cycling)})
+    )
+    found = InverseDynamics()(parameters)
+    for field in fields(known):
+        torch.testing.assert_close(getattr(found, field.name), getattr(known, field.name), rtol=1e-6, atol=1e-6)
+    monkeypatch.setattr(quadratic_program, "_TOLERANCES", ())
+    with pytest.raises(ArithmeticError, match="quadratic program 0 of 10 was not solved"):
+        InverseDynamics()(parameters)

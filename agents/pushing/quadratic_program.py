@@ -5,6 +5,7 @@ off for inverse dynamics, and take seven times as long.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,8 @@ def _solve(data: list[Floats], bounds: Bounds) -> tuple[Floats, Floats, Floats]:
     for i, (h, g, a, b) in enumerate(zip(*data, strict=True)):
         program.init(h, g, a if m else None, b if m else None, bounds.matrix, bounds.lower, bounds.upper)
         results = program.results
-        for settings.eps_abs in _TOLERANCES:
+        # Once in some hundred thousand programs the usual update of the penalties cycles; the other one then ends.
+        for settings.bcl_update, settings.eps_abs in product((True, False), _TOLERANCES):
             program.solve()
             if results.info.status == proxqp.QPSolverOutput.PROXQP_SOLVED:
                 break
