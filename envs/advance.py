@@ -26,7 +26,7 @@ class Transition(NamedTuple):
     obs: NDArray[np.float32]
     reward: NDArray[np.float64]
     terminated: NDArray[np.bool_]
-    info: dict[str, NDArray[Any]]
+    info: dict[str, Any]
     gradients: dict[str, NDArray[np.float64]] | None
 
 

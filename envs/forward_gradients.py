@@ -37,7 +37,7 @@ def forward_gradients(
     start = state.changed({"known_forces": None}) if state.known_forces is not None else state
     before = _Moving.along(start, _directions(batch, first, 0, first + n_act)) if full else start
     by_next, by_all = _rate(task.observation(after)), _rate(task.reward(before, moving_action, after))
-    n_obs = (task.observation_space.shape or ())[0]
+    n_obs = task.observation_space.shape[0]
     dobs = np.zeros((*batch, n_obs, first + n_act)) if by_next is None else by_next
     dreward = np.zeros((*batch, first + n_act)) if by_all is None else by_all
     if next_state.known_forces is not None:
@@ -77,8 +77,9 @@ class _Moving(TaskState):
     def kinematics(self) -> Any:
         batch, nv = self.tangent.shape[:-2], self.model.nv
         still = self.still if batch else self.still.batched()
-        moving = []
-        for value, rate in zip(self.still.kinematics, still.pose_rates, strict=True):
+        poses: Any = self.still.kinematics
+        moving: list[Any] = []
+        for value, rate in zip(poses, still.pose_rates, strict=True):
             lanes = rate.reshape(*batch, nv, math.prod(value.shape[len(batch) :])).swapaxes(-1, -2) @ self.tangent
             moving.append(Dual(value, lanes.reshape(*value.shape, lanes.shape[-1])))
         return Kinematics(*moving)

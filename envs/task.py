@@ -95,7 +95,7 @@ class TaskState:
         mocap = (None if x is None else as_numpy(x).repeat(nv, axis=0) for x in (self.mocap_pos, self.mocap_quat))
         return poses.push_forward(self.model, qpos.repeat(nv, axis=0), directions, *mocap)
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> "TaskState":
+    def map(self, function: Callable[[Any], Array]) -> "TaskState":
         """Applies a function of the batch axes (a selection, an expansion) to every tensor."""
         known = None if self.known_kinematics is None else Kinematics(*map(function, self.known_kinematics))
         given: dict[str, Any] = {name: function(x) for name in _ENTRY_AXES if (x := getattr(self, name)) is not None}
@@ -185,7 +185,7 @@ def _poses(model: Model, qpos: Tensor, *mocap: Tensor | None) -> Kinematics:
     return Kinematics(*map(torch.from_numpy, _pose_arrays(model, *given)))
 
 
-def _pose_arrays(model: Model, qpos: Any, *mocap: Any) -> list[Floats]:
+def _pose_arrays(model: Model, qpos: Any, *mocap: Any) -> list[Any]:
     """The fields of `Kinematics` (..., n, m) from arrays."""
     batch = qpos.shape[:-1]
     given = (None if x is None else x.reshape(-1, *x.shape[-2:]) for x in mocap)

@@ -120,7 +120,7 @@ def simulate(
 
 def simulate_one(
     models: Model | Models, start: State, controls: Floats, inputs: Inputs, n_steps: int
-) -> tuple[list[Floats], NDArray[np.int32]]:
+) -> tuple[tuple[Floats, Floats, Floats], NDArray[np.int32]]:
     """`simulate` under one control (..., nu) for all: qpos, qvel and act after it, and `unconverged` (...)."""
     model, batch = one_of(models), controls.shape[:-1]
     if not batch and models is model:
@@ -135,13 +135,13 @@ def simulate_one(
     unconverged = np.empty((worlds, 1), np.int32)
     _run_rollout(models, *paths, warm, flat, input_rows(model, inputs, batch), n_steps, 1, unconverged)
     # Every other row: what is done with the state next is quicker without the gaps.
-    ends = (path[:, 1].copy() for path in paths)
-    return [end.reshape(*batch, end.shape[1]) for end in ends], unconverged.reshape(batch)
+    qpos, qvel, act = (path[:, 1].copy().reshape(*batch, path.shape[2]) for path in paths)
+    return (qpos, qvel, act), unconverged.reshape(batch)
 
 
 def simulate_world(
     model: Model, start: State, controls: Floats, inputs: Inputs, n_steps: int
-) -> tuple[list[Floats], NDArray[np.int32]]:
+) -> tuple[tuple[Floats, Floats, Floats], NDArray[np.int32]]:
     """The same for a single world, which is to cost little more than the physics."""
     qpos, qvel, act = np.empty((1, 2, model.nq)), np.empty((1, 2, model.nv)), np.empty((1, 2, model.na))
     qpos[0, 0], qvel[0, 0], act[0, 0] = start.qpos, start.qvel, start.act
@@ -150,7 +150,7 @@ def simulate_world(
     rows = input_rows(model, inputs, ())
     with workspace(model) as data:
         run(rollout_worlds, 0, 1, model, each, data, qpos, qvel, act, warm, ctrl, rows, n_steps, 1, unconverged)
-    return [qpos[0, 1], qvel[0, 1], act[0, 1]], unconverged.reshape(())
+    return (qpos[0, 1], qvel[0, 1], act[0, 1]), unconverged.reshape(())
 
 
 def _rollout_of_one(model: Model) -> tuple[Any, Any, Floats]:

@@ -49,7 +49,8 @@ def test_single_numbers_have_rates_too() -> None:
     x = Dual(np.array([1.0, 2.0]), np.eye(2))
     product = x[..., 0] * x[..., 1] * 3.0
     np.testing.assert_array_equal(product.rate, [6.0, 3.0])
-    np.testing.assert_array_equal((np.square(x[..., 1]) / x[..., 0]).rate, [-4.0, 4.0])
+    square: Any = np.square(x[..., 1])
+    np.testing.assert_array_equal((square / x[..., 0]).rate, [-4.0, 4.0])
 
 
 def test_comparisons_are_of_values() -> None:
