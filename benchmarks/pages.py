@@ -20,6 +20,7 @@ import locomotion_clock
 import manipulation_trainings
 import pendulum_bptt
 import pendulum_table4
+import pretrained
 import pushing_table1
 import readme_tables
 import shac_sweep
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "table 5": ant_table5.BENCHMARK,
     "clock": locomotion_clock.BENCHMARK,
     "sweep": shac_sweep.BENCHMARK,
+    "pretrained": pretrained.BENCHMARK,
     "target trainings": target_trainings.BENCHMARK,
     "manipulation trainings": manipulation_trainings.BENCHMARK,
     "consistency figure 5": consistency_figure5.BENCHMARK,
