@@ -33,19 +33,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(parser: argparse.ArgumentParser) -> list[str]:
+    """The places that Sphinx gives them."""
     found: list[str] = []
     for action in parser._actions:
-        found += [name for name in action.option_strings if name.startswith("--") and name != "--help"]
+        names = [name for name in action.option_strings if name.startswith("--") and name != "--help"]
+        found += [f'id="cmdoption-{parser.prog.replace(" ", "-")}{name[1:]}"' for name in names]
         if isinstance(action, argparse._SubParsersAction):
             found += [name for child in action.choices.values() for name in options(child)]
     return found
 
 
 def test_every_flag_is_on_the_command_lines_page(site: Path) -> None:
-    page = re.sub(r"<[^>]*>", "", (site / "command_line.html").read_text())
+    page = (site / "command_line.html").read_text()
     for module in (train, evaluate, command_line, data_command):
         names = options(module._parser())
-        assert names
+        assert len(names) > 3
         assert not [name for name in names if name not in page], module
 
 
