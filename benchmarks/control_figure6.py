@@ -21,7 +21,7 @@ from measurement import Measurement, Row, cell
 from torch import Tensor
 
 from gradgym import sim
-from gradgym.envs.task import TaskState
+from gradgym.envs.task_state import TaskState
 from gradgym.envs.tasks.ball_throw import BallThrow
 from gradgym.envs.tasks.ball_to_target import BallToTarget
 from gradgym.envs.tasks.golf import Golf

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arrays import Array, as_numpy, as_tensor
 from .gradients import Gradients, transition_gradients
-from .task import Task, TaskState
+from .task import Task
+from .task_state import TaskState
 
 # A state beyond this is divergence, not motion; the bound is MuJoCo's own (mjMAXVAL).
 MAX_STATE = 1e10

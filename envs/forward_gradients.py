@@ -15,7 +15,8 @@ from ..sim import StepJacobian
 from ..sim.tangent import velocity_from_tangent
 from ..sim.torch_bridge import Kinematics
 from .dual import Dual
-from .task import ContactForces, Task, TaskState
+from .task import Task
+from .task_state import ContactForces, TaskState
 
 Floats = NDArray[np.float64]
 

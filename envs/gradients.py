@@ -22,7 +22,8 @@ from ..sim.tangent import gradient_to_tangent
 from .arrays import Array, as_numpy, as_tensor
 from .dual import NoRuleError
 from .forward_gradients import forward_gradients
-from .task import ContactForces, Task, TaskState
+from .task import Task
+from .task_state import ContactForces, TaskState
 
 Floats = NDArray[np.float64]
 Gradients = Literal["action", "full"]

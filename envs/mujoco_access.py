@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..sim import Model, State
 from .advance import observe, read_numbers
-from .task import Task, TaskState
+from .task import Task
+from .task_state import TaskState
 
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,8 @@ from .arrays import Array, as_numpy
 from .gradients import Gradients, check_gradients
 from .mujoco_access import moved, read_rows
 from .rendering import RENDER_MODES, StateRenderer, check_render_mode, split_render_options
-from .task import TaskState, load_task
+from .task import load_task
+from .task_state import TaskState
 
 Observations = NDArray[np.float32]
 Rows = NDArray[np.bool_]

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradgym import envs
-from gradgym.envs.task import Task, TaskState
+from gradgym.envs.task import Task
+from gradgym.envs.task_state import TaskState
 from gradgym.sim import Model
 
 MJCF = """

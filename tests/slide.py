@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gradgym.envs import register
-from gradgym.envs.task import Task, TaskState
+from gradgym.envs.task import Task
+from gradgym.envs.task_state import TaskState
 from gradgym.sim import Model
 
 EPISODE_STEPS = 20

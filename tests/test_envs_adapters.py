@@ -18,7 +18,8 @@ from vector_info import assert_equal_info
 
 from gradgym import envs as envs_package
 from gradgym.envs.single import TaskEnv
-from gradgym.envs.task import Task, TaskState
+from gradgym.envs.task import Task
+from gradgym.envs.task_state import TaskState
 from gradgym.envs.vector import TaskVectorEnv
 from gradgym.sim import Model
 

@@ -12,7 +12,8 @@ from gradgym import envs
 from gradgym.envs.arrays import Array, namespace
 from gradgym.envs.forward_gradients import forward_gradients
 from gradgym.envs.gradients import _torch_gradients, transition_gradients
-from gradgym.envs.task import Task, TaskState
+from gradgym.envs.task import Task
+from gradgym.envs.task_state import TaskState
 from gradgym.envs.tasks.ant import Ant
 from gradgym.envs.tasks.half_cheetah import HalfCheetah
 from gradgym.envs.tasks.hopper import Hopper

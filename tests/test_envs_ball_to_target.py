@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gradgym.envs.task import RewardFromObservations, TaskState
+from gradgym.envs.task import RewardFromObservations
+from gradgym.envs.task_state import TaskState
 from gradgym.envs.tasks.ball_throw import BallThrow
 from gradgym.envs.tasks.ball_to_target import BallToTarget
 from gradgym.envs.tasks.golf import Golf

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gradgym import sim
 from gradgym.envs.differentiable import DifferentiableEnvs, TensorStep
-from gradgym.envs.task import TaskState
+from gradgym.envs.task_state import TaskState
 from gradgym.envs.vector import TaskVectorEnv
 
 PENDULUM, HOPPER = "gradgym.envs.tasks.pendulum:NLinkPendulum", "gradgym.envs.tasks.hopper:Hopper"

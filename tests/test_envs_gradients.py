@@ -15,7 +15,8 @@ from transitions import IN_CONTACT, moved, outputs, random_transitions
 
 from gradgym.envs.advance import advance
 from gradgym.envs.gradients import transition_gradients
-from gradgym.envs.task import Task, TaskState
+from gradgym.envs.task import Task
+from gradgym.envs.task_state import TaskState
 from gradgym.envs.tasks.ant import Ant
 from gradgym.envs.tasks.ball_throw import BallThrow
 from gradgym.envs.tasks.golf import Golf

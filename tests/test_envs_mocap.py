@@ -15,7 +15,8 @@ from transitions import moved, outputs
 from gradgym.envs.differentiable import DifferentiableEnvs
 from gradgym.envs.gradients import transition_gradients
 from gradgym.envs.single import TaskEnv
-from gradgym.envs.task import Task, TaskState
+from gradgym.envs.task import Task
+from gradgym.envs.task_state import TaskState
 from gradgym.envs.vector import TaskVectorEnv
 from gradgym.sim import Model, State, mujoco_twin, torch_bridge
 

@@ -14,7 +14,8 @@ from gradgym import sim
 from gradgym.envs.differentiable import DifferentiableEnvs
 from gradgym.envs.gradients import transition_gradients
 from gradgym.envs.randomization import variants
-from gradgym.envs.task import Task, TaskState
+from gradgym.envs.task import Task
+from gradgym.envs.task_state import TaskState
 from gradgym.envs.vector import TaskVectorEnv
 from gradgym.sim import Model
 

@@ -7,7 +7,8 @@ import mujoco
 import numpy as np
 import torch
 
-from gradgym.envs.task import Task, TaskState
+from gradgym.envs.task import Task
+from gradgym.envs.task_state import TaskState
 from gradgym.envs.tasks.ball_to_target import BallToTarget
 from gradgym.envs.tasks.locomotion import Locomotion
 from gradgym.envs.tasks.pendulum import NLinkPendulum

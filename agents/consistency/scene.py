@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...envs.task import TaskState
+from ...envs.task_state import TaskState
 from ...envs.tasks.manipulation import Manipulation
 from ...sim import poses, torch_bridge
 from .rotations import apply, apply_inverse, log, matrix

@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 
 from ..arrays import Array, namespace
-from ..task import TaskState
+from ..task_state import TaskState
 from .locomotion import Balance, BalanceConstants
 
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ...sim import Model
 from .. import ASSETS
-from ..task import Task, TaskState, place_on_ground
+from ..task import Task, place_on_ground
+from ..task_state import TaskState
 
 
 @dataclass(frozen=True)

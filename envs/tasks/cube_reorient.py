@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import ASSETS
 from ..hand import FINGER_RATE, SHADOW_HAND, attach_hand, command_rates, compiled
-from ..task import TaskState
+from ..task_state import TaskState
 from .manipulation import Contacts, Draw, Manipulation, matrix, turned
 
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}

@@ -21,7 +21,8 @@ from torch.nn.functional import pad
 
 from ...sim import Model
 from ..arrays import Array, as_float, namespace
-from ..task import Task, TaskState
+from ..task import Task
+from ..task_state import TaskState
 
 
 @dataclass(frozen=True)

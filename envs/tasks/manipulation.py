@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ...sim import Model
 from ..randomization import variants
-from ..task import Task, TaskState
+from ..task import Task
+from ..task_state import TaskState
 
 
 def _bilinear(factor: float, *entries: str) -> Tensor:

@@ -14,7 +14,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from ...sim import Model
-from ..task import Task, TaskState
+from ..task import Task
+from ..task_state import TaskState
 
 MAX_LINKS = 20
 

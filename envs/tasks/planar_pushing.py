@@ -15,7 +15,8 @@ from ..polygon import Polygon, placed, polygon_of
 from ..pushing_goals import checked_trajectory, random_goal
 from ..pushing_loss import pose_loss
 from ..pushing_scene import KNOT_SECONDS, TOUCHING, View, pushing_scene
-from ..task import Task, TaskState
+from ..task import Task
+from ..task_state import TaskState
 
 _RATE = 0.5  # of a command, at most [m/s]
 _BEHIND = -0.05  # where goals are pictured, z [m]

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ...sim import Model
 from .. import ASSETS
-from ..task import Task, TaskState, place_on_ground
+from ..task import Task, place_on_ground
+from ..task_state import TaskState
 
 WHEELS = ("rear_left_wheel", "rear_right_wheel", "front_left_wheel", "front_right_wheel")
 _STEERING = ("left_steering", "right_steering")

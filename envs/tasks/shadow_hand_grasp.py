@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import ASSETS
 from ..grasp_starts import grasp_starts
 from ..hand import SHADOW_HAND, attach_arm, attach_hand, compiled
-from ..task import TaskState
+from ..task_state import TaskState
 from .manipulation import Contacts, Draw, Manipulation, matrix, ramp, turned
 
 # The hand open above the table, palm down, its lowest fingertip 15 cm high: fingers at x = 5 cm, the thumb at -5 cm.

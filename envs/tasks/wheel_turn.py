@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import ASSETS
 from ..hand import SHADOW_HAND, attach_arm, attach_hand, compiled
-from ..task import TaskState
+from ..task_state import TaskState
 from .manipulation import Contacts, Draw, Manipulation, matrix, ramp, turned
 from .shadow_hand_grasp import ABOVE
 
