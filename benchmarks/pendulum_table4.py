@@ -79,7 +79,7 @@ def planned(quick: bool, methods: list[str]) -> list[tuple[int, str, int]]:
     jobs = []
     for method in methods:
         for n in range(1, 8):
-            seeds = 1 if method == "policy, one step" or (n > 5 and method != "policy") else 3 if n <= 5 else 2
+            seeds = 1 if method == "policy, one step" or (n > 5 and method != "policy") else 3
             jobs += [(n, method, seed) for seed in range(seeds)]
     return sorted(jobs, key=lambda job: (job[1] != "policy", job[2], job[0]))
 
