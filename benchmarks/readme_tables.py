@@ -131,7 +131,7 @@ def results() -> str:
         for method in ("gradient", "cma")
     ]
     grasps = [row["methods"] for row in grasp_planning.BENCHMARK.rows()]
-    held = {m: 100 * _means(_means(row[m]["held"]) for row in grasps) for m in ("descent", "annealing")}
+    held = {m: 100 * _means(_means(row[m]["held"]) for row in grasps if m in row) for m in ("descent", "annealing")}
     steps, jacobians = (
         _range([row[name] for row in contact], form)
         for name, form in (("step / mj_step", ".1f"), ("differences / jacobian", ".0f"))
