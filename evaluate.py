@@ -111,6 +111,14 @@ def _evaluate(policy: Policy, envs: dict[str, gymnasium.Env[Any, Any]], argument
         reference = float(returns.mean()) if reference is None else reference
 
 
+def _check_which(arguments: argparse.Namespace) -> None:
+    """ValueError unless one policy is named."""
+    if (arguments.path is None) == (arguments.pretrained is None):
+        raise ValueError("give a run folder, a policy file, or --pretrained ENV: one of them")
+    if arguments.env_kwargs and arguments.pretrained is None:
+        raise ValueError(f"--env-kwargs {arguments.env_kwargs[0]}: a file has its own, they go with --pretrained")
+
+
 def _check(arguments: argparse.Namespace) -> None:
     """Puts in what is not given; ValueError for what would fail only after the evaluation."""
     for name, default in (("backend", ["sim", "mujoco"]), ("episodes", 20), ("seed", 0)):
@@ -120,10 +128,6 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
     if arguments.seed < 0:
         raise ValueError(f"--seed {arguments.seed}: must not be negative")
-    if (arguments.path is None) == (arguments.pretrained is None):
-        raise ValueError("give a run folder, a policy file, or --pretrained ENV: one of them")
-    if arguments.env_kwargs and arguments.pretrained is None:
-        raise ValueError(f"--env-kwargs {arguments.env_kwargs[0]}: a file has its own, they go with --pretrained")
     if arguments.video is not None:
         check_film(arguments.video, arguments.video_seconds, arguments.video_size)
         return
@@ -155,6 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     torch.set_num_threads(1)
     try:
+        _check_which(arguments)
         if _evaluated_on_data(arguments):
             return 0
         _check(arguments)

@@ -4,7 +4,7 @@
     python benchmarks/grasp_planning.py --complete   # adds methods that stored results lack
     python benchmarks/grasp_planning.py --table      # prints the stored results as markdown
     python benchmarks/grasp_planning.py --picture docs/grasp_planning.png   # best grasps, from the runs' folder
-    python benchmarks/grasp_planning.py --meshes FOLDER --results FILE.json   # closed meshes [m] that fit a hand too
+    python benchmarks/grasp_planning.py --meshes FOLDER --poses 1 --results FILE.json   # of other closed meshes [m]
 
 A pose is a turn of the mesh: planners and judge know nothing of it. Two threads, of which the annealing uses one; it
 gets the wall-clock seconds that the descent took in the same run, and to measure its result comes on top. The table
@@ -200,9 +200,12 @@ def _objects_held(rows: list[Row], method: str) -> tuple[int, int]:
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: methods, mean over all and extremes over objects; then the figures asked of the descent."""
-    if not rows:
-        return "no results"
+    """Markdown: what was found, then the figures asked of the descent."""
+    return "\n".join([comparison(rows), "", *_asked(rows)]) if rows else "no results"
+
+
+def comparison(rows: list[Row]) -> str:
+    """Markdown: methods, mean over all and extremes over objects."""
     titles = [
         "16 grasps by",
         "processor seconds",
@@ -239,7 +242,7 @@ def table(rows: list[Row]) -> str:
             _mean_and_extremes(rows, [s[1] for s in spreads], ".0f", 180.0 / np.pi),
         ]
         lines.append(table_line(cells))
-    return "\n".join([*lines, "", *_asked(stored)])
+    return "\n".join(lines)
 
 
 def _asked(rows: list[Row]) -> list[str]:
@@ -304,6 +307,7 @@ def fitting(folder: Path) -> list[str]:
     return found
 
 
+PACKAGED = Path(__file__).parent / "results" / "grasp_planning_packaged.json"  # of packaged_meshes.py's folder
 BENCHMARK = Benchmark("grasp_planning", ("object", "pose"), train, table)
 
 

@@ -57,6 +57,7 @@ def tables() -> dict[str, str]:
     made = {name: benchmark.table(benchmark.rows()) for name, benchmark in BENCHMARKS.items()}
     made["contact"] = contact_speed.table(json.loads(contact_speed.RESULTS.read_text()))
     made["throughput"] = vector_throughput.table(json.loads(vector_throughput.RESULTS.read_text()))
+    made["packaged objects"] = grasp_planning.comparison(grasp_planning.BENCHMARK.rows(grasp_planning.PACKAGED))
     made |= {m.name.replace("_", " "): m.summary(m.rows()) for m in MEASUREMENTS if m.summary is not None}
     return made | {name: table() for name, table in readme_tables.TABLES.items()}
 

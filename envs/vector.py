@@ -228,8 +228,9 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         """Begins new episodes in some environments; writes their observation and info in place."""
         indices = np.flatnonzero(rows)
         initial, obs[indices], initial_info = begin(self.task, [self._rngs[i] for i in indices])
-        keep = ~rows if self.task.is_numpy else torch.from_numpy(~rows)
-        self._state = self._current().where(keep, _spread(initial, indices, self.num_envs))
+        numpy, state = self.task.is_numpy, self._current()
+        state, keep = (state.arrays(), ~rows) if numpy else (state.tensors(), torch.from_numpy(~rows))
+        self._state = state.where(keep, _spread(initial, indices, self.num_envs))
         for name, values in initial_info.items():
             info.setdefault(name, np.zeros((self.num_envs, *values.shape[1:]), values.dtype))[indices] = values
             info.setdefault(f"_{name}", np.zeros(self.num_envs, bool))[indices] = True

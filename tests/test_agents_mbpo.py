@@ -35,7 +35,7 @@ def test_every_variant_solves_the_point_mass(variant: str) -> None:
     torch.set_num_threads(1)
     algorithm = make(variant)
     untrained = regret(algorithm)
-    algorithm.learn(1600)
+    algorithm.learn(2400)
     assert untrained > 0.5
     assert regret(algorithm) < 0.1
 

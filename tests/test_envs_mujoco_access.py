@@ -7,6 +7,7 @@ import gymnasium
 import mujoco
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from gradgym import sim
@@ -115,7 +116,7 @@ def test_data_follows_the_environment(env_id: str) -> None:
             time, ctrl = time - 1, np.zeros(model.nu)
         else:
             env.step(action)
-            ctrl = env.task.control(env._action)[0].numpy()
+            ctrl = env.task.control(torch.from_numpy(env._action[None]))[0].numpy()
             assert ctrl.any()
         assert env.data is data and env.model is model
         state = sim.State(*(None if x is None else x[0] for x in env.state.numpy()))

@@ -115,21 +115,22 @@ def test_the_example_of_manipulation_runs(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def evaluated(text: str) -> list[str]:
-    """Run folders that a page evaluates, in a folder that was empty; a command above in the same block trained them."""
-    trained: dict[str, int] = {}
+    """Run folders that a page evaluates, in a folder that was empty; the latest command of their name trained them."""
+    trained: dict[Path, Path] = {}
     found: list[str] = []
     for match in re.finditer(r"(?:^ *|&& )(gradgym-(?:train|evaluate) [^#\n]*)", text, re.MULTILINE):
         name, *words = match[1].split()
-        block = text[: match.start()].count("\n\n")
         if name == "gradgym-train" and "SEED" not in words and "--resume" not in words:
             arguments = train._parser().parse_args(words)
             algo, env = arguments.algo or "mbpo", arguments.env or "gradgym/NLinkPendulum-v0"
             stem = [algo] if algo in DATASET_TRAININGS else [algo, env.replace("/", "-").replace(":", "-")]
-            folder = arguments.run_dir or train._unused(Path("runs") / "-".join([*stem, str(arguments.seed or 0)]))
+            wanted = Path("runs") / "-".join([*stem, str(arguments.seed or 0)])
+            folder = arguments.run_dir or train._unused(wanted)
             folder.mkdir(parents=True)
-            trained[str(folder)] = block
+            trained[arguments.run_dir or wanted] = folder
         elif name == "gradgym-evaluate" and words[0].startswith("runs/"):
-            assert trained.get(words[0]) == block, f"{match[1]}: trained elsewhere, or nowhere"
+            folder = Path(words[0]).parent if words[0].endswith(".safetensors") else Path(words[0])
+            assert folder in trained.values(), f"{match[1]}: another command's run, or nobody's"
             found.append(words[0])
     return found
 
