@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import finished_runs
 import gymnasium
 import pytest
 import slide as slide  # registers its environment
-from short_runs import TRAIN
 
 from gradgym import evaluate, train
 from gradgym.agents import BPTT, MBPO, SHAC
@@ -36,22 +36,12 @@ def refused(command: Any, arguments: list[str], capsys: pytest.CaptureFixture[st
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 80 steps."""
-    run_dir = tmp_path_factory.mktemp("finished") / "run"
-    settings = ["--hyperparams", "n_envs:4", "horizon:20", "eval_freq:40", "checkpoint_freq:40"]
-    command = [*TRAIN, "--algo", "shac", "--total-timesteps", "80", "--run-dir", str(run_dir)]
-    assert train.main([*command, *settings]) == 0
-    return run_dir
+    return finished_runs.finish(tmp_path_factory.mktemp("finished") / "run")
 
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
-    copied = tmp_path / "run"
-    copied.mkdir()
-    for path in finished.iterdir():
-        (copied / path.name).write_bytes(path.read_bytes())
-    return copied
+    return finished_runs.copy(finished, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import finished_runs
 import pytest
 import slide as slide  # registers its environment
 import yaml
@@ -27,21 +28,12 @@ class Harm:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run_dir = tmp_path_factory.mktemp("finished") / "run"
-    settings = ["--hyperparams", "n_envs:4", "horizon:20", "eval_freq:40", "checkpoint_freq:40"]
-    command = ["--algo", "shac", "--env", "Slide-v0", "--total-timesteps", "80", "--run-dir", str(run_dir)]
-    assert train.main([*command, *settings]) == 0
-    return run_dir
+    return finished_runs.finish(tmp_path_factory.mktemp("finished") / "run")
 
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> Path:
-    """A copy."""
-    copied = tmp_path / "run"
-    copied.mkdir()
-    for path in finished.iterdir():
-        (copied / path.name).write_bytes(path.read_bytes())
-    return copied
+    return finished_runs.copy(finished, tmp_path)
 
 
 def evaluated(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
