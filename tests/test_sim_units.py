@@ -62,4 +62,4 @@ def test_units_are_loaded_before_their_callers(tmp_path: Path) -> None:
         subprocess.run(command, cwd=tmp_path, env=settings, check=True, capture_output=True, text=True).stdout.split()
         for _ in range(2)
     ]
-    assert outputs == [["1.75", "3.5", "8", "0"], ["1.75", "3.5", "0", "0"]]
+    assert outputs == [["1.75", "3.5", "6", "0"], ["1.75", "3.5", "0", "0"]]
