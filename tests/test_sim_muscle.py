@@ -18,6 +18,8 @@ from gradgym import sim
 from gradgym.sim.kernels.binding import source_of
 from gradgym.sim.pipeline.entry_points import entry_points
 
+# what takes another compilation of the whole adjoint
+QUICK = [x if x != "RK4" else pytest.param(x, marks=pytest.mark.slow) for x in INTEGRATORS]
 ARM = """
 <mujoco>
   <compiler angle="radian"/>
@@ -98,7 +100,7 @@ def test_forces_activations_and_steps_equal_mujoco(integrator: str) -> None:
             assert_same_step(model, state, ctrl)
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", QUICK)
 def test_derivatives_equal_differences(integrator: str) -> None:
     smooth = 0
     for seed in range(10):
@@ -119,7 +121,7 @@ def test_derivatives_equal_differences(integrator: str) -> None:
     assert smooth >= 20
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", QUICK)
 def test_parameter_gradients_equal_differences(integrator: str) -> None:
     names, smooth = ("actuator_gainprm", "actuator_biasprm", "actuator_gear", "body_mass"), list[str]()
     for seed in range(8):

@@ -15,6 +15,7 @@ from .activation import actuator_input
 from .actuation import force_is_clamped, moment_arm
 from .actuator_law import force_slopes
 from .crba import factor_ltdl, solve_ltdl
+from .fluid_implicit import fluid_block, fluid_implicit
 from .tendon import moves_with, tendon_implicit
 
 
@@ -34,6 +35,7 @@ def implicit_factor(m: Model, d: Data) -> None:
             if slope != 0.0:
                 _add_slope(m, d, i, h * slope)
     tendon_implicit(m, d)
+    fluid_implicit(m, d)
     for b in range(1, m.nbody):
         if m.body_freesolo[b]:
             _invert_block(m, d, b)
@@ -135,6 +137,7 @@ def _invert_block(m: Model, d: Data, b: int) -> None:
         for i in range(3):
             a[i, 3 + c] += m.timestep * linear[i]
             a[3 + i, 3 + c] += m.timestep * angular[i]
+    fluid_block(m, d, b)
     for p in range(6):
         best = p
         for i in range(p + 1, 6):

@@ -19,6 +19,7 @@ from .activation import MIN_TIME_CONSTANT, actuator_input, clamped_ctrl
 from .actuation import coupled_sum, dof_is_clamped, dof_position, force_is_clamped, moment_arm, setpoint
 from .actuator_law import force_slopes, law_parameters_adj, slope_changes
 from .circle import turn_length_slope, whole_turns
+from .fluid import fluid_parameters_adj
 from .mocap import has_own_position
 from .passive import deflection
 
@@ -42,6 +43,7 @@ def parameters_adj(m: Model, d: Data, w: Lanes, damping_time: float, implicit_ti
     for i in range(m.nu):
         if m.actuator_enabled[i]:
             _actuator_adj(m, d, w, i, implicit_time)
+    fluid_parameters_adj(m, d, w)
 
 
 @kernel

@@ -43,7 +43,8 @@ from ..kernels.spatial import (
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .applied import body_wrench, turning_share
-from .mocap import mocap_weight_adj
+from .fluid import fluid_adj, fluid_taken_off
+from .mocap import has_unturning, mocap_weight_adj
 from .subtree import add_up_trees, lanes_add_up_trees
 from .velocity import axis_rate, dofs_moving_together
 
@@ -59,7 +60,7 @@ def rne_bias(m: Model, d: Data) -> None:
 
 @kernel
 def rne(m: Model, d: Data) -> None:
-    """Fill cacc, cfrc for the acceleration `d.qacc`; gravity compensation and applied forces are taken off."""
+    """Fill cacc, cfrc for the acceleration `d.qacc`; gravity compensation, fluid and applied forces are taken off."""
     _accelerations(m, d, True)
     _subtree_forces(m, d, True)
 
@@ -89,12 +90,14 @@ def _subtree_forces(m: Model, d: Data, with_given: bool) -> None:
         if with_given and d.applied[1]:
             force = axpy6(-1.0, body_wrench(m, d, b), force)
         store6(d.cfrc, b, add6(force, cross_force(v, inert_mul(inert, v))))
+    if with_given:
+        fluid_taken_off(m, d)
     add_up_trees(m, d.cfrc)
 
 
 @kernel
 def rne_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Subtract the derivative of qfrc_adj . (M qacc + bias - gravcomp - xfrc) from qpos_adj, qvel_adj, mocap_adj.
+    """Subtract the derivative of qfrc_adj . (M qacc + bias - gravcomp - fluid - xfrc): qpos_adj, qvel_adj, mocap_adj.
 
     Needs `rne` at the acceleration in question.
     """
@@ -102,9 +105,10 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
     virtual_velocities(m, d, w)
     for b in range(1, m.nbody):
         _virtual_momentum(m, d, w, b)
+    fluid_adj(m, d, w)
     lanes_add_up_trees(m, w.wmom)
     lanes_add_up_trees(m, w.wcor)
-    turning = m.ngravcomp > 0 or d.applied[1] > 0
+    turning = has_unturning(m, d)
     if turning:
         lanes_add_up_trees(m, w.wgrav)
     mocap_weight_adj(m, d, w)
@@ -206,7 +210,7 @@ def _virtual_momentum(m: Model, d: Data, w: Lanes, b: int) -> None:
         lanes_set_dot(w.wcor, b, r, row, w.wvel, b)
         for k in range(w.nlane):
             w.wcor[b, 3 + r, k] = 0.0
-    if m.ngravcomp > 0 or d.applied[1]:
+    if has_unturning(m, d):
         s = -m.body_gravcomp[b]
         gx, gy, gz = s * m.gravity[0], s * m.gravity[1], s * m.gravity[2]
         for k in range(w.nlane):

@@ -48,11 +48,14 @@ class Data(Struct):
     cvel_qacc: Floats = floats("nbody", 6)  # velocity that the body would have if qacc were the joint velocity
     cfrc: Floats = floats("nbody", 6)  # force through the body's joint: that of its whole subtree
 
+    fluid_force: Floats = floats("nfluid", 6)  # wrench of the fluid on a piece; linearised: see `fluid_implicit.py`
+    fluid_acc: Floats = floats("nfluid", 6)  # motion under qacc, piece's own frame
+    fluid_time: Floats = floats(1)  # how far ahead fluid_force sees the velocity [s]
     qfrc_bias: Floats = floats("nv")  # Coriolis, centrifugal, gravity [N or N m]
     qfrc_gravcomp: Floats = floats("nv")
     ten_length: Floats = floats("ntendon")  # 0 for spatial tendons
     ten_velocity: Floats = floats("ntendon")
-    qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation
+    qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation, fluid
     qfrc_actuator: Floats = floats("nv")
     qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias + applied
     actuator_length: Floats = floats("nu")
@@ -248,7 +251,9 @@ class Lanes(Struct):
     wvel: Floats = floats("nwvel", 6, "nlane")  # virtual velocity under qfrc_adj of the bodies; rows of dof_beforeid
     wmom: Floats = floats("nbody", 6, "nlane")  # subtree sum: inertia times virtual velocity
     wcor: Floats = floats("nbody", 6, "nlane")  # subtree sum: velocity product part
-    wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: forces fixed in the world, gravity compensation's too
+    wgrav: Floats = floats(
+        "nbody", 3, "nlane"
+    )  # subtree sum: forces fixed in the world, gravity compensation's and wind's too
 
     wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel beyond con_damping wmom
     con_lanes: Floats = floats(3, 6, "nlane")  # of one contact: see `contact_adj.py`

@@ -18,6 +18,7 @@ from .contact_parameters import (
     contact_solreffriction,
 )
 from .couplings import ROWS, equality_fields, moment_fields, tendon_fields, widest_row
+from .fluids import fluid_fields
 from .recipes import Made
 from .source import Source
 from .static_geoms import geom_boxes, static_boxes, static_hierarchy, static_pairs
@@ -57,6 +58,12 @@ def _passive(m: Source, made: Made) -> dict[str, Any]:
         "jnt_stiffness": m.jnt_stiffness * spring,
         "dof_damping": damping,
     }
+
+
+def _fluid(m: Source, made: Made) -> dict[str, Any]:
+    # MuJoCo skips all passive forces when both are disabled
+    enabled = not (disabled(m, _BIT.mjDSBL_SPRING) and disabled(m, _BIT.mjDSBL_DAMPER))
+    return fluid_fields(m, enabled, made["body_freesolo"])
 
 
 def _actuation(m: Source, _: Made) -> dict[str, Any]:
@@ -190,6 +197,7 @@ RECIPES = (
     lambda m, _: moment_fields(m),
     lambda m, _: _before_joints(m),
     lambda m, _: {"body_freesolo": _free_without_descendants(m)},
+    _fluid,
     _mocap_bodies,
     _limits_and_friction,
     _equalities,

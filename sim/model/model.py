@@ -16,6 +16,7 @@ from ..kernels.record import Floats, Ints, Struct, floats, integer, ints, kept_w
 from .contact_pairs import Pairs
 from .contact_softness import SOFTENED, softened
 from .derived_fields import RECIPES
+from .fluids import NCOEF
 from .keyframes import key_id
 from .recipes import Portion, follow
 from .replacement import checked_iterations, replacement
@@ -27,6 +28,7 @@ _SIZES = (
     "nmocap",
     *(
         "nmoment",
+        "nfluid",
         "npair",
         "ngroup",
         "nmover",
@@ -99,6 +101,8 @@ class Model(Struct):
     ne: int = integer()  # constraint rows of active equalities
     nmoment: int = integer()  # degrees of freedom that actuators act on, counted for each actuator
     ngravcomp: int = integer()
+    nfluid: int = integer()  # pieces of bodies that the fluid pushes; 0 without fluid
+    windy: int = integer()  # 1: it flows
     npair: int = integer()  # pairs of geoms that may collide
     nalways: int = integer()  # those of them that are always tested, the first ones; then those with static geoms
     ngroup: int = integer()  # the rest are in groups, of two bodies or of two trees
@@ -145,6 +149,9 @@ class Model(Struct):
     damped: int = integer()  # 1: a joint has damping
     timestep: float = real()  # [s]
     gravity: Floats = floats(3)  # [m/s^2]
+    density: float = real()  # of the fluid [kg/m^3]
+    viscosity: float = real()  # [Pa s]
+    wind: Floats = floats(3)  # velocity of the fluid [m/s]
 
     qpos0: Floats = floats("nq")
     qpos_spring: Floats = floats("nq")
@@ -268,6 +275,14 @@ class Model(Struct):
     tendon_actfrcrange: Floats = floats("ntendon", 2)
     wrap_objid: Ints = ints("nwrap")  # joint
     wrap_prm: Floats = floats("nwrap")  # its coefficient
+
+    fluid_bodyid: Ints = ints("nfluid")
+    fluid_box: Ints = ints("nfluid")  # 1: the box of the body's inertia, 0: an ellipsoid
+    fluid_skew: Ints = ints("nfluid")  # 1: implicitfast keeps its slope as it is, 0: symmetric
+    fluid_dofadr: Ints = ints("nfluid")  # last degree of freedom that moves it
+    fluid_pos: Floats = floats("nfluid", 3)  # its frame in the body's [m]
+    fluid_quat: Floats = floats("nfluid", 4)
+    fluid_coef: Floats = floats("nfluid", NCOEF)  # see `inertia_box.py`, `ellipsoid.py`
 
     eq_type: Ints = ints("neq")  # mjtEq
     eq_obj1id: Ints = ints("neq")  # of joint and tendon equalities

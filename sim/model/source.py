@@ -13,7 +13,8 @@ import numpy as np
 
 # fields of mjOption that `Model.replace` accepts
 OPTIONS = (
-    *("timestep", "gravity", "integrator", "cone", "impratio", "solver", "iterations", "ls_iterations", "tolerance"),
+    *("timestep", "gravity", "density", "viscosity", "wind"),
+    *("integrator", "cone", "impratio", "solver", "iterations", "ls_iterations", "tolerance"),
     *("noslip_iterations", "noslip_tolerance"),
     *("ccd_iterations", "disableflags"),
 )

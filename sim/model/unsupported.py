@@ -99,9 +99,6 @@ def _options(m: Source) -> Iterator[UnsupportedKind]:
     if integrator not in INTEGRATORS:
         known = mujoco.mjtIntegrator(integrator).name.removeprefix("mjINT_").lower()
         yield UnsupportedKind(f"option integrator '{known}'", "use Euler, RK4 or implicitfast", ())
-    for field in ("density", "viscosity"):
-        if float(getattr(m.opt, field)) != 0:
-            yield UnsupportedKind(f"option {field} (fluid forces)", f'set {field}="0", and damping on joints', ())
     if int(m.opt.enableflags) & int(mujoco.mjtEnableBit.mjENBL_SLEEP):
         yield UnsupportedKind("option flag sleep", "leave the flag out: what rests is then computed too", ())
 

@@ -45,6 +45,8 @@ from ..dynamics.actuator_law import (
     law_parameters_adj,
     slope_changes,
 )
+from ..dynamics.fluid import fluid, fluid_adj, fluid_parameters_adj, fluid_taken_off
+from ..dynamics.fluid_implicit import fluid_ahead, fluid_ahead_adj, fluid_block, fluid_implicit
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
 from ..kernels.binding import Part
 from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICITFAST, MUSCLE, PGS, RK4
@@ -172,6 +174,17 @@ FEATURES = (
             {
                 **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
                 tendon_passive_adj: _nothing_adj,
+            },
+        ),
+    ),
+    Feature(
+        lambda m: m.nfluid > 0,
+        Part(
+            "no_fluid",
+            {
+                **dict.fromkeys((fluid, fluid_taken_off, fluid_implicit, fluid_ahead), _nothing),
+                **dict.fromkeys((fluid_adj, fluid_parameters_adj, fluid_ahead_adj), _nothing_adj),
+                fluid_block: _nothing_of_one,
             },
         ),
     ),

@@ -23,6 +23,7 @@ from ..dynamics.actuation import actuation, actuation_adj
 from ..dynamics.applied import applied_adj, applied_force
 from ..dynamics.crba import crb, factor_m, mul_m_lanes, solve_ltdl, solve_m
 from ..dynamics.damping_adj import implicit_damping_adj
+from ..dynamics.fluid_implicit import fluid_ahead, fluid_ahead_adj
 from ..dynamics.implicit import gyroscopic_adj, implicit_factor, implicit_solve
 from ..dynamics.inertia import com_pos
 from ..dynamics.integrate import (
@@ -274,6 +275,7 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     """The same with the constraint force held fixed; leaves the multiplier in qfrc_adj."""
     lanes_set(w.qfrc_adj, w.qacc_adj)
     implicit_solve(m, d, w.qfrc_adj, True)
+    fluid_ahead(m, d)
     rne(m, d)
     rne_adj(m, d, w)
     applied_adj(m, d, w)
@@ -283,6 +285,7 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)
         gyroscopic_parameters_adj(m, d, w)
+    fluid_ahead_adj(m, d, w)
 
 
 @sequence
