@@ -14,7 +14,7 @@ SOURCES = {
     "mjtBias": ("mjBIAS_", ("AFFINE", "MUSCLE")),
     "mjtEq": ("mjEQ_", ("CONNECT", "WELD", "JOINT", "TENDON")),
     "mjtConstraint": ("mjCNSTR_", ("EQUALITY", "FRICTION_DOF", "FRICTION_TENDON", "CONTACT_FRICTIONLESS")),
-    "mjtIntegrator": ("mjINT_", ("EULER", "RK4", "IMPLICITFAST")),
+    "mjtIntegrator": ("mjINT_", ("EULER", "RK4", "IMPLICIT", "IMPLICITFAST")),
     "mjtSolver": ("mjSOL_", ("PGS",)),
 }
 OTHER_NAMES = {

@@ -40,11 +40,11 @@ def test_unsupported_element_is_named(element: str, tmp_path: Path, monkeypatch:
 
 def test_all_unsupported_elements_are_listed_at_once() -> None:
     joint = '<joint name="j" actuatorgravcomp="true" stiffness="1 0.5"/>'
-    text = document(f"<body>{joint}<geom size='1'/></body>", option='integrator="implicit"')
+    text = document(f"<body>{joint}<geom size='1'/></body>", option='integrator="discrete"')
     with pytest.raises(sim.UnsupportedModelError) as caught:
         sim.Model.from_xml_string(text)
     assert len(caught.value.elements) == 3
-    for word in ("implicit", "'j': polynomial stiffness", "'j': actuatorgravcomp"):
+    for word in ("discrete", "'j': polynomial stiffness", "'j': actuatorgravcomp"):
         assert word in str(caught.value)
     assert len(str(caught.value).split("\n")) == 4, "a line for each kind"
 
@@ -274,7 +274,7 @@ def test_wrong_types(model: sim.Model, state: sim.State) -> None:
         ({"gravity": np.array([0.0, np.nan, 0.0])}, ValueError, "gravity is not finite"),
         ({"timestep": np.nan}, ValueError, "timestep"),
         ({"timestep": -0.1}, ValueError, "timestep"),
-        ({"integrator": 2}, sim.UnsupportedModelError, "implicit"),
+        ({"integrator": 4}, sim.UnsupportedModelError, "discrete"),
         ({"integrator": 9}, ValueError, "integrator is 9, need one of 0 1 2 3 4$"),
         ({"cone": 2}, ValueError, "cone is 2, need one of 0 1$"),
         ({"cone": "elliptic"}, TypeError, "cone is 'elliptic', expected numbers"),

@@ -25,7 +25,7 @@ def with_actuator(element: str, body: str = LIMB) -> str:
 
 # element of the message -> a model with that element and no other that is not supported
 UNSUPPORTED = {
-    "integrator 'implicit'": document(LIMB, option='integrator="implicit"'),
+    "integrator 'discrete'": document(LIMB, option='integrator="discrete"'),
     "option flag sleep": "<mujoco><option><flag sleep='enable'/></option><worldbody>" + LIMB + "</worldbody></mujoco>",
     "joint 'j': polynomial stiffness": with_joint('stiffness="1 0.5"'),
     "joint 'j': polynomial damping": with_joint('damping="1 0.5"'),

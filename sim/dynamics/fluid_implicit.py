@@ -1,4 +1,4 @@
-"""The fluid's share of `implicitfast`: the velocity slope of its forces in the matrix, and the adjoint of that.
+"""The fluid's share of `implicitfast` and `implicit`: its forces' velocity slope in the matrix, and the adjoint.
 
 Names as in `fluid.py`. The wrench h df/dx A is the same kind of force; A too changes with a coordinate, by
 A_before x S_j, and acts through the cotangent H = h (df/dx)' W.
@@ -57,6 +57,27 @@ def fluid_block(m: Model, d: Data, root: int) -> None:
             wrench = from_piece(mat, arm, scale6(0.5, skew))
             for r in range(6):
                 d.block[r, c] -= m.timestep * dot6(load6(d.cdof, v + r), wrench)
+
+
+@kernel
+def fluid_skew_part(m: Model, d: Data) -> None:
+    """Take what `fluid_implicit` leaves of the slopes off the whole matrix qLU."""
+    for p in range(m.nfluid):
+        if not m.fluid_skew[p]:
+            continue
+        mat, arm = piece_frame(m, d, p)
+        x = piece_velocity(m, d, p, mat, arm)
+        v = m.fluid_dofadr[p]
+        while v >= 0:
+            y = to_piece(mat, arm, load6(d.cdof, v))
+            skew = add6(piece_slope(m, p, x, y), scale6(-1.0, piece_slope_t(m, p, x, y)))
+            wrench, c = from_piece(mat, arm, scale6(0.5 * m.timestep, skew)), m.dof_parentid[v]
+            while c >= 0:
+                s = dot6(load6(d.cdof, c), wrench)
+                d.qLU[c, v] -= s
+                d.qLU[v, c] += s
+                c = m.dof_parentid[c]
+            v = m.dof_parentid[v]
 
 
 @kernel

@@ -22,6 +22,20 @@ from .tendon import moves_with, tendon_implicit
 @kernel
 def implicit_factor(m: Model, d: Data) -> None:
     """Fill qLD with the factor of the matrix, block_inv with the inverses of free bodies' blocks."""
+    symmetric_part(m, d)
+    for b in range(1, m.nbody):
+        if m.body_freesolo[b]:
+            _invert_block(m, d, b)
+            v = m.body_dofadr[b]
+            for r in range(6):  # the identity stands in, so that the symmetric solve skips the block
+                for c in range(r + 1):
+                    d.qLD[v + r, v + c] = 1.0 if r == c else 0.0
+    factor_ltdl(m, d.qLD)
+
+
+@kernel
+def symmetric_part(m: Model, d: Data) -> None:
+    """Fill qLD with inertia minus time step times the slopes of dampers, actuators and fluid, as far as symmetric."""
     h = m.timestep
     for v in range(m.nv):
         c = v
@@ -36,14 +50,6 @@ def implicit_factor(m: Model, d: Data) -> None:
                 _add_slope(m, d, i, h * slope)
     tendon_implicit(m, d)
     fluid_implicit(m, d)
-    for b in range(1, m.nbody):
-        if m.body_freesolo[b]:
-            _invert_block(m, d, b)
-            v = m.body_dofadr[b]
-            for r in range(6):  # the identity stands in, so that the symmetric solve skips the block
-                for c in range(r + 1):
-                    d.qLD[v + r, v + c] = 1.0 if r == c else 0.0
-    factor_ltdl(m, d.qLD)
 
 
 @kernel

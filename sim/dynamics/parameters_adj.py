@@ -30,11 +30,7 @@ def parameters_adj(m: Model, d: Data, w: Lanes, damping_time: float, implicit_ti
 
     `damping_time`: how far ahead dampers see the velocity; `implicit_time`: actuators.
     """
-    for b in range(1, m.nbody):
-        _inertial_adj(m, d, w, b)
-        body_pos_share(
-            m, d, w, b, load6(d.cvel, m.body_parentid[b]), load6(d.cacc, m.body_parentid[b]), lane6(w.wcor, b)
-        )
+    inertial_parameters_adj(m, d, w)
     for v in range(m.nv):
         w.dof_armature_adj[v] -= w.qfrc_adj[v, 0] * d.qacc[v]
         w.dof_damping_adj[v] -= w.qfrc_adj[v, 0] * (d.qvel[v] + damping_time * d.qacc[v])
@@ -44,6 +40,16 @@ def parameters_adj(m: Model, d: Data, w: Lanes, damping_time: float, implicit_ti
         if m.actuator_enabled[i]:
             _actuator_adj(m, d, w, i, implicit_time)
     fluid_parameters_adj(m, d, w)
+
+
+@kernel
+def inertial_parameters_adj(m: Model, d: Data, w: Lanes) -> None:
+    """The share of the bodies' inertia, positions and weight."""
+    for b in range(1, m.nbody):
+        _inertial_adj(m, d, w, b)
+        body_pos_share(
+            m, d, w, b, load6(d.cvel, m.body_parentid[b]), load6(d.cacc, m.body_parentid[b]), lane6(w.wcor, b)
+        )
 
 
 @kernel

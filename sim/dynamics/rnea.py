@@ -21,6 +21,7 @@ one w; F and all coefficients are shared by the lanes.
 """
 
 from ..kernels.jit import kernel
+from ..kernels.record import Floats
 from ..kernels.rotation import cross3, dot3
 from ..kernels.spatial import (
     Vec6,
@@ -101,11 +102,16 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
 
     Needs `rne` at the acceleration in question.
     """
-    _sweep_coefficients(m, d, w)
+    sweep_coefficients(m, d, w)
     virtual_velocities(m, d, w)
-    for b in range(1, m.nbody):
-        _virtual_momentum(m, d, w, b)
+    virtual_momenta(m, d, w)
     fluid_adj(m, d, w)
+    pull_back(m, d, w)
+
+
+@kernel
+def pull_back(m: Model, d: Data, w: Lanes) -> None:
+    """Sum wmom, wcor, wgrav over subtrees and give every degree of freedom and every mocap body its share."""
     lanes_add_up_trees(m, w.wmom)
     lanes_add_up_trees(m, w.wcor)
     turning = has_unturning(m, d)
@@ -127,7 +133,7 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
-def _sweep_coefficients(m: Model, d: Data, w: Lanes) -> None:
+def sweep_coefficients(m: Model, d: Data, w: Lanes) -> None:
     """What all lanes share: coriolis (per body), axis_force, axis_ddot, axis_rate (per dof)."""
     for b in range(1, m.nbody):
         velocity, acceleration = load6(d.cvel, m.body_parentid[b]), load6(d.cacc, m.body_parentid[b])
@@ -146,12 +152,12 @@ def _sweep_coefficients(m: Model, d: Data, w: Lanes) -> None:
                 store6(w.axis_ddot, i, add6(cross_motion(before_a, axis), cross_motion(before_v, rate)))
                 store6(w.axis_rate, i, add6(rate, axis_rate(m, d, i, velocity)))
             v += size
-        _coriolis(d, w, b)
+        coriolis_matrix(d, w.coriolis, b)
 
 
 @kernel
-def _coriolis(d: Data, w: Lanes, b: int) -> None:
-    """Matrix of W -> v x* I W - W x* I v - I (v x W) for body `b`: torques, the forces cancel.
+def coriolis_matrix(d: Data, a: Floats, b: int) -> None:
+    """a[b] (3, 6): matrix of W -> v x* I W - W x* I v - I (v x W) for body `b`: torques, the forces cancel.
 
     With v = (o, u), first moment c and momentum (n, p): turning part X + X' + [n] - c u' - u c' + 2 (u . c),
     X = [o] Io; linear part 2 [p].
@@ -162,7 +168,7 @@ def _coriolis(d: Data, w: Lanes, b: int) -> None:
     x = cross3(turn, (inert[0], inert[3], inert[4]))
     y = cross3(turn, (inert[3], inert[1], inert[5]))
     z = cross3(turn, (inert[4], inert[5], inert[2]))
-    a, along = w.coriolis, 2.0 * dot3(u, c)
+    along = 2.0 * dot3(u, c)
     a[b, 0, 0] = 2.0 * (x[0] - u[0] * c[0]) + along
     a[b, 1, 1] = 2.0 * (y[1] - u[1] * c[1]) + along
     a[b, 2, 2] = 2.0 * (z[2] - u[2] * c[2]) + along
@@ -197,6 +203,13 @@ def virtual_velocities(m: Model, d: Data, w: Lanes) -> None:
             for i in range(v, v + size):
                 lanes_add_axis(w.wvel, b, load6(d.cdof, i), w.qfrc_adj, i)
             v += size
+
+
+@kernel
+def virtual_momenta(m: Model, d: Data, w: Lanes) -> None:
+    """Fill wmom, wcor, wgrav of all bodies, before they are summed over subtrees."""
+    for b in range(1, m.nbody):
+        _virtual_momentum(m, d, w, b)
 
 
 @kernel

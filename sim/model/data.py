@@ -203,6 +203,10 @@ class Data(Struct):
     block_row: Floats = floats(6)
     block_inv: Floats = floats("nbody", 6, 6)
 
+    crb_coriolis: Floats = floats("nbodyimplicit", 3, 6)  # integrator implicit: see `implicit_full.py`
+    axis_slope: Floats = floats("nvimplicit", 6)  # slope of the bias by the velocity, before the inertia
+    qLU: Floats = floats("nvimplicit", "nvimplicit")  # matrix, then its factors U D L
+
     rk_qpos: Floats = floats(4, "nq")  # Runge-Kutta stages: state, rates
     rk_qvel: Floats = floats(4, "nv")
     rk_act: Floats = floats(4, "na")

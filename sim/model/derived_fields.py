@@ -5,6 +5,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from ..kernels.enums import IMPLICIT
 from ..kernels.record import Floats, Ints
 from .contact_groups import group_fields, group_reach
 from .contact_pairs import pair_fields, possible_contact_pairs
@@ -29,8 +30,11 @@ _SOLREFS = ("jnt_solref", "dof_solref", "tendon_solref_lim", "tendon_solref_fri"
 
 
 def _options(m: Source, _: Made) -> dict[str, Any]:
+    implicit = int(m.opt.integrator) == IMPLICIT
     return {
         "integrator": int(m.opt.integrator),
+        "nvimplicit": int(m.nv) * implicit,
+        "nbodyimplicit": int(m.nbody) * implicit,
         "cone": int(m.opt.cone),
         "solver": int(m.opt.solver),
         "iterations": int(m.opt.iterations),
@@ -63,7 +67,8 @@ def _passive(m: Source, made: Made) -> dict[str, Any]:
 def _fluid(m: Source, made: Made) -> dict[str, Any]:
     # MuJoCo skips all passive forces when both are disabled
     enabled = not (disabled(m, _BIT.mjDSBL_SPRING) and disabled(m, _BIT.mjDSBL_DAMPER))
-    return fluid_fields(m, enabled, made["body_freesolo"])
+    skew = np.logical_or(made["body_freesolo"], made["integrator"] == IMPLICIT)
+    return fluid_fields(m, enabled, skew)
 
 
 def _actuation(m: Source, _: Made) -> dict[str, Any]:

@@ -17,8 +17,8 @@ NCOEF = 19  # of a piece: see `inertia_box.py`, `ellipsoid.py`
 _SPHERE, _CAPSULE, _CYLINDER = (int(getattr(mujoco.mjtGeom, f"mjGEOM_{x}")) for x in ("SPHERE", "CAPSULE", "CYLINDER"))
 
 
-def fluid_fields(m: Source, enabled: bool, free: Any) -> dict[str, Any]:
-    """The `fluid_*` fields; `free` (nbody) has the bodies whose slope implicitfast need not make symmetric."""
+def fluid_fields(m: Source, enabled: bool, skew: Any) -> dict[str, Any]:
+    """The `fluid_*` fields; `skew` (nbody): the trees of these roots need no symmetric slope."""
     density, viscosity = float(m.opt.density), float(m.opt.viscosity)
     pieces: list[tuple[int, int]] = []  # body, geom or -1
     if enabled and (density != 0 or viscosity != 0):
@@ -46,7 +46,7 @@ def fluid_fields(m: Source, enabled: bool, free: Any) -> dict[str, Any]:
         "windy": int(n > 0 and wind.any()),
         "fluid_bodyid": body,
         "fluid_box": boxes,
-        "fluid_skew": ~boxes & free[m.body_rootid[body]].astype(bool),
+        "fluid_skew": ~boxes & skew[m.body_rootid[body]],
         "fluid_dofadr": _last_dofs(m)[body],
         "fluid_pos": pos,
         "fluid_quat": quat,

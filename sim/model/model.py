@@ -29,6 +29,8 @@ _SIZES = (
     *(
         "nmoment",
         "nfluid",
+        "nvimplicit",
+        "nbodyimplicit",
         "npair",
         "ngroup",
         "nmover",
@@ -101,6 +103,8 @@ class Model(Struct):
     ne: int = integer()  # constraint rows of active equalities
     nmoment: int = integer()  # degrees of freedom that actuators act on, counted for each actuator
     ngravcomp: int = integer()
+    nvimplicit: int = integer()  # nv for the integrator implicit, else 0
+    nbodyimplicit: int = integer()  # nbody for it, else 0
     nfluid: int = integer()  # pieces of bodies that the fluid pushes; 0 without fluid
     windy: int = integer()  # 1: it flows
     npair: int = integer()  # pairs of geoms that may collide

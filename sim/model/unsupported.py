@@ -19,6 +19,7 @@ from .source import Source
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
     int(mujoco.mjtIntegrator.mjINT_RK4),
+    int(mujoco.mjtIntegrator.mjINT_IMPLICIT),
     int(mujoco.mjtIntegrator.mjINT_IMPLICITFAST),
 }
 _DYNAMICS = {
@@ -98,7 +99,7 @@ def _options(m: Source) -> Iterator[UnsupportedKind]:
     integrator = int(m.opt.integrator)
     if integrator not in INTEGRATORS:
         known = mujoco.mjtIntegrator(integrator).name.removeprefix("mjINT_").lower()
-        yield UnsupportedKind(f"option integrator '{known}'", "use Euler, RK4 or implicitfast", ())
+        yield UnsupportedKind(f"option integrator '{known}'", "use Euler, RK4, implicit or implicitfast", ())
     if int(m.opt.enableflags) & int(mujoco.mjtEnableBit.mjENBL_SLEEP):
         yield UnsupportedKind("option flag sleep", "leave the flag out: what rests is then computed too", ())
 

@@ -47,9 +47,12 @@ from ..dynamics.actuator_law import (
 )
 from ..dynamics.fluid import fluid, fluid_adj, fluid_parameters_adj, fluid_taken_off
 from ..dynamics.fluid_implicit import fluid_ahead, fluid_ahead_adj, fluid_block, fluid_implicit
+from ..dynamics.implicit import gyroscopic_adj, implicit_factor, implicit_solve
+from ..dynamics.implicit_full import bias_ahead_adj, implicit_full_factor, implicit_full_solve
+from ..dynamics.parameters_adj import gyroscopic_parameters_adj
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
 from ..kernels.binding import Part
-from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICITFAST, MUSCLE, PGS, RK4
+from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICIT, IMPLICITFAST, MUSCLE, PGS, RK4
 from ..kernels.jit import kernel
 from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED
 from ..model.data import Data, Lanes
@@ -103,7 +106,18 @@ def _nothing_of_one(m: Model, d: Data, index: int) -> None:
 INTEGRATORS = {
     EULER: Part("euler", {step: euler, step_adj: euler_adj}),
     RK4: Part("rk4", {step: rk4, step_adj: rk4_adj}),
-    IMPLICITFAST: Part("implicitfast", {step: implicitfast, step_adj: implicitfast_adj}),
+    IMPLICIT: Part(
+        "implicit",
+        {
+            step: implicitfast,
+            step_adj: implicitfast_adj,
+            implicit_factor: implicit_full_factor,
+            implicit_solve: implicit_full_solve,
+            gyroscopic_adj: _nothing_adj,
+            gyroscopic_parameters_adj: _nothing_adj,
+        },
+    ),
+    IMPLICITFAST: Part("implicitfast", {step: implicitfast, step_adj: implicitfast_adj, bias_ahead_adj: _nothing_adj}),
 }
 CONSTRAINED = Part(
     "constrained",

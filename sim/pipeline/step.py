@@ -25,6 +25,7 @@ from ..dynamics.crba import crb, factor_m, mul_m_lanes, solve_ltdl, solve_m
 from ..dynamics.damping_adj import implicit_damping_adj
 from ..dynamics.fluid_implicit import fluid_ahead, fluid_ahead_adj
 from ..dynamics.implicit import gyroscopic_adj, implicit_factor, implicit_solve
+from ..dynamics.implicit_full import bias_ahead_adj
 from ..dynamics.inertia import com_pos
 from ..dynamics.integrate import (
     advance_activations,
@@ -63,7 +64,7 @@ def euler(m: Model, d: Data) -> None:
 
 @sequence
 def implicitfast(m: Model, d: Data) -> None:
-    """Euler with the velocity slope of dampers and actuators taken implicitly."""
+    """Euler with the velocity slope of forces taken implicitly; `implicit` is the same with a fuller matrix."""
     implicit_acceleration(m, d)
     advance(m, d)
 
@@ -286,6 +287,7 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
         parameters_adj(m, d, w, m.timestep, m.timestep)
         gyroscopic_parameters_adj(m, d, w)
     fluid_ahead_adj(m, d, w)
+    bias_ahead_adj(m, d, w)
 
 
 @sequence
