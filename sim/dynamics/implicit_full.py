@@ -12,6 +12,7 @@ The bias is a quadratic function of velocities, so that h B qacc = (bias(qvel + 
 its adjoint is two sweeps of `rnea.py`, in which all that does not depend on velocities cancels.
 """
 
+from ..kernels.apart import unit
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.spatial import add6, dot6, inert_mul, load6, load10, store6
@@ -130,7 +131,7 @@ def implicit_full_solve(m: Model, d: Data, x: Floats, transposed: bool) -> None:
             c = m.dof_parentid[c]
 
 
-@kernel
+@unit
 def bias_ahead_adj(m: Model, d: Data, w: Lanes) -> None:
     """Subtract the derivative of qfrc_adj . (time step * B qacc). Uses rk_* as scratch."""
     for v in range(m.nv):
