@@ -55,10 +55,6 @@ UNSUPPORTED = {
     "actuator 'a': delay": with_actuator('<motor name="a" joint="j" delay="0.01" nsample="8"/>'),
     "actuator 'a': damping": with_actuator('<motor name="a" joint="j" damping="0.5"/>'),
     "actuator 'a': armature": with_actuator('<motor name="a" joint="j" armature="0.5"/>'),
-    "tendon 'cord': limits (it is spatial)": document(TWO, SPATIAL.format('range="0 1" limited="true"')),
-    "tendon 'cord': frictionloss (it is spatial)": document(TWO, SPATIAL.format('frictionloss="0.1"')),
-    "tendon 'cord': stiffness (it is spatial)": document(TWO, SPATIAL.format('stiffness="2"')),
-    "tendon 'cord': damping (it is spatial)": document(TWO, SPATIAL.format('damping="2"')),
     "tendon 'cord': polynomial stiffness": document(LIMB, TENDON.format('stiffness="2 1"')),
     "tendon 'cord': polynomial damping": document(LIMB, TENDON.format('damping="2 1"')),
     "tendon 'cord': springyield": document(LIMB, TENDON.format('stiffness="2" springyield="0.3"')),
@@ -68,7 +64,6 @@ UNSUPPORTED = {
         + '<actuator><motor tendon="cord"/><motor tendon="cord"/></actuator>',
     ),
     "tendon 'cord': armature": document(LIMB, TENDON.format('armature="2"')),
-    "equality 'tie'": document(TWO, SPATIAL.format("") + '<equality><tendon name="tie" tendon1="cord"/></equality>'),
     "contact of geoms 'g' and 'h' (hfield and sphere)": document(
         '<geom name="g" type="hfield" hfield="f"/><body><freejoint/><geom name="h" size="1"/></body>',
         '<asset><hfield name="f" nrow="2" ncol="2" size="1 1 1 1"/></asset>',

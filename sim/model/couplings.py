@@ -13,6 +13,7 @@ import numpy as np
 from ..kernels.enums import CONNECT, JOINT, TENDON, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON, WELD
 from ..kernels.record import Ints
 from .source import Source
+from .tendon_paths import are_fixed
 
 ROWS = {CONNECT: 3, WELD: 6, JOINT: 1, TENDON: 1}
 _SITE = int(mujoco.mjtObj.mjOBJ_SITE)
@@ -24,13 +25,8 @@ _DOFS_OF_JOINT = {
 }
 
 
-def are_fixed(m: Source) -> Any:
-    """Which tendons (ntendon) are combinations of joints."""
-    return m.tendon_type == int(mujoco.mjtTendon.mjTENDON_FIXED)
-
-
 def tendon_fields(m: Source, spring: bool, damper: bool, limit: bool, frictionloss: bool) -> dict[str, Any]:
-    """The `tendon_*` and `wrap_*` fields that the flags change; spatial tendons, which exert no force, stay empty."""
+    """The `tendon_*` fields that the flags change."""
     return {
         "tendon_num": np.where(are_fixed(m), m.tendon_num, 0),
         "tendon_stiffness": m.tendon_stiffness * spring,
@@ -69,9 +65,7 @@ def moment_fields(m: Source) -> dict[str, Any]:
 
 def are_simulated(m: Source) -> Any:
     """Which equalities (neq) are of those that the simulator knows."""
-    fixed = np.append(are_fixed(m), True)  # the last: no second tendon
-    tendons = np.where(m.eq_type == TENDON, [m.eq_obj1id, m.eq_obj2id], -1)
-    return np.isin(m.eq_type, list(ROWS)) & fixed[tendons[0]] & fixed[tendons[1]]
+    return np.isin(m.eq_type, list(ROWS))
 
 
 def equality_fields(m: Source, enabled: bool) -> dict[str, Any]:
@@ -101,7 +95,9 @@ def equality_fields(m: Source, enabled: bool) -> dict[str, Any]:
     }
 
 
-def widest_row(m: Source, con_geom: Ints, tendons: Ints, equalities: Ints, eq_bodyid: Ints) -> int:
+def widest_row(
+    m: Source, con_geom: Ints, tendons: Ints, spans_of_tendons: Ints, equalities: Ints, eq_bodyid: Ints
+) -> int:
     """Most degrees of freedom of the trees that a constraint row touches, with those between a tendon's trees.
 
     `tendons` and `equalities` say of each whether it has rows.
@@ -113,25 +109,13 @@ def widest_row(m: Source, con_geom: Ints, tendons: Ints, equalities: Ints, eq_bo
         return int((size[first] + (first != second) * size[second]).max(initial=0))
 
     widths.append(widest(of_geom[con_geom[:, 0]], of_geom[con_geom[:, 1]]))
-    span = _spans_of_tendons(m)
-    widths.append(int(span[tendons].max(initial=0)))
+    widths.append(int(spans_of_tendons[tendons].max(initial=0)))
     kinds, objects = m.eq_type, np.stack([m.eq_obj1id, m.eq_obj2id], axis=1)
     held = eq_bodyid[equalities & ((kinds == CONNECT) | (kinds == WELD))]
     widths.append(widest(m.body_treeid[held[:, 0]], m.body_treeid[held[:, 1]]))
     joint_width = np.append(size[m.dof_treeid[m.jnt_dofadr]], 0)  # the last: no second joint
     widths.append(int(joint_width[objects[equalities & (kinds == JOINT)]].sum(axis=1).max(initial=0)))
-    widths.append(int(np.append(span, 0)[objects[equalities & (kinds == TENDON)]].sum(axis=1).max(initial=0)))
+    widths.append(
+        int(np.append(spans_of_tendons, 0)[objects[equalities & (kinds == TENDON)]].sum(axis=1).max(initial=0))
+    )
     return min(max(widths), int(m.nv))
-
-
-def _spans_of_tendons(m: Source) -> Ints:
-    """Degrees of freedom (ntendon) of the trees of fixed tendons and of those between them."""
-    before = np.concatenate([[0], np.cumsum(m.tree_dofnum)])
-    fixed, spans = are_fixed(m) & (m.tendon_num > 0), np.zeros(m.ntendon, np.int64)
-    first, number = m.tendon_adr[fixed], m.tendon_num[fixed]
-    begin = np.cumsum(number) - number
-    wrapped = np.repeat(first - begin, number) + np.arange(number.sum())
-    trees = m.dof_treeid[m.jnt_dofadr[m.wrap_objid[wrapped]]]
-    if len(trees):
-        spans[fixed] = before[np.maximum.reduceat(trees, begin) + 1] - before[np.minimum.reduceat(trees, begin)]
-    return spans

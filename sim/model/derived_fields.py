@@ -21,6 +21,7 @@ from .couplings import ROWS, equality_fields, moment_fields, tendon_fields, wide
 from .recipes import Made
 from .source import Source
 from .static_geoms import geom_boxes, static_boxes, static_hierarchy, static_pairs
+from .tendon_paths import path_fields, spans_of_tendons
 from .unsupported import check_supported, disabled
 
 _BIT = mujoco.mjtDisableBit
@@ -123,7 +124,8 @@ def _rows(m: Source, made: Made) -> dict[str, Any]:
 
 def _row_width(m: Source, made: Made) -> dict[str, Any]:
     tendons = made["tendon_limited"] | (made["tendon_frictionloss"] > 0)
-    return {"nefcdof": widest_row(m, made["con_geom"], tendons, made["eq_active0"], made["eq_bodyid"])}
+    spans = spans_of_tendons(m, made["ten_J_rowadr"], made["ten_J_rownnz"], made["shift_id"])
+    return {"nefcdof": widest_row(m, made["con_geom"], tendons, spans, made["eq_active0"], made["eq_bodyid"])}
 
 
 def _contact_solrefs(m: Source, made: Made) -> dict[str, Any]:
@@ -187,6 +189,7 @@ RECIPES = (
     _options,
     _passive,
     _actuation,
+    lambda m, _: path_fields(m),
     lambda m, _: moment_fields(m),
     lambda m, _: _before_joints(m),
     lambda m, _: {"body_freesolo": _free_without_descendants(m)},

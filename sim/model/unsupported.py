@@ -13,8 +13,9 @@ import numpy as np
 from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
 from .contact_groups import ascending
 from .contact_pairs import CONVEX, Pairs, contacts_enabled
-from .couplings import are_fixed, are_simulated
+from .couplings import are_simulated
 from .source import Source
+from .tendon_paths import are_fixed
 
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
@@ -176,23 +177,13 @@ def _actuator_extras(m: Source) -> Iterator[tuple[str, Any, str]]:
 
 
 def _tendons(m: Source) -> Iterator[UnsupportedKind]:
-    bit, fixed = mujoco.mjtDisableBit, are_fixed(m)
+    bit = mujoco.mjtDisableBit
     spring, damper = not disabled(m, bit.mjDSBL_SPRING), not disabled(m, bit.mjDSBL_DAMPER)
-    limit, friction = not disabled(m, bit.mjDSBL_LIMIT), not disabled(m, bit.mjDSBL_FRICTIONLOSS)
-    if disabled(m, bit.mjDSBL_CONSTRAINT):
-        limit = friction = False
     polynomial = _nonzero(m.tendon_stiffnesspoly), _nonzero(m.tendon_dampingpoly)
     pulls = np.bincount(m.actuator_trnid.reshape(-1, 2)[m.actuator_trntype == TRN_TENDON, 0], minlength=m.ntendon)
-    joints = "use a fixed tendon or joints, or set {}"
     for problem, which, advice in (
-        ("limits (it is spatial)", ~fixed & (m.tendon_limited != 0) & limit, joints.format('limited="false"')),
-        ("frictionloss (it is spatial)", ~fixed & (m.tendon_frictionloss != 0) & friction, joints.format("it to 0")),
-        ("stiffness (it is spatial)", ~fixed & ((m.tendon_stiffness != 0) | polynomial[0]) & spring,
-         joints.format("it to 0")),
-        ("damping (it is spatial)", ~fixed & ((m.tendon_damping != 0) | polynomial[1]) & damper,
-         joints.format("it to 0")),
-        ("polynomial stiffness", fixed & polynomial[0] & spring, "give a single stiffness"),
-        ("polynomial damping", fixed & polynomial[1] & damper, "give a single damping"),
+        ("polynomial stiffness", polynomial[0] & spring, "give a single stiffness"),
+        ("polynomial damping", polynomial[1] & damper, "give a single damping"),
         ("springyield", (m.tendon_springyield != 0) & spring, 'set springyield="0"'),
         ("armature", m.tendon_armature != 0, "put it on joints"),
         ("actuatorfrcrange shared by several actuators", (m.tendon_actfrclimited != 0) & (pulls > 1),
@@ -213,10 +204,9 @@ def _constraints(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         unknown = (m.eq_active0 != 0) & ~are_simulated(m)
         for kind in np.unique(m.eq_type[unknown]):
             name = mujoco.mjtEq(int(kind)).name.removeprefix("mjEQ_").lower()
-            of = "spatial tendons" if name == "tendon" else name
             which = _names(m, mujoco.mjtObj.mjOBJ_EQUALITY, unknown & (m.eq_type == kind))
-            advice = 'set active="false", or hold bodies, sites, joints or fixed tendons together'
-            yield UnsupportedKind(f"equality {{}}: of {of}", advice, which)
+            advice = 'set active="false", or hold bodies, sites, joints or tendons together'
+            yield UnsupportedKind(f"equality {{}}: of {name}", advice, which)
     if contacts_enabled(m):
         yield from _contacts(m, pairs)
 

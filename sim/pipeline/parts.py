@@ -21,6 +21,9 @@ from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
 from ..constraint.rows_adj import row_change, row_velocity
 from ..constraint.tendon_rows import tendon_friction, tendon_limits
+from ..constraint.tendon_rows_adj import spatial_equality_adj, spatial_row_adj
+from ..dynamics.spatial_tendon import spatial_tendon
+from ..dynamics.spatial_tendon_adj import spatial_tendon_adj
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
 from ..kernels.binding import Part
 from ..kernels.enums import EULER, IMPLICITFAST, PGS, RK4
@@ -72,6 +75,21 @@ def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
 @kernel
 def _nothing_of_one(m: Model, d: Data, index: int) -> None:
     """In place of what the model lacks for a pair of geoms, or a contact."""
+
+
+@kernel
+def _nothing_of_row_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
+    """In place of `spatial_row_adj`."""
+
+
+@kernel
+def _nothing_of_equality_adj(m: Model, d: Data, w: Lanes, r: int, t: int, slope: float) -> None:
+    """In place of `spatial_equality_adj`."""
+
+
+@kernel
+def _nothing_implicit_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
+    """In place of `spatial_tendon_adj`."""
 
 
 INTEGRATORS = {
@@ -137,12 +155,24 @@ FEATURES = (
         Part("no_equality", {equality: _nothing, equality_bias: _nothing, equality_adj: _nothing_adj}),
     ),
     Feature(
-        lambda m: bool(m.tendon_num.any()),
+        lambda m: m.nshift > 0 or m.npiece > 0,
         Part(
             "no_tendon",
             {
                 **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
                 tendon_passive_adj: _nothing_adj,
+            },
+        ),
+    ),
+    Feature(
+        lambda m: m.npiece > 0,
+        Part(
+            "no_spatial",
+            {
+                spatial_tendon: _nothing,
+                spatial_tendon_adj: _nothing_implicit_adj,
+                spatial_row_adj: _nothing_of_row_adj,
+                spatial_equality_adj: _nothing_of_equality_adj,
             },
         ),
     ),

@@ -35,6 +35,8 @@ from ..dynamics.kinematics import geom_site_poses, kinematics
 from ..dynamics.parameters_adj import gyroscopic_parameters_adj, parameters_adj
 from ..dynamics.passive import passive, passive_adj
 from ..dynamics.rnea import rne, rne_adj, rne_bias, virtual_velocities
+from ..dynamics.spatial_tendon import spatial_tendon
+from ..dynamics.spatial_tendon_adj import spatial_tendon_adj
 from ..dynamics.tendon import tendon
 from ..dynamics.velocity import com_vel
 from ..kernels.binding import hook
@@ -74,6 +76,7 @@ def forward_smooth(m: Model, d: Data) -> None:
     com_pos(m, d)
     com_vel(m, d)
     tendon(m, d)
+    spatial_tendon(m, d)
     passive(m, d)
     actuation(m, d)
     rne_bias(m, d)
@@ -207,6 +210,7 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
     rne_adj(m, d, w)
     applied_adj(m, d, w)
     passive_adj(m, d, w)
+    spatial_tendon_adj(m, d, w, 0.0)
     actuation_adj(m, d, w, 0.0)
     if w.with_params:
         parameters_adj(m, d, w, damping_time, 0.0)
@@ -279,6 +283,7 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     applied_adj(m, d, w)
     gyroscopic_adj(m, d, w)
     passive_adj(m, d, w)
+    spatial_tendon_adj(m, d, w, m.timestep)
     actuation_adj(m, d, w, m.timestep)
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)

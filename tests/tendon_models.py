@@ -1,0 +1,79 @@
+"""Mechanisms with spatial tendons: paths of every kind, over two branches, a free body and what stands still."""
+
+import numpy as np
+from parity import TIGHT
+
+from gradgym import sim
+
+MECHANISM = """
+  <site name="w0" pos="-0.3 0.1 0.2"/><site name="w1" pos="0.2 -0.4 0.5"/>
+  <geom name="post" type="cylinder" size="0.12 0.3" pos="0.1 0.2 0.3" euler="30 20 0" contype="0" conaffinity="0"/>
+  <body pos="0 0 0.1"><joint name="a" axis="0 1 0.2" limited="true" range="-60 70"/>
+    <geom name="ball" size="0.1" pos="0.3 0 0"/><site name="a0" pos="0.2 0.1 0.15"/><site name="a1" pos="0.35 0 -0.2"/>
+    <body pos="0.4 0 0"><joint name="b" axis="1 0 1" damping="0.2"/>
+      <geom name="drum" type="cylinder" size="0.09 0.2" pos="0.1 0 0.1" euler="70 10 0"/>
+      <site name="b0" pos="0.25 0.1 0.1"/><site name="b1" pos="0.1 -0.2 0.2"/><site name="deep" pos="0.11 0.02 0.1"/>
+      <body pos="0.3 0 0"><joint name="ball" type="ball" damping="0.1"/><geom name="head" size="0.12" pos="0 0 0.2"/>
+        <site name="c0" pos="0.05 0.2 0.3"/><site name="c1" pos="0.1 -0.1 0.05"/><site name="core" pos="0 0.02 0.21"/>
+      </body></body>
+    <body pos="0 0.4 0"><joint name="c" type="slide" axis="0 1 1"/><geom type="box" size="0.1 0.05 0.08"/>
+      <site name="d0" pos="0.1 0.1 0.1"/></body></body>
+  <body pos="0.7 0.5 0.3"><freejoint/><geom name="stone" type="box" size="0.1 0.2 0.1"/>
+    <geom name="pebble" size="0.11" pos="0.1 0.1 0.1"/><site name="e0" pos="0.2 0.1 0.3"/><site name="e1" pos="-0.2 0.1 0"/>
+    <body pos="0.2 0 0"><joint name="e" axis="1 0 0" stiffness="2"/><geom size="0.1" pos="0 0.3 0"/>
+      <site name="f0" pos="0.05 0.4 0.1"/></body></body>
+"""
+SITES = ("w0", "w1", "a0", "a1", "b0", "b1", "c0", "c1", "d0", "e0", "e1", "f0")
+GEOMS = ("post", "ball", "drum", "head", "pebble")
+SIDES = (*SITES, "deep", "core")
+
+
+def random_path(rng: np.random.Generator, wraps: bool = True) -> str:
+    """Branches of two to four sites, with geoms between."""
+    path = ""
+    for branch in range(rng.integers(1, 3)):
+        if branch or rng.random() < 0.2:
+            path += f'<pulley divisor="{rng.choice([1.0, 2.0, 3.5])}"/>'
+        sites = rng.choice(SITES, size=rng.integers(2, 5), replace=False)
+        for i, site in enumerate(sites):
+            if i and wraps and rng.random() < 0.7:
+                side = f'sidesite="{rng.choice(SIDES)}"' if rng.random() < 0.5 else ""
+                path += f'<geom geom="{rng.choice(GEOMS)}" {side}/>'
+            path += f'<site site="{site}"/>'
+    return path
+
+
+def random_spatial(
+    seed: int, integrator: str = "Euler", fields: str = "", rest: str = "", wraps: bool = True, body: str = ""
+) -> sim.Model:
+    """Four random tendons, and between them what `fields` and `rest` say; contacts off."""
+    rng = np.random.default_rng(seed)
+    tendons = ""
+    for i in range(4):
+        own = fields or random_fields(rng)
+        tendons += f'<spatial name="t{i}" {own}>{random_path(rng, wraps)}</spatial>'
+    return spatial_model(tendons, integrator, rest, body)
+
+
+def spatial_model(tendons: str, integrator: str = "Euler", rest: str = "", body: str = "") -> sim.Model:
+    """The mechanism with the tendons given, at tight tolerance."""
+    return sim.Model.from_xml_string(f"""<mujoco><option timestep="0.005" integrator="{integrator}"/>
+      {TIGHT}<option><flag contact="disable"/></option>
+      <worldbody>{MECHANISM}{body}</worldbody><tendon>{tendons}</tendon>{rest}</mujoco>""")
+
+
+def random_fields(rng: np.random.Generator) -> str:
+    """Springs, dampers, limits and friction loss, each on some."""
+    low, high = sorted(rng.uniform(0.2, 2.0, size=2))
+    fields = ""
+    if rng.random() < 0.6:
+        fields += f'stiffness="{rng.uniform(1, 20):.6g}" springlength="{low:.6g} {high:.6g}" '
+    if rng.random() < 0.6:
+        fields += f'damping="{rng.uniform(0.1, 2):.6g}" '
+    if rng.random() < 0.6:
+        margin = rng.choice([0.0, rng.uniform(0.01, 0.3)])
+        fields += f'limited="true" range="{low:.6g} {high:.6g}" margin="{margin:.6g}" '
+        fields += 'solreflimit="0.03 0.7" solimplimit="0.7 0.95 0.2 0.4 3" '
+    if rng.random() < 0.4:
+        fields += f'frictionloss="{rng.uniform(0.1, 2):.6g}" solreffriction="0.05 1" '
+    return fields
