@@ -55,8 +55,6 @@ UNSUPPORTED = {
     "actuator 'a': delay": with_actuator('<motor name="a" joint="j" delay="0.01" nsample="8"/>'),
     "actuator 'a': damping": with_actuator('<motor name="a" joint="j" damping="0.5"/>'),
     "actuator 'a': armature": with_actuator('<motor name="a" joint="j" armature="0.5"/>'),
-    "tendon 'cord': polynomial stiffness": document(LIMB, TENDON.format('stiffness="2 1"')),
-    "tendon 'cord': polynomial damping": document(LIMB, TENDON.format('damping="2 1"')),
     "tendon 'cord': springyield": document(LIMB, TENDON.format('stiffness="2" springyield="0.3"')),
     "tendon 'cord': actuatorfrcrange shared by several actuators": document(
         LIMB,

@@ -24,7 +24,7 @@ from ..model.data import Data, Lanes
 from ..model.model import Model
 from ..model.tendon_paths import DOF, MOCAP
 from .spatial_tendon import Piece, add_piece_slopes, ends_moved, path_piece, piece_gradient, piece_hessian, shift_origin
-from .tendon import last_arm, moves_with, tendon_force, tendon_slopes
+from .tendon import damping_rise, last_arm, moves_with, product_lanes, tendon_force, tendon_slopes
 
 
 @kernel
@@ -199,7 +199,12 @@ def spatial_tendon_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> Non
     for t in range(m.ntendon):
         if m.tendon_spatial[t]:
             by_length, by_velocity = tendon_slopes(m, d, t)
-            if by_length != 0.0 or by_velocity != 0.0:
-                force_adj(m, d, w, t, tendon_force(m, d, t), -by_length, -by_velocity)
+            force = tendon_force(m, d, t)
+            if force != 0.0 or by_length != 0.0 or by_velocity != 0.0:
+                force_adj(m, d, w, t, force, -by_length, -by_velocity)
             if by_velocity != 0.0 and implicit_time > 0.0:
                 product_adj(m, d, w, t, -implicit_time * by_velocity, d.qacc)
+                rise = damping_rise(m, d, t)
+                if rise != 0.0:
+                    product_lanes(m, d, w, t, d.qacc)
+                    rate_adj(m, d, w, t, -implicit_time * rise, d.qvel, w.ten_adj, 0)

@@ -30,7 +30,9 @@ def tendon_fields(m: Source, spring: bool, damper: bool, limit: bool, frictionlo
     return {
         "tendon_num": np.where(are_fixed(m), m.tendon_num, 0),
         "tendon_stiffness": m.tendon_stiffness * spring,
+        "tendon_stiffnesspoly": m.tendon_stiffnesspoly * spring,
         "tendon_damping": m.tendon_damping * damper,
+        "tendon_dampingpoly": m.tendon_dampingpoly * damper,
         "tendon_limited": m.tendon_limited.astype(bool) & limit,
         "tendon_frictionloss": m.tendon_frictionloss * frictionloss,
     }

@@ -260,8 +260,10 @@ class Model(Struct):
     tendon_range: Floats = floats("ntendon", 2)
     tendon_margin: Floats = floats("ntendon")
     tendon_stiffness: Floats = floats("ntendon")
+    tendon_stiffnesspoly: Floats = floats("ntendon", mujoco.mjNPOLY)  # of further powers of the stretch
     tendon_lengthspring: Floats = floats("ntendon", 2)  # no spring force between these lengths
     tendon_damping: Floats = floats("ntendon")
+    tendon_dampingpoly: Floats = floats("ntendon", mujoco.mjNPOLY)  # of further powers of the speed
     tendon_frictionloss: Floats = floats("ntendon")
     tendon_length0: Floats = floats("ntendon")  # length at qpos0
     tendon_invweight0: Floats = floats("ntendon")

@@ -177,13 +177,9 @@ def _actuator_extras(m: Source) -> Iterator[tuple[str, Any, str]]:
 
 
 def _tendons(m: Source) -> Iterator[UnsupportedKind]:
-    bit = mujoco.mjtDisableBit
-    spring, damper = not disabled(m, bit.mjDSBL_SPRING), not disabled(m, bit.mjDSBL_DAMPER)
-    polynomial = _nonzero(m.tendon_stiffnesspoly), _nonzero(m.tendon_dampingpoly)
+    spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
     pulls = np.bincount(m.actuator_trnid.reshape(-1, 2)[m.actuator_trntype == TRN_TENDON, 0], minlength=m.ntendon)
     for problem, which, advice in (
-        ("polynomial stiffness", polynomial[0] & spring, "give a single stiffness"),
-        ("polynomial damping", polynomial[1] & damper, "give a single damping"),
         ("springyield", (m.tendon_springyield != 0) & spring, 'set springyield="0"'),
         ("armature", m.tendon_armature != 0, "put it on joints"),
         ("actuatorfrcrange shared by several actuators", (m.tendon_actfrclimited != 0) & (pulls > 1),

@@ -24,7 +24,7 @@ from ..constraint.tendon_rows import tendon_friction, tendon_limits
 from ..constraint.tendon_rows_adj import spatial_equality_adj, spatial_row_adj
 from ..dynamics.spatial_tendon import spatial_tendon
 from ..dynamics.spatial_tendon_adj import spatial_tendon_adj
-from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
+from ..dynamics.tendon import tendon, tendon_implicit, tendon_implicit_adj, tendon_passive, tendon_passive_adj
 from ..kernels.binding import Part
 from ..kernels.enums import EULER, IMPLICITFAST, PGS, RK4
 from ..kernels.jit import kernel
@@ -161,6 +161,7 @@ FEATURES = (
             {
                 **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
                 tendon_passive_adj: _nothing_adj,
+                tendon_implicit_adj: _nothing_adj,
             },
         ),
     ),

@@ -37,7 +37,7 @@ from ..dynamics.passive import passive, passive_adj
 from ..dynamics.rnea import rne, rne_adj, rne_bias, virtual_velocities
 from ..dynamics.spatial_tendon import spatial_tendon
 from ..dynamics.spatial_tendon_adj import spatial_tendon_adj
-from ..dynamics.tendon import tendon
+from ..dynamics.tendon import tendon, tendon_implicit_adj
 from ..dynamics.velocity import com_vel
 from ..kernels.binding import hook
 from ..kernels.jit import kernel, sequence
@@ -284,6 +284,7 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     gyroscopic_adj(m, d, w)
     passive_adj(m, d, w)
     spatial_tendon_adj(m, d, w, m.timestep)
+    tendon_implicit_adj(m, d, w)
     actuation_adj(m, d, w, m.timestep)
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)
