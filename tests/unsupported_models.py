@@ -1,7 +1,6 @@
 """A model for each kind of element that is not simulated; the documentation's table is made from them too."""
 
 LIMB = '<body><joint name="j"/><geom name="g" size="1"/><site name="s"/></body>'
-BALL = '<body><joint name="j" type="ball"/><geom size="1"/></body>'
 TWO = (
     '<body name="p"><joint name="j"/><geom name="g" size="1"/><site name="s"/></body>'
     '<body name="q" pos="5 0 0"><joint name="k"/><geom name="h" size="1"/><site name="t"/></body>'
@@ -37,9 +36,7 @@ UNSUPPORTED = {
     "actuator 'a': transmission tendon": document(
         TWO, SPATIAL.format("") + '<actuator><motor name="a" tendon="cord"/></actuator>'
     ),
-    "actuator 'a': transmission site": with_actuator('<motor name="a" site="s"/>'),
     "actuator 'a': transmission body": with_actuator('<adhesion name="a" body="p" ctrlrange="0 1"/>', TWO),
-    "actuator 'a': jointinparent transmission on a ball": with_actuator('<motor name="a" jointinparent="j"/>', BALL),
     "actuator 'a': dyntype muscle": with_actuator('<general name="a" joint="j" dyntype="muscle" dynprm="0.01 0.04"/>'),
     "actuator 'a': gaintype muscle": with_actuator(
         f'<general name="a" joint="j" gaintype="muscle" gainprm="{MUSCLE}" lengthrange="0 1"/>'

@@ -21,7 +21,9 @@ from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
 from ..constraint.rows_adj import row_change, row_velocity
 from ..constraint.tendon_rows import tendon_friction, tendon_limits
+from ..dynamics.actuation import arms_move
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
+from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
 from ..kernels.enums import EULER, IMPLICITFAST, PGS, RK4
 from ..kernels.jit import kernel
@@ -70,8 +72,19 @@ def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
+def _nothing_ahead_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
+    """The same, for forces that implicitfast takes ahead."""
+
+
+@kernel
 def _nothing_of_one(m: Model, d: Data, index: int) -> None:
     """In place of what the model lacks for a pair of geoms, or a contact."""
+
+
+@kernel
+def _never(m: Model, index: int) -> bool:  # noqa: ARG001 (in place of a kernel that uses both)
+    """In place of whether something of the model is so."""
+    return False
 
 
 INTEGRATORS = {
@@ -144,6 +157,13 @@ FEATURES = (
                 **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
                 tendon_passive_adj: _nothing_adj,
             },
+        ),
+    ),
+    Feature(
+        lambda m: bool(m.moment_moves.any()),
+        Part(
+            "no_moving_arms",
+            {transmission: _nothing, transmission_adj: _nothing_ahead_adj, arms_move: _never},
         ),
     ),
 )

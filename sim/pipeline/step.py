@@ -36,6 +36,7 @@ from ..dynamics.parameters_adj import gyroscopic_parameters_adj, parameters_adj
 from ..dynamics.passive import passive, passive_adj
 from ..dynamics.rnea import rne, rne_adj, rne_bias, virtual_velocities
 from ..dynamics.tendon import tendon
+from ..dynamics.transmission import transmission, transmission_adj
 from ..dynamics.velocity import com_vel
 from ..kernels.binding import hook
 from ..kernels.jit import kernel, sequence
@@ -75,6 +76,7 @@ def forward_smooth(m: Model, d: Data) -> None:
     com_vel(m, d)
     tendon(m, d)
     passive(m, d)
+    transmission(m, d)
     actuation(m, d)
     rne_bias(m, d)
     for v in range(m.nv):
@@ -208,6 +210,7 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
     applied_adj(m, d, w)
     passive_adj(m, d, w)
     actuation_adj(m, d, w, 0.0)
+    transmission_adj(m, d, w, 0.0)
     if w.with_params:
         parameters_adj(m, d, w, damping_time, 0.0)
 
@@ -280,6 +283,7 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     gyroscopic_adj(m, d, w)
     passive_adj(m, d, w)
     actuation_adj(m, d, w, m.timestep)
+    transmission_adj(m, d, w, m.timestep)
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)
         gyroscopic_parameters_adj(m, d, w)
