@@ -19,7 +19,8 @@ MECHANISM = """
     <body pos="0 0.4 0"><joint name="c" type="slide" axis="0 1 1"/><geom type="box" size="0.1 0.05 0.08"/>
       <site name="d0" pos="0.1 0.1 0.1"/></body></body>
   <body pos="0.7 0.5 0.3"><freejoint/><geom name="stone" type="box" size="0.1 0.2 0.1"/>
-    <geom name="pebble" size="0.11" pos="0.1 0.1 0.1"/><site name="e0" pos="0.2 0.1 0.3"/><site name="e1" pos="-0.2 0.1 0"/>
+    <geom name="pebble" size="0.11" pos="0.1 0.1 0.1"/>
+    <site name="e0" pos="0.2 0.1 0.3"/><site name="e1" pos="-0.2 0.1 0"/>
     <body pos="0.2 0 0"><joint name="e" axis="1 0 0" stiffness="2"/><geom size="0.1" pos="0 0.3 0"/>
       <site name="f0" pos="0.05 0.4 0.1"/></body></body>
 """

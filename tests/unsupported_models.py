@@ -1,14 +1,12 @@
 """A model for each kind of element that is not simulated; the documentation's table is made from them too."""
 
 LIMB = '<body><joint name="j"/><geom name="g" size="1"/><site name="s"/></body>'
-BALL = '<body><joint name="j" type="ball"/><geom size="1"/></body>'
 TWO = (
     '<body name="p"><joint name="j"/><geom name="g" size="1"/><site name="s"/></body>'
     '<body name="q" pos="5 0 0"><joint name="k"/><geom name="h" size="1"/><site name="t"/></body>'
 )
 BOXES = TWO.replace('size="1"', 'type="box" size="1 1 1"')
 TENDON = '<tendon><fixed name="cord" {}><joint joint="j" coef="1"/></fixed></tendon>'
-SPATIAL = '<tendon><spatial name="cord" {}><site site="s"/><site site="t"/></spatial></tendon>'
 MUSCLE = "0.75 1.05 -1 200 0.5 1.6 1.5 1.3 1.2"
 
 
@@ -34,12 +32,7 @@ UNSUPPORTED = {
     "joint 'j': polynomial damping": with_joint('damping="1 0.5"'),
     "joint 'j': actuatorgravcomp": with_joint('actuatorgravcomp="true"'),
     "joint 'j': springyield": with_joint('stiffness="1" springyield="0.3"'),
-    "actuator 'a': transmission tendon": document(
-        TWO, SPATIAL.format("") + '<actuator><motor name="a" tendon="cord"/></actuator>'
-    ),
-    "actuator 'a': transmission site": with_actuator('<motor name="a" site="s"/>'),
     "actuator 'a': transmission body": with_actuator('<adhesion name="a" body="p" ctrlrange="0 1"/>', TWO),
-    "actuator 'a': jointinparent transmission on a ball": with_actuator('<motor name="a" jointinparent="j"/>', BALL),
     "actuator 'a': dyntype muscle": with_actuator('<general name="a" joint="j" dyntype="muscle" dynprm="0.01 0.04"/>'),
     "actuator 'a': gaintype muscle": with_actuator(
         f'<general name="a" joint="j" gaintype="muscle" gainprm="{MUSCLE}" lengthrange="0 1"/>'

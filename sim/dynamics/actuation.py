@@ -1,12 +1,24 @@
 """Actuators on joints and fixed tendons: activation dynamics, force, joint force (mj_fwdActuation), the adjoint.
 
 force = gain(length, velocity) * input + bias(length, velocity), input = activation or control.
-The moment arms of these transmissions are constants, listed in the model's table moment_*.
+The moment arms of joints and fixed tendons are constants, listed in the model's table moment_*; of those
+that move with the pose, `transmission.py` fills the same table in the data before, and has the adjoint.
 """
 
 import math
 
-from ..kernels.enums import AFFINE, BALL, DYN_FILTEREXACT, DYN_INTEGRATOR, FREE, HINGE, SLIDE, TRN_TENDON
+from ..kernels.enums import (
+    AFFINE,
+    BALL,
+    DYN_FILTEREXACT,
+    DYN_INTEGRATOR,
+    FREE,
+    HINGE,
+    SLIDE,
+    TRN_JOINT,
+    TRN_JOINTINPARENT,
+    TRN_TENDON,
+)
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, quat_log, quat_normalize, right_jacobian_inv_t
@@ -25,15 +37,17 @@ def _last_entry(m: Model, i: int) -> int:
 
 
 @kernel
-def moment_arm(m: Model, i: int, k: int) -> float:
-    """Joint force per force of actuator `i` on the degree of freedom of its entry `k`."""
-    return m.actuator_gear[i, m.moment_gear[k]] * m.moment_coef[k]
+def arms_move(m: Model, i: int) -> bool:
+    """Whether the moment arms of actuator `i` move with the pose."""
+    return m.moment_moves[i] != 0
 
 
 @kernel
-def joint_type(m: Model, i: int) -> int:
-    """Type of the joint that actuator `i` acts on; of any of the scalar joints of a tendon, HINGE."""
-    return HINGE if m.actuator_trntype[i] == TRN_TENDON else m.jnt_type[m.actuator_trnid[i, 0]]
+def moment_arm(m: Model, d: Data, i: int, k: int) -> float:
+    """Joint force per force of actuator `i` on the degree of freedom of its entry `k`."""
+    if arms_move(m, i):
+        return d.actuator_moment[k]
+    return m.actuator_gear[i, m.moment_gear[k]] * m.moment_coef[k]
 
 
 @kernel
@@ -54,15 +68,15 @@ def dof_position(m: Model, d: Data, v: int) -> float:
 
 
 @kernel
-def coupled_sum(m: Model, i: int, k: int, x: Floats) -> float:
-    """Sum of moment arm times x[dof, 0] over the entries of actuator `i` that the inertia matrix couples to entry `k`.
+def coupled_sum(m: Model, d: Data, i: int, k: int, x: Floats, lane: int) -> float:
+    """Sum of arm times x[dof, lane] over the entries of actuator `i` that the inertia matrix couples to entry `k`.
 
     MuJoCo's implicitfast keeps this part of the product of moment arms.
     """
     total, v = 0.0, m.moment_colind[k]
     for c in range(m.moment_rowadr[i], _last_entry(m, i)):
         if moves_with(m, v, m.moment_colind[c]) or moves_with(m, m.moment_colind[c], v):
-            total += moment_arm(m, i, c) * x[m.moment_colind[c], 0]
+            total += moment_arm(m, d, i, c) * x[m.moment_colind[c], lane]
     return total
 
 
@@ -87,14 +101,15 @@ def turn_length(m: Model, i: int) -> float:
     """Length of a whole turn for an actuator that lives on a circle, 0 for the others.
 
     MuJoCo reads setpoint and activation of a servo (fixed gain, bias with the opposite slope) on a
-    purely rotational transmission, here a ball joint, on the circle.
+    purely rotational transmission, a ball joint or two sites, on the circle.
     """
-    if joint_type(m, i) != BALL or m.actuator_gaintype[i] == AFFINE:
+    c = m.actuator_turngear[i]
+    if c < 0 or m.actuator_gaintype[i] == AFFINE:
         return 0.0
     if m.actuator_biastype[i] != AFFINE or m.actuator_biasprm[i, 1] != -m.actuator_gainprm[i, 0]:
         return 0.0
     g = m.actuator_gear
-    return 2.0 * math.pi * math.sqrt(g[i, 0] * g[i, 0] + g[i, 1] * g[i, 1] + g[i, 2] * g[i, 2])
+    return 2.0 * math.pi * math.sqrt(g[i, c] * g[i, c] + g[i, c + 1] * g[i, c + 1] + g[i, c + 2] * g[i, c + 2])
 
 
 @kernel
@@ -107,8 +122,8 @@ def whole_turns(m: Model, i: int, distance: float) -> float:
 @kernel
 def turn_length_slope(m: Model, i: int, r: int) -> float:
     """Derivative of `turn_length` by gear `r`."""
-    turn = turn_length(m, i)
-    return 4.0 * math.pi * math.pi * m.actuator_gear[i, r] / turn if turn > 0.0 and r < 3 else 0.0
+    turn, c = turn_length(m, i), m.actuator_turngear[i]
+    return 4.0 * math.pi * math.pi * m.actuator_gear[i, r] / turn if turn > 0.0 and c <= r < c + 3 else 0.0
 
 
 @kernel
@@ -123,7 +138,7 @@ def setpoint(m: Model, d: Data, i: int) -> float:
 def _transmission(m: Model, d: Data, i: int) -> None:
     length, velocity = 0.0, 0.0
     for k in range(m.moment_rowadr[i], _last_entry(m, i)):
-        arm, v = moment_arm(m, i, k), m.moment_colind[k]
+        arm, v = moment_arm(m, d, i, k), m.moment_colind[k]
         length += arm * dof_position(m, d, v)
         velocity += arm * d.qvel[v]
     d.actuator_length[i] = length
@@ -131,7 +146,8 @@ def _transmission(m: Model, d: Data, i: int) -> None:
 
 
 @kernel
-def _gain(m: Model, i: int, length: float, velocity: float) -> float:
+def actuator_gain(m: Model, i: int, length: float, velocity: float) -> float:
+    """What multiplies the input of actuator `i`."""
     p = m.actuator_gainprm
     if m.actuator_gaintype[i] == AFFINE:
         return p[i, 0] + p[i, 1] * length + p[i, 2] * velocity
@@ -174,8 +190,10 @@ def force_is_clamped(m: Model, d: Data, i: int) -> bool:
     force, t = d.actuator_force[i], m.actuator_trnid[i, 0]
     if m.actuator_forcelimited[i] and (force <= m.actuator_forcerange[i, 0] or force >= m.actuator_forcerange[i, 1]):
         return True
-    if m.actuator_trntype[i] != TRN_TENDON:
+    if m.actuator_trntype[i] == TRN_JOINT or m.actuator_trntype[i] == TRN_JOINTINPARENT:
         return dof_is_clamped(m, d, m.jnt_dofadr[t])
+    if m.actuator_trntype[i] != TRN_TENDON:
+        return False
     limits = m.tendon_actfrcrange
     return m.tendon_actfrclimited[t] != 0 and (force <= limits[t, 0] or force >= limits[t, 1])
 
@@ -197,16 +215,17 @@ def actuation(m: Model, d: Data) -> None:
     for v in range(m.nv):
         d.qfrc_actuator[v] = 0.0
     for i in range(m.nu):
-        _transmission(m, d, i)
+        if not arms_move(m, i):
+            _transmission(m, d, i)
         _activation_rate(m, d, i)
         force = 0.0
         if m.actuator_enabled[i]:
             length, velocity = d.actuator_length[i], d.actuator_velocity[i]
-            force = _gain(m, i, length, velocity) * setpoint(m, d, i) + _bias(m, i, length, velocity)
+            force = actuator_gain(m, i, length, velocity) * setpoint(m, d, i) + _bias(m, i, length, velocity)
             force = _limited(m, i, force)
         d.actuator_force[i] = force
         for k in range(m.moment_rowadr[i], _last_entry(m, i)):
-            d.qfrc_actuator[m.moment_colind[k]] += moment_arm(m, i, k) * force
+            d.qfrc_actuator[m.moment_colind[k]] += moment_arm(m, d, i, k) * force
     for j in range(m.njnt):
         if m.jnt_actfrclimited[j] and (m.jnt_type[j] == HINGE or m.jnt_type[j] == SLIDE):
             v = m.jnt_dofadr[j]
@@ -243,7 +262,7 @@ def activation_step(m: Model, i: int) -> float:
 
 @kernel
 def actuation_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
-    """Add the derivative of qfrc_adj . qfrc_actuator and of actdot_adj . act_dot.
+    """Add the derivative of qfrc_adj . qfrc_actuator, moment arms that move left out, and of actdot_adj . act_dot.
 
     With `implicit_time` h > 0 the force is the linearised one of implicitfast, at velocity
     qvel + h qacc: the gain then multiplies the input at that velocity.
@@ -251,12 +270,12 @@ def actuation_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
     for i in range(m.nu):
         if m.actuator_enabled[i]:
             _activation_rate_adj(m, d, w, i)
-            if not force_is_clamped(m, d, i):
+            if not arms_move(m, i) and not force_is_clamped(m, d, i):
                 _force_adj(m, d, w, i, implicit_time)
 
 
 @kernel
-def _ctrl_is_clamped(m: Model, d: Data, i: int) -> bool:
+def ctrl_is_clamped(m: Model, d: Data, i: int) -> bool:
     u = d.ctrl[i]
     return m.actuator_ctrllimited[i] and (u < m.actuator_ctrlrange[i, 0] or u > m.actuator_ctrlrange[i, 1])
 
@@ -271,7 +290,7 @@ def _activation_rate_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
         rate = 1.0 / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
         for k in range(w.nlane):
             w.act_adj[a, k] -= rate * w.actdot_adj[a, k]
-    if not _ctrl_is_clamped(m, d, i):
+    if not ctrl_is_clamped(m, d, i):
         for k in range(w.nlane):
             w.ctrl_adj[i, k] += rate * w.actdot_adj[a, k]
 
@@ -279,11 +298,11 @@ def _activation_rate_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
 @kernel
 def _length_slope(m: Model, d: Data, i: int, k: int) -> float:
     """Derivative of the length of actuator `i` by the degree of freedom of its entry `k`."""
-    kind = joint_type(m, i)
+    kind = HINGE if m.actuator_trntype[i] == TRN_TENDON else m.jnt_type[m.actuator_trnid[i, 0]]
     if kind == FREE:
         return 0.0
     if kind != BALL:
-        return moment_arm(m, i, k)
+        return moment_arm(m, d, i, k)
     gear = (m.actuator_gear[i, 0], m.actuator_gear[i, 1], m.actuator_gear[i, 2])
     phi = ball_angles(d, m.jnt_qposadr[m.actuator_trnid[i, 0]])
     return right_jacobian_inv_t(phi, gear)[m.moment_gear[k]]
@@ -292,17 +311,17 @@ def _length_slope(m: Model, d: Data, i: int, k: int) -> float:
 @kernel
 def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
     """Add the derivative of qfrc_adj . (joint forces of actuator `i`) to qpos_adj, qvel_adj, act_adj, ctrl_adj."""
-    gain = _gain(m, i, d.actuator_length[i], d.actuator_velocity[i])
+    gain = actuator_gain(m, i, d.actuator_length[i], d.actuator_velocity[i])
     by_length, by_velocity = force_slopes(m, i, actuator_input(m, d, i))
     ahead = implicit_time * m.actuator_gainprm[i, 2] if m.actuator_gaintype[i] == AFFINE else 0.0
     act, first, end = m.actuator_actadr[i], m.moment_rowadr[i], _last_entry(m, i)
-    passes_ctrl = act < 0 and not _ctrl_is_clamped(m, d, i)
+    passes_ctrl = act < 0 and not ctrl_is_clamped(m, d, i)
     for k in range(first, end):
-        v, arm = m.moment_colind[k], moment_arm(m, i, k)
+        v, arm = m.moment_colind[k], moment_arm(m, d, i, k)
         passes = not dof_is_clamped(m, d, v)
         by_input = gain if passes else 0.0
         if ahead != 0.0:
-            by_input += ahead * coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
+            by_input += ahead * coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
         if act >= 0:
             lanes_axpy(w.act_adj, act, arm * by_input, w.qfrc_adj, v)
         elif passes_ctrl:
@@ -310,6 +329,6 @@ def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> Non
         if passes:
             for c in range(first, end):
                 u = m.moment_colind[c]
-                lanes_axpy(w.qvel_adj, u, arm * by_velocity * moment_arm(m, i, c), w.qfrc_adj, v)
+                lanes_axpy(w.qvel_adj, u, arm * by_velocity * moment_arm(m, d, i, c), w.qfrc_adj, v)
                 if by_length != 0.0:
                     lanes_axpy(w.qpos_adj, u, arm * by_length * _length_slope(m, d, i, c), w.qfrc_adj, v)

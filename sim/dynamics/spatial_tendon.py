@@ -10,8 +10,7 @@ import math
 
 from ..kernels.enums import CYLINDER
 from ..kernels.jit import kernel
-from ..kernels.rotation import Vec3, add3, dot3, load3, load_mat3, mat_vec3, quat_mul, quat_to_mat, scale3, sub3
-from ..kernels.rotation import load4
+from ..kernels.rotation import Vec3, add3, dot3, load3, load4, load_mat3, mat_vec3, quat_mul, quat_to_mat, scale3, sub3
 from ..kernels.spatial import Vec6, load6, velocity_at
 from ..model.data import Data
 from ..model.model import Model
@@ -146,3 +145,12 @@ def spatial_tendon(m: Model, d: Data) -> None:
         for s in range(first, first + m.ten_J_rownnz[t]):
             velocity += d.ten_J[s] * d.qvel[m.shift_id[s]]
         d.ten_length[t], d.ten_velocity[t] = length, velocity
+
+
+@kernel
+def spatial_transmission(m: Model, d: Data, i: int) -> None:
+    """Length and moment arms of actuator `i` on a spatial tendon; see `transmission.py`."""
+    t, gear = m.actuator_trnid[i, 0], m.actuator_gear[i, 0]
+    d.actuator_length[i] = gear * d.ten_length[t]
+    for k in range(m.ten_J_rownnz[t]):
+        d.actuator_moment[m.moment_rowadr[i] + k] = gear * d.ten_J[m.ten_J_rowadr[t] + k]

@@ -208,3 +208,18 @@ def spatial_tendon_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> Non
                 if rise != 0.0:
                     product_lanes(m, d, w, t, d.qacc)
                     rate_adj(m, d, w, t, -implicit_time * rise, d.qvel, w.ten_adj, 0)
+
+
+@kernel
+def spatial_transmission_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
+    """Adjoint of `spatial_transmission`; see `transmission.py`. Needs `tendon_bend`."""
+    t, gear = m.actuator_trnid[i, 0], m.actuator_gear[i, 0]
+    length_adj(m, d, w, t, gear, w.length_adj, 0, False)
+    first, size = m.ten_J_rowadr[t], m.tendon_shiftnum[t]
+    for k in range(m.ten_J_rownnz[t]):
+        for c in range(_last_shift(m, w, t)):
+            _add(m, w, first + c, gear * d.ten_bend[m.tendon_bendadr[t] + k * size + c], w.moment_adj, k)
+    if w.with_params:
+        w.actuator_gear_adj[i, 0] += d.ten_length[t] * w.length_adj[0, 0]
+        for k in range(m.ten_J_rownnz[t]):
+            w.actuator_gear_adj[i, 0] += d.ten_J[first + k] * w.moment_adj[k, 0]

@@ -1,8 +1,8 @@
 """Constants of what couples joints and bodies: fixed tendons, transmissions, equalities; made once per model.
 
 MuJoCo documentation, Modeling, "Tendons" and XML reference, "actuator" and "equality". A fixed
-tendon is a combination of scalar joints with constant coefficients, so the moment arms of all
-actuators are constants too: one table holds them, whatever the transmission.
+tendon is a combination of scalar joints with constant coefficients, so its moment arms are constants,
+as are those of joints: one table holds them. It also lists what moment arms that move with the pose act on.
 """
 
 from typing import Any
@@ -10,7 +10,19 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from ..kernels.enums import CONNECT, JOINT, TENDON, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON, WELD
+from ..kernels.enums import (
+    BALL,
+    CONNECT,
+    FREE,
+    JOINT,
+    TENDON,
+    TRN_JOINT,
+    TRN_JOINTINPARENT,
+    TRN_SITE,
+    TRN_SLIDERCRANK,
+    TRN_TENDON,
+    WELD,
+)
 from ..kernels.record import Ints
 from .source import Source
 from .tendon_paths import are_fixed
@@ -38,31 +50,66 @@ def tendon_fields(m: Source, spring: bool, damper: bool, limit: bool, frictionlo
     }
 
 
-def moment_fields(m: Source) -> dict[str, Any]:
+def moment_fields(m: Source, rowadr: Ints, rownnz: Ints, shifts: Ints) -> dict[str, Any]:
     """The table of moment arms: actuator i acts on the entries moment_rowadr[i] to + moment_rownnz[i].
 
-    An entry is a degree of freedom, the gear that counts for it, and a factor.
+    An entry is a degree of freedom, the gear that counts for it, and a factor. Of an actuator whose moment
+    arms move with the pose only the first counts, and for two bodies the factor's sign: whose it is.
+    Spatial tendons have theirs in `shifts`, from rowadr on, rownnz of them.
     """
     entries: list[tuple[int, int, float]] = []
     start, count = np.zeros(m.nu, np.int32), np.zeros(m.nu, np.int32)
+    moves, turn = np.zeros(m.nu, np.int32), np.full(m.nu, -1, np.int32)
+    other, gear = m.actuator_trnid.reshape(m.nu, 2)[:, 1].tolist(), m.actuator_gear
     fixed, first, wrapped, coef = are_fixed(m), m.jnt_dofadr.tolist(), m.wrap_objid, m.wrap_prm
-    begin, number, types = m.tendon_adr, m.tendon_num, m.jnt_type
+    begin, number, types, dofs = m.tendon_adr, m.tendon_num, m.jnt_type, shifts.tolist()
     for i, (kind, target) in enumerate(zip(m.actuator_trntype.tolist(), m.actuator_trnid[:, 0].tolist(), strict=True)):
         start[i] = len(entries)
         if kind == TRN_TENDON and fixed[target]:
             for k in range(begin[target], begin[target] + number[target]):
                 entries.append((first[wrapped[k]], 0, float(coef[k])))
+        elif kind == TRN_TENDON:
+            begins = rowadr[target]
+            entries += [(v, 0, 1.0) for v in dofs[begins : begins + rownnz[target]]]
+            moves[i] = True
         elif kind in (TRN_JOINT, TRN_JOINTINPARENT):
             entries += [(first[target] + r, r, 1.0) for r in range(_DOFS_OF_JOINT[int(types[target])])]
+            moves[i] = kind == TRN_JOINTINPARENT and types[target] in (FREE, BALL)
+            turn[i] = 0 if types[target] == BALL else -1
+        elif kind in (TRN_SITE, TRN_SLIDERCRANK):
+            second = int(m.site_bodyid[other[i]]) if other[i] >= 0 else 0
+            one, two = _separate_dofs(m, int(m.site_bodyid[target]), second)
+            entries += [(v, 0, 1.0) for v in one] + [(v, 0, -1.0) for v in two]
+            moves[i] = True
+            turn[i] = 3 if kind == TRN_SITE and other[i] >= 0 and not gear[i, :3].any() else -1
         count[i] = len(entries) - start[i]
     return {
         "nmoment": len(entries),
+        "nmovingarm": int(count[moves != 0].max(initial=0)),
+        "moment_moves": moves,
+        "actuator_turngear": turn,
         "moment_rowadr": start,
         "moment_rownnz": count,
         "moment_colind": np.array([entry[0] for entry in entries], np.int32),
         "moment_gear": np.array([entry[1] for entry in entries], np.int32),
         "moment_coef": np.array([entry[2] for entry in entries], np.float64),
     }
+
+
+def _separate_dofs(m: Source, one: int, two: int) -> tuple[list[int], list[int]]:
+    """Degrees of freedom that move one of two bodies and not the other, from the root."""
+    chains = [_chain(m, body) for body in (one, two)]
+    return [v for v in chains[0] if v not in chains[1]], [v for v in chains[1] if v not in chains[0]]
+
+
+def _chain(m: Source, body: int) -> list[int]:
+    """Degrees of freedom that move `body`, from the root."""
+    body, found = int(m.body_weldid[body]), list[int]()
+    v = int(m.body_dofadr[body] + m.body_dofnum[body]) - 1 if m.body_dofnum[body] else -1
+    while v >= 0:
+        found.append(v)
+        v = int(m.dof_parentid[v])
+    return found[::-1]
 
 
 def are_simulated(m: Source) -> Any:

@@ -60,6 +60,7 @@ class Data(Struct):
     qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation
     qfrc_actuator: Floats = floats("nv")
     qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias + applied
+    actuator_moment: Floats = floats("nmoment")  # moment arms that move with the pose, in the model's table's order
     actuator_length: Floats = floats("nu")
     actuator_velocity: Floats = floats("nu")
     actuator_force: Floats = floats("nu")
@@ -278,6 +279,11 @@ class Lanes(Struct):
     axis_force: Floats = floats("nv", 6)
     axis_ddot: Floats = floats("nv", 6)
     axis_rate: Floats = floats("nv", 6)
+
+    force_adj: Floats = floats(2, "nlane")  # of one actuator: cotangent of its force, of that's slope by velocity,
+    length_adj: Floats = floats(1, "nlane")  # of its length
+    moment_adj: Floats = floats("nmovingarm", "nlane")  # and moment arms
+    arm_lanes: Floats = floats(5, 6, "nlane")  # see `two_sites_adj.py`
 
     rk_rate_adj: Floats = floats(4, "nv", "nlane")
     rk_qacc_adj: Floats = floats(4, "nv", "nlane")

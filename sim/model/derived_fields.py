@@ -190,7 +190,7 @@ RECIPES = (
     _passive,
     _actuation,
     lambda m, _: path_fields(m),
-    lambda m, _: moment_fields(m),
+    lambda m, made: moment_fields(m, made["ten_J_rowadr"], made["ten_J_rownnz"], made["shift_id"]),
     lambda m, _: _before_joints(m),
     lambda m, _: {"body_freesolo": _free_without_descendants(m)},
     _mocap_bodies,

@@ -28,6 +28,7 @@ _SIZES = (
     "nmocap",
     *(
         "nmoment",
+        "nmovingarm",
         "npair",
         "ngroup",
         "nmover",
@@ -103,6 +104,7 @@ class Model(Struct):
     neq: int = integer()
     ne: int = integer()  # constraint rows of active equalities
     nmoment: int = integer()  # degrees of freedom that actuators act on, counted for each actuator
+    nmovingarm: int = integer()  # most of them of one actuator whose moment arms move with the pose, 0: none does
     ngravcomp: int = integer()
     npair: int = integer()  # pairs of geoms that may collide
     nalways: int = integer()  # those of them that are always tested, the first ones; then those with static geoms
@@ -314,7 +316,10 @@ class Model(Struct):
     moment_rownnz: Ints = ints("nu")  # number of its entries
     moment_colind: Ints = ints("nmoment")  # degree of freedom
     moment_gear: Ints = ints("nmoment")  # the moment arm is this gear
-    moment_coef: Floats = floats("nmoment")  # times this
+    moment_coef: Floats = floats("nmoment")  # times this; or a sign: see `couplings.py`
+    moment_moves: Ints = ints("nu")  # 1: the pose decides, see `transmission.py`
+    actuator_turngear: Ints = ints("nu")  # first gear of a transmission that lives on a circle, -1: it does not
+    actuator_cranklength: Floats = floats("nu")  # [m]
     actuator_dyntype: Ints = ints("nu")
     actuator_gaintype: Ints = ints("nu")
     actuator_biastype: Ints = ints("nu")

@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
+from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK, TRN_TENDON
 from .contact_groups import ascending
 from .contact_pairs import CONVEX, Pairs, contacts_enabled
 from .couplings import are_simulated
 from .source import Source
-from .tendon_paths import are_fixed
 
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
@@ -30,7 +29,6 @@ _DYNAMICS = {
 }
 _GAINS = {int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtGain.mjGAIN_AFFINE)}
 _BIASES = {int(mujoco.mjtBias.mjBIAS_NONE), int(mujoco.mjtBias.mjBIAS_AFFINE)}
-_ROTATIONAL = [int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)]
 _NAMES, _LINES = 3, 22  # in a message: names of a kind, kinds
 
 
@@ -133,24 +131,16 @@ def _actuators(m: Source) -> Iterator[UnsupportedKind]:
 
 
 _INSTEAD = {
-    "tendon": "let it act on a joint or a fixed tendon (this one is spatial)",
-    "site": "let it act on joints",
     "body": "adhesion is not simulated: leave the actuator out",
-    "slidercrank": "let it act on a joint of the mechanism",
 }
 
 
 def _transmissions(m: Source) -> Iterator[tuple[str, Any, str]]:
-    kind, target = m.actuator_trntype, m.actuator_trnid.reshape(-1, 2)[:, 0]
-    pulls = kind == TRN_TENDON
-    pulls[pulls] = are_fixed(m)[target[pulls]]
-    other = (kind != TRN_JOINT) & (kind != TRN_JOINTINPARENT) & ~pulls
+    kind = m.actuator_trntype
+    other = ~np.isin(kind, [TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON, TRN_SITE, TRN_SLIDERCRANK])
     for number in np.unique(kind[other]):
         name = mujoco.mjtTrn(int(number)).name.removeprefix("mjTRN_").lower()
         yield f"transmission {name}", other & (kind == number), _INSTEAD.get(name, "let it act on joints")
-    in_parent = kind == TRN_JOINTINPARENT
-    in_parent[in_parent] = np.isin(m.jnt_type[target[in_parent]], _ROTATIONAL)
-    yield "jointinparent transmission on a ball or free joint", in_parent, "use joint in place of jointinparent"
 
 
 def _actuator_types(m: Source) -> Iterator[tuple[str, Any, str]]:

@@ -22,9 +22,11 @@ from ..constraint.equality_adj import equality_adj
 from ..constraint.rows_adj import row_change, row_velocity
 from ..constraint.tendon_rows import tendon_friction, tendon_limits
 from ..constraint.tendon_rows_adj import spatial_equality_adj, spatial_row_adj
-from ..dynamics.spatial_tendon import spatial_tendon
-from ..dynamics.spatial_tendon_adj import spatial_tendon_adj
+from ..dynamics.actuation import arms_move
+from ..dynamics.spatial_tendon import spatial_tendon, spatial_transmission
+from ..dynamics.spatial_tendon_adj import spatial_tendon_adj, spatial_transmission_adj
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_implicit_adj, tendon_passive, tendon_passive_adj
+from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
 from ..kernels.enums import EULER, IMPLICITFAST, PGS, RK4
 from ..kernels.jit import kernel
@@ -73,13 +75,18 @@ def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
+def _nothing_ahead_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
+    """The same, for forces that implicitfast takes ahead."""
+
+
+@kernel
 def _nothing_of_one(m: Model, d: Data, index: int) -> None:
     """In place of what the model lacks for a pair of geoms, or a contact."""
 
 
 @kernel
-def _nothing_of_row_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
-    """In place of `spatial_row_adj`."""
+def _nothing_of_one_adj(m: Model, d: Data, w: Lanes, index: int) -> None:
+    """The adjoint of `_nothing_of_one`."""
 
 
 @kernel
@@ -90,6 +97,12 @@ def _nothing_of_equality_adj(m: Model, d: Data, w: Lanes, r: int, t: int, slope:
 @kernel
 def _nothing_implicit_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
     """In place of `spatial_tendon_adj`."""
+
+
+@kernel
+def _never(m: Model, index: int) -> bool:  # noqa: ARG001 (in place of a kernel that uses both)
+    """In place of whether something of the model is so."""
+    return False
 
 
 INTEGRATORS = {
@@ -172,9 +185,18 @@ FEATURES = (
             {
                 spatial_tendon: _nothing,
                 spatial_tendon_adj: _nothing_implicit_adj,
-                spatial_row_adj: _nothing_of_row_adj,
+                spatial_transmission: _nothing_of_one,
+                spatial_row_adj: _nothing_of_one_adj,
+                spatial_transmission_adj: _nothing_of_one_adj,
                 spatial_equality_adj: _nothing_of_equality_adj,
             },
+        ),
+    ),
+    Feature(
+        lambda m: bool(m.moment_moves.any()),
+        Part(
+            "no_moving_arms",
+            {transmission: _nothing, transmission_adj: _nothing_ahead_adj, arms_move: _never},
         ),
     ),
 )

@@ -38,6 +38,7 @@ from ..dynamics.rnea import rne, rne_adj, rne_bias, virtual_velocities
 from ..dynamics.spatial_tendon import spatial_tendon
 from ..dynamics.spatial_tendon_adj import spatial_tendon_adj
 from ..dynamics.tendon import tendon, tendon_implicit_adj
+from ..dynamics.transmission import transmission, transmission_adj
 from ..dynamics.velocity import com_vel
 from ..kernels.binding import hook
 from ..kernels.jit import kernel, sequence
@@ -78,6 +79,7 @@ def forward_smooth(m: Model, d: Data) -> None:
     tendon(m, d)
     spatial_tendon(m, d)
     passive(m, d)
+    transmission(m, d)
     actuation(m, d)
     rne_bias(m, d)
     for v in range(m.nv):
@@ -212,6 +214,7 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
     passive_adj(m, d, w)
     spatial_tendon_adj(m, d, w, 0.0)
     actuation_adj(m, d, w, 0.0)
+    transmission_adj(m, d, w, 0.0)
     if w.with_params:
         parameters_adj(m, d, w, damping_time, 0.0)
 
@@ -286,6 +289,7 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     spatial_tendon_adj(m, d, w, m.timestep)
     tendon_implicit_adj(m, d, w)
     actuation_adj(m, d, w, m.timestep)
+    transmission_adj(m, d, w, m.timestep)
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)
         gyroscopic_parameters_adj(m, d, w)
