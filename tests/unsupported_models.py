@@ -54,7 +54,6 @@ UNSUPPORTED = {
         TENDON.format('actuatorfrclimited="true" actuatorfrcrange="-1 1"')
         + '<actuator><motor tendon="cord"/><motor tendon="cord"/></actuator>',
     ),
-    "tendon 'cord': armature": document(LIMB, TENDON.format('armature="2"')),
     "contact of geoms 'g' and 'h' (hfield and sphere)": document(
         '<geom name="g" type="hfield" hfield="f"/><body><freejoint/><geom name="h" size="1"/></body>',
         '<asset><hfield name="f" nrow="2" ncol="2" size="1 1 1 1"/></asset>',

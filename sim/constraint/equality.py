@@ -28,7 +28,7 @@ from ..kernels.rotation import (
     scale3,
     sub3,
 )
-from ..kernels.spatial import Vec6, axpy6, load6, velocity_at
+from ..kernels.spatial import Vec6, axpy6, load6, point_acceleration, velocity_at
 from ..model.data import Data
 from ..model.model import Model
 from .row import Spans, clear_row, column, last_dof, new_row, set_row, spans_of_bodies, two_spans
@@ -226,12 +226,6 @@ def _velocity_product(m: Model, d: Data, b: int) -> Vec6:
         total = axpy6(d.qvel[v], load6(d.cdof_dot, v), total)
         v = m.dof_parentid[v]
     return total
-
-
-@kernel
-def point_acceleration(a: Vec6, v: Vec6, arm: Vec3) -> Vec3:
-    """Second derivative of the point at `arm`, moving with velocity `v` and acceleration `a`."""
-    return add3(velocity_at(a, arm), cross3((v[0], v[1], v[2]), velocity_at(v, arm)))
 
 
 @kernel

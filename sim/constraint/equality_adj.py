@@ -30,7 +30,18 @@ from ..kernels.rotation import (
     scale3,
     sub3,
 )
-from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, lanes_axpy, lanes_sub_dot, load6, velocity_at
+from ..kernels.spatial import (
+    Vec6,
+    add6,
+    cross_force,
+    cross_motion,
+    dot6,
+    lanes_axpy,
+    lanes_sub_dot,
+    load6,
+    point_acceleration,
+    velocity_at,
+)
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .equality import (
@@ -41,7 +52,6 @@ from .equality import (
     object_dof,
     object_shift,
     orientation,
-    point_acceleration,
     polynomial,
     relative_rates,
     row_count,

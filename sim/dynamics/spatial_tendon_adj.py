@@ -106,7 +106,7 @@ def tendon_bend(m: Model, d: Data, every: bool) -> None:
 
 
 @kernel
-def _last_shift(m: Model, w: Lanes, t: int) -> int:
+def last_shift(m: Model, w: Lanes, t: int) -> int:
     """One past the last shift of tendon `t` whose cotangent is asked for, as a number among its own."""
     if m.nmocap > 0 or w.with_params:
         return m.tendon_shiftnum[t]
@@ -114,7 +114,7 @@ def _last_shift(m: Model, w: Lanes, t: int) -> int:
 
 
 @kernel
-def _add(m: Model, w: Lanes, s: int, factor: float, x: Floats, row: int) -> None:
+def add_to_shift(m: Model, w: Lanes, s: int, factor: float, x: Floats, row: int) -> None:
     """Add factor x[row, :] to the cotangent of shift `s`."""
     i = m.shift_id[s]
     if m.shift_kind[s] == DOF:
@@ -130,27 +130,27 @@ def arms_adj(m: Model, d: Data, w: Lanes, t: int, factor: float) -> None:
     """Add the derivative of factor (J qfrc_adj) by the pose, J the moment arms of tendon `t`."""
     first, size = m.ten_J_rowadr[t], m.tendon_shiftnum[t]
     for k in range(m.ten_J_rownnz[t]):
-        for c in range(_last_shift(m, w, t)):
+        for c in range(last_shift(m, w, t)):
             slope = d.ten_bend[m.tendon_bendadr[t] + k * size + c]
-            _add(m, w, first + c, factor * slope, w.qfrc_adj, m.shift_id[first + k])
+            add_to_shift(m, w, first + c, factor * slope, w.qfrc_adj, m.shift_id[first + k])
 
 
 @kernel
 def rate_adj(m: Model, d: Data, w: Lanes, t: int, factor: float, velocity: Floats, x: Floats, row: int) -> None:
     """Add the derivative of factor (J velocity) x[row, :] by the pose."""
     first, size = m.ten_J_rowadr[t], m.tendon_shiftnum[t]
-    for c in range(_last_shift(m, w, t)):
+    for c in range(last_shift(m, w, t)):
         total = 0.0
         for k in range(m.ten_J_rownnz[t]):
             total += d.ten_bend[m.tendon_bendadr[t] + k * size + c] * velocity[m.shift_id[first + k]]
-        _add(m, w, first + c, factor * total, x, row)
+        add_to_shift(m, w, first + c, factor * total, x, row)
 
 
 @kernel
 def length_adj(m: Model, d: Data, w: Lanes, t: int, factor: float, x: Floats, row: int, beyond: bool) -> None:
     """Add the derivative of factor length x[row, :] by the pose, or by what of it is `beyond` degrees of freedom."""
-    for c in range(m.ten_J_rownnz[t] if beyond else 0, _last_shift(m, w, t)):
-        _add(m, w, m.ten_J_rowadr[t] + c, factor * d.ten_J[m.ten_J_rowadr[t] + c], x, row)
+    for c in range(m.ten_J_rownnz[t] if beyond else 0, last_shift(m, w, t)):
+        add_to_shift(m, w, m.ten_J_rowadr[t] + c, factor * d.ten_J[m.ten_J_rowadr[t] + c], x, row)
 
 
 @kernel
@@ -183,10 +183,10 @@ def product_adj(m: Model, d: Data, w: Lanes, t: int, factor: float, x: Floats) -
             if moves_with(m, v, u) or moves_with(m, u, v):
                 rate += d.ten_J[first + c] * x[u]
                 lanes_axpy(w.ten_adj, 1, d.ten_J[first + c], w.qfrc_adj, u)
-        for c in range(_last_shift(m, w, t)):
+        for c in range(last_shift(m, w, t)):
             slope = factor * d.ten_bend[m.tendon_bendadr[t] + k * size + c]
-            _add(m, w, first + c, slope * rate, w.qfrc_adj, v)
-            _add(m, w, first + c, slope * x[v], w.ten_adj, 1)
+            add_to_shift(m, w, first + c, slope * rate, w.qfrc_adj, v)
+            add_to_shift(m, w, first + c, slope * x[v], w.ten_adj, 1)
 
 
 @kernel
@@ -217,8 +217,8 @@ def spatial_transmission_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
     length_adj(m, d, w, t, gear, w.length_adj, 0, False)
     first, size = m.ten_J_rowadr[t], m.tendon_shiftnum[t]
     for k in range(m.ten_J_rownnz[t]):
-        for c in range(_last_shift(m, w, t)):
-            _add(m, w, first + c, gear * d.ten_bend[m.tendon_bendadr[t] + k * size + c], w.moment_adj, k)
+        for c in range(last_shift(m, w, t)):
+            add_to_shift(m, w, first + c, gear * d.ten_bend[m.tendon_bendadr[t] + k * size + c], w.moment_adj, k)
     if w.with_params:
         w.actuator_gear_adj[i, 0] += d.ten_length[t] * w.length_adj[0, 0]
         for k in range(m.ten_J_rownnz[t]):

@@ -203,7 +203,7 @@ def wrap_hessian(h: Floats, f: Frame, kind: int, axis: Vec3, climb: float, radiu
 def _hessian_around(h: Floats, f: Frame, radius: float, sign: float, round_all: bool) -> None:
     normal, angle = f[4], f[7]
     for i in range(2):
-        n, e, length = f[2 * i], f[2 * i + 1], f[5 + i]
+        n, e, length = (f[0], f[1], f[5]) if i == 0 else (f[2], f[3], f[6])
         rise, bend, turn = _tangent(f, radius, i)
         turn *= sign / length
         add_outer(h, i, i, bend, n, n)

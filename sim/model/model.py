@@ -266,6 +266,7 @@ class Model(Struct):
     tendon_lengthspring: Floats = floats("ntendon", 2)  # no spring force between these lengths
     tendon_damping: Floats = floats("ntendon")
     tendon_dampingpoly: Floats = floats("ntendon", mujoco.mjNPOLY)  # of further powers of the speed
+    tendon_armature: Floats = floats("ntendon")  # inertia against changes of the length
     tendon_frictionloss: Floats = floats("ntendon")
     tendon_length0: Floats = floats("ntendon")  # length at qpos0
     tendon_invweight0: Floats = floats("ntendon")

@@ -29,7 +29,7 @@ _TENDON_TABLES = (
 
 class _Shift(NamedTuple):
     kind: int
-    index: int  # degree of freedom, 6 * mocap body + coordinate, or 3 * body + axis
+    number: int  # degree of freedom, 6 * mocap body + coordinate, or 3 * body + axis
     body: int  # the body that it moves, with all that is behind
 
 
@@ -97,7 +97,7 @@ def path_fields(m: Source) -> dict[str, Any]:
         "piece_sideid": np.array([piece.side for piece in pieces], np.int32),
         "piece_divisor": np.array([piece.divisor for piece in pieces], np.float64),
         "shift_kind": np.array([shift.kind for shift in shifts], np.int32),
-        "shift_id": np.array([shift.index for shift in shifts], np.int32),
+        "shift_id": np.array([shift.number for shift in shifts], np.int32),
         "shift_bodyid": np.array([shift.body for shift in shifts], np.int32),
         "move_shift": np.array([move[0] for move in moves], np.int32),
         "move_ends": np.array([move[1] for move in moves], np.int32),
@@ -149,17 +149,17 @@ def _carries(m: Source, shift: _Shift, dof: _Shift) -> int:
     """Whether a shift turns the motion axis of a degree of freedom along."""
     if shift.kind != DOF:
         return int(_is_behind(m, dof.body, shift.body))
-    if dof.index == shift.index:
+    if dof.number == shift.number:
         return 0
-    joint, other = int(m.dof_jntid[shift.index]), int(m.dof_jntid[dof.index])
+    joint, other = int(m.dof_jntid[shift.number]), int(m.dof_jntid[dof.number])
     if joint == other and m.jnt_type[joint] in (int(mujoco.mjtJoint.mjJNT_BALL), int(mujoco.mjtJoint.mjJNT_FREE)):
         # the rotations turn with one another, and translate with the joint; translations stay
         turns = int(m.jnt_dofadr[joint]) + (3 if m.jnt_type[joint] == int(mujoco.mjtJoint.mjJNT_FREE) else 0)
-        return int(dof.index >= turns)
-    above = dof.index
-    while above > shift.index:
+        return int(dof.number >= turns)
+    above = dof.number
+    while above > shift.number:
         above = int(m.dof_parentid[above])
-    return int(above == shift.index)
+    return int(above == shift.number)
 
 
 def _is_behind(m: Source, body: int, other: int) -> bool:

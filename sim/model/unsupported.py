@@ -171,7 +171,6 @@ def _tendons(m: Source) -> Iterator[UnsupportedKind]:
     pulls = np.bincount(m.actuator_trnid.reshape(-1, 2)[m.actuator_trntype == TRN_TENDON, 0], minlength=m.ntendon)
     for problem, which, advice in (
         ("springyield", (m.tendon_springyield != 0) & spring, 'set springyield="0"'),
-        ("armature", m.tendon_armature != 0, "put it on joints"),
         ("actuatorfrcrange shared by several actuators", (m.tendon_actfrclimited != 0) & (pulls > 1),
          "give each actuator a forcerange"),
     ):  # fmt: skip

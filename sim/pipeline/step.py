@@ -38,6 +38,8 @@ from ..dynamics.rnea import rne, rne_adj, rne_bias, virtual_velocities
 from ..dynamics.spatial_tendon import spatial_tendon
 from ..dynamics.spatial_tendon_adj import spatial_tendon_adj
 from ..dynamics.tendon import tendon, tendon_implicit_adj
+from ..dynamics.tendon_armature import tendon_bias
+from ..dynamics.tendon_armature_adj import tendon_armature_adj
 from ..dynamics.transmission import transmission, transmission_adj
 from ..dynamics.velocity import com_vel
 from ..kernels.binding import hook
@@ -82,6 +84,7 @@ def forward_smooth(m: Model, d: Data) -> None:
     transmission(m, d)
     actuation(m, d)
     rne_bias(m, d)
+    tendon_bias(m, d)
     for v in range(m.nv):
         d.qfrc_smooth[v] = d.qfrc_passive[v] + d.qfrc_actuator[v] - d.qfrc_bias[v]
     applied_force(m, d)
@@ -213,6 +216,7 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
     applied_adj(m, d, w)
     passive_adj(m, d, w)
     spatial_tendon_adj(m, d, w, 0.0)
+    tendon_armature_adj(m, d, w)
     actuation_adj(m, d, w, 0.0)
     transmission_adj(m, d, w, 0.0)
     if w.with_params:
@@ -287,6 +291,7 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     gyroscopic_adj(m, d, w)
     passive_adj(m, d, w)
     spatial_tendon_adj(m, d, w, m.timestep)
+    tendon_armature_adj(m, d, w)
     tendon_implicit_adj(m, d, w)
     actuation_adj(m, d, w, m.timestep)
     transmission_adj(m, d, w, m.timestep)
