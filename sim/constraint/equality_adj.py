@@ -113,10 +113,6 @@ def _couple_adj(m: Model, d: Data, w: Lanes, e: int, r: int) -> None:
     """Joint or tendon equality: the polynomial's slope in the Jacobian moves with the second object."""
     t = m.eq_obj2id[e]
     _, slope, bend = polynomial(m, e, object_shift(m, d, e, t))
-    if m.eq_type[e] == TENDON:
-        spatial_equality_adj(m, d, w, r, m.eq_obj1id[e], 1.0)
-        if t >= 0:
-            spatial_equality_adj(m, d, w, r, t, -slope)
     rate = 0.0
     for k in range(object_count(m, e, t)):
         v = object_dof(m, e, t, k)
@@ -127,6 +123,10 @@ def _couple_adj(m: Model, d: Data, w: Lanes, e: int, r: int) -> None:
         for c in range(object_count(m, e, t)):
             push = s * object_arm(m, d, e, t, c) * d.efc_force[r]
             lanes_axpy(w.qpos_adj, v, -push, w.qfrc_adj, object_dof(m, e, t, c))
+    if m.eq_type[e] == TENDON:
+        spatial_equality_adj(m, d, w, r, m.eq_obj1id[e], 1.0, 0.0, 0.0)
+        if t >= 0:
+            spatial_equality_adj(m, d, w, r, t, -slope, bend, rate)
 
 
 @kernel

@@ -4,8 +4,10 @@ What a row's residual and its velocity give the degrees of freedom is added wher
 """
 
 from ..dynamics.spatial_tendon_adj import arms_adj, length_adj, rate_adj
+from ..dynamics.tendon import last_arm
 from ..kernels.enums import LIMIT_TENDON
 from ..kernels.jit import kernel
+from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .row import residual_adj
@@ -38,8 +40,18 @@ def spatial_row_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
 
 
 @kernel
-def spatial_equality_adj(m: Model, d: Data, w: Lanes, r: int, t: int, slope: float) -> None:
-    """Tendon `t`, whose length times `slope` is a share of the residual of an equality in row `r`."""
-    if m.tendon_spatial[t]:
-        _arms_of_row(m, d, w, r, t, slope)
-        length_adj(m, d, w, t, slope, w.efc_pos_adj, r, True)
+def spatial_equality_adj(m: Model, d: Data, w: Lanes, r: int, t: int, slope: float, bend: float, rate: float) -> None:
+    """Tendon `t`, whose length times `slope` is a share of the residual of an equality in row `r`.
+
+    With its length the slope falls by `bend`; the row's velocities then change by its own, of which z sees `rate`.
+    """
+    if not m.tendon_spatial[t]:
+        return
+    _arms_of_row(m, d, w, r, t, slope)
+    length_adj(m, d, w, t, slope, w.efc_pos_adj, r, True)
+    if bend != 0.0:
+        for k in range(w.nlane):
+            w.ten_adj[0, k] = bend * rate * w.efc_z[r, k]
+        for s in range(m.ten_J_rowadr[t], last_arm(m, t)):
+            lanes_axpy(w.ten_adj, 0, -bend * d.efc_force[r] * d.ten_J[s], w.qfrc_adj, m.shift_id[s])
+        length_adj(m, d, w, t, 1.0, w.ten_adj, 0, True)

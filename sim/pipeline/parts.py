@@ -94,7 +94,9 @@ def _nothing_of_one_adj(m: Model, d: Data, w: Lanes, index: int) -> None:
 
 
 @kernel
-def _nothing_of_equality_adj(m: Model, d: Data, w: Lanes, r: int, t: int, slope: float) -> None:
+def _nothing_of_equality_adj(
+    m: Model, d: Data, w: Lanes, r: int, t: int, slope: float, bend: float, rate: float
+) -> None:
     """In place of `spatial_equality_adj`."""
 
 
