@@ -37,16 +37,16 @@ _DOFS_OF_JOINT = {
 }
 
 
-def tendon_fields(m: Source, spring: bool, damper: bool, limit: bool, frictionloss: bool) -> dict[str, Any]:
-    """The `tendon_*` fields that the flags change."""
+def tendon_fields(m: Source, moves: Any, spring: bool, damper: bool, limit: bool, frictionloss: bool) -> dict[str, Any]:
+    """The `tendon_*` fields that the flags change; one that nothing `moves` (ntendon) has no rows, as in MuJoCo."""
     return {
         "tendon_num": np.where(are_fixed(m), m.tendon_num, 0),
         "tendon_stiffness": m.tendon_stiffness * spring,
         "tendon_stiffnesspoly": m.tendon_stiffnesspoly * spring,
         "tendon_damping": m.tendon_damping * damper,
         "tendon_dampingpoly": m.tendon_dampingpoly * damper,
-        "tendon_limited": m.tendon_limited.astype(bool) & limit,
-        "tendon_frictionloss": m.tendon_frictionloss * frictionloss,
+        "tendon_limited": m.tendon_limited.astype(bool) & limit & moves,
+        "tendon_frictionloss": m.tendon_frictionloss * (frictionloss & moves),
     }
 
 
@@ -117,7 +117,7 @@ def are_simulated(m: Source) -> Any:
     return np.isin(m.eq_type, list(ROWS))
 
 
-def equality_fields(m: Source, enabled: bool) -> dict[str, Any]:
+def equality_fields(m: Source, tendons_move: Any, enabled: bool) -> dict[str, Any]:
     """The `eq_*` fields that are not MuJoCo's own.
 
     Equalities of bodies and of sites become alike: a point and an orientation in the frames of two bodies.
@@ -134,6 +134,8 @@ def equality_fields(m: Source, enabled: bool) -> dict[str, Any]:
     anchor[weld], quat[weld, 0] = anchor[weld, ::-1], data[weld, 6:10]
     # MuJoCo makes no rows if neither side can move
     moves = np.any(m.body_treeid[body] >= 0, axis=1) | ~holds
+    tied = np.append(tendons_move, False)[objects[m.eq_type == TENDON]]  # the last: no second tendon
+    moves[m.eq_type == TENDON] = tied.any(axis=1)
     return {
         "eq_active0": m.eq_active0.astype(bool) & enabled & moves,
         "eq_bodyid": body,

@@ -74,7 +74,7 @@ def _actuation(m: Source, _: Made) -> dict[str, Any]:
     }
 
 
-def _limits_and_friction(m: Source, _: Made) -> dict[str, Any]:
+def _limits_and_friction(m: Source, made: Made) -> dict[str, Any]:
     limit, friction = (_constrained(m, flag) for flag in (_BIT.mjDSBL_LIMIT, _BIT.mjDSBL_FRICTIONLOSS))
     limited = m.jnt_limited.astype(bool) & limit
     return {
@@ -83,6 +83,7 @@ def _limits_and_friction(m: Source, _: Made) -> dict[str, Any]:
         "dof_frictionloss": m.dof_frictionloss * friction,
         **tendon_fields(
             m,
+            made["ten_J_rownnz"] > 0,
             spring=not disabled(m, _BIT.mjDSBL_SPRING),
             damper=not disabled(m, _BIT.mjDSBL_DAMPER),
             limit=limit,
@@ -91,8 +92,8 @@ def _limits_and_friction(m: Source, _: Made) -> dict[str, Any]:
     }
 
 
-def _equalities(m: Source, _: Made) -> dict[str, Any]:
-    fields = equality_fields(m, _constrained(m, _BIT.mjDSBL_EQUALITY))
+def _equalities(m: Source, made: Made) -> dict[str, Any]:
+    fields = equality_fields(m, made["ten_J_rownnz"] > 0, _constrained(m, _BIT.mjDSBL_EQUALITY))
     return {**fields, "ne": sum(ROWS[int(kind)] for kind in m.eq_type[fields["eq_active0"]])}
 
 
