@@ -209,8 +209,8 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
     rne_adj(m, d, w)
     applied_adj(m, d, w)
     passive_adj(m, d, w)
-    actuation_adj(m, d, w, 0.0)
     transmission_adj(m, d, w, 0.0)
+    actuation_adj(m, d, w, 0.0)
     if w.with_params:
         parameters_adj(m, d, w, damping_time, 0.0)
 
@@ -282,8 +282,8 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     applied_adj(m, d, w)
     gyroscopic_adj(m, d, w)
     passive_adj(m, d, w)
-    actuation_adj(m, d, w, m.timestep)
     transmission_adj(m, d, w, m.timestep)
+    actuation_adj(m, d, w, m.timestep)
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)
         gyroscopic_parameters_adj(m, d, w)
