@@ -7,7 +7,6 @@ TWO = (
 )
 BOXES = TWO.replace('size="1"', 'type="box" size="1 1 1"')
 TENDON = '<tendon><fixed name="cord" {}><joint joint="j" coef="1"/></fixed></tendon>'
-MUSCLE = "0.75 1.05 -1 200 0.5 1.6 1.5 1.3 1.2"
 
 
 def document(body: str, rest: str = "", option: str = "") -> str:
@@ -33,18 +32,10 @@ UNSUPPORTED = {
     "joint 'j': actuatorgravcomp": with_joint('actuatorgravcomp="true"'),
     "joint 'j': springyield": with_joint('stiffness="1" springyield="0.3"'),
     "actuator 'a': transmission body": with_actuator('<adhesion name="a" body="p" ctrlrange="0 1"/>', TWO),
-    "actuator 'a': dyntype muscle": with_actuator('<general name="a" joint="j" dyntype="muscle" dynprm="0.01 0.04"/>'),
-    "actuator 'a': gaintype muscle": with_actuator(
-        f'<general name="a" joint="j" gaintype="muscle" gainprm="{MUSCLE}" lengthrange="0 1"/>'
-    ),
-    "actuator 'a': biastype muscle": with_actuator(
-        f'<general name="a" joint="j" biastype="muscle" biasprm="{MUSCLE}" lengthrange="0 1"/>'
-    ),
     "actuator 'a': gaintype pid": with_actuator('<pid name="a" joint="j" kp="1" input="pos"/>'),
     "actuator 'a': plugin": with_actuator('<plugin name="a" plugin="mujoco.pid" joint="j"/>').replace(
         "<worldbody>", '<extension><plugin plugin="mujoco.pid"/></extension><worldbody>'
     ),
-    "actuator 'a': actearly": with_actuator('<general name="a" joint="j" dyntype="integrator" actearly="true"/>'),
     "actuator 'a': delay": with_actuator('<motor name="a" joint="j" delay="0.01" nsample="8"/>'),
     "actuator 'a': damping": with_actuator('<motor name="a" joint="j" damping="0.5"/>'),
     "actuator 'a': armature": with_actuator('<motor name="a" joint="j" armature="0.5"/>'),

@@ -1,33 +1,22 @@
-"""Actuators on joints and fixed tendons: activation dynamics, force, joint force (mj_fwdActuation), the adjoint.
+"""Actuators on joints and fixed tendons: force and joint force (mj_fwdActuation), the adjoint.
 
-force = gain(length, velocity) * input + bias(length, velocity), input = activation or control.
+force = gain(length, velocity) * input + bias(length, velocity), input = activation or control: see
+`actuator_law.py` and `activation.py`.
 The moment arms of joints and fixed tendons are constants, listed in the model's table moment_*; of those
 that move with the pose, `transmission.py` fills the same table in the data before, and has the adjoint.
 """
 
-import math
-
-from ..kernels.enums import (
-    AFFINE,
-    BALL,
-    DYN_FILTEREXACT,
-    DYN_INTEGRATOR,
-    FREE,
-    HINGE,
-    SLIDE,
-    TRN_JOINT,
-    TRN_JOINTINPARENT,
-    TRN_TENDON,
-)
+from ..kernels.enums import BALL, FREE, HINGE, SLIDE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, quat_log, quat_normalize, right_jacobian_inv_t
 from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .activation import activation_adj, activation_rate, activation_rate_adj, actuator_input, ctrl_is_clamped
+from .actuator_law import actuator_bias, actuator_gain, force_slopes, gain_rate, slope_changes
+from .circle import turn_length, whole_turns
 from .tendon import moves_with
-
-MIN_TIME_CONSTANT = 1e-15
 
 
 @kernel
@@ -81,52 +70,6 @@ def coupled_sum(m: Model, d: Data, i: int, k: int, x: Floats, lane: int) -> floa
 
 
 @kernel
-def clamped_ctrl(m: Model, d: Data, i: int) -> float:
-    """Control of actuator `i` inside its range."""
-    u = d.ctrl[i]
-    if m.actuator_ctrllimited[i]:
-        u = min(max(u, m.actuator_ctrlrange[i, 0]), m.actuator_ctrlrange[i, 1])
-    return u
-
-
-@kernel
-def actuator_input(m: Model, d: Data, i: int) -> float:
-    """What the gain multiplies: activation if the actuator has one, else control."""
-    a = m.actuator_actadr[i]
-    return d.act[a] if a >= 0 else clamped_ctrl(m, d, i)
-
-
-@kernel
-def turn_length(m: Model, i: int) -> float:
-    """Length of a whole turn for an actuator that lives on a circle, 0 for the others.
-
-    MuJoCo reads setpoint and activation of a servo (fixed gain, bias with the opposite slope) on a
-    purely rotational transmission, a ball joint or two sites, on the circle.
-    """
-    c = m.actuator_turngear[i]
-    if c < 0 or m.actuator_gaintype[i] == AFFINE:
-        return 0.0
-    if m.actuator_biastype[i] != AFFINE or m.actuator_biasprm[i, 1] != -m.actuator_gainprm[i, 0]:
-        return 0.0
-    g = m.actuator_gear
-    return 2.0 * math.pi * math.sqrt(g[i, c] * g[i, c] + g[i, c + 1] * g[i, c + 1] + g[i, c + 2] * g[i, c + 2])
-
-
-@kernel
-def whole_turns(m: Model, i: int, distance: float) -> float:
-    """How many whole turns of actuator `i` are nearest to `distance`; 0 off the circle."""
-    turn = turn_length(m, i)
-    return float(round(distance / turn)) if turn > 0.0 else 0.0
-
-
-@kernel
-def turn_length_slope(m: Model, i: int, r: int) -> float:
-    """Derivative of `turn_length` by gear `r`."""
-    turn, c = turn_length(m, i), m.actuator_turngear[i]
-    return 4.0 * math.pi * math.pi * m.actuator_gear[i, r] / turn if turn > 0.0 and c <= r < c + 3 else 0.0
-
-
-@kernel
 def setpoint(m: Model, d: Data, i: int) -> float:
     """Input of actuator `i` as its gain sees it."""
     value = actuator_input(m, d, i)
@@ -143,36 +86,6 @@ def _transmission(m: Model, d: Data, i: int) -> None:
         velocity += arm * d.qvel[v]
     d.actuator_length[i] = length
     d.actuator_velocity[i] = velocity
-
-
-@kernel
-def actuator_gain(m: Model, i: int, length: float, velocity: float) -> float:
-    """What multiplies the input of actuator `i`."""
-    p = m.actuator_gainprm
-    if m.actuator_gaintype[i] == AFFINE:
-        return p[i, 0] + p[i, 1] * length + p[i, 2] * velocity
-    return p[i, 0]
-
-
-@kernel
-def _bias(m: Model, i: int, length: float, velocity: float) -> float:
-    p = m.actuator_biasprm
-    if m.actuator_biastype[i] == AFFINE:
-        return p[i, 0] + p[i, 1] * length + p[i, 2] * velocity
-    return 0.0
-
-
-@kernel
-def force_slopes(m: Model, i: int, value: float) -> tuple[float, float]:
-    """Derivative of the force by length and by velocity, at input `value`."""
-    length, velocity = 0.0, 0.0
-    if m.actuator_gaintype[i] == AFFINE:
-        length += m.actuator_gainprm[i, 1] * value
-        velocity += m.actuator_gainprm[i, 2] * value
-    if m.actuator_biastype[i] == AFFINE:
-        length += m.actuator_biasprm[i, 1]
-        velocity += m.actuator_biasprm[i, 2]
-    return length, velocity
 
 
 @kernel
@@ -217,11 +130,11 @@ def actuation(m: Model, d: Data) -> None:
     for i in range(m.nu):
         if not arms_move(m, i):
             _transmission(m, d, i)
-        _activation_rate(m, d, i)
+        activation_rate(m, d, i)
         force = 0.0
         if m.actuator_enabled[i]:
             length, velocity = d.actuator_length[i], d.actuator_velocity[i]
-            force = actuator_gain(m, i, length, velocity) * setpoint(m, d, i) + _bias(m, i, length, velocity)
+            force = actuator_gain(m, i, length, velocity) * setpoint(m, d, i) + actuator_bias(m, i, length, velocity)
             force = _limited(m, i, force)
         d.actuator_force[i] = force
         for k in range(m.moment_rowadr[i], _last_entry(m, i)):
@@ -234,65 +147,20 @@ def actuation(m: Model, d: Data) -> None:
 
 
 @kernel
-def _activation_rate(m: Model, d: Data, i: int) -> None:
-    """Fill act_dot of actuator `i`, if it has an activation."""
-    a = m.actuator_actadr[i]
-    if a < 0:
-        return
-    if not m.actuator_enabled[i]:
-        d.act_dot[a] = 0.0
-    elif m.actuator_dyntype[i] == DYN_INTEGRATOR:
-        d.act_dot[a] = clamped_ctrl(m, d, i)
-    else:
-        error = clamped_ctrl(m, d, i) - d.act[a]
-        turns = whole_turns(m, i, error)
-        if turns != 0.0:
-            error -= turns * turn_length(m, i)
-        d.act_dot[a] = error / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
-
-
-@kernel
-def activation_step(m: Model, i: int) -> float:
-    """Factor of act_dot in one step: the time step, or its exact-filter equivalent."""
-    if m.actuator_dyntype[i] != DYN_FILTEREXACT:
-        return m.timestep
-    tau = max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
-    return tau * (1.0 - math.exp(-m.timestep / tau))
-
-
-@kernel
 def actuation_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
-    """Add the derivative of qfrc_adj . qfrc_actuator, moment arms that move left out, and of actdot_adj . act_dot.
+    """Add the derivative of qfrc_adj . qfrc_actuator and of actdot_adj . act_dot; after `transmission_adj`.
 
     With `implicit_time` h > 0 the force is the linearised one of implicitfast, at velocity
     qvel + h qacc: the gain then multiplies the input at that velocity.
     """
     for i in range(m.nu):
         if m.actuator_enabled[i]:
-            _activation_rate_adj(m, d, w, i)
+            if not m.actuator_actearly[i]:
+                activation_rate_adj(m, d, w, i)
             if not arms_move(m, i) and not force_is_clamped(m, d, i):
                 _force_adj(m, d, w, i, implicit_time)
-
-
-@kernel
-def ctrl_is_clamped(m: Model, d: Data, i: int) -> bool:
-    u = d.ctrl[i]
-    return m.actuator_ctrllimited[i] and (u < m.actuator_ctrlrange[i, 0] or u > m.actuator_ctrlrange[i, 1])
-
-
-@kernel
-def _activation_rate_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
-    a = m.actuator_actadr[i]
-    if a < 0:
-        return
-    rate = 1.0
-    if m.actuator_dyntype[i] != DYN_INTEGRATOR:
-        rate = 1.0 / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
-        for k in range(w.nlane):
-            w.act_adj[a, k] -= rate * w.actdot_adj[a, k]
-    if not ctrl_is_clamped(m, d, i):
-        for k in range(w.nlane):
-            w.ctrl_adj[i, k] += rate * w.actdot_adj[a, k]
+            if m.actuator_actearly[i]:  # the rate has a share in the force
+                activation_rate_adj(m, d, w, i)
 
 
 @kernel
@@ -311,9 +179,10 @@ def _length_slope(m: Model, d: Data, i: int, k: int) -> float:
 @kernel
 def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
     """Add the derivative of qfrc_adj . (joint forces of actuator `i`) to qpos_adj, qvel_adj, act_adj, ctrl_adj."""
-    gain = actuator_gain(m, i, d.actuator_length[i], d.actuator_velocity[i])
-    by_length, by_velocity = force_slopes(m, i, actuator_input(m, d, i))
-    ahead = implicit_time * m.actuator_gainprm[i, 2] if m.actuator_gaintype[i] == AFFINE else 0.0
+    gain, value = actuator_gain(m, i, d.actuator_length[i], d.actuator_velocity[i]), actuator_input(m, d, i)
+    by_length, by_velocity = force_slopes(m, d, i, value)
+    ahead = implicit_time * gain_rate(m, d, i)
+    bends = slope_changes(m, d, i, value)
     act, first, end = m.actuator_actadr[i], m.moment_rowadr[i], _last_entry(m, i)
     passes_ctrl = act < 0 and not ctrl_is_clamped(m, d, i)
     for k in range(first, end):
@@ -323,7 +192,7 @@ def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> Non
         if ahead != 0.0:
             by_input += ahead * coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
         if act >= 0:
-            lanes_axpy(w.act_adj, act, arm * by_input, w.qfrc_adj, v)
+            activation_adj(m, d, w, i, arm * by_input, w.qfrc_adj, v)
         elif passes_ctrl:
             lanes_axpy(w.ctrl_adj, i, arm * by_input, w.qfrc_adj, v)
         if passes:
@@ -332,3 +201,9 @@ def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> Non
                 lanes_axpy(w.qvel_adj, u, arm * by_velocity * moment_arm(m, d, i, c), w.qfrc_adj, v)
                 if by_length != 0.0:
                     lanes_axpy(w.qpos_adj, u, arm * by_length * _length_slope(m, d, i, c), w.qfrc_adj, v)
+        if implicit_time > 0.0 and (bends[0] != 0.0 or bends[1] != 0.0):
+            push = implicit_time * arm * coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
+            for c in range(first, end):
+                u = m.moment_colind[c]
+                lanes_axpy(w.qvel_adj, u, push * bends[1] * moment_arm(m, d, i, c), w.qfrc_adj, v)
+                lanes_axpy(w.qpos_adj, u, push * bends[0] * _length_slope(m, d, i, c), w.qfrc_adj, v)

@@ -11,7 +11,9 @@ from ..kernels.rotation import Mat3, Vec3, add3, cross3, load_mat3, mat_t_vec3, 
 from ..kernels.spatial import Inert, load10
 from ..model.data import Data, Lanes
 from ..model.model import Model
-from .actuation import actuator_input, force_is_clamped, force_slopes, moment_arm
+from .activation import actuator_input
+from .actuation import force_is_clamped, moment_arm
+from .actuator_law import force_slopes
 from .crba import factor_ltdl, solve_ltdl
 from .tendon import moves_with, tendon_implicit
 
@@ -28,7 +30,7 @@ def implicit_factor(m: Model, d: Data) -> None:
         d.qLD[v, v] += h * m.dof_damping[v]
     for i in range(m.nu):
         if m.actuator_enabled[i] and not force_is_clamped(m, d, i):
-            slope = force_slopes(m, i, actuator_input(m, d, i))[1]
+            slope = force_slopes(m, d, i, actuator_input(m, d, i))[1]
             if slope != 0.0:
                 _add_slope(m, d, i, h * slope)
     tendon_implicit(m, d)

@@ -15,21 +15,10 @@ from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t
 from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, load6, velocity_at
 from ..model.data import Data, Lanes
 from ..model.model import Model
-from .actuation import (
-    MIN_TIME_CONSTANT,
-    actuator_input,
-    arms_move,
-    clamped_ctrl,
-    coupled_sum,
-    dof_is_clamped,
-    dof_position,
-    force_is_clamped,
-    force_slopes,
-    moment_arm,
-    setpoint,
-    turn_length_slope,
-    whole_turns,
-)
+from .activation import MIN_TIME_CONSTANT, actuator_input, clamped_ctrl
+from .actuation import arms_move, coupled_sum, dof_is_clamped, dof_position, force_is_clamped, moment_arm, setpoint
+from .actuator_law import force_slopes, law_parameters_adj, slope_changes
+from .circle import turn_length_slope, whole_turns
 from .mocap import has_own_position
 from .passive import deflection
 
@@ -123,7 +112,8 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
     """Add to gainprm, biasprm and gear of actuator `i`: what scales its force, and what constant moment arms do."""
     first, end = m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]
     value, length = setpoint(m, d, i), d.actuator_length[i]
-    by_length, by_velocity = force_slopes(m, i, value)
+    by_length, by_velocity = force_slopes(m, d, i, value)
+    bends = slope_changes(m, d, i, value)
     force_adj, ahead = 0.0, 0.0  # cotangent of the force; of its velocity slope, by how far it looks ahead
     if force_is_clamped(m, d, i):
         by_length, by_velocity = 0.0, 0.0
@@ -134,12 +124,7 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
             ahead += push * implicit_time * coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
             if not dof_is_clamped(m, d, v):
                 force_adj += push
-    by_powers = (force_adj, force_adj * length, force_adj * d.actuator_velocity[i] + ahead)
-    for r in range(3):
-        if r == 0 or m.actuator_gaintype[i] == 1:
-            w.actuator_gainprm_adj[i, r] += value * by_powers[r]
-        if m.actuator_biastype[i] == 1:
-            w.actuator_biasprm_adj[i, r] += by_powers[r]
+    law_parameters_adj(m, d, w, i, value, force_adj, ahead)
     turns = whole_turns(m, i, actuator_input(m, d, i) - length)
     rate_turns, act = 0.0, m.actuator_actadr[i]
     if act >= 0 and m.actuator_dyntype[i] != DYN_INTEGRATOR:
@@ -150,6 +135,7 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
         by_arm = force_adj * (by_length * dof_position(m, d, v) + by_velocity * d.qvel[v])
         if not dof_is_clamped(m, d, v):
             by_arm += w.qfrc_adj[v, 0] * d.actuator_force[i]
+        by_arm += ahead * (bends[0] * dof_position(m, d, v) + bends[1] * d.qvel[v])
         if implicit_time > 0.0:
             rate = coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
             push = coupled_sum(m, d, i, k, w.qfrc_adj, 0)

@@ -13,21 +13,14 @@ and body_pos_adj. That derivative of the arms is d(A x)/dq at a fixed x, lane by
 be the integral of its arms: MuJoCo's between two sites is not.
 """
 
-from ..kernels.enums import AFFINE, TRN_JOINTINPARENT, TRN_TENDON
+from ..kernels.enums import TRN_JOINTINPARENT, TRN_TENDON
 from ..kernels.jit import kernel
 from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
 from ..model.model import Model
-from .actuation import (
-    actuator_gain,
-    actuator_input,
-    arms_move,
-    coupled_sum,
-    ctrl_is_clamped,
-    dof_is_clamped,
-    force_is_clamped,
-    force_slopes,
-)
+from .activation import activation_adj, actuator_input, ctrl_is_clamped
+from .actuation import arms_move, coupled_sum, dof_is_clamped, force_is_clamped
+from .actuator_law import actuator_gain, force_slopes, gain_rate, slope_changes
 from .joint_in_parent import joint_in_parent, joint_in_parent_adj
 from .spatial_tendon import spatial_transmission
 from .spatial_tendon_adj import spatial_transmission_adj
@@ -55,7 +48,7 @@ def transmission(m: Model, d: Data) -> None:
 
 @kernel
 def transmission_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
-    """Add the derivative of qfrc_adj . (joint forces through moment arms that move); see `actuation_adj`."""
+    """Add the derivative of qfrc_adj . (joint forces through moment arms that move); before `actuation_adj`."""
     for i in range(m.nu):
         if m.actuator_enabled[i] and arms_move(m, i):
             _force_adj(m, d, w, i, implicit_time)
@@ -70,25 +63,25 @@ def transmission_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
 @kernel
 def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
     """Set length_adj, moment_adj; add to qvel_adj, act_adj, ctrl_adj."""
-    gain, by_length, by_velocity, slope_by_input = 0.0, 0.0, 0.0, 0.0
+    gain, gain_slope, by_length, by_velocity, bends = 0.0, 0.0, 0.0, 0.0, (0.0, 0.0)
     if not force_is_clamped(m, d, i):
-        gain = actuator_gain(m, i, d.actuator_length[i], d.actuator_velocity[i])
-        by_length, by_velocity = force_slopes(m, i, actuator_input(m, d, i))
-        if m.actuator_gaintype[i] == AFFINE:
-            slope_by_input = m.actuator_gainprm[i, 2]
+        value = actuator_input(m, d, i)
+        gain, gain_slope = actuator_gain(m, i, d.actuator_length[i], d.actuator_velocity[i]), gain_rate(m, d, i)
+        by_length, by_velocity = force_slopes(m, d, i, value)
+        bends = slope_changes(m, d, i, value)
     _force_cotangents(m, d, w, i, implicit_time)
-    _moment_cotangents(m, d, w, i, by_velocity, implicit_time)
-    first, act = m.moment_rowadr[i], m.actuator_actadr[i]
     for k in range(w.nlane):
-        w.length_adj[0, k] = by_length * w.force_adj[0, k]
-    for e in range(first, first + m.moment_rownnz[i]):
-        lanes_axpy(w.qvel_adj, m.moment_colind[e], by_velocity * d.actuator_moment[e], w.force_adj, 0)
-    if act >= 0:
-        lanes_axpy(w.act_adj, act, gain, w.force_adj, 0)
-        lanes_axpy(w.act_adj, act, slope_by_input, w.force_adj, 1)
+        w.length_adj[0, k] = by_length * w.force_adj[0, k] + bends[0] * w.force_adj[1, k]
+        w.velocity_adj[0, k] = by_velocity * w.force_adj[0, k] + bends[1] * w.force_adj[1, k]
+    _moment_cotangents(m, d, w, i, implicit_time * by_velocity)
+    for e in range(m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]):
+        lanes_axpy(w.qvel_adj, m.moment_colind[e], d.actuator_moment[e], w.velocity_adj, 0)
+    if m.actuator_actadr[i] >= 0:
+        activation_adj(m, d, w, i, gain, w.force_adj, 0)
+        activation_adj(m, d, w, i, gain_slope, w.force_adj, 1)
     elif not ctrl_is_clamped(m, d, i):
         lanes_axpy(w.ctrl_adj, i, gain, w.force_adj, 0)
-        lanes_axpy(w.ctrl_adj, i, slope_by_input, w.force_adj, 1)
+        lanes_axpy(w.ctrl_adj, i, gain_slope, w.force_adj, 1)
 
 
 @kernel
@@ -106,16 +99,16 @@ def _force_cotangents(m: Model, d: Data, w: Lanes, i: int, implicit_time: float)
 
 
 @kernel
-def _moment_cotangents(m: Model, d: Data, w: Lanes, i: int, by_velocity: float, implicit_time: float) -> None:
+def _moment_cotangents(m: Model, d: Data, w: Lanes, i: int, ahead: float) -> None:
     """moment_adj: through the joint force, the velocity, and the product of arms that implicitfast takes ahead."""
-    first, end, ahead = m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i], implicit_time * by_velocity
+    first, end = m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]
     for e in range(first, end):
         v = m.moment_colind[e]
         push = 0.0 if dof_is_clamped(m, d, v) else d.actuator_force[i]
         if ahead != 0.0:
             push += ahead * coupled_sum(m, d, i, e, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
         for k in range(w.nlane):
-            w.moment_adj[e - first, k] = push * w.qfrc_adj[v, k] + by_velocity * d.qvel[v] * w.force_adj[0, k]
+            w.moment_adj[e - first, k] = push * w.qfrc_adj[v, k] + d.qvel[v] * w.velocity_adj[0, k]
         for c in range(first, end if ahead != 0.0 else first):
             u = m.moment_colind[c]
             if moves_with(m, v, u) or moves_with(m, u, v):

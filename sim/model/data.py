@@ -281,7 +281,8 @@ class Lanes(Struct):
     axis_rate: Floats = floats("nv", 6)
 
     force_adj: Floats = floats(2, "nlane")  # of one actuator: cotangent of its force, of that's slope by velocity,
-    length_adj: Floats = floats(1, "nlane")  # of its length
+    length_adj: Floats = floats(1, "nlane")  # of its length,
+    velocity_adj: Floats = floats(1, "nlane")  # of its velocity
     moment_adj: Floats = floats("nmovingarm", "nlane")  # and moment arms
     arm_lanes: Floats = floats(5, 6, "nlane")  # see `two_sites_adj.py`
 

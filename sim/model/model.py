@@ -325,6 +325,7 @@ class Model(Struct):
     actuator_gaintype: Ints = ints("nu")
     actuator_biastype: Ints = ints("nu")
     actuator_actadr: Ints = ints("nu")  # -1: no activation
+    actuator_actearly: Ints = ints("nu")  # 1: the force is that of the next activation
     actuator_enabled: Ints = ints("nu")
     actuator_ctrllimited: Ints = ints("nu")
     actuator_ctrlrange: Floats = floats("nu", 2)
@@ -336,6 +337,8 @@ class Model(Struct):
     actuator_dynprm: Floats = floats("nu", mujoco.mjNDYN)
     actuator_gainprm: Floats = floats("nu", mujoco.mjNGAIN)
     actuator_biasprm: Floats = floats("nu", mujoco.mjNBIAS)
+    actuator_lengthrange: Floats = floats("nu", 2)  # of muscles: where their range of scaled lengths is
+    actuator_acc0: Floats = floats("nu")  # of muscles: acceleration that a unit force makes, to which scale is relative
 
     contact_softness: float
     origin: Origin

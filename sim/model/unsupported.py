@@ -26,9 +26,10 @@ _DYNAMICS = {
     int(mujoco.mjtDyn.mjDYN_INTEGRATOR),
     int(mujoco.mjtDyn.mjDYN_FILTER),
     int(mujoco.mjtDyn.mjDYN_FILTEREXACT),
+    int(mujoco.mjtDyn.mjDYN_MUSCLE),
 }
-_GAINS = {int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtGain.mjGAIN_AFFINE)}
-_BIASES = {int(mujoco.mjtBias.mjBIAS_NONE), int(mujoco.mjtBias.mjBIAS_AFFINE)}
+_GAINS = {int(getattr(mujoco.mjtGain, f"mjGAIN_{name}")) for name in ("FIXED", "AFFINE", "MUSCLE")}
+_BIASES = {int(getattr(mujoco.mjtBias, f"mjBIAS_{name}")) for name in ("NONE", "AFFINE", "MUSCLE")}
 _NAMES, _LINES = 3, 22  # in a message: names of a kind, kinds
 
 
@@ -159,7 +160,6 @@ def _actuator_extras(m: Source) -> Iterator[tuple[str, Any, str]]:
     several = (m.actuator_ctrlnum > 1) | (m.actuator_actnum > 1)
     damping = (m.actuator_damping != 0) | _nonzero(m.actuator_dampingpoly)
     yield "several controls or activations", several, "use actuators of one control, as position or velocity"
-    yield "actearly", m.actuator_actearly != 0, 'set actearly="false"'
     yield "delay", m.actuator_delay != 0, 'set delay="0"'
     yield "damping", damping, "put it on the joint"
     yield "armature", m.actuator_armature != 0, "put it on the joint"

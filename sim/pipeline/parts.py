@@ -23,7 +23,31 @@ from ..constraint.rows_adj import row_change, row_velocity
 from ..constraint.tendon_rows import tendon_friction, tendon_limits
 from ..constraint.tendon_rows_adj import spatial_equality_adj, spatial_row_adj
 from ..dynamics.aba import aba_factor, aba_solve, aba_solve_lanes
+from ..dynamics.activation import (
+    activation,
+    activation_adj,
+    activation_rate,
+    activation_rate_adj,
+    linear_activation_rate,
+    linear_activation_rate_adj,
+    present_activation,
+    present_activation_adj,
+)
 from ..dynamics.actuation import arms_move
+from ..dynamics.actuator_law import (
+    actuator_bias,
+    actuator_gain,
+    affine_bias,
+    affine_gain,
+    affine_gain_rate,
+    affine_parameters_adj,
+    affine_slope_changes,
+    affine_slopes,
+    force_slopes,
+    gain_rate,
+    law_parameters_adj,
+    slope_changes,
+)
 from ..dynamics.matrix_solve import matrix_factor, matrix_solve, matrix_solve_lanes
 from ..dynamics.spatial_tendon import spatial_tendon, spatial_transmission
 from ..dynamics.spatial_tendon_adj import spatial_tendon_adj, spatial_transmission_adj
@@ -32,7 +56,7 @@ from ..dynamics.tendon_armature import tendon_bias, tendon_inertia
 from ..dynamics.tendon_armature_adj import add_tendon_inertia, tendon_armature_adj, tendon_armature_damping_adj
 from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
-from ..kernels.enums import EULER, IMPLICITFAST, PGS, RK4
+from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICITFAST, MUSCLE, PGS, RK4
 from ..kernels.jit import kernel
 from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED
 from ..model.data import Data, Lanes
@@ -155,6 +179,11 @@ NOSLIP = Part(
 )
 
 
+def _has_muscles(m: Model) -> bool:
+    of_force = (m.actuator_gaintype == MUSCLE) | (m.actuator_biastype == MUSCLE)
+    return bool((of_force | (m.actuator_dyntype == DYN_MUSCLE)).any())
+
+
 class Feature(NamedTuple):
     """Something that a model may do without."""
 
@@ -230,6 +259,26 @@ FEATURES = (
             "no_moving_arms",
             {transmission: _nothing, transmission_adj: _nothing_ahead_adj, arms_move: _never},
         ),
+    ),
+    Feature(
+        _has_muscles,
+        Part(
+            "no_muscle",
+            {
+                actuator_gain: affine_gain,
+                actuator_bias: affine_bias,
+                force_slopes: affine_slopes,
+                gain_rate: affine_gain_rate,
+                slope_changes: affine_slope_changes,
+                law_parameters_adj: affine_parameters_adj,
+                activation_rate: linear_activation_rate,
+                activation_rate_adj: linear_activation_rate_adj,
+            },
+        ),
+    ),
+    Feature(
+        lambda m: bool(m.actuator_actearly.any()),
+        Part("no_early", {activation: present_activation, activation_adj: present_activation_adj}),
     ),
 )
 

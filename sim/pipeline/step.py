@@ -217,8 +217,8 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
     passive_adj(m, d, w)
     spatial_tendon_adj(m, d, w, 0.0)
     tendon_armature_adj(m, d, w)
-    actuation_adj(m, d, w, 0.0)
     transmission_adj(m, d, w, 0.0)
+    actuation_adj(m, d, w, 0.0)
     if w.with_params:
         parameters_adj(m, d, w, damping_time, 0.0)
 
@@ -293,8 +293,8 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     spatial_tendon_adj(m, d, w, m.timestep)
     tendon_armature_adj(m, d, w)
     tendon_implicit_adj(m, d, w)
-    actuation_adj(m, d, w, m.timestep)
     transmission_adj(m, d, w, m.timestep)
+    actuation_adj(m, d, w, m.timestep)
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)
         gyroscopic_parameters_adj(m, d, w)
