@@ -29,6 +29,7 @@ from gradgym.sim.pipeline.entry_points import entry_points
 from gradgym.sim.pipeline.parts import parts_of
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
 EQUALITY, FRICTION_TENDON, LIMIT_TENDON = 0, 2, 4  # mjtConstraint
 # Runge-Kutta and models without constraints compile another step each
 SLOWLY = [x if x != "RK4" else pytest.param(x, marks=pytest.mark.slow) for x in INTEGRATORS]
@@ -43,7 +44,7 @@ def forward_data(model: sim.Model, state: sim.State, ctrl: Floats) -> Data:
         return data
 
 
-def full_arms(rowadr: Floats, rownnz: Floats, colind: Floats, values: Floats, nv: int) -> Floats:
+def full_arms(rowadr: Ints, rownnz: Ints, colind: Ints, values: Floats, nv: int) -> Floats:
     """ten_J with a column for every degree of freedom."""
     full = np.zeros((len(rowadr), nv))
     for row, begin, count in zip(full, rowadr, rownnz, strict=True):
