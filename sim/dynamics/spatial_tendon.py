@@ -18,6 +18,8 @@ from ..model.tendon_paths import DOF, FIRST_END, MOCAP, OBSTACLE, SECOND_END
 from .mocap import mocap_axis
 from .tendon_wrap import STRAIGHT, TINY, Frame, plane_frame, wrap_gradient, wrap_hessian, wrap_kind
 
+ZERO: Vec3 = (0.0, 0.0, 0.0)
+NO_FRAME: Frame = (ZERO, ZERO, ZERO, ZERO, ZERO, 0.0, 0.0, 0.0)
 Piece = tuple[Vec3, Vec3, int, Frame, Vec3, float, float]
 
 
@@ -32,16 +34,17 @@ def path_piece(m: Model, d: Data, p: int) -> Piece:
     """Ends of piece `p` [m]; whether and how it touches its geom, and there: frame, axis, climb along it, radius."""
     x0, x1 = _site(m, d, m.piece_siteid[p, 0]), _site(m, d, m.piece_siteid[p, 1])
     g, s = m.piece_geomid[p], m.piece_sideid[p]
-    axis, centre, radius = (0.0, 0.0, 0.0), x0, 0.0
-    if g >= 0:
-        b, radius = m.geom_bodyid[g], m.geom_size[g, 0]
-        centre = add3(load3(d.xpos, b), mat_vec3(load_mat3(d.xmat, b), load3(m.geom_pos, g)))
-        if m.geom_type[g] == CYLINDER:
-            r = quat_to_mat(quat_mul(load4(d.xquat, b), load4(m.geom_quat, g)))
-            axis = (r[2], r[5], r[8])
+    axis, radius = ZERO, 0.0
+    if g < 0:
+        return x0, x1, STRAIGHT, NO_FRAME, axis, 0.0, radius
+    b, radius = m.geom_bodyid[g], m.geom_size[g, 0]
+    centre = add3(load3(d.xpos, b), mat_vec3(load_mat3(d.xmat, b), load3(m.geom_pos, g)))
+    if m.geom_type[g] == CYLINDER:
+        r = quat_to_mat(quat_mul(load4(d.xquat, b), load4(m.geom_quat, g)))
+        axis = (r[2], r[5], r[8])
     frame = plane_frame(axis, sub3(x0, centre), sub3(x1, centre))
-    side = sub3(_site(m, d, s), centre) if s >= 0 else centre
-    kind = wrap_kind(frame, radius, s >= 0, side) if g >= 0 else STRAIGHT
+    side = sub3(_site(m, d, s), centre) if s >= 0 else ZERO
+    kind = wrap_kind(frame, radius, s >= 0, side)
     return x0, x1, kind, frame, axis, dot3(axis, sub3(x1, x0)), radius
 
 
