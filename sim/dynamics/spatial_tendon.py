@@ -8,6 +8,7 @@ relative to the geom. Where the path touches the geom moves too, but not the len
 
 import math
 
+from ..kernels.apart import unit
 from ..kernels.enums import CYLINDER
 from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, add3, dot3, load3, load4, load_mat3, mat_vec3, quat_mul, quat_to_mat, scale3, sub3
@@ -131,7 +132,7 @@ def add_piece_slopes(m: Model, d: Data, p: int, first: int, piece: Piece, g0: Ve
             d.ten_ends[k, i], d.ten_ends[k, 3 + i] = v0[i], v1[i]
 
 
-@kernel
+@unit
 def spatial_tendon(m: Model, d: Data) -> None:
     """Fill ten_length, ten_velocity, ten_J of spatial tendons; after `tendon`."""
     for t in range(m.ntendon):

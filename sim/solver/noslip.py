@@ -9,6 +9,7 @@ and the first sweep counts the regulariser's share of the cost with it.
 """
 
 from ..constraint.row import TINY
+from ..kernels.apart import unit
 from ..kernels.enums import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, FRICTION_DOF, FRICTION_TENDON, PGS
 from ..kernels.jit import kernel
 from ..model.data import Data
@@ -22,7 +23,7 @@ LEAST_CURVATURE = 1e-10  # of a friction force; MuJoCo's, as is what it takes fo
 WORSE = 1e-10  # updates that raise the cost by more than this are taken back
 
 
-@kernel
+@unit
 def noslip(m: Model, d: Data) -> None:
     """Sweep over the friction forces in efc_force; iacc and ifrc_constraint to match. After a solver.
 
