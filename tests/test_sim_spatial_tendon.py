@@ -162,7 +162,8 @@ def test_ends_in_one_place_give_finite_numbers() -> None:
         '<spatial name="t" stiffness="3" springlength="0.1" damping="1"><site site="w0"/><site site="w2"/>'
         '<site site="a0"/><geom geom="ball"/><site site="a2"/><site site="a1"/></spatial>'
         '<spatial armature="0.1"><site site="a0"/><site site="a2"/><site site="b0"/></spatial>',
-        rest='<equality><tendon tendon1="t" solref="0.1 1"/></equality><actuator><motor tendon="t"/></actuator>',
+        rest='<equality><tendon tendon1="t" solref="0.1 1"/></equality>'
+        '<actuator><muscle tendon="t" lengthrange="0 1" force="3"/></actuator>',
     )
     state, ctrl = random_state(model, 0)
     assert_same_step(model, state, ctrl, 1e-6)
