@@ -13,6 +13,7 @@ from derivatives import (
 from kernels import all_kernels
 from parity import TIGHT, assert_same_stages, assert_same_step, load, random_state, spoil_workspaces
 from random_models import SMOOTH_MECHANISM, SPECIAL_MODELS, random_tree
+from tendon_models import random_spatial
 
 from gradgym import sim
 from gradgym.sim.kernels.binding import source_of
@@ -116,3 +117,16 @@ def test_other_integrators_do_not_compile_it() -> None:
         names = {source_of(one).__name__ for one in all_kernels(entry.rollout_adj)}
         for kernel in ("implicit_full_factor", "bias_ahead_adj"):
             assert any(name.startswith(kernel) for name in names) == (integrator == "implicit")
+
+
+def test_spatial_tendons_and_muscles_in_a_fluid() -> None:
+    """All that has a velocity slope at once, with the armature of a tendon in the inertia matrix."""
+    smooth = 0
+    for seed in range(4):
+        m = random_spatial(seed, "implicit", inside=False).mj_model
+        m.opt.density, m.opt.viscosity, m.opt.wind[:] = 200.0, 0.3, (0.3, 0.1, 0.2)
+        model = sim.Model.from_mujoco(m)
+        state, ctrl = random_state(model, seed)
+        assert_same_step(model, state, ctrl, 1e-8)
+        smooth += assert_constrained_step(model, state, ctrl, seed)
+    assert smooth >= 6

@@ -10,7 +10,7 @@ number of trees.
 
 from ..kernels.jit import kernel, sequence
 from ..kernels.record import Floats
-from ..model.data import Data
+from ..model.data import Data, Lanes
 from ..model.model import Model
 
 TINY = 1e-15
@@ -66,6 +66,14 @@ def stiffening(d: Data, r: int) -> float:
     """Derivative of log D of row `r` by the residual: through the impedance, unless R is the least that it may be."""
     imp, slope = d.efc_kbip[r, 2], d.efc_kbip[r, 3]
     return 0.0 if d.efc_least[r] else slope / (imp * (1.0 - imp))
+
+
+@kernel
+def residual_adj(d: Data, w: Lanes, r: int, k: int) -> float:
+    """Cotangent of the residual of row `r`: through aref and through the regulariser."""
+    imp, slope = d.efc_kbip[r, 2], d.efc_kbip[r, 3]
+    pressure = d.efc_force[r] * stiffening(d, r)
+    return w.efc_y[r, k] * pressure - w.efc_z[r, k] * d.efc_kbip[r, 0] * (imp + slope * d.efc_pos[r])
 
 
 @kernel

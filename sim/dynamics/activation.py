@@ -4,6 +4,7 @@ import math
 
 from ..kernels.enums import DYN_FILTEREXACT, DYN_INTEGRATOR, DYN_MUSCLE
 from ..kernels.jit import kernel
+from ..kernels.record import Floats
 from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
 from ..model.model import Model
@@ -61,19 +62,19 @@ def _next(m: Model, d: Data, i: int) -> tuple[float, bool]:
 
 
 @kernel
-def activation_adj(m: Model, d: Data, w: Lanes, i: int, s: float, v: int) -> None:
-    """Add s qfrc_adj[v] to the cotangent of what `activation` gives; before `activation_rate_adj` if it acts early."""
+def activation_adj(m: Model, d: Data, w: Lanes, i: int, s: float, x: Floats, v: int) -> None:
+    """Add s x[v] to the cotangent of what `activation` gives; before `activation_rate_adj` if it acts early."""
     if m.actuator_actearly[i]:
         if not _next(m, d, i)[1]:
             return
-        lanes_axpy(w.actdot_adj, m.actuator_actadr[i], s * activation_step(m, i), w.qfrc_adj, v)
-    present_activation_adj(m, d, w, i, s, v)
+        lanes_axpy(w.actdot_adj, m.actuator_actadr[i], s * activation_step(m, i), x, v)
+    present_activation_adj(m, d, w, i, s, x, v)
 
 
 @kernel
-def present_activation_adj(m: Model, _: Data, w: Lanes, i: int, s: float, v: int) -> None:
+def present_activation_adj(m: Model, _: Data, w: Lanes, i: int, s: float, x: Floats, v: int) -> None:
     """The same where none acts early."""
-    lanes_axpy(w.act_adj, m.actuator_actadr[i], s, w.qfrc_adj, v)
+    lanes_axpy(w.act_adj, m.actuator_actadr[i], s, x, v)
 
 
 @kernel

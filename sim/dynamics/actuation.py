@@ -2,10 +2,11 @@
 
 force = gain(length, velocity) * input + bias(length, velocity), input = activation or control: see
 `actuator_law.py` and `activation.py`.
-The moment arms of these transmissions are constants, listed in the model's table moment_*.
+The moment arms of joints and fixed tendons are constants, listed in the model's table moment_*; of those
+that move with the pose, `transmission.py` fills the same table in the data before, and has the adjoint.
 """
 
-from ..kernels.enums import BALL, FREE, HINGE, SLIDE, TRN_TENDON
+from ..kernels.enums import BALL, FREE, HINGE, SLIDE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, quat_log, quat_normalize, right_jacobian_inv_t
@@ -14,7 +15,7 @@ from ..model.data import Data, Lanes
 from ..model.model import Model
 from .activation import activation_adj, activation_rate, activation_rate_adj, actuator_input, ctrl_is_clamped
 from .actuator_law import actuator_bias, actuator_gain, force_slopes, gain_rate, slope_changes
-from .circle import joint_type, turn_length, whole_turns
+from .circle import turn_length, whole_turns
 from .tendon import moves_with
 
 
@@ -25,8 +26,16 @@ def _last_entry(m: Model, i: int) -> int:
 
 
 @kernel
-def moment_arm(m: Model, i: int, k: int) -> float:
+def arms_move(m: Model, i: int) -> bool:
+    """Whether the moment arms of actuator `i` move with the pose."""
+    return m.moment_moves[i] != 0
+
+
+@kernel
+def moment_arm(m: Model, d: Data, i: int, k: int) -> float:
     """Joint force per force of actuator `i` on the degree of freedom of its entry `k`."""
+    if arms_move(m, i):
+        return d.actuator_moment[k]
     return m.actuator_gear[i, m.moment_gear[k]] * m.moment_coef[k]
 
 
@@ -48,15 +57,15 @@ def dof_position(m: Model, d: Data, v: int) -> float:
 
 
 @kernel
-def coupled_sum(m: Model, i: int, k: int, x: Floats) -> float:
-    """Sum of moment arm times x[dof, 0] over the entries of actuator `i` that the inertia matrix couples to entry `k`.
+def coupled_sum(m: Model, d: Data, i: int, k: int, x: Floats, lane: int) -> float:
+    """Sum of arm times x[dof, lane] over the entries of actuator `i` that the inertia matrix couples to entry `k`.
 
     MuJoCo's implicitfast keeps this part of the product of moment arms.
     """
     total, v = 0.0, m.moment_colind[k]
     for c in range(m.moment_rowadr[i], _last_entry(m, i)):
         if moves_with(m, v, m.moment_colind[c]) or moves_with(m, m.moment_colind[c], v):
-            total += moment_arm(m, i, c) * x[m.moment_colind[c], 0]
+            total += moment_arm(m, d, i, c) * x[m.moment_colind[c], lane]
     return total
 
 
@@ -72,7 +81,7 @@ def setpoint(m: Model, d: Data, i: int) -> float:
 def _transmission(m: Model, d: Data, i: int) -> None:
     length, velocity = 0.0, 0.0
     for k in range(m.moment_rowadr[i], _last_entry(m, i)):
-        arm, v = moment_arm(m, i, k), m.moment_colind[k]
+        arm, v = moment_arm(m, d, i, k), m.moment_colind[k]
         length += arm * dof_position(m, d, v)
         velocity += arm * d.qvel[v]
     d.actuator_length[i] = length
@@ -94,8 +103,10 @@ def force_is_clamped(m: Model, d: Data, i: int) -> bool:
     force, t = d.actuator_force[i], m.actuator_trnid[i, 0]
     if m.actuator_forcelimited[i] and (force <= m.actuator_forcerange[i, 0] or force >= m.actuator_forcerange[i, 1]):
         return True
-    if m.actuator_trntype[i] != TRN_TENDON:
+    if m.actuator_trntype[i] == TRN_JOINT or m.actuator_trntype[i] == TRN_JOINTINPARENT:
         return dof_is_clamped(m, d, m.jnt_dofadr[t])
+    if m.actuator_trntype[i] != TRN_TENDON:
+        return False
     limits = m.tendon_actfrcrange
     return m.tendon_actfrclimited[t] != 0 and (force <= limits[t, 0] or force >= limits[t, 1])
 
@@ -117,7 +128,8 @@ def actuation(m: Model, d: Data) -> None:
     for v in range(m.nv):
         d.qfrc_actuator[v] = 0.0
     for i in range(m.nu):
-        _transmission(m, d, i)
+        if not arms_move(m, i):
+            _transmission(m, d, i)
         activation_rate(m, d, i)
         force = 0.0
         if m.actuator_enabled[i]:
@@ -126,7 +138,7 @@ def actuation(m: Model, d: Data) -> None:
             force = _limited(m, i, force)
         d.actuator_force[i] = force
         for k in range(m.moment_rowadr[i], _last_entry(m, i)):
-            d.qfrc_actuator[m.moment_colind[k]] += moment_arm(m, i, k) * force
+            d.qfrc_actuator[m.moment_colind[k]] += moment_arm(m, d, i, k) * force
     for j in range(m.njnt):
         if m.jnt_actfrclimited[j] and (m.jnt_type[j] == HINGE or m.jnt_type[j] == SLIDE):
             v = m.jnt_dofadr[j]
@@ -136,7 +148,7 @@ def actuation(m: Model, d: Data) -> None:
 
 @kernel
 def actuation_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
-    """Add the derivative of qfrc_adj . qfrc_actuator and of actdot_adj . act_dot.
+    """Add the derivative of qfrc_adj . qfrc_actuator and of actdot_adj . act_dot; after `transmission_adj`.
 
     With `implicit_time` h > 0 the force is the linearised one of implicitfast, at velocity
     qvel + h qacc: the gain then multiplies the input at that velocity.
@@ -145,7 +157,7 @@ def actuation_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
         if m.actuator_enabled[i]:
             if not m.actuator_actearly[i]:
                 activation_rate_adj(m, d, w, i)
-            if not force_is_clamped(m, d, i):
+            if not arms_move(m, i) and not force_is_clamped(m, d, i):
                 _force_adj(m, d, w, i, implicit_time)
             if m.actuator_actearly[i]:  # the rate has a share in the force
                 activation_rate_adj(m, d, w, i)
@@ -154,11 +166,11 @@ def actuation_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
 @kernel
 def _length_slope(m: Model, d: Data, i: int, k: int) -> float:
     """Derivative of the length of actuator `i` by the degree of freedom of its entry `k`."""
-    kind = joint_type(m, i)
+    kind = HINGE if m.actuator_trntype[i] == TRN_TENDON else m.jnt_type[m.actuator_trnid[i, 0]]
     if kind == FREE:
         return 0.0
     if kind != BALL:
-        return moment_arm(m, i, k)
+        return moment_arm(m, d, i, k)
     gear = (m.actuator_gear[i, 0], m.actuator_gear[i, 1], m.actuator_gear[i, 2])
     phi = ball_angles(d, m.jnt_qposadr[m.actuator_trnid[i, 0]])
     return right_jacobian_inv_t(phi, gear)[m.moment_gear[k]]
@@ -174,24 +186,24 @@ def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> Non
     act, first, end = m.actuator_actadr[i], m.moment_rowadr[i], _last_entry(m, i)
     passes_ctrl = act < 0 and not ctrl_is_clamped(m, d, i)
     for k in range(first, end):
-        v, arm = m.moment_colind[k], moment_arm(m, i, k)
+        v, arm = m.moment_colind[k], moment_arm(m, d, i, k)
         passes = not dof_is_clamped(m, d, v)
         by_input = gain if passes else 0.0
         if ahead != 0.0:
-            by_input += ahead * coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
+            by_input += ahead * coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
         if act >= 0:
-            activation_adj(m, d, w, i, arm * by_input, v)
+            activation_adj(m, d, w, i, arm * by_input, w.qfrc_adj, v)
         elif passes_ctrl:
             lanes_axpy(w.ctrl_adj, i, arm * by_input, w.qfrc_adj, v)
         if passes:
             for c in range(first, end):
                 u = m.moment_colind[c]
-                lanes_axpy(w.qvel_adj, u, arm * by_velocity * moment_arm(m, i, c), w.qfrc_adj, v)
+                lanes_axpy(w.qvel_adj, u, arm * by_velocity * moment_arm(m, d, i, c), w.qfrc_adj, v)
                 if by_length != 0.0:
                     lanes_axpy(w.qpos_adj, u, arm * by_length * _length_slope(m, d, i, c), w.qfrc_adj, v)
         if implicit_time > 0.0 and (bends[0] != 0.0 or bends[1] != 0.0):
-            push = implicit_time * arm * coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
+            push = implicit_time * arm * coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
             for c in range(first, end):
                 u = m.moment_colind[c]
-                lanes_axpy(w.qvel_adj, u, push * bends[1] * moment_arm(m, i, c), w.qfrc_adj, v)
+                lanes_axpy(w.qvel_adj, u, push * bends[1] * moment_arm(m, d, i, c), w.qfrc_adj, v)
                 lanes_axpy(w.qpos_adj, u, push * bends[0] * _length_slope(m, d, i, c), w.qfrc_adj, v)

@@ -2,15 +2,9 @@
 
 import math
 
-from ..kernels.enums import AFFINE, BALL, FIXED, HINGE, TRN_TENDON
+from ..kernels.enums import AFFINE, FIXED
 from ..kernels.jit import kernel
 from ..model.model import Model
-
-
-@kernel
-def joint_type(m: Model, i: int) -> int:
-    """Type of the joint that actuator `i` acts on; of any of the scalar joints of a tendon, HINGE."""
-    return HINGE if m.actuator_trntype[i] == TRN_TENDON else m.jnt_type[m.actuator_trnid[i, 0]]
 
 
 @kernel
@@ -18,14 +12,15 @@ def turn_length(m: Model, i: int) -> float:
     """Length of a whole turn for an actuator that lives on a circle, 0 for the others.
 
     MuJoCo reads setpoint and activation of a servo (fixed gain, bias with the opposite slope) on a
-    purely rotational transmission, here a ball joint, on the circle.
+    purely rotational transmission, a ball joint or two sites, on the circle.
     """
-    if joint_type(m, i) != BALL or m.actuator_gaintype[i] != FIXED:
+    c = m.actuator_turngear[i]
+    if c < 0 or m.actuator_gaintype[i] != FIXED:
         return 0.0
     if m.actuator_biastype[i] != AFFINE or m.actuator_biasprm[i, 1] != -m.actuator_gainprm[i, 0]:
         return 0.0
     g = m.actuator_gear
-    return 2.0 * math.pi * math.sqrt(g[i, 0] * g[i, 0] + g[i, 1] * g[i, 1] + g[i, 2] * g[i, 2])
+    return 2.0 * math.pi * math.sqrt(g[i, c] * g[i, c] + g[i, c + 1] * g[i, c + 1] + g[i, c + 2] * g[i, c + 2])
 
 
 @kernel
@@ -38,5 +33,5 @@ def whole_turns(m: Model, i: int, distance: float) -> float:
 @kernel
 def turn_length_slope(m: Model, i: int, r: int) -> float:
     """Derivative of `turn_length` by gear `r`."""
-    turn = turn_length(m, i)
-    return 4.0 * math.pi * math.pi * m.actuator_gear[i, r] / turn if turn > 0.0 and r < 3 else 0.0
+    turn, c = turn_length(m, i), m.actuator_turngear[i]
+    return 4.0 * math.pi * math.pi * m.actuator_gear[i, r] / turn if turn > 0.0 and c <= r < c + 3 else 0.0

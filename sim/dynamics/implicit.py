@@ -60,7 +60,7 @@ def _add_slope(m: Model, d: Data, i: int, s: float) -> None:
         for c in range(first, end):
             v, u = m.moment_colind[k], m.moment_colind[c]
             if moves_with(m, v, u):
-                d.qLD[v, u] -= s * moment_arm(m, i, k) * moment_arm(m, i, c)
+                d.qLD[v, u] -= s * moment_arm(m, d, i, k) * moment_arm(m, d, i, c)
 
 
 @kernel

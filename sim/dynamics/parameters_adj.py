@@ -16,7 +16,7 @@ from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, load6
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .activation import MIN_TIME_CONSTANT, actuator_input, clamped_ctrl
-from .actuation import coupled_sum, dof_is_clamped, dof_position, force_is_clamped, moment_arm, setpoint
+from .actuation import arms_move, coupled_sum, dof_is_clamped, dof_position, force_is_clamped, moment_arm, setpoint
 from .actuator_law import force_slopes, law_parameters_adj, slope_changes
 from .circle import turn_length_slope, whole_turns
 from .fluid import fluid_parameters_adj
@@ -117,7 +117,7 @@ def _stiffness_adj(m: Model, d: Data, w: Lanes, j: int) -> None:
 
 @kernel
 def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
-    """Add to gainprm, biasprm and gear of actuator `i`: what scales its force, and what its moment arms do."""
+    """Add to gainprm, biasprm and gear of actuator `i`: what scales its force, and what constant moment arms do."""
     first, end = m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]
     value, length = setpoint(m, d, i), d.actuator_length[i]
     by_length, by_velocity = force_slopes(m, d, i, value)
@@ -128,8 +128,8 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
     else:
         for k in range(first, end):
             v = m.moment_colind[k]
-            push = moment_arm(m, i, k) * w.qfrc_adj[v, 0]
-            ahead += push * implicit_time * coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
+            push = moment_arm(m, d, i, k) * w.qfrc_adj[v, 0]
+            ahead += push * implicit_time * coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
             if not dof_is_clamped(m, d, v):
                 force_adj += push
     law_parameters_adj(m, d, w, i, value, force_adj, ahead)
@@ -138,18 +138,19 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
     if act >= 0 and m.actuator_dyntype[i] != DYN_INTEGRATOR:
         rate_turns = whole_turns(m, i, clamped_ctrl(m, d, i) - d.act[act])
         rate_turns *= w.actdot_adj[act, 0] / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
-    for k in range(first, end):
+    for k in range(first, first if arms_move(m, i) else end):
         v, gear = m.moment_colind[k], m.moment_gear[k]
         by_arm = force_adj * (by_length * dof_position(m, d, v) + by_velocity * d.qvel[v])
         if not dof_is_clamped(m, d, v):
             by_arm += w.qfrc_adj[v, 0] * d.actuator_force[i]
         by_arm += ahead * (bends[0] * dof_position(m, d, v) + bends[1] * d.qvel[v])
         if implicit_time > 0.0:
-            rate = coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
-            push = coupled_sum(m, i, k, w.qfrc_adj)
+            rate = coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
+            push = coupled_sum(m, d, i, k, w.qfrc_adj, 0)
             by_arm += by_velocity * implicit_time * (w.qfrc_adj[v, 0] * rate + push * d.qacc[v])
         w.actuator_gear_adj[i, gear] += m.moment_coef[k] * by_arm
-        by_turn = force_adj * m.actuator_gainprm[i, 0] * turns + rate_turns
+    by_turn = force_adj * m.actuator_gainprm[i, 0] * turns + rate_turns
+    for gear in range(6):
         w.actuator_gear_adj[i, gear] -= by_turn * turn_length_slope(m, i, gear)
 
 

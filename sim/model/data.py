@@ -53,11 +53,17 @@ class Data(Struct):
     fluid_time: Floats = floats(1)  # how far ahead fluid_force sees the velocity [s]
     qfrc_bias: Floats = floats("nv")  # Coriolis, centrifugal, gravity [N or N m]
     qfrc_gravcomp: Floats = floats("nv")
-    ten_length: Floats = floats("ntendon")  # 0 for spatial tendons
+    ten_length: Floats = floats("ntendon")  # 0 for spatial tendons without force
     ten_velocity: Floats = floats("ntendon")
+    ten_J: Floats = floats("nshift")  # moment arms; derivatives of the length by shifts that are not degrees of freedom
+    ten_bend: Floats = floats("nbend")  # derivatives of a spatial tendon's moment arms by its shifts
+    ten_hess: Floats = floats(6, 6)  # of one piece: second derivatives of its length by both ends
+    ten_axis: Floats = floats("nmove", 6)  # motion axes of shifts
+    ten_ends: Floats = floats("nmove", 6)  # velocities of both ends of a piece along them
     qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation, fluid
     qfrc_actuator: Floats = floats("nv")
     qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias + applied
+    actuator_moment: Floats = floats("nmoment")  # moment arms that move with the pose, in the model's table's order
     actuator_length: Floats = floats("nu")
     actuator_velocity: Floats = floats("nu")
     actuator_force: Floats = floats("nu")
@@ -268,6 +274,8 @@ class Lanes(Struct):
     subtree_com_adj: Floats = floats("nbody", 3, "nlane")  # of the trees' centres, which those velocities refer to
     cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
 
+    ten_adj: Floats = floats(2, "nlane")  # of one tendon: cotangents that its shifts share
+
     efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
 
     efc_force_adj: Floats = floats("nnoslip", "nlane")  # cotangent of the forces that noslip starts from
@@ -280,6 +288,12 @@ class Lanes(Struct):
     axis_force: Floats = floats("nv", 6)
     axis_ddot: Floats = floats("nv", 6)
     axis_rate: Floats = floats("nv", 6)
+
+    force_adj: Floats = floats(2, "nlane")  # of one actuator: cotangent of its force, of that's slope by velocity,
+    length_adj: Floats = floats(1, "nlane")  # of its length,
+    velocity_adj: Floats = floats(1, "nlane")  # of its velocity
+    moment_adj: Floats = floats("nmovingarm", "nlane")  # and moment arms
+    arm_lanes: Floats = floats(5, 6, "nlane")  # see `two_sites_adj.py`
 
     rk_rate_adj: Floats = floats(4, "nv", "nlane")
     rk_qacc_adj: Floats = floats(4, "nv", "nlane")

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
+from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK, TRN_TENDON
 from .contact_groups import ascending
 from .contact_pairs import CONVEX, Pairs, contacts_enabled
-from .couplings import are_fixed, are_simulated
+from .couplings import are_simulated
 from .source import Source
 
 INTEGRATORS = {
@@ -31,7 +31,6 @@ _DYNAMICS = {
 }
 _GAINS = {int(getattr(mujoco.mjtGain, f"mjGAIN_{name}")) for name in ("FIXED", "AFFINE", "MUSCLE")}
 _BIASES = {int(getattr(mujoco.mjtBias, f"mjBIAS_{name}")) for name in ("NONE", "AFFINE", "MUSCLE")}
-_ROTATIONAL = [int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)]
 _NAMES, _LINES = 3, 22  # in a message: names of a kind, kinds
 
 
@@ -131,24 +130,16 @@ def _actuators(m: Source) -> Iterator[UnsupportedKind]:
 
 
 _INSTEAD = {
-    "tendon": "let it act on a joint or a fixed tendon (this one is spatial)",
-    "site": "let it act on joints",
     "body": "adhesion is not simulated: leave the actuator out",
-    "slidercrank": "let it act on a joint of the mechanism",
 }
 
 
 def _transmissions(m: Source) -> Iterator[tuple[str, Any, str]]:
-    kind, target = m.actuator_trntype, m.actuator_trnid.reshape(-1, 2)[:, 0]
-    pulls = kind == TRN_TENDON
-    pulls[pulls] = are_fixed(m)[target[pulls]]
-    other = (kind != TRN_JOINT) & (kind != TRN_JOINTINPARENT) & ~pulls
+    kind = m.actuator_trntype
+    other = ~np.isin(kind, [TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON, TRN_SITE, TRN_SLIDERCRANK])
     for number in np.unique(kind[other]):
         name = mujoco.mjtTrn(int(number)).name.removeprefix("mjTRN_").lower()
         yield f"transmission {name}", other & (kind == number), _INSTEAD.get(name, "let it act on joints")
-    in_parent = kind == TRN_JOINTINPARENT
-    in_parent[in_parent] = np.isin(m.jnt_type[target[in_parent]], _ROTATIONAL)
-    yield "jointinparent transmission on a ball or free joint", in_parent, "use joint in place of jointinparent"
 
 
 def _actuator_types(m: Source) -> Iterator[tuple[str, Any, str]]:
@@ -174,25 +165,10 @@ def _actuator_extras(m: Source) -> Iterator[tuple[str, Any, str]]:
 
 
 def _tendons(m: Source) -> Iterator[UnsupportedKind]:
-    bit, fixed = mujoco.mjtDisableBit, are_fixed(m)
-    spring, damper = not disabled(m, bit.mjDSBL_SPRING), not disabled(m, bit.mjDSBL_DAMPER)
-    limit, friction = not disabled(m, bit.mjDSBL_LIMIT), not disabled(m, bit.mjDSBL_FRICTIONLOSS)
-    if disabled(m, bit.mjDSBL_CONSTRAINT):
-        limit = friction = False
-    polynomial = _nonzero(m.tendon_stiffnesspoly), _nonzero(m.tendon_dampingpoly)
+    spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
     pulls = np.bincount(m.actuator_trnid.reshape(-1, 2)[m.actuator_trntype == TRN_TENDON, 0], minlength=m.ntendon)
-    joints = "use a fixed tendon or joints, or set {}"
     for problem, which, advice in (
-        ("limits (it is spatial)", ~fixed & (m.tendon_limited != 0) & limit, joints.format('limited="false"')),
-        ("frictionloss (it is spatial)", ~fixed & (m.tendon_frictionloss != 0) & friction, joints.format("it to 0")),
-        ("stiffness (it is spatial)", ~fixed & ((m.tendon_stiffness != 0) | polynomial[0]) & spring,
-         joints.format("it to 0")),
-        ("damping (it is spatial)", ~fixed & ((m.tendon_damping != 0) | polynomial[1]) & damper,
-         joints.format("it to 0")),
-        ("polynomial stiffness", fixed & polynomial[0] & spring, "give a single stiffness"),
-        ("polynomial damping", fixed & polynomial[1] & damper, "give a single damping"),
         ("springyield", (m.tendon_springyield != 0) & spring, 'set springyield="0"'),
-        ("armature", m.tendon_armature != 0, "put it on joints"),
         ("actuatorfrcrange shared by several actuators", (m.tendon_actfrclimited != 0) & (pulls > 1),
          "give each actuator a forcerange"),
     ):  # fmt: skip
@@ -211,10 +187,9 @@ def _constraints(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         unknown = (m.eq_active0 != 0) & ~are_simulated(m)
         for kind in np.unique(m.eq_type[unknown]):
             name = mujoco.mjtEq(int(kind)).name.removeprefix("mjEQ_").lower()
-            of = "spatial tendons" if name == "tendon" else name
             which = _names(m, mujoco.mjtObj.mjOBJ_EQUALITY, unknown & (m.eq_type == kind))
-            advice = 'set active="false", or hold bodies, sites, joints or fixed tendons together'
-            yield UnsupportedKind(f"equality {{}}: of {of}", advice, which)
+            advice = 'set active="false", or hold bodies, sites, joints or tendons together'
+            yield UnsupportedKind(f"equality {{}}: of {name}", advice, which)
     if contacts_enabled(m):
         yield from _contacts(m, pairs)
 
