@@ -74,6 +74,23 @@ def test_actuators_of_several_controls_are_named() -> None:
         sim.Model.from_xml_string(with_actuator('<pid name="a" joint="j" kp="1"/>'))
 
 
+def test_sleep_is_no_obstacle_where_nothing_may_fall_asleep() -> None:
+    """Robots stay awake by themselves, as all trees with actuators; loose bodies by their own word."""
+    loose = '<body pos="9 0 0" sleep="{}"><freejoint/><geom size="1"/></body>'
+    for policy, names in (("never", []), ("allowed", ["number 2"])):
+        text = with_actuator('<motor joint="j"/>', LIMB + loose.format(policy))
+        text = text.replace("<worldbody>", '<option><flag sleep="enable"/></option><worldbody>', 1)
+        if not names:
+            model = sim.Model.from_xml_string(text)
+            state = model.initial_state()._replace(qvel=np.full(model.nv, 1e-6))
+            found, expected = (x.step(model, state, np.zeros(1), 100) for x in (sim, sim.mujoco_twin))
+            np.testing.assert_allclose(found.qvel, expected.qvel, rtol=0, atol=1e-9 * np.abs(expected.qvel).max())
+            continue
+        with pytest.raises(sim.UnsupportedModelError) as caught:
+            sim.Model.from_xml_string(text)
+        assert caught.value.elements == [f"option flag sleep, with body {name} that may fall asleep" for name in names]
+
+
 def test_elements_without_name_are_numbered() -> None:
     text = "<mujoco><worldbody><body><joint damping='1 0.5'/><geom size='1'/></body></worldbody></mujoco>"
     with pytest.raises(sim.UnsupportedModelError, match="joint number 0: polynomial damping"):

@@ -10,7 +10,18 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK, TRN_TENDON
+from ..kernels.enums import (
+    BOX,
+    CAPSULE,
+    CYLINDER,
+    MESH,
+    PLANE,
+    TRN_JOINT,
+    TRN_JOINTINPARENT,
+    TRN_SITE,
+    TRN_SLIDERCRANK,
+    TRN_TENDON,
+)
 from .contact_groups import ascending
 from .contact_pairs import CONVEX, Pairs, contacts_enabled
 from .couplings import are_simulated
@@ -31,6 +42,7 @@ _DYNAMICS = {
 }
 _GAINS = {int(getattr(mujoco.mjtGain, f"mjGAIN_{name}")) for name in ("FIXED", "AFFINE", "MUSCLE")}
 _BIASES = {int(getattr(mujoco.mjtBias, f"mjBIAS_{name}")) for name in ("NONE", "AFFINE", "MUSCLE")}
+_AWAKE = [int(mujoco.mjtSleepPolicy.mjSLEEP_AUTO_NEVER), int(mujoco.mjtSleepPolicy.mjSLEEP_NEVER)]
 _NAMES, _LINES = 3, 22  # in a message: names of a kind, kinds
 
 
@@ -100,7 +112,12 @@ def _options(m: Source) -> Iterator[UnsupportedKind]:
         known = mujoco.mjtIntegrator(integrator).name.removeprefix("mjINT_").lower()
         yield UnsupportedKind(f"option integrator '{known}'", "use Euler, RK4, implicit or implicitfast", ())
     if int(m.opt.enableflags) & int(mujoco.mjtEnableBit.mjENBL_SLEEP):
-        yield UnsupportedKind("option flag sleep", "leave the flag out: what rests is then computed too", ())
+        # a tree that falls asleep stops short of rest; where none may, the flag changes nothing
+        roots = m.dof_bodyid[m.tree_dofadr[~np.isin(m.tree_sleep_policy, _AWAKE)]]
+        if len(roots):
+            advice = 'leave the flag out, or give them sleep="never"'
+            names = _names(m, mujoco.mjtObj.mjOBJ_BODY, m.body_rootid[roots])
+            yield UnsupportedKind("option flag sleep, with body {} that may fall asleep", advice, names)
 
 
 def _joints(m: Source) -> Iterator[UnsupportedKind]:
@@ -207,10 +224,12 @@ def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         advice = "use other shapes, or keep them apart by contype and conaffinity or contact/exclude"
         names = [f"{one} and {other}" for one, other in zip(a, b, strict=True)]
         yield UnsupportedKind(f"contact of geoms {{}} ({shapes})", advice, names)
-    bit = mujoco.mjtDisableBit
-    flags = [flag for flag in ("nativeccd", "multiccd") if disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}"))]
-    if flags and np.any(np.all(m.geom_type[pairs.geom[pairs.family == CONVEX]] != PLANE, axis=1)):
-        for flag in flags:
+    convex = ascending(m.geom_type[pairs.geom[pairs.family == CONVEX]])
+    convex = convex[convex[:, 0] != PLANE]
+    # of other pairs MuJoCo, too, makes one contact
+    several = np.isin(convex[:, 0], [CAPSULE, CYLINDER, BOX, MESH]) & np.isin(convex[:, 1], [CYLINDER, BOX, MESH])
+    for flag, matters in (("nativeccd", len(convex) > 0), ("multiccd", bool(several.any()))):
+        if matters and disabled(m, getattr(mujoco.mjtDisableBit, f"mjDSBL_{flag.upper()}")):
             yield UnsupportedKind(f"option flag {flag} disabled", "leave the flag out", ())
 
 
