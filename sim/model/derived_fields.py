@@ -8,7 +8,7 @@ import numpy as np
 from ..kernels.enums import IMPLICIT
 from ..kernels.record import Floats, Ints
 from .contact_groups import group_fields, group_reach
-from .contact_pairs import pair_fields, possible_contact_pairs
+from .contact_pairs import contacts_enabled, pair_fields, possible_contact_pairs
 from .contact_parameters import (
     contact_dim,
     contact_friction,
@@ -63,6 +63,11 @@ def _passive(m: Source, made: Made) -> dict[str, Any]:
         "jnt_stiffness": m.jnt_stiffness * spring,
         "dof_damping": damping,
     }
+
+
+def _surfaces(m: Source, _: Made) -> dict[str, Any]:
+    number = int(m.ngeom) if m.flg_surfacevel and contacts_enabled(m) else 0
+    return {"nsurface": number, "geom_surfacevel": m.geom_surfacevel[:number].copy()}
 
 
 def _fluid(m: Source, made: Made) -> dict[str, Any]:
@@ -207,6 +212,7 @@ RECIPES = (
     lambda m, _: _before_joints(m),
     lambda m, _: {"body_freesolo": _free_without_descendants(m)},
     _fluid,
+    _surfaces,
     _mocap_bodies,
     _limits_and_friction,
     _equalities,

@@ -30,6 +30,7 @@ _SIZES = (
     *(
         "nmoment",
         "nfluid",
+        "nsurface",
         "nvimplicit",
         "nbodyimplicit",
         "nmovingarm",
@@ -112,6 +113,7 @@ class Model(Struct):
     ngravcomp: int = integer()
     nvimplicit: int = integer()  # nv for the integrator implicit, else 0
     nbodyimplicit: int = integer()  # nbody for it, else 0
+    nsurface: int = integer()  # ngeom if the surface of a geom moves, else 0
     nfluid: int = integer()  # pieces of bodies that the fluid pushes; 0 without fluid
     windy: int = integer()  # 1: it flows
     npair: int = integer()  # pairs of geoms that may collide
@@ -223,6 +225,7 @@ class Model(Struct):
     geom_dataid: Ints = ints("ngeom")  # mesh, -1: none
     geom_pos: Floats = floats("ngeom", 3)
     geom_quat: Floats = floats("ngeom", 4)
+    geom_surfacevel: Floats = floats("nsurface", 6)  # velocity [m/s], rotation [rad/s] of the surface, geom frame
     site_bodyid: Ints = ints("nsite")
     site_pos: Floats = floats("nsite", 3)
     site_quat: Floats = floats("nsite", 4)

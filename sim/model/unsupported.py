@@ -212,9 +212,8 @@ def _constraints(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
 
 
 def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
-    for flag, field in (("flg_surfacevel", "surfacevel"), ("flg_adhesion", "adhesion")):
-        if getattr(m, flag):
-            yield UnsupportedKind(f"geom {field}", f"leave {field} out", ())
+    if m.flg_adhesion:
+        yield UnsupportedKind("geom adhesion", "leave adhesion out", ())
     unknown = pairs.geom[pairs.family < 0]
     kinds = ascending(m.geom_type[unknown])
     for first, second in np.unique(kinds, axis=0):

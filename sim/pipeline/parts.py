@@ -20,6 +20,7 @@ from ..constraint.contact_wrench import contact_row_changes, contact_row_velocit
 from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
 from ..constraint.rows_adj import row_change, row_velocity
+from ..constraint.surface_velocity import surface_velocity, surface_velocity_adj
 from ..constraint.tendon_rows import tendon_friction, tendon_limits
 from ..constraint.tendon_rows_adj import spatial_equality_adj, spatial_row_adj
 from ..dynamics.aba import aba_factor, aba_solve, aba_solve_lanes
@@ -239,6 +240,10 @@ FEATURES = (
                 tendon_implicit_adj: _nothing_adj,
             },
         ),
+    ),
+    Feature(
+        lambda m: m.nsurface > 0,
+        Part("no_surface", {surface_velocity: _nothing, surface_velocity_adj: _nothing_of_one_adj}),
     ),
     Feature(
         lambda m: m.nfluid > 0,
