@@ -35,7 +35,6 @@ UNSUPPORTED = {
     "actuator 'a': transmission tendon": document(
         TWO, SPATIAL.format("") + '<actuator><motor name="a" tendon="cord"/></actuator>'
     ),
-    "actuator 'a': transmission body": with_actuator('<adhesion name="a" body="p" ctrlrange="0 1"/>', TWO),
     "actuator 'a': gaintype pid": with_actuator('<pid name="a" joint="j" kp="1" input="pos"/>'),
     "actuator 'a': plugin": with_actuator('<plugin name="a" plugin="mujoco.pid" joint="j"/>').replace(
         "<worldbody>", '<extension><plugin plugin="mujoco.pid"/></extension><worldbody>'

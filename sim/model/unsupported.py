@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK, TRN_TENDON
+from ..kernels.enums import PLANE, TRN_BODY, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK, TRN_TENDON
 from .contact_groups import ascending
 from .contact_pairs import CONVEX, Pairs, contacts_enabled
 from .couplings import are_fixed, are_simulated
@@ -133,7 +133,6 @@ def _actuators(m: Source) -> Iterator[UnsupportedKind]:
 
 _INSTEAD = {
     "tendon": "let it act on a joint or a fixed tendon (this one is spatial)",
-    "body": "adhesion is not simulated: leave the actuator out",
 }
 
 
@@ -141,7 +140,7 @@ def _transmissions(m: Source) -> Iterator[tuple[str, Any, str]]:
     kind, target = m.actuator_trntype, m.actuator_trnid.reshape(-1, 2)[:, 0]
     pulls = kind == TRN_TENDON
     pulls[pulls] = are_fixed(m)[target[pulls]]
-    other = ~np.isin(kind, [TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK]) & ~pulls
+    other = ~np.isin(kind, [TRN_BODY, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK]) & ~pulls
     for number in np.unique(kind[other]):
         name = mujoco.mjtTrn(int(number)).name.removeprefix("mjTRN_").lower()
         yield f"transmission {name}", other & (kind == number), _INSTEAD.get(name, "let it act on joints")

@@ -16,6 +16,8 @@ from ..collision.convex import collide_convex
 from ..collision.convex_motion import convex_motion
 from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
+from ..constraint.adhesion import adhesion, contacts
+from ..constraint.adhesion_adj import adhesion_adj
 from ..constraint.contact_wrench import contact_row_changes, contact_row_velocities
 from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
@@ -49,7 +51,7 @@ from ..dynamics.actuator_law import (
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
 from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
-from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICITFAST, MUSCLE, PGS, RK4
+from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICITFAST, MUSCLE, PGS, RK4, TRN_BODY
 from ..kernels.jit import kernel
 from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED
 from ..model.data import Data, Lanes
@@ -127,6 +129,7 @@ CONSTRAINED = Part(
         forward_world: forward_constrained_world,
     },
 )
+ADHESION = Part("adhesion", {contacts: _nothing})  # which `adhesion` has found before
 NEWTON = Part("newton", {solve_constraints: solve_newton, solve_constraints_adj: solve_newton_adj})
 GAUSS_SEIDEL = Part(
     "pgs",
@@ -168,6 +171,10 @@ def _geometry(family: int, name: str, collide: Any, motion: Any) -> Feature:
     return Feature(needed, Part(f"no_{name}", {collide: _nothing_of_one, motion: _nothing_of_one}))
 
 
+def _adheres(m: Model) -> bool:
+    return bool((m.actuator_trntype == TRN_BODY).any())
+
+
 FEATURES = (
     Feature(lambda m: m.nnoslip > 0, Part("no_noslip", {noslip: _nothing, main_solution_adj: _nothing_adj})),
     _geometry(BOXED, "box", collide_box, box_motion),
@@ -195,6 +202,7 @@ FEATURES = (
             {transmission: _nothing, transmission_adj: _nothing_ahead_adj, arms_move: _never},
         ),
     ),
+    Feature(_adheres, Part("no_adhesion", {adhesion: _nothing, adhesion_adj: _nothing_ahead_adj})),
     Feature(
         _has_muscles,
         Part(
@@ -225,15 +233,17 @@ def parts_of(model: Model) -> tuple[Part, ...]:
         model.nefcmax > 0,
         model.solver,
         model.nnoslip > 0,
+        _adheres(model),
         tuple(not feature.needed(model) for feature in FEATURES),
     )
 
 
 @cache
 def _parts(
-    integrator: int, constrained: bool, solver: int, noslips: bool, missing: tuple[bool, ...]
+    integrator: int, constrained: bool, solver: int, noslips: bool, adheres: bool, missing: tuple[bool, ...]
 ) -> tuple[Part, ...]:
     chosen = [INTEGRATORS[integrator], GAUSS_SEIDEL if solver == PGS else NEWTON]
     chosen += [CONSTRAINED] if constrained else []
     chosen += [NOSLIP] if noslips else []
+    chosen += [ADHESION] if adheres else []
     return (*chosen, *(feature.missing for feature, lacks in zip(FEATURES, missing, strict=True) if lacks))
