@@ -30,7 +30,6 @@ UNSUPPORTED = {
     "option flag sleep": "<mujoco><option><flag sleep='enable'/></option><worldbody>" + LIMB + "</worldbody></mujoco>",
     "joint 'j': polynomial stiffness": with_joint('stiffness="1 0.5"'),
     "joint 'j': polynomial damping": with_joint('damping="1 0.5"'),
-    "joint 'j': actuatorgravcomp": with_joint('actuatorgravcomp="true"'),
     "joint 'j': springyield": with_joint('stiffness="1" springyield="0.3"'),
     "actuator 'a': transmission tendon": document(
         TWO, SPATIAL.format("") + '<actuator><motor name="a" tendon="cord"/></actuator>'

@@ -111,7 +111,6 @@ def _joints(m: Source) -> Iterator[UnsupportedKind]:
     for problem, which, advice in (
         ("polynomial stiffness", spring & _nonzero(m.jnt_stiffnesspoly), "give a single stiffness"),
         ("springyield", spring & (m.jnt_springyield != 0), 'set springyield="0"'),
-        ("actuatorgravcomp", m.jnt_actgravcomp != 0, 'set actuatorgravcomp="false": gravcomp acts beside actuators'),
         ("polynomial damping", damper & _nonzero(m.dof_dampingpoly)[m.jnt_dofadr], "give a single damping"),
     ):
         if np.any(which):

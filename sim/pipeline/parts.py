@@ -33,7 +33,8 @@ from ..dynamics.activation import (
     present_activation,
     present_activation_adj,
 )
-from ..dynamics.actuation import arms_move
+from ..dynamics.actuation import actuator_gravcomp, arms_move
+from ..dynamics.actuator_gravcomp_adj import actuator_gravcomp_adj
 from ..dynamics.actuator_law import (
     actuator_bias,
     actuator_gain,
@@ -48,6 +49,7 @@ from ..dynamics.actuator_law import (
     law_parameters_adj,
     slope_changes,
 )
+from ..dynamics.passive import gravcomp_is_apart
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
 from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
@@ -203,6 +205,13 @@ FEATURES = (
         ),
     ),
     Feature(_adheres, Part("no_adhesion", {adhesion: _nothing, adhesion_adj: _nothing_ahead_adj})),
+    Feature(
+        lambda m: bool(m.dof_gravcomp.any()),
+        Part(
+            "no_actuator_gravcomp",
+            {actuator_gravcomp: _nothing, actuator_gravcomp_adj: _nothing_adj, gravcomp_is_apart: _never},
+        ),
+    ),
     Feature(
         _has_muscles,
         Part(

@@ -21,6 +21,7 @@ from ..constraint.rows import make_constraints
 from ..constraint.rows_adj import constraint_adj
 from ..dynamics.aba import aba_factor, aba_solve, aba_solve_lanes
 from ..dynamics.actuation import actuation, actuation_adj
+from ..dynamics.actuator_gravcomp_adj import actuator_gravcomp_adj
 from ..dynamics.applied import applied_adj, applied_force
 from ..dynamics.crba import crb, factor_m, mul_m_lanes, solve_ltdl, solve_m
 from ..dynamics.damping_adj import implicit_damping_adj
@@ -213,6 +214,7 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
     transmission_adj(m, d, w, 0.0)
     adhesion_adj(m, d, w, 0.0)
     actuation_adj(m, d, w, 0.0)
+    actuator_gravcomp_adj(m, d, w)
     if w.with_params:
         parameters_adj(m, d, w, damping_time, 0.0)
 
@@ -287,6 +289,7 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     transmission_adj(m, d, w, m.timestep)
     adhesion_adj(m, d, w, m.timestep)
     actuation_adj(m, d, w, m.timestep)
+    actuator_gravcomp_adj(m, d, w)
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)
         gyroscopic_parameters_adj(m, d, w)
