@@ -51,7 +51,7 @@ def test_all_unsupported_elements_are_listed_at_once() -> None:
 
 def test_many_elements_are_counted_not_listed() -> None:
     sites = '<site name="s"/><body pos="0 0 1"><joint name="j"/><geom size="0.1"/><site name="t"/></body>'
-    cord = '<spatial name="cord {}" stiffness="2"><site site="s"/><site site="t"/></spatial>'
+    cord = '<spatial name="cord {}" stiffness="2" springyield="0.3"><site site="s"/><site site="t"/></spatial>'
     motor = '<general name="{{a}}" joint="j" dyntype="user"/>'  # a name in braces
     rest = f"<tendon>{''.join(cord.format(i) for i in range(2000))}</tendon><actuator>{motor}</actuator>"
     with pytest.raises(sim.UnsupportedModelError) as caught:
@@ -60,10 +60,10 @@ def test_many_elements_are_counted_not_listed() -> None:
     for e in (caught.value, error):
         assert [len(kind.names) for kind in e.kinds] == [1, 2000]
         assert e.elements[0] == "actuator '{{a}}': dyntype user" and len(e.elements) == 2001
-        assert e.elements[-1] == "tendon 'cord 1999': stiffness (it is spatial)"
+        assert e.elements[-1] == "tendon 'cord 1999': springyield"
         _, actuators, tendons = str(e).split("\n")
         assert "'{{a}}': dyntype user - use dyntype none or integrator or filter" in actuators
-        assert "tendon 'cord 0', 'cord 1', 'cord 2' and 1,997 more: stiffness (it is spatial) - use" in tendons
+        assert "tendon 'cord 0', 'cord 1', 'cord 2' and 1,997 more: springyield - set" in tendons
     kinds = [UnsupportedKind(f"option {i}", "leave it out", ()) for i in range(100)]
     lines = str(sim.UnsupportedModelError(kinds)).split("\n")
     assert len(lines) <= 25 and "and 78 more kinds" in lines[-1]

@@ -7,7 +7,6 @@ TWO = (
 )
 BOXES = TWO.replace('size="1"', 'type="box" size="1 1 1"')
 TENDON = '<tendon><fixed name="cord" {}><joint joint="j" coef="1"/></fixed></tendon>'
-SPATIAL = '<tendon><spatial name="cord" {}><site site="s"/><site site="t"/></spatial></tendon>'
 
 
 def document(body: str, rest: str = "", option: str = "") -> str:
@@ -31,9 +30,6 @@ UNSUPPORTED = {
     "joint 'j': polynomial stiffness": with_joint('stiffness="1 0.5"'),
     "joint 'j': polynomial damping": with_joint('damping="1 0.5"'),
     "joint 'j': springyield": with_joint('stiffness="1" springyield="0.3"'),
-    "actuator 'a': transmission tendon": document(
-        TWO, SPATIAL.format("") + '<actuator><motor name="a" tendon="cord"/></actuator>'
-    ),
     "actuator 'a': gaintype pid": with_actuator('<pid name="a" joint="j" kp="1" input="pos"/>'),
     "actuator 'a': plugin": with_actuator('<plugin name="a" plugin="mujoco.pid" joint="j"/>').replace(
         "<worldbody>", '<extension><plugin plugin="mujoco.pid"/></extension><worldbody>'
@@ -41,20 +37,12 @@ UNSUPPORTED = {
     "actuator 'a': delay": with_actuator('<motor name="a" joint="j" delay="0.01" nsample="8"/>'),
     "actuator 'a': damping": with_actuator('<motor name="a" joint="j" damping="0.5"/>'),
     "actuator 'a': armature": with_actuator('<motor name="a" joint="j" armature="0.5"/>'),
-    "tendon 'cord': limits (it is spatial)": document(TWO, SPATIAL.format('range="0 1" limited="true"')),
-    "tendon 'cord': frictionloss (it is spatial)": document(TWO, SPATIAL.format('frictionloss="0.1"')),
-    "tendon 'cord': stiffness (it is spatial)": document(TWO, SPATIAL.format('stiffness="2"')),
-    "tendon 'cord': damping (it is spatial)": document(TWO, SPATIAL.format('damping="2"')),
-    "tendon 'cord': polynomial stiffness": document(LIMB, TENDON.format('stiffness="2 1"')),
-    "tendon 'cord': polynomial damping": document(LIMB, TENDON.format('damping="2 1"')),
     "tendon 'cord': springyield": document(LIMB, TENDON.format('stiffness="2" springyield="0.3"')),
     "tendon 'cord': actuatorfrcrange shared by several actuators": document(
         LIMB,
         TENDON.format('actuatorfrclimited="true" actuatorfrcrange="-1 1"')
         + '<actuator><motor tendon="cord"/><motor tendon="cord"/></actuator>',
     ),
-    "tendon 'cord': armature": document(LIMB, TENDON.format('armature="2"')),
-    "equality 'tie'": document(TWO, SPATIAL.format("") + '<equality><tendon name="tie" tendon1="cord"/></equality>'),
     "contact of geoms 'g' and 'h' (hfield and sphere)": document(
         '<geom name="g" type="hfield" hfield="f"/><body><freejoint/><geom name="h" size="1"/></body>',
         '<asset><hfield name="f" nrow="2" ncol="2" size="1 1 1 1"/></asset>',

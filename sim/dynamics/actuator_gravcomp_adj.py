@@ -15,6 +15,7 @@ from ..kernels.spatial import Vec6, cross_motion, dot6, lanes_axpy, load6, veloc
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .actuation import dof_is_clamped
+from .chain import last_dof
 from .mocap import has_own_position, mocap_axis
 from .passive import ACTUATED, LOST
 from .tendon import moves_with
@@ -26,17 +27,9 @@ def actuator_gravcomp_adj(m: Model, d: Data, w: Lanes) -> None:
     for v in range(m.nv):
         if m.dof_gravcomp[v] == LOST or (m.dof_gravcomp[v] == ACTUATED and dof_is_clamped(m, d, v)):
             for b in range(1, m.nbody):
-                last = _last_dof(m, b)
+                last = last_dof(m, b)
                 if m.body_gravcomp[b] != 0.0 and last >= v and moves_with(m, last, v):
                     _lift_adj(m, d, w, v, b, last)
-
-
-@kernel
-def _last_dof(m: Model, b: int) -> int:
-    """Last degree of freedom that moves body `b`, -1: none does."""
-    while b > 0 and m.body_dofnum[b] == 0:
-        b = m.body_parentid[b]
-    return m.body_dofadr[b] + m.body_dofnum[b] - 1 if b > 0 else -1
 
 
 @kernel

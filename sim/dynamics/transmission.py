@@ -13,7 +13,7 @@ and body_pos_adj. That derivative of the arms is d(A x)/dq at a fixed x, lane by
 be the integral of its arms: MuJoCo's between two sites is not.
 """
 
-from ..kernels.enums import TRN_BODY, TRN_JOINTINPARENT
+from ..kernels.enums import TRN_BODY, TRN_JOINTINPARENT, TRN_TENDON
 from ..kernels.jit import kernel
 from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
@@ -22,6 +22,8 @@ from .activation import activation_adj, actuator_input, ctrl_is_clamped
 from .actuation import arms_move, coupled_sum, dof_is_clamped, force_is_clamped
 from .actuator_law import actuator_gain, force_slopes, gain_rate, slope_changes
 from .joint_in_parent import joint_in_parent, joint_in_parent_adj
+from .spatial_tendon import spatial_transmission
+from .spatial_tendon_adj import spatial_transmission_adj
 from .tendon import moves_with
 from .two_sites import two_sites
 from .two_sites_adj import two_sites_adj
@@ -34,6 +36,8 @@ def transmission(m: Model, d: Data) -> None:
         if arms_move(m, i) and m.actuator_trntype[i] != TRN_BODY:
             if m.actuator_trntype[i] == TRN_JOINTINPARENT:
                 joint_in_parent(m, d, i)
+            elif m.actuator_trntype[i] == TRN_TENDON:
+                spatial_transmission(m, d, i)
             else:
                 two_sites(m, d, i)
             velocity = 0.0
@@ -50,6 +54,8 @@ def transmission_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
             actuator_adj(m, d, w, i, implicit_time)
             if m.actuator_trntype[i] == TRN_JOINTINPARENT:
                 joint_in_parent_adj(m, d, w, i)
+            elif m.actuator_trntype[i] == TRN_TENDON:
+                spatial_transmission_adj(m, d, w, i)
             else:
                 two_sites_adj(m, d, w, i)
 

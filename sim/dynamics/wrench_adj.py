@@ -18,6 +18,7 @@ from ..kernels.rotation import load_mat3
 from ..kernels.spatial import Vec6, axpy6, cross_force, dot6, lanes_add_axis, lanes_gain_dot, load6, scale6
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .chain import last_dof
 from .mocap import has_own_position, mocap_axis
 
 # rows of Lanes.arm_lanes: V of both bodies, P of both, V of what is behind a coordinate
@@ -39,14 +40,6 @@ def set_pull(w: Lanes, side: int, k: int, pull: Vec6) -> None:
 
 
 @kernel
-def _last_dof(m: Model, b: int) -> int:
-    """Last degree of freedom that moves body `b`, -1: none does."""
-    while b > 0 and m.body_dofnum[b] == 0:
-        b = m.body_parentid[b]
-    return m.body_dofadr[b] + m.body_dofnum[b] - 1 if b > 0 else -1
-
-
-@kernel
 def _entry_of(m: Model, v: int, first: int, end: int) -> int:
     """The entry of `v` among those from `first` to `end`, which ascend; `first` - 1 if it has none."""
     e = end - 1
@@ -61,7 +54,7 @@ def wrench_velocity(m: Model, d: Data, w: Lanes, b: int, side: int, first: int, 
     for r in range(6):
         for k in range(w.nlane):
             w.arm_lanes[VELOCITY + side, r, k] = 0.0
-    v = _last_dof(m, b)
+    v = last_dof(m, b)
     e = _entry_of(m, v, first, end)
     while e >= first:
         lanes_add_axis(w.arm_lanes, VELOCITY + side, load6(d.cdof, v), w.moment_adj, e - row0)
@@ -75,7 +68,7 @@ def wrench_adj(m: Model, d: Data, w: Lanes, b: int, side: int, f: Vec6, first: i
     for r in range(6):
         for k in range(w.nlane):
             w.arm_lanes[BEHIND, r, k] = 0.0
-    v = _last_dof(m, b)
+    v = last_dof(m, b)
     e = _entry_of(m, v, first, end)
     while e >= first:
         size = _size_of_group(m, v)  # neighbours in the table too

@@ -50,8 +50,13 @@ class Data(Struct):
 
     qfrc_bias: Floats = floats("nv")  # Coriolis, centrifugal, gravity [N or N m]
     qfrc_gravcomp: Floats = floats("nv")
-    ten_length: Floats = floats("ntendon")  # 0 for spatial tendons
+    ten_length: Floats = floats("ntendon")  # 0 for spatial tendons without force
     ten_velocity: Floats = floats("ntendon")
+    ten_J: Floats = floats("nshift")  # moment arms; derivatives of the length by shifts that are not degrees of freedom
+    ten_bend: Floats = floats("nbend")  # derivatives of a spatial tendon's moment arms by its shifts
+    ten_hess: Floats = floats(6, 6)  # of one piece: second derivatives of its length by both ends
+    ten_axis: Floats = floats("nmove", 6)  # motion axes of shifts
+    ten_ends: Floats = floats("nmove", 6)  # velocities of both ends of a piece along them
     qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation
     qfrc_actuator: Floats = floats("nv")
     qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias + applied
@@ -259,6 +264,8 @@ class Lanes(Struct):
     efc_z: Floats = floats("nefclane", "nlane")  # minus derivative of the force times efc_y
     subtree_com_adj: Floats = floats("nbody", 3, "nlane")  # of the trees' centres, which those velocities refer to
     cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
+
+    ten_adj: Floats = floats(2, "nlane")  # of one tendon: cotangents that its shifts share
 
     efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
 

@@ -21,6 +21,7 @@ from .couplings import ROWS, equality_fields, moment_fields, tendon_fields, wide
 from .recipes import Made
 from .source import Source
 from .static_geoms import geom_boxes, static_boxes, static_hierarchy, static_pairs
+from .tendon_paths import path_fields, spans_of_tendons
 from .unsupported import check_supported, disabled
 
 _BIT = mujoco.mjtDisableBit
@@ -79,7 +80,7 @@ def _actuation(m: Source, _: Made) -> dict[str, Any]:
     }
 
 
-def _limits_and_friction(m: Source, _: Made) -> dict[str, Any]:
+def _limits_and_friction(m: Source, made: Made) -> dict[str, Any]:
     limit, friction = (_constrained(m, flag) for flag in (_BIT.mjDSBL_LIMIT, _BIT.mjDSBL_FRICTIONLOSS))
     limited = m.jnt_limited.astype(bool) & limit
     return {
@@ -88,6 +89,7 @@ def _limits_and_friction(m: Source, _: Made) -> dict[str, Any]:
         "dof_frictionloss": m.dof_frictionloss * friction,
         **tendon_fields(
             m,
+            made["ten_J_rownnz"] > 0,
             spring=not disabled(m, _BIT.mjDSBL_SPRING),
             damper=not disabled(m, _BIT.mjDSBL_DAMPER),
             limit=limit,
@@ -96,8 +98,8 @@ def _limits_and_friction(m: Source, _: Made) -> dict[str, Any]:
     }
 
 
-def _equalities(m: Source, _: Made) -> dict[str, Any]:
-    fields = equality_fields(m, _constrained(m, _BIT.mjDSBL_EQUALITY))
+def _equalities(m: Source, made: Made) -> dict[str, Any]:
+    fields = equality_fields(m, made["ten_J_rownnz"] > 0, _constrained(m, _BIT.mjDSBL_EQUALITY))
     return {**fields, "ne": sum(ROWS[int(kind)] for kind in m.eq_type[fields["eq_active0"]])}
 
 
@@ -129,7 +131,8 @@ def _rows(m: Source, made: Made) -> dict[str, Any]:
 
 def _row_width(m: Source, made: Made) -> dict[str, Any]:
     tendons = made["tendon_limited"] | (made["tendon_frictionloss"] > 0)
-    return {"nefcdof": widest_row(m, made["con_geom"], tendons, made["eq_active0"], made["eq_bodyid"])}
+    spans = spans_of_tendons(m, made["ten_J_rowadr"], made["ten_J_rownnz"], made["shift_id"])
+    return {"nefcdof": widest_row(m, made["con_geom"], tendons, spans, made["eq_active0"], made["eq_bodyid"])}
 
 
 def _contact_solrefs(m: Source, made: Made) -> dict[str, Any]:
@@ -193,7 +196,8 @@ RECIPES = (
     _options,
     _passive,
     _actuation,
-    lambda m, _: moment_fields(m),
+    lambda m, _: path_fields(m),
+    lambda m, made: moment_fields(m, made["ten_J_rowadr"], made["ten_J_rownnz"], made["shift_id"]),
     lambda m, _: _before_joints(m),
     lambda m, _: {"body_freesolo": _free_without_descendants(m)},
     _mocap_bodies,

@@ -24,6 +24,7 @@ from .source import Source, written
 # symbols in declared shapes
 _SIZES = (
     *("nq", "nv", "nu", "na", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
+    *("npiece", "nshift", "nmove", "nbend"),
     "nmocap",
     *(
         "nmoment",
@@ -96,6 +97,10 @@ class Model(Struct):
     nsite: int = integer()
     ntendon: int = integer()
     nwrap: int = integer()
+    npiece: int = integer()  # pieces of spatial tendons' paths: see `tendon_paths.py`
+    nshift: int = integer()  # coordinates that change a tendon's length, counted for each tendon
+    nmove: int = integer()  # the same of pieces, counted for each piece
+    nbend: int = integer()  # degrees of freedom of a spatial tendon times its shifts, for each tendon
     neq: int = integer()
     ne: int = integer()  # constraint rows of active equalities
     nmoment: int = integer()  # degrees of freedom that actuators act on, counted for each actuator
@@ -258,8 +263,11 @@ class Model(Struct):
     tendon_range: Floats = floats("ntendon", 2)
     tendon_margin: Floats = floats("ntendon")
     tendon_stiffness: Floats = floats("ntendon")
+    tendon_stiffnesspoly: Floats = floats("ntendon", mujoco.mjNPOLY)  # of further powers of the stretch
     tendon_lengthspring: Floats = floats("ntendon", 2)  # no spring force between these lengths
     tendon_damping: Floats = floats("ntendon")
+    tendon_dampingpoly: Floats = floats("ntendon", mujoco.mjNPOLY)  # of further powers of the speed
+    tendon_armature: Floats = floats("ntendon")  # inertia against changes of the length
     tendon_frictionloss: Floats = floats("ntendon")
     tendon_length0: Floats = floats("ntendon")  # length at qpos0
     tendon_invweight0: Floats = floats("ntendon")
@@ -271,6 +279,25 @@ class Model(Struct):
     tendon_actfrcrange: Floats = floats("ntendon", 2)
     wrap_objid: Ints = ints("nwrap")  # joint
     wrap_prm: Floats = floats("nwrap")  # its coefficient
+    tendon_spatial: Ints = ints("ntendon")  # 1: it is spatial and exerts forces
+    tendon_pieceadr: Ints = ints("ntendon")
+    tendon_piecenum: Ints = ints("ntendon")
+    ten_J_rowadr: Ints = ints("ntendon")  # the tendon's first shift, place in shift_* and ten_J
+    ten_J_rownnz: Ints = ints("ntendon")  # those of its shifts that are degrees of freedom, the first ones
+    tendon_shiftnum: Ints = ints("ntendon")  # all its shifts
+    tendon_bendadr: Ints = ints("ntendon")  # place in ten_bend
+    piece_siteid: Ints = ints("npiece", 2)  # a path's piece: from site to site
+    piece_geomid: Ints = ints("npiece")  # past a geom, -1: none
+    piece_sideid: Ints = ints("npiece")  # side site, -1: none
+    piece_divisor: Floats = floats("npiece")  # the pulley's
+    piece_moveadr: Ints = ints("npiece")  # what moves it: place in move_*
+    piece_movenum: Ints = ints("npiece")
+    move_shift: Ints = ints("nmove")  # number of the shift among those of the tendon
+    move_ends: Ints = ints("nmove")  # what of the piece it moves, bits: tendon_paths.FIRST_END, ...
+    shift_kind: Ints = ints("nshift")  # tendon_paths.DOF, ...
+    shift_id: Ints = ints("nshift")  # degree of freedom, 6 * mocap body + coordinate, or 3 * body + axis of body_pos
+    shift_bodyid: Ints = ints("nshift")  # the body that it moves, with all behind
+    bend_carries: Ints = ints("nbend")  # 1: the shift turns the degree of freedom's axis along
 
     eq_type: Ints = ints("neq")  # mjtEq
     eq_obj1id: Ints = ints("neq")  # of joint and tendon equalities

@@ -13,7 +13,7 @@ import numpy as np
 from ..kernels.enums import PLANE, TRN_BODY, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK, TRN_TENDON
 from .contact_groups import ascending
 from .contact_pairs import CONVEX, Pairs, contacts_enabled
-from .couplings import are_fixed, are_simulated
+from .couplings import are_simulated
 from .source import Source
 
 INTEGRATORS = {
@@ -130,19 +130,13 @@ def _actuators(m: Source) -> Iterator[UnsupportedKind]:
             yield UnsupportedKind(f"actuator {{}}: {problem}", advice, _names(m, mujoco.mjtObj.mjOBJ_ACTUATOR, which))
 
 
-_INSTEAD = {
-    "tendon": "let it act on a joint or a fixed tendon (this one is spatial)",
-}
-
-
 def _transmissions(m: Source) -> Iterator[tuple[str, Any, str]]:
-    kind, target = m.actuator_trntype, m.actuator_trnid.reshape(-1, 2)[:, 0]
-    pulls = kind == TRN_TENDON
-    pulls[pulls] = are_fixed(m)[target[pulls]]
-    other = ~np.isin(kind, [TRN_BODY, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK]) & ~pulls
+    kind = m.actuator_trntype
+    known = [TRN_BODY, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK, TRN_TENDON]
+    other = ~np.isin(kind, known)
     for number in np.unique(kind[other]):
         name = mujoco.mjtTrn(int(number)).name.removeprefix("mjTRN_").lower()
-        yield f"transmission {name}", other & (kind == number), _INSTEAD.get(name, "let it act on joints")
+        yield f"transmission {name}", other & (kind == number), "let it act on joints"
 
 
 def _actuator_types(m: Source) -> Iterator[tuple[str, Any, str]]:
@@ -168,25 +162,10 @@ def _actuator_extras(m: Source) -> Iterator[tuple[str, Any, str]]:
 
 
 def _tendons(m: Source) -> Iterator[UnsupportedKind]:
-    bit, fixed = mujoco.mjtDisableBit, are_fixed(m)
-    spring, damper = not disabled(m, bit.mjDSBL_SPRING), not disabled(m, bit.mjDSBL_DAMPER)
-    limit, friction = not disabled(m, bit.mjDSBL_LIMIT), not disabled(m, bit.mjDSBL_FRICTIONLOSS)
-    if disabled(m, bit.mjDSBL_CONSTRAINT):
-        limit = friction = False
-    polynomial = _nonzero(m.tendon_stiffnesspoly), _nonzero(m.tendon_dampingpoly)
+    spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
     pulls = np.bincount(m.actuator_trnid.reshape(-1, 2)[m.actuator_trntype == TRN_TENDON, 0], minlength=m.ntendon)
-    joints = "use a fixed tendon or joints, or set {}"
     for problem, which, advice in (
-        ("limits (it is spatial)", ~fixed & (m.tendon_limited != 0) & limit, joints.format('limited="false"')),
-        ("frictionloss (it is spatial)", ~fixed & (m.tendon_frictionloss != 0) & friction, joints.format("it to 0")),
-        ("stiffness (it is spatial)", ~fixed & ((m.tendon_stiffness != 0) | polynomial[0]) & spring,
-         joints.format("it to 0")),
-        ("damping (it is spatial)", ~fixed & ((m.tendon_damping != 0) | polynomial[1]) & damper,
-         joints.format("it to 0")),
-        ("polynomial stiffness", fixed & polynomial[0] & spring, "give a single stiffness"),
-        ("polynomial damping", fixed & polynomial[1] & damper, "give a single damping"),
         ("springyield", (m.tendon_springyield != 0) & spring, 'set springyield="0"'),
-        ("armature", m.tendon_armature != 0, "put it on joints"),
         ("actuatorfrcrange shared by several actuators", (m.tendon_actfrclimited != 0) & (pulls > 1),
          "give each actuator a forcerange"),
     ):  # fmt: skip
@@ -205,10 +184,9 @@ def _constraints(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         unknown = (m.eq_active0 != 0) & ~are_simulated(m)
         for kind in np.unique(m.eq_type[unknown]):
             name = mujoco.mjtEq(int(kind)).name.removeprefix("mjEQ_").lower()
-            of = "spatial tendons" if name == "tendon" else name
             which = _names(m, mujoco.mjtObj.mjOBJ_EQUALITY, unknown & (m.eq_type == kind))
-            advice = 'set active="false", or hold bodies, sites, joints or fixed tendons together'
-            yield UnsupportedKind(f"equality {{}}: of {of}", advice, which)
+            advice = 'set active="false", or hold bodies, sites, joints or tendons together'
+            yield UnsupportedKind(f"equality {{}}: of {name}", advice, which)
     if contacts_enabled(m):
         yield from _contacts(m, pairs)
 

@@ -23,6 +23,8 @@ from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
 from ..constraint.rows_adj import row_change, row_velocity
 from ..constraint.tendon_rows import tendon_friction, tendon_limits
+from ..constraint.tendon_rows_adj import spatial_equality_adj, spatial_row_adj
+from ..dynamics.aba import aba_factor, aba_solve, aba_solve_lanes
 from ..dynamics.activation import (
     activation,
     activation_adj,
@@ -49,8 +51,13 @@ from ..dynamics.actuator_law import (
     law_parameters_adj,
     slope_changes,
 )
+from ..dynamics.matrix_solve import matrix_factor, matrix_solve, matrix_solve_lanes
 from ..dynamics.passive import gravcomp_is_apart
-from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
+from ..dynamics.spatial_tendon import spatial_tendon, spatial_transmission
+from ..dynamics.spatial_tendon_adj import spatial_tendon_adj, spatial_transmission_adj
+from ..dynamics.tendon import tendon, tendon_implicit, tendon_implicit_adj, tendon_passive, tendon_passive_adj
+from ..dynamics.tendon_armature import tendon_bias, tendon_inertia
+from ..dynamics.tendon_armature_adj import add_tendon_inertia, tendon_armature_adj, tendon_armature_damping_adj
 from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
 from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICITFAST, MUSCLE, PGS, RK4, TRN_BODY
@@ -110,6 +117,28 @@ def _nothing_of_one(m: Model, d: Data, index: int) -> None:
 
 
 @kernel
+def _nothing_of_one_adj(m: Model, d: Data, w: Lanes, index: int) -> None:
+    """The adjoint of `_nothing_of_one`."""
+
+
+@kernel
+def _nothing_of_equality_adj(
+    m: Model, d: Data, w: Lanes, r: int, t: int, slope: float, bend: float, rate: float
+) -> None:
+    """In place of `spatial_equality_adj`."""
+
+
+@kernel
+def _nothing_implicit_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
+    """In place of `spatial_tendon_adj`."""
+
+
+@kernel
+def _nothing_of_lanes(m: Model, w: Lanes) -> None:
+    """In place of a part that the model lacks."""
+
+
+@kernel
 def _never(m: Model, index: int) -> bool:  # noqa: ARG001 (in place of a kernel that uses both)
     """In place of whether something of the model is so."""
     return False
@@ -142,6 +171,7 @@ GAUSS_SEIDEL = Part(
         contact_row_changes: contact_row_changes_known,
     },
 )
+MATRIX = Part("matrix", {aba_factor: matrix_factor, aba_solve: matrix_solve, aba_solve_lanes: matrix_solve_lanes})
 NOSLIP = Part(
     "noslip",
     {
@@ -166,6 +196,11 @@ class Feature(NamedTuple):
     missing: Part
 
 
+def has_tendon_armature(m: Model) -> bool:
+    """Whether a tendon adds to the inertia matrix."""
+    return bool(m.tendon_armature.any())
+
+
 def _geometry(family: int, name: str, collide: Any, motion: Any) -> Feature:
     def needed(m: Model) -> bool:
         return bool((m.con_family == family).any())
@@ -188,12 +223,42 @@ FEATURES = (
         Part("no_equality", {equality: _nothing, equality_bias: _nothing, equality_adj: _nothing_adj}),
     ),
     Feature(
-        lambda m: bool(m.tendon_num.any()),
+        lambda m: m.nshift > 0 or m.npiece > 0,
         Part(
             "no_tendon",
             {
                 **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
                 tendon_passive_adj: _nothing_adj,
+                tendon_implicit_adj: _nothing_adj,
+            },
+        ),
+    ),
+    Feature(
+        has_tendon_armature,
+        Part(
+            "no_tendon_armature",
+            {
+                tendon_inertia: _nothing,
+                tendon_bias: _nothing,
+                tendon_armature_adj: _nothing_adj,
+                tendon_armature_damping_adj: _nothing_adj,
+                add_tendon_inertia: _nothing_of_lanes,
+            },
+        ),
+    ),
+    Feature(
+        lambda m: m.npiece > 0,
+        Part(
+            "no_spatial",
+            {
+                spatial_tendon: _nothing,
+                spatial_tendon_adj: _nothing_implicit_adj,
+                tendon_bias: _nothing,
+                tendon_armature_adj: _nothing_adj,
+                spatial_transmission: _nothing_of_one,
+                spatial_row_adj: _nothing_of_one_adj,
+                spatial_transmission_adj: _nothing_of_one_adj,
+                spatial_equality_adj: _nothing_of_equality_adj,
             },
         ),
     ),
@@ -242,6 +307,7 @@ def parts_of(model: Model) -> tuple[Part, ...]:
         model.nefcmax > 0,
         model.solver,
         model.nnoslip > 0,
+        has_tendon_armature(model),
         _adheres(model),
         tuple(not feature.needed(model) for feature in FEATURES),
     )
@@ -249,10 +315,17 @@ def parts_of(model: Model) -> tuple[Part, ...]:
 
 @cache
 def _parts(
-    integrator: int, constrained: bool, solver: int, noslips: bool, adheres: bool, missing: tuple[bool, ...]
+    integrator: int,
+    constrained: bool,
+    solver: int,
+    noslips: bool,
+    matrix: bool,
+    adheres: bool,
+    missing: tuple[bool, ...],
 ) -> tuple[Part, ...]:
     chosen = [INTEGRATORS[integrator], GAUSS_SEIDEL if solver == PGS else NEWTON]
     chosen += [CONSTRAINED] if constrained else []
     chosen += [NOSLIP] if noslips else []
+    chosen += [MATRIX] if matrix else []
     chosen += [ADHESION] if adheres else []
     return (*chosen, *(feature.missing for feature, lacks in zip(FEATURES, missing, strict=True) if lacks))

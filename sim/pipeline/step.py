@@ -37,7 +37,11 @@ from ..dynamics.kinematics import kinematics
 from ..dynamics.parameters_adj import gyroscopic_parameters_adj, parameters_adj
 from ..dynamics.passive import passive, passive_adj
 from ..dynamics.rnea import rne, rne_adj, rne_bias, virtual_velocities
-from ..dynamics.tendon import tendon
+from ..dynamics.spatial_tendon import spatial_tendon
+from ..dynamics.spatial_tendon_adj import spatial_tendon_adj
+from ..dynamics.tendon import tendon, tendon_implicit_adj
+from ..dynamics.tendon_armature import tendon_bias
+from ..dynamics.tendon_armature_adj import tendon_armature_adj
 from ..dynamics.transmission import transmission, transmission_adj
 from ..dynamics.velocity import com_vel
 from ..kernels.binding import hook
@@ -78,10 +82,12 @@ def forward_smooth(m: Model, d: Data) -> None:
     com_vel(m, d)
     adhesion(m, d)
     tendon(m, d)
+    spatial_tendon(m, d)
     passive(m, d)
     transmission(m, d)
     actuation(m, d)
     rne_bias(m, d)
+    tendon_bias(m, d)
     for v in range(m.nv):
         d.qfrc_smooth[v] = d.qfrc_passive[v] + d.qfrc_actuator[v] - d.qfrc_bias[v]
     applied_force(m, d)
@@ -211,6 +217,8 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
     rne_adj(m, d, w)
     applied_adj(m, d, w)
     passive_adj(m, d, w)
+    spatial_tendon_adj(m, d, w, 0.0)
+    tendon_armature_adj(m, d, w)
     transmission_adj(m, d, w, 0.0)
     adhesion_adj(m, d, w, 0.0)
     actuation_adj(m, d, w, 0.0)
@@ -286,6 +294,9 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     applied_adj(m, d, w)
     gyroscopic_adj(m, d, w)
     passive_adj(m, d, w)
+    spatial_tendon_adj(m, d, w, m.timestep)
+    tendon_armature_adj(m, d, w)
+    tendon_implicit_adj(m, d, w)
     transmission_adj(m, d, w, m.timestep)
     adhesion_adj(m, d, w, m.timestep)
     actuation_adj(m, d, w, m.timestep)
