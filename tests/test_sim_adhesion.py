@@ -91,6 +91,23 @@ def test_a_body_hangs_by_adhesion_and_falls_without() -> None:
     np.testing.assert_allclose(falling.qvel[2], -9.81 * 0.5, rtol=1e-9)
 
 
+@pytest.mark.parametrize("apart", [-0.01, 0.005])
+def test_contacts_inside_a_body_count_in_the_gap_only(apart: float) -> None:
+    """MuJoCo finds the contact of a listed pair of geoms of one body; it exerts no force, but may have a share."""
+    model = sim.Model.from_xml_string(f"""<mujoco>{TIGHT}<worldbody><geom type="plane" size="1 1 1"/>
+      <body name="b" pos="0 0 .099"><freejoint/><geom name="g" size=".1"/>
+      <geom name="h" size=".1" pos="0 0 {0.2 + apart}"/></body></worldbody>
+      <contact><pair geom1="g" geom2="h" gap="0.01"/></contact>
+      <actuator><adhesion body="b" ctrlrange="0 9"/></actuator></mujoco>""")
+    theirs, state = mujoco.MjData(model.mj_model), model.initial_state()
+    theirs.ctrl[:] = 6.0
+    mujoco.mj_forward(model.mj_model, theirs)
+    assert theirs.ncon == 2
+    np.testing.assert_allclose(theirs.qfrc_actuator[2], -6.0 if apart < 0 else -3.0)
+    found = sim.forward(model, state, np.full(1, 6.0))
+    np.testing.assert_allclose(found.qfrc_actuator, theirs.qfrc_actuator, atol=1e-12)
+
+
 def test_a_body_that_touches_nothing_is_not_pulled() -> None:
     for contype in (0, 1):  # without any pair of geoms that may touch, and with one
         model = sim.Model.from_xml_string(f"""<mujoco><worldbody><geom type="plane" size="1 1 1" contype="{contype}"

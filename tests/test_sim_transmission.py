@@ -90,7 +90,7 @@ def test_gradients_of_parameters_equal_differences(integrator: str) -> None:
 
 
 def test_gradients_of_mocap_poses_equal_differences() -> None:
-    for name in ("mocap reference", "of the mocap body", "mocap slider"):
+    for name in ("mocap reference", "of the mocap body", "carried by the mocap body", "mocap slider"):
         model, h = model_of(name, "Euler"), 1e-5
         (state, ctrl), rng = state_of(model, 0), np.random.default_rng(0)
         cotangent, along = rng.normal(size=2 * model.nv + model.na), rng.normal(size=3)

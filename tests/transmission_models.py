@@ -6,7 +6,9 @@ AFFINE = 'gaintype="affine" gainprm="1 .5 -.6" biastype="affine" biasprm=".2 -1 
 MECHANISM = """
 <mujoco><option timestep="0.004" gravity=".3 -.2 -9.81"/><compiler autolimits="true"/><worldbody>
   <site name="world" pos=".2 .1 .3" euler="20 30 0"/>
-  <body mocap="true" pos=".5 .2 .1" quat=".9 .1 .3 .2"><site name="given" pos=".1 0 .05" euler="10 20 5"/></body>
+  <body mocap="true" pos=".5 .2 .1" quat=".9 .1 .3 .2"><site name="given" pos=".1 0 .05" euler="10 20 5"/>
+    <body pos="0 .2 0"><joint axis="1 .2 0"/><geom size=".05" pos="0 0 .1"/><site name="carried" pos="0 .1 .2"/></body>
+  </body>
   <body pos="0 0 1"><joint name="free" type="free"/><geom type="box" size=".1 .2 .05" pos=".02 .01 0"/>
     <site name="base" pos=".1 0 .1" euler="15 40 -20"/>
     <body pos=".2 0 .1" euler="10 0 20" gravcomp=".6">
@@ -33,6 +35,7 @@ ACTUATORS = {
     "two trees": f'<general site="other" refsite="hand" {GEAR} {AFFINE}/>',
     "mocap reference": f'<general site="other" refsite="given" {GEAR} {AFFINE}/>',
     "of the mocap body": f'<general site="given" refsite="hand" {GEAR} {AFFINE}/>',
+    "carried by the mocap body": f'<general site="hand" refsite="carried" {GEAR} {AFFINE}/>',
     "crank": f'<general cranksite="hand" slidersite="tail" cranklength="1.5" gear="1.3" {AFFINE}/>',
     "crank without solution": f'<general cranksite="other" slidersite="hand" cranklength=".05" gear="1.3" {AFFINE}/>',
     "mocap slider": f'<general cranksite="hand" slidersite="given" cranklength="6" gear="-.8" {AFFINE}/>',
