@@ -39,7 +39,7 @@ INSIDE = {"drum": "deep", "head": "core"}  # side sites inside geoms
 
 
 def random_spatial(seed: int, integrator: str = "Euler", forced: bool = True, inside: bool = True) -> sim.Model:
-    """Five random tendons: four past geoms and a straight one with armature, an equality, actuators, contacts off.
+    """Five random tendons: four past geoms and a straight one with armature, an equality, actuators, a muscle, contacts off.
 
     `forced`: springs, dampers, limits and friction loss on some of them, else on none. Without `inside` no path
     leads through a geom.
@@ -56,7 +56,8 @@ def random_spatial(seed: int, integrator: str = "Euler", forced: bool = True, in
         tendons,
         integrator,
         f"""<equality><tendon tendon1="t0" tendon2="t1" polycoef="{bend}" solref="0.1 1"/></equality>
-        <actuator>{"".join(_actuator(rng, i) for i in range(1, 5))}</actuator>""",
+        <actuator>{"".join(_actuator(rng, i) for i in range(1, 5))}
+        <muscle tendon="t0" lengthrange="0.3 2.5" force="30" gear="{rng.uniform(0.5, 1.5):.6g}"/></actuator>""",
     )
 
 

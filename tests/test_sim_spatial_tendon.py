@@ -29,6 +29,7 @@ from gradgym.sim.pipeline.entry_points import entry_points
 from gradgym.sim.pipeline.parts import parts_of
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
 EQUALITY, FRICTION_TENDON, LIMIT_TENDON = 0, 2, 4  # mjtConstraint
 # Runge-Kutta and models without constraints compile another step each
 SLOWLY = [x if x != "RK4" else pytest.param(x, marks=pytest.mark.slow) for x in INTEGRATORS]
@@ -43,7 +44,7 @@ def forward_data(model: sim.Model, state: sim.State, ctrl: Floats) -> Data:
         return data
 
 
-def full_arms(rowadr: Floats, rownnz: Floats, colind: Floats, values: Floats, nv: int) -> Floats:
+def full_arms(rowadr: Ints, rownnz: Ints, colind: Ints, values: Floats, nv: int) -> Floats:
     """ten_J with a column for every degree of freedom."""
     full = np.zeros((len(rowadr), nv))
     for row, begin, count in zip(full, rowadr, rownnz, strict=True):
@@ -158,8 +159,11 @@ def test_tendons_that_exert_no_force_cost_nothing() -> None:
 
 def test_ends_in_one_place_give_finite_numbers() -> None:
     model = spatial_model(
-        '<spatial stiffness="3" springlength="0.1" damping="1"><site site="w0"/><site site="w2"/><site site="a0"/>'
-        '<geom geom="ball"/><site site="a2"/><site site="a1"/></spatial>'
+        '<spatial name="t" stiffness="3" springlength="0.1" damping="1"><site site="w0"/><site site="w2"/>'
+        '<site site="a0"/><geom geom="ball"/><site site="a2"/><site site="a1"/></spatial>'
+        '<spatial armature="0.1"><site site="a0"/><site site="a2"/><site site="b0"/></spatial>',
+        rest='<equality><tendon tendon1="t" solref="0.1 1"/></equality>'
+        '<actuator><muscle tendon="t" lengthrange="0 1" force="3"/></actuator>',
     )
     state, ctrl = random_state(model, 0)
     assert_same_step(model, state, ctrl, 1e-6)

@@ -130,6 +130,15 @@ def test_closed_forms() -> None:
     assert path(axis, ends, None)[1] == pytest.approx(math.hypot(flat, 0.7))
 
 
+def test_opposite_ends_have_bounded_derivatives() -> None:
+    """There all planes do, and the length has a kink across each."""
+    ends = np.array([0.5, 0.0, 0.0, -0.7, 0.0, 0.0])
+    kind, _, gradient = path(np.zeros(3), ends, None)
+    assert kind == AROUND
+    assert np.isfinite(gradient).all()
+    assert np.abs(hessian(np.zeros(3), ends, kind)).max() < 100.0
+
+
 def test_the_path_comes_off_smoothly() -> None:
     """Where it begins to touch, length and gradient have no step."""
     for axis in (np.zeros(3), np.array([0.0, 0.0, 1.0])):

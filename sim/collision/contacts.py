@@ -1,5 +1,6 @@
 """All contacts of a pose: broad phase, then the pair's own geometry."""
 
+from ..kernels.apart import unit
 from ..kernels.jit import kernel
 from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED, ROUND
 from ..model.data import Data
@@ -17,7 +18,7 @@ from .round_geoms import collide_round
 from .round_motion import round_motion
 
 
-@kernel
+@unit
 def collide(m: Model, d: Data) -> None:
     """Fill ncon, con_pair, con_dist, con_pos, con_frame, con_hint, con_feature."""
     near_pairs(m, d)
@@ -42,7 +43,7 @@ def _collide_pair(m: Model, d: Data, pair: int) -> None:
         collide_convex(m, d, pair)
 
 
-@kernel
+@unit
 def contact_motion(m: Model, d: Data, c: int) -> None:
     """Fill con_motion: how contact `c` moves with its bodies."""
     family = m.con_family[d.con_pair[c]]

@@ -6,6 +6,7 @@ J, a regulariser R and a reference acceleration aref = -b J v - k d(r) r.
 
 import math
 
+from ..kernels.apart import unit
 from ..kernels.enums import (
     BALL,
     CONTACT_ELLIPTIC,
@@ -27,7 +28,7 @@ from .row import TINY, Spans, column, last_dof, new_row, row_dot, set_row, spans
 from .tendon_rows import tendon_friction, tendon_limits
 
 
-@kernel
+@unit
 def make_constraints(m: Model, d: Data) -> None:
     """Fill the efc_* rows for the equalities, friction losses, limits and contacts of the pose and velocity."""
     d.nefc[0] = 0

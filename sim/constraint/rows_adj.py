@@ -12,6 +12,7 @@ pose is that of `rnea.py`, to which come the motion of the contact's point, fram
 from ..dynamics.mocap import has_own_position, mocap_push_adj
 from ..dynamics.subtree import add_up_trees, lanes_add_up_trees
 from ..dynamics.velocity import dofs_moving_together
+from ..kernels.apart import unit
 from ..kernels.enums import BALL, CONTACT_FRICTIONLESS, FRICTION_TENDON, LIMIT, LIMIT_TENDON
 from ..kernels.jit import kernel, sequence
 from ..kernels.record import Floats
@@ -38,7 +39,7 @@ from .rows import ball_limit
 from .tendon_rows_adj import spatial_row_adj
 
 
-@sequence
+@unit
 def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     """Add to qpos_adj, qvel_adj, mocap_adj, for the multiplier qfrc_adj; the acceleration is d.qacc_warmstart.
 

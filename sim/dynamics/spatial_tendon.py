@@ -8,6 +8,7 @@ relative to the geom. Where the path touches the geom moves too, but not the len
 
 import math
 
+from ..kernels.apart import unit
 from ..kernels.enums import CYLINDER
 from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, add3, dot3, load3, load4, load_mat3, mat_vec3, quat_mul, quat_to_mat, scale3, sub3
@@ -17,31 +18,29 @@ from ..model.model import Model
 from ..model.tendon_paths import DOF, FIRST_END, MOCAP, OBSTACLE, SECOND_END
 from .mocap import mocap_axis
 from .tendon_wrap import STRAIGHT, TINY, Frame, plane_frame, wrap_gradient, wrap_hessian, wrap_kind
+from .two_sites import site_point
 
+ZERO: Vec3 = (0.0, 0.0, 0.0)
+NO_FRAME: Frame = (ZERO, ZERO, ZERO, ZERO, ZERO, 0.0, 0.0, 0.0)
 Piece = tuple[Vec3, Vec3, int, Frame, Vec3, float, float]
-
-
-@kernel
-def _site(m: Model, d: Data, s: int) -> Vec3:
-    b = m.site_bodyid[s]
-    return add3(load3(d.xpos, b), mat_vec3(load_mat3(d.xmat, b), load3(m.site_pos, s)))
 
 
 @kernel
 def path_piece(m: Model, d: Data, p: int) -> Piece:
     """Ends of piece `p` [m]; whether and how it touches its geom, and there: frame, axis, climb along it, radius."""
-    x0, x1 = _site(m, d, m.piece_siteid[p, 0]), _site(m, d, m.piece_siteid[p, 1])
+    x0, x1 = site_point(m, d, m.piece_siteid[p, 0]), site_point(m, d, m.piece_siteid[p, 1])
     g, s = m.piece_geomid[p], m.piece_sideid[p]
-    axis, centre, radius = (0.0, 0.0, 0.0), x0, 0.0
-    if g >= 0:
-        b, radius = m.geom_bodyid[g], m.geom_size[g, 0]
-        centre = add3(load3(d.xpos, b), mat_vec3(load_mat3(d.xmat, b), load3(m.geom_pos, g)))
-        if m.geom_type[g] == CYLINDER:
-            r = quat_to_mat(quat_mul(load4(d.xquat, b), load4(m.geom_quat, g)))
-            axis = (r[2], r[5], r[8])
+    axis, radius = ZERO, 0.0
+    if g < 0:
+        return x0, x1, STRAIGHT, NO_FRAME, axis, 0.0, radius
+    b, radius = m.geom_bodyid[g], m.geom_size[g, 0]
+    centre = add3(load3(d.xpos, b), mat_vec3(load_mat3(d.xmat, b), load3(m.geom_pos, g)))
+    if m.geom_type[g] == CYLINDER:
+        r = quat_to_mat(quat_mul(load4(d.xquat, b), load4(m.geom_quat, g)))
+        axis = (r[2], r[5], r[8])
     frame = plane_frame(axis, sub3(x0, centre), sub3(x1, centre))
-    side = sub3(_site(m, d, s), centre) if s >= 0 else centre
-    kind = wrap_kind(frame, radius, s >= 0, side) if g >= 0 else STRAIGHT
+    side = sub3(site_point(m, d, s), centre) if s >= 0 else ZERO
+    kind = wrap_kind(frame, radius, s >= 0, side)
     return x0, x1, kind, frame, axis, dot3(axis, sub3(x1, x0)), radius
 
 
@@ -128,7 +127,7 @@ def add_piece_slopes(m: Model, d: Data, p: int, first: int, piece: Piece, g0: Ve
             d.ten_ends[k, i], d.ten_ends[k, 3 + i] = v0[i], v1[i]
 
 
-@kernel
+@unit
 def spatial_tendon(m: Model, d: Data) -> None:
     """Fill ten_length, ten_velocity, ten_J of spatial tendons; after `tendon`."""
     for t in range(m.ntendon):

@@ -16,6 +16,7 @@ dr_i,k with S_k turned along by S_c x S_k if k is behind c, and with x_i moved b
 not symmetric: motions of two coordinates do not commute.
 """
 
+from ..kernels.apart import unit
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, cross3, dot3, scale3, sub3
@@ -189,7 +190,7 @@ def product_adj(m: Model, d: Data, w: Lanes, t: int, factor: float, x: Floats) -
             add_to_shift(m, w, first + c, slope * x[v], w.ten_adj, 1)
 
 
-@kernel
+@unit
 def spatial_tendon_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
     """Fill ten_bend; add the derivative of qfrc_adj . (springs and dampers of spatial tendons).
 

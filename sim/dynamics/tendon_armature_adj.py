@@ -9,6 +9,7 @@ behind it changes velocity and acceleration of a point there as `equality_adj.py
 sigma the rotation of S', and those of others not at all.
 """
 
+from ..kernels.apart import unit
 from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, add3, cross3, dot3, scale3, sub3
 from ..kernels.spatial import Vec6, add6, cross_motion, lanes_axpy, load6, velocity_at
@@ -80,7 +81,7 @@ def _length_acceleration_adj(m: Model, d: Data, w: Lanes, t: int, factor: float)
             add_to_shift(m, w, s, factor * slope, w.ten_adj, 0)
 
 
-@kernel
+@unit
 def tendon_armature_adj(m: Model, d: Data, w: Lanes) -> None:
     """Subtract the derivative of qfrc_adj . (armature's force at qacc) from qpos_adj, qvel_adj, mocap_adj.
 

@@ -20,6 +20,7 @@ from ..kernels.rotation import Vec3, add3, cross3, dot3, scale3, sub3
 
 TINY = 1e-15  # mjMINVAL
 STRAIGHT, AROUND, THE_OTHER_WAY, THROUGH = 0, 1, 2, 3
+LEAST_SINE = 1e-9  # of the points' angle: below, no plane is theirs, and the path has a kink across any
 PLANE_TURNS = 40  # most iterations for the point of a path through the geom
 
 Frame = tuple[Vec3, Vec3, Vec3, Vec3, Vec3, float, float, float]
@@ -210,7 +211,7 @@ def _hessian_around(h: Floats, f: Frame, radius: float, sign: float, round_all: 
         add_outer(h, i, i, rise / length, e, e)
         add_outer(h, i, i, turn, n, e)
         add_outer(h, i, i, turn, e, n)
-        if round_all:
+        if round_all and math.sin(angle) > LEAST_SINE:
             add_outer(h, i, i, rise / length + turn / math.tan(angle), normal, normal)
             add_outer(h, i, 1 - i, -sign * radius / (f[5] * f[6] * math.sin(angle)), normal, normal)
 

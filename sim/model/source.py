@@ -20,7 +20,7 @@ OPTIONS = (
 # what `body_subtreemass` and `dof_M0` are made of
 _INERTIAL = {
     *("body_mass", "body_inertia", "body_pos", "body_quat", "body_ipos", "body_iquat"),
-    *("jnt_pos", "jnt_axis", "dof_armature"),
+    *("jnt_pos", "jnt_axis", "dof_armature", "tendon_armature"),
 }
 
 

@@ -11,6 +11,7 @@ from ..dynamics.integrate import (
     integrate_pos,
     integrate_pos_adj,
 )
+from ..kernels.apart import unit
 from ..kernels.enums import BALL, FREE
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
@@ -125,7 +126,7 @@ def _combine(m: Model, d: Data) -> None:
             d.act_dot[a] += WEIGHT[s] * d.rk_actdot[s, a]
 
 
-@kernel
+@unit
 def rk4(m: Model, d: Data) -> None:
     """Advance the state in `d` by one step."""
     _stages(m, d)
@@ -137,7 +138,7 @@ def rk4(m: Model, d: Data) -> None:
     advance_activations(m, d)
 
 
-@kernel
+@unit
 def rk4_adj(m: Model, d: Data, w: Lanes) -> None:
     """Turn the cotangent of the next state into that of the state in `d`; adds to ctrl_adj."""
     _stages(m, d)

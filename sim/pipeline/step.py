@@ -44,8 +44,9 @@ from ..dynamics.tendon_armature import tendon_bias
 from ..dynamics.tendon_armature_adj import tendon_armature_adj
 from ..dynamics.transmission import transmission, transmission_adj
 from ..dynamics.velocity import com_vel
+from ..kernels.apart import unit
 from ..kernels.binding import hook
-from ..kernels.jit import kernel, sequence
+from ..kernels.jit import sequence
 from ..kernels.spatial import lanes_set
 from ..model.data import Data, Lanes
 from ..model.model import Model
@@ -60,21 +61,21 @@ def step(m: Model, d: Data) -> None:
     """Advance the state in `d`: `euler`, `implicitfast`, or `rk4` of `runge_kutta.py`."""
 
 
-@sequence
+@unit
 def euler(m: Model, d: Data) -> None:
     """Semi-implicit Euler; joint damping implicit unless the model says otherwise."""
     euler_acceleration(m, d)
     advance(m, d)
 
 
-@sequence
+@unit
 def implicitfast(m: Model, d: Data) -> None:
     """Euler with the velocity slope of dampers and actuators taken implicitly."""
     implicit_acceleration(m, d)
     advance(m, d)
 
 
-@sequence
+@unit
 def forward_smooth(m: Model, d: Data) -> None:
     """Poses, velocities and the smooth forces, those without constraints."""
     kinematics(m, d)
@@ -98,7 +99,7 @@ def forward_smooth(m: Model, d: Data) -> None:
     d.solver_residual[0] = 0.0
 
 
-@sequence
+@unit
 def forward(m: Model, d: Data) -> None:
     """Acceleration `qacc` of the state and control in `d`."""
     forward_smooth(m, d)
@@ -106,7 +107,7 @@ def forward(m: Model, d: Data) -> None:
     aba_solve(m, d)
 
 
-@sequence
+@unit
 def forward_constrained(m: Model, d: Data) -> None:
     """The same with constraints; `qacc` also kept in qacc_warmstart, and the constraint forces."""
     forward_smooth(m, d)
@@ -193,7 +194,7 @@ def step_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `step`."""
 
 
-@sequence
+@unit
 def euler_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `euler`."""
     euler_acceleration(m, d)
@@ -202,7 +203,7 @@ def euler_adj(m: Model, d: Data, w: Lanes) -> None:
     forward_adj(m, d, w, m.timestep if m.eulerdamp and (m.damped or w.with_params) else 0.0)
 
 
-@sequence
+@unit
 def implicitfast_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `implicitfast`."""
     implicit_acceleration(m, d)
@@ -210,7 +211,7 @@ def implicitfast_adj(m: Model, d: Data, w: Lanes) -> None:
     implicit_acceleration_adj(m, d, w)
 
 
-@sequence
+@unit
 def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     """Adjoint of the smooth forces: from the multiplier qfrc_adj and actdot_adj, at the acceleration `qacc`."""
     rne(m, d)
@@ -227,7 +228,7 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
         parameters_adj(m, d, w, damping_time, 0.0)
 
 
-@sequence
+@unit
 def forward_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     """From qacc_adj, actdot_adj: add to qpos_adj, qvel_adj, act_adj, ctrl_adj.
 
@@ -237,7 +238,7 @@ def forward_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     forward_smooth_adj(m, d, w, damping_time)
 
 
-@sequence
+@unit
 def forward_constrained_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     """The same with constraints; qacc_warmstart is the acceleration before damping."""
     active = d.nefc[0] > 0
@@ -332,7 +333,7 @@ def constraint_force_adj(m: Model, d: Data, w: Lanes) -> None:
     main_solution_adj(m, d, w)
 
 
-@kernel
+@unit
 def main_solution_adj(m: Model, d: Data, w: Lanes) -> None:
     """Of the forces that noslip starts from, whose cotangent is efc_force_adj: add the derivative by the state.
 
