@@ -39,12 +39,12 @@ def test_unsupported_element_is_named(element: str, tmp_path: Path, monkeypatch:
 
 
 def test_all_unsupported_elements_are_listed_at_once() -> None:
-    joint = '<joint name="j" actuatorgravcomp="true" stiffness="1 0.5"/>'
+    joint = '<joint name="j" damping="1 0.5" stiffness="1 0.5"/>'
     text = document(f"<body>{joint}<geom size='1'/></body>", option='integrator="discrete"')
     with pytest.raises(sim.UnsupportedModelError) as caught:
         sim.Model.from_xml_string(text)
     assert len(caught.value.elements) == 3
-    for word in ("discrete", "'j': polynomial stiffness", "'j': actuatorgravcomp"):
+    for word in ("discrete", "'j': polynomial stiffness", "'j': polynomial damping"):
         assert word in str(caught.value)
     assert len(str(caught.value).split("\n")) == 4, "a line for each kind"
 

@@ -27,9 +27,7 @@ UNSUPPORTED = {
     "option flag sleep": "<mujoco><option><flag sleep='enable'/></option><worldbody>" + LIMB + "</worldbody></mujoco>",
     "joint 'j': polynomial stiffness": with_joint('stiffness="1 0.5"'),
     "joint 'j': polynomial damping": with_joint('damping="1 0.5"'),
-    "joint 'j': actuatorgravcomp": with_joint('actuatorgravcomp="true"'),
     "joint 'j': springyield": with_joint('stiffness="1" springyield="0.3"'),
-    "actuator 'a': transmission body": with_actuator('<adhesion name="a" body="p" ctrlrange="0 1"/>', TWO),
     "actuator 'a': gaintype pid": with_actuator('<pid name="a" joint="j" kp="1" input="pos"/>'),
     "actuator 'a': plugin": with_actuator('<plugin name="a" plugin="mujoco.pid" joint="j"/>').replace(
         "<worldbody>", '<extension><plugin plugin="mujoco.pid"/></extension><worldbody>'

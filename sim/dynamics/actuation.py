@@ -16,6 +16,7 @@ from ..model.model import Model
 from .activation import activation_adj, activation_rate, activation_rate_adj, actuator_input, ctrl_is_clamped
 from .actuator_law import actuator_bias, actuator_gain, force_slopes, gain_rate, slope_changes
 from .circle import turn_length, whole_turns
+from .passive import ACTUATED
 from .tendon import moves_with
 
 
@@ -139,11 +140,20 @@ def actuation(m: Model, d: Data) -> None:
         d.actuator_force[i] = force
         for k in range(m.moment_rowadr[i], _last_entry(m, i)):
             d.qfrc_actuator[m.moment_colind[k]] += moment_arm(m, d, i, k) * force
+    actuator_gravcomp(m, d)
     for j in range(m.njnt):
         if m.jnt_actfrclimited[j] and (m.jnt_type[j] == HINGE or m.jnt_type[j] == SLIDE):
             v = m.jnt_dofadr[j]
             low, high = m.jnt_actfrcrange[j, 0], m.jnt_actfrcrange[j, 1]
             d.qfrc_actuator[v] = min(max(d.qfrc_actuator[v], low), high)
+
+
+@kernel
+def actuator_gravcomp(m: Model, d: Data) -> None:
+    """Add gravity compensation to the actuators' forces, on joints where it is theirs."""
+    for v in range(m.nv):
+        if m.dof_gravcomp[v] == ACTUATED:
+            d.qfrc_actuator[v] += d.qfrc_gravcomp[v]
 
 
 @kernel

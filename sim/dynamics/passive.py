@@ -18,6 +18,14 @@ from .fluid import fluid
 from .subtree import add_up_trees
 from .tendon import tendon_passive, tendon_passive_adj
 
+ACTUATED, LOST = 1, 2  # in dof_gravcomp
+
+
+@kernel
+def gravcomp_is_apart(m: Model, v: int) -> bool:
+    """Whether gravity compensation of `v` is no passive force."""
+    return m.dof_gravcomp[v] != 0
+
 
 @kernel
 def deflection(m: Model, d: Data, a: int) -> Vec3:
@@ -62,7 +70,8 @@ def _gravity_compensation(m: Model, d: Data) -> None:
     add_up_trees(m, d.cfrc)
     for v in range(m.nv):
         d.qfrc_gravcomp[v] = dot6(load6(d.cdof, v), load6(d.cfrc, m.dof_bodyid[v]))
-        d.qfrc_passive[v] += d.qfrc_gravcomp[v]
+        if not gravcomp_is_apart(m, v):
+            d.qfrc_passive[v] += d.qfrc_gravcomp[v]
 
 
 @kernel

@@ -18,6 +18,7 @@ from ..model.model import Model
 from ..model.tendon_paths import DOF, FIRST_END, MOCAP, OBSTACLE, SECOND_END
 from .mocap import mocap_axis
 from .tendon_wrap import STRAIGHT, TINY, Frame, plane_frame, wrap_gradient, wrap_hessian, wrap_kind
+from .two_sites import site_point
 
 ZERO: Vec3 = (0.0, 0.0, 0.0)
 NO_FRAME: Frame = (ZERO, ZERO, ZERO, ZERO, ZERO, 0.0, 0.0, 0.0)
@@ -25,15 +26,9 @@ Piece = tuple[Vec3, Vec3, int, Frame, Vec3, float, float]
 
 
 @kernel
-def _site(m: Model, d: Data, s: int) -> Vec3:
-    b = m.site_bodyid[s]
-    return add3(load3(d.xpos, b), mat_vec3(load_mat3(d.xmat, b), load3(m.site_pos, s)))
-
-
-@kernel
 def path_piece(m: Model, d: Data, p: int) -> Piece:
     """Ends of piece `p` [m]; whether and how it touches its geom, and there: frame, axis, climb along it, radius."""
-    x0, x1 = _site(m, d, m.piece_siteid[p, 0]), _site(m, d, m.piece_siteid[p, 1])
+    x0, x1 = site_point(m, d, m.piece_siteid[p, 0]), site_point(m, d, m.piece_siteid[p, 1])
     g, s = m.piece_geomid[p], m.piece_sideid[p]
     axis, radius = ZERO, 0.0
     if g < 0:
@@ -44,7 +39,7 @@ def path_piece(m: Model, d: Data, p: int) -> Piece:
         r = quat_to_mat(quat_mul(load4(d.xquat, b), load4(m.geom_quat, g)))
         axis = (r[2], r[5], r[8])
     frame = plane_frame(axis, sub3(x0, centre), sub3(x1, centre))
-    side = sub3(_site(m, d, s), centre) if s >= 0 else ZERO
+    side = sub3(site_point(m, d, s), centre) if s >= 0 else ZERO
     kind = wrap_kind(frame, radius, s >= 0, side)
     return x0, x1, kind, frame, axis, dot3(axis, sub3(x1, x0)), radius
 

@@ -13,7 +13,7 @@ and body_pos_adj. That derivative of the arms is d(A x)/dq at a fixed x, lane by
 be the integral of its arms: MuJoCo's between two sites is not.
 """
 
-from ..kernels.enums import TRN_JOINTINPARENT, TRN_TENDON
+from ..kernels.enums import TRN_BODY, TRN_JOINTINPARENT, TRN_TENDON
 from ..kernels.jit import kernel
 from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
@@ -31,9 +31,9 @@ from .two_sites_adj import two_sites_adj
 
 @kernel
 def transmission(m: Model, d: Data) -> None:
-    """Fill actuator_length, actuator_moment, actuator_velocity of actuators whose moment arms move."""
+    """Fill actuator_length, actuator_moment, actuator_velocity of actuators whose arms move, those on bodies apart."""
     for i in range(m.nu):
-        if arms_move(m, i):
+        if arms_move(m, i) and m.actuator_trntype[i] != TRN_BODY:
             if m.actuator_trntype[i] == TRN_JOINTINPARENT:
                 joint_in_parent(m, d, i)
             elif m.actuator_trntype[i] == TRN_TENDON:
@@ -50,8 +50,8 @@ def transmission(m: Model, d: Data) -> None:
 def transmission_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
     """Add the derivative of qfrc_adj . (joint forces through moment arms that move); before `actuation_adj`."""
     for i in range(m.nu):
-        if m.actuator_enabled[i] and arms_move(m, i):
-            _force_adj(m, d, w, i, implicit_time)
+        if m.actuator_enabled[i] and arms_move(m, i) and m.actuator_trntype[i] != TRN_BODY:
+            actuator_adj(m, d, w, i, implicit_time)
             if m.actuator_trntype[i] == TRN_JOINTINPARENT:
                 joint_in_parent_adj(m, d, w, i)
             elif m.actuator_trntype[i] == TRN_TENDON:
@@ -61,7 +61,7 @@ def transmission_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
 
 
 @kernel
-def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
+def actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
     """Set length_adj, moment_adj; add to qvel_adj, act_adj, ctrl_adj."""
     gain, gain_slope, by_length, by_velocity, bends = 0.0, 0.0, 0.0, 0.0, (0.0, 0.0)
     if not force_is_clamped(m, d, i):

@@ -1,17 +1,9 @@
-"""Adjoint of the transmissions of two sites.
+"""Adjoint of the transmissions of two sites: G = V1 . F1 - V2 . F2 of `wrench_adj.py`, and the length.
 
-With the velocities V1 and V2 that the cotangents of the arms, taken for joint velocities, give the
-two bodies by the entries alone, it is about G = V1 . F1 - V2 . F2. A shift of coordinate j, axis S,
-carries what is behind it: of V1 the part V1_behind, j's own included, turns with it, and F1, F2
-change with the poses of the bodies, as a pull P1 on the first and P2 on the second says:
-
-    dG/dq_j = -V1_behind . (S x* F1) + S . P1    on the way to the first body,
-    dG/dq_j =  V2_behind . (S x* F2) + S . P2    on the way to the second.
-
-What moves both changes nothing. A body's position, or a mocap body, is a coordinate in front of the body.
+What moves both bodies has no entry and no share in G.
 """
 
-from ..kernels.enums import BALL, FREE, TRN_SITE
+from ..kernels.enums import TRN_SITE
 from ..kernels.jit import kernel
 from ..kernels.rotation import (
     Vec3,
@@ -25,18 +17,7 @@ from ..kernels.rotation import (
     scale3,
     sub3,
 )
-from ..kernels.spatial import (
-    Vec6,
-    axpy6,
-    cross_force,
-    dot6,
-    lanes_add_axis,
-    lanes_axpy,
-    lanes_gain_dot,
-    load6,
-    scale6,
-    velocity_at,
-)
+from ..kernels.spatial import Vec6, dot6, lanes_axpy, load6, scale6, velocity_at
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .mocap import has_own_position, mocap_axis
@@ -54,22 +35,22 @@ from .two_sites import (
     wrench_at,
     wrenches,
 )
-
-# rows of Lanes.arm_lanes: V of both bodies, P of both, V of what is behind a coordinate
-VELOCITY, PULL, BEHIND = 0, 2, 4
+from .wrench_adj import VELOCITY, lane_of, set_pull, wrench_adj, wrench_velocity
 
 
 @kernel
 def two_sites_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
     """The adjoint; see `transmission.py`."""
-    _velocities(m, d, w, i)
+    first, middle, end = _entries(m, i)
+    wrench_velocity(m, d, w, body_of(m, i, 0), 0, first, middle, first)
+    wrench_velocity(m, d, w, body_of(m, i, 1), 1, middle, end, first)
     for k in range(w.nlane):
-        one, two = _pulls(m, d, i, _lane(w, VELOCITY, k), _lane(w, VELOCITY + 1, k))
-        for r in range(6):
-            w.arm_lanes[PULL, r, k], w.arm_lanes[PULL + 1, r, k] = one[r], two[r]
+        one, two = _pulls(m, d, i, lane_of(w, VELOCITY, k), lane_of(w, VELOCITY + 1, k))
+        set_pull(w, 0, k, one)
+        set_pull(w, 1, k, two)
     one, two = wrenches(m, d, i)
-    _arms_adj(m, d, w, i, 0, one)
-    _arms_adj(m, d, w, i, 1, scale6(-1.0, two))
+    wrench_adj(m, d, w, body_of(m, i, 0), 0, one, first, middle, first)
+    wrench_adj(m, d, w, body_of(m, i, 1), 1, scale6(-1.0, two), middle, end, first)
     if m.actuator_trntype[i] != TRN_SITE or m.actuator_trnid[i, 1] >= 0:
         if m.actuator_trntype[i] == TRN_SITE:
             one, two = _length_slopes(m, d, i)
@@ -80,20 +61,13 @@ def two_sites_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
 
 
 @kernel
-def _lane(w: Lanes, row: int, k: int) -> Vec6:
-    x = w.arm_lanes
-    return x[row, 0, k], x[row, 1, k], x[row, 2, k], x[row, 3, k], x[row, 4, k], x[row, 5, k]
-
-
-@kernel
-def _velocities(m: Model, d: Data, w: Lanes, i: int) -> None:
-    for r in range(6):
-        for k in range(w.nlane):
-            w.arm_lanes[VELOCITY, r, k], w.arm_lanes[VELOCITY + 1, r, k] = 0.0, 0.0
-    first = m.moment_rowadr[i]
-    for e in range(first, first + m.moment_rownnz[i]):
-        row = VELOCITY if m.moment_coef[e] > 0.0 else VELOCITY + 1
-        lanes_add_axis(w.arm_lanes, row, load6(d.cdof, m.moment_colind[e]), w.moment_adj, e - first)
+def _entries(m: Model, i: int) -> tuple[int, int, int]:
+    """First entry of actuator `i`, first of the second body, and the end."""
+    first, end = m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]
+    middle = first
+    while middle < end and m.moment_coef[middle] > 0.0:
+        middle += 1
+    return first, middle, end
 
 
 @kernel
@@ -145,61 +119,6 @@ def _length_slopes(m: Model, d: Data, i: int) -> tuple[Vec6, Vec6]:
 
 
 @kernel
-def _arms_adj(m: Model, d: Data, w: Lanes, i: int, side: int, wrench: Vec6) -> None:
-    """dG/dq on the way to one body, which `wrench` acts on."""
-    for r in range(6):
-        for k in range(w.nlane):
-            w.arm_lanes[BEHIND, r, k] = 0.0
-    first = m.moment_rowadr[i]
-    e = first + m.moment_rownnz[i] - 1
-    while e >= first:
-        size = _size_of_group(m, m.moment_colind[e])
-        if (m.moment_coef[e] > 0.0) == (side == 0):
-            for c in range(e - size + 1, e + 1):
-                lanes_add_axis(w.arm_lanes, BEHIND, load6(d.cdof, m.moment_colind[c]), w.moment_adj, c - first)
-            for c in range(e - size + 1, e + 1):
-                axis = load6(d.cdof, m.moment_colind[c])
-                turned = scale6(-1.0, cross_force(axis, wrench))
-                lanes_gain_dot(w.qpos_adj, m.moment_colind[c], turned, w.arm_lanes, BEHIND)
-                lanes_gain_dot(w.qpos_adj, m.moment_colind[c], axis, w.arm_lanes, PULL + side)
-        e -= size
-    b = body_of(m, i, side)
-    root = m.body_rootid[b]
-    mocap = m.body_mocapid[root]
-    for c in range(6 if mocap >= 0 else 0):
-        axis = mocap_axis(d, root, c)
-        lanes_gain_dot(w.mocap_adj[mocap], c, scale6(-1.0, cross_force(axis, wrench)), w.arm_lanes, VELOCITY + side)
-        lanes_gain_dot(w.mocap_adj[mocap], c, axis, w.arm_lanes, PULL + side)
-    if w.with_params:
-        _body_pos_adj(m, d, w, i, side, wrench)
-
-
-@kernel
-def _size_of_group(m: Model, v: int) -> int:
-    """How many degrees of freedom, the last of which is `v`, turn with one another."""
-    j = m.dof_jntid[v]
-    return 3 if m.jnt_type[j] == BALL or (m.jnt_type[j] == FREE and v - m.jnt_dofadr[j] >= 3) else 1
-
-
-@kernel
-def _body_pos_adj(m: Model, d: Data, w: Lanes, i: int, side: int, wrench: Vec6) -> None:
-    """dG by the positions of the bodies on the way to one body, of the only lane."""
-    first = m.moment_rowadr[i]
-    e, b, behind = first + m.moment_rownnz[i] - 1, body_of(m, i, side), ZERO6
-    while b > 0:
-        while e >= first and ((m.moment_coef[e] > 0.0) != (side == 0) or m.dof_bodyid[m.moment_colind[e]] == b):
-            if (m.moment_coef[e] > 0.0) == (side == 0):
-                behind = axpy6(w.moment_adj[e - first, 0], load6(d.cdof, m.moment_colind[e]), behind)
-            e -= 1
-        if not has_own_position(m, b):
-            r, pull = load_mat3(d.xmat, m.body_parentid[b]), _lane(w, PULL + side, 0)
-            for c in range(3):
-                axis: Vec6 = (0.0, 0.0, 0.0, r[c], r[3 + c], r[6 + c])
-                w.body_pos_adj[b, c] += dot6(axis, pull) - dot6(cross_force(axis, wrench), behind)
-        b = m.body_parentid[b]
-
-
-@kernel
 def _length_adj(m: Model, d: Data, w: Lanes, i: int, side: int, slope: Vec6) -> None:
     """Add what the length changes by with the motion of one body, `slope`, to all that moves it."""
     b = body_of(m, i, side)
@@ -221,7 +140,7 @@ def _length_adj(m: Model, d: Data, w: Lanes, i: int, side: int, slope: Vec6) -> 
 @kernel
 def _gear_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
     """Add to actuator_gear_adj: the gear is a factor of arms and length."""
-    one, two, length = _lane(w, VELOCITY, 0), _lane(w, VELOCITY + 1, 0), w.length_adj[0, 0]
+    one, two, length = lane_of(w, VELOCITY, 0), lane_of(w, VELOCITY + 1, 0), w.length_adj[0, 0]
     rate = velocity_at(one, arm_of(m, d, i, 0, site_point(m, d, m.actuator_trnid[i, 0])))
     spin = sub3((one[0], one[1], one[2]), (two[0], two[1], two[2]))
     if m.actuator_trnid[i, 1] >= 0:

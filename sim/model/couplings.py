@@ -16,6 +16,7 @@ from ..kernels.enums import (
     FREE,
     JOINT,
     TENDON,
+    TRN_BODY,
     TRN_JOINT,
     TRN_JOINTINPARENT,
     TRN_SITE,
@@ -82,6 +83,9 @@ def moment_fields(m: Source, rowadr: Ints, rownnz: Ints, shifts: Ints) -> dict[s
             entries += [(v, 0, 1.0) for v in one] + [(v, 0, -1.0) for v in two]
             moves[i] = True
             turn[i] = 3 if kind == TRN_SITE and other[i] >= 0 and not gear[i, :3].any() else -1
+        elif kind == TRN_BODY:
+            entries += [(v, 0, 1.0) for v in range(m.nv)]
+            moves[i] = True
         count[i] = len(entries) - start[i]
     return {
         "nmoment": len(entries),

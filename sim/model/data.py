@@ -293,7 +293,7 @@ class Lanes(Struct):
     length_adj: Floats = floats(1, "nlane")  # of its length,
     velocity_adj: Floats = floats(1, "nlane")  # of its velocity
     moment_adj: Floats = floats("nmovingarm", "nlane")  # and moment arms
-    arm_lanes: Floats = floats(5, 6, "nlane")  # see `two_sites_adj.py`
+    arm_lanes: Floats = floats(5, 6, "nlane")  # see `wrench_adj.py`
 
     rk_rate_adj: Floats = floats(4, "nv", "nlane")
     rk_qacc_adj: Floats = floats(4, "nv", "nlane")

@@ -58,6 +58,7 @@ def _passive(m: Source, made: Made) -> dict[str, Any]:
     return {
         "eulerdamp": int(damper and not disabled(m, _BIT.mjDSBL_EULERDAMP)),
         "damped": int(np.any(damping)),
+        "dof_gravcomp": m.jnt_actgravcomp[m.dof_jntid] * bool(np.any(gravcomp)) * (1 if _actuates(m) else 2),
         "ngravcomp": int(np.count_nonzero(gravcomp)),
         "body_gravcomp": gravcomp,
         "jnt_stiffness": m.jnt_stiffness * spring,
@@ -75,6 +76,11 @@ def _fluid(m: Source, made: Made) -> dict[str, Any]:
     enabled = not (disabled(m, _BIT.mjDSBL_SPRING) and disabled(m, _BIT.mjDSBL_DAMPER))
     skew = np.logical_or(made["body_freesolo"], made["integrator"] == IMPLICIT)
     return fluid_fields(m, enabled, skew)
+
+
+def _actuates(m: Source) -> bool:
+    """Whether MuJoCo computes actuators; else gravity compensation that is theirs is lost."""
+    return m.nu > 0 and not disabled(m, _BIT.mjDSBL_ACTUATION)
 
 
 def _actuation(m: Source, _: Made) -> dict[str, Any]:

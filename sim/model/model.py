@@ -212,6 +212,7 @@ class Model(Struct):
     dof_beforeid: Ints = ints("nv")  # what moves as the body did before this joint: its parent, or nbody + a number
     dof_armature: Floats = floats("nv")
     dof_damping: Floats = floats("nv")
+    dof_gravcomp: Ints = ints("nv")  # gravity compensation is 0: passive, 1: the actuators', 2: neither
     dof_frictionloss: Floats = floats("nv")
     dof_invweight0: Floats = floats("nv")
     dof_solref: Floats = floats("nv", 2)

@@ -16,6 +16,7 @@ from ..kernels.enums import (
     CYLINDER,
     MESH,
     PLANE,
+    TRN_BODY,
     TRN_JOINT,
     TRN_JOINTINPARENT,
     TRN_SITE,
@@ -126,7 +127,6 @@ def _joints(m: Source) -> Iterator[UnsupportedKind]:
     for problem, which, advice in (
         ("polynomial stiffness", spring & _nonzero(m.jnt_stiffnesspoly), "give a single stiffness"),
         ("springyield", spring & (m.jnt_springyield != 0), 'set springyield="0"'),
-        ("actuatorgravcomp", m.jnt_actgravcomp != 0, 'set actuatorgravcomp="false": gravcomp acts beside actuators'),
         ("polynomial damping", damper & _nonzero(m.dof_dampingpoly)[m.jnt_dofadr], "give a single damping"),
     ):
         if np.any(which):
@@ -146,17 +146,13 @@ def _actuators(m: Source) -> Iterator[UnsupportedKind]:
             yield UnsupportedKind(f"actuator {{}}: {problem}", advice, _names(m, mujoco.mjtObj.mjOBJ_ACTUATOR, which))
 
 
-_INSTEAD = {
-    "body": "adhesion is not simulated: leave the actuator out",
-}
-
-
 def _transmissions(m: Source) -> Iterator[tuple[str, Any, str]]:
     kind = m.actuator_trntype
-    other = ~np.isin(kind, [TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON, TRN_SITE, TRN_SLIDERCRANK])
+    known = [TRN_BODY, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK, TRN_TENDON]
+    other = ~np.isin(kind, known)
     for number in np.unique(kind[other]):
         name = mujoco.mjtTrn(int(number)).name.removeprefix("mjTRN_").lower()
-        yield f"transmission {name}", other & (kind == number), _INSTEAD.get(name, "let it act on joints")
+        yield f"transmission {name}", other & (kind == number), "let it act on joints"
 
 
 def _actuator_types(m: Source) -> Iterator[tuple[str, Any, str]]:

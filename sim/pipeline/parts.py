@@ -16,6 +16,8 @@ from ..collision.convex import collide_convex
 from ..collision.convex_motion import convex_motion
 from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
+from ..constraint.adhesion import adhesion, contacts
+from ..constraint.adhesion_adj import adhesion_adj
 from ..constraint.contact_wrench import contact_row_changes, contact_row_velocities
 from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
@@ -34,7 +36,8 @@ from ..dynamics.activation import (
     present_activation,
     present_activation_adj,
 )
-from ..dynamics.actuation import arms_move
+from ..dynamics.actuation import actuator_gravcomp, arms_move
+from ..dynamics.actuator_gravcomp_adj import actuator_gravcomp_adj
 from ..dynamics.actuator_law import (
     actuator_bias,
     actuator_gain,
@@ -55,6 +58,7 @@ from ..dynamics.implicit import gyroscopic_adj, implicit_factor, implicit_solve
 from ..dynamics.implicit_full import bias_ahead_adj, implicit_full_factor, implicit_full_solve
 from ..dynamics.matrix_solve import matrix_factor, matrix_solve, matrix_solve_lanes
 from ..dynamics.parameters_adj import gyroscopic_parameters_adj
+from ..dynamics.passive import gravcomp_is_apart
 from ..dynamics.spatial_tendon import spatial_tendon, spatial_transmission
 from ..dynamics.spatial_tendon_adj import spatial_tendon_adj, spatial_transmission_adj
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_implicit_adj, tendon_passive, tendon_passive_adj
@@ -62,7 +66,7 @@ from ..dynamics.tendon_armature import tendon_bias, tendon_inertia
 from ..dynamics.tendon_armature_adj import add_tendon_inertia, tendon_armature_adj, tendon_armature_damping_adj
 from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
-from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICIT, IMPLICITFAST, MUSCLE, PGS, RK4
+from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICIT, IMPLICITFAST, MUSCLE, PGS, RK4, TRN_BODY
 from ..kernels.jit import kernel
 from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED
 from ..model.data import Data, Lanes
@@ -173,6 +177,7 @@ CONSTRAINED = Part(
         forward_world: forward_constrained_world,
     },
 )
+ADHESION = Part("adhesion", {contacts: _nothing})  # which `adhesion` has found before
 NEWTON = Part("newton", {solve_constraints: solve_newton, solve_constraints_adj: solve_newton_adj})
 GAUSS_SEIDEL = Part(
     "pgs",
@@ -218,6 +223,10 @@ def _geometry(family: int, name: str, collide: Any, motion: Any) -> Feature:
         return bool((m.con_family == family).any())
 
     return Feature(needed, Part(f"no_{name}", {collide: _nothing_of_one, motion: _nothing_of_one}))
+
+
+def _adheres(m: Model) -> bool:
+    return bool((m.actuator_trntype == TRN_BODY).any())
 
 
 FEATURES = (
@@ -292,6 +301,14 @@ FEATURES = (
             {transmission: _nothing, transmission_adj: _nothing_ahead_adj, arms_move: _never},
         ),
     ),
+    Feature(_adheres, Part("no_adhesion", {adhesion: _nothing, adhesion_adj: _nothing_ahead_adj})),
+    Feature(
+        lambda m: bool(m.dof_gravcomp.any()),
+        Part(
+            "no_actuator_gravcomp",
+            {actuator_gravcomp: _nothing, actuator_gravcomp_adj: _nothing_adj, gravcomp_is_apart: _never},
+        ),
+    ),
     Feature(
         _has_muscles,
         Part(
@@ -323,16 +340,24 @@ def parts_of(model: Model) -> tuple[Part, ...]:
         model.solver,
         model.nnoslip > 0,
         has_tendon_armature(model),
+        _adheres(model),
         tuple(not feature.needed(model) for feature in FEATURES),
     )
 
 
 @cache
 def _parts(
-    integrator: int, constrained: bool, solver: int, noslips: bool, matrix: bool, missing: tuple[bool, ...]
+    integrator: int,
+    constrained: bool,
+    solver: int,
+    noslips: bool,
+    matrix: bool,
+    adheres: bool,
+    missing: tuple[bool, ...],
 ) -> tuple[Part, ...]:
     chosen = [INTEGRATORS[integrator], GAUSS_SEIDEL if solver == PGS else NEWTON]
     chosen += [CONSTRAINED] if constrained else []
     chosen += [NOSLIP] if noslips else []
     chosen += [MATRIX] if matrix else []
+    chosen += [ADHESION] if adheres else []
     return (*chosen, *(feature.missing for feature, lacks in zip(FEATURES, missing, strict=True) if lacks))

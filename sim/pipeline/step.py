@@ -15,11 +15,13 @@ into that of the state in `d`, and adds to `w.ctrl_adj` and to the adjoints of m
 forces; it keeps the state and the inputs in `d`.
 """
 
-from ..collision.contacts import collide
+from ..constraint.adhesion import adhesion, contacts
+from ..constraint.adhesion_adj import adhesion_adj
 from ..constraint.rows import make_constraints
 from ..constraint.rows_adj import constraint_adj
 from ..dynamics.aba import aba_factor, aba_solve, aba_solve_lanes
 from ..dynamics.actuation import actuation, actuation_adj
+from ..dynamics.actuator_gravcomp_adj import actuator_gravcomp_adj
 from ..dynamics.applied import applied_adj, applied_force
 from ..dynamics.crba import crb, factor_m, mul_m_lanes, solve_ltdl, solve_m
 from ..dynamics.damping_adj import implicit_damping_adj
@@ -33,7 +35,7 @@ from ..dynamics.integrate import (
     integrate_pos,
     integrate_pos_adj,
 )
-from ..dynamics.kinematics import geom_site_poses, kinematics
+from ..dynamics.kinematics import kinematics
 from ..dynamics.parameters_adj import gyroscopic_parameters_adj, parameters_adj
 from ..dynamics.passive import passive, passive_adj
 from ..dynamics.rnea import rne, rne_adj, rne_bias, virtual_velocities
@@ -81,6 +83,7 @@ def forward_smooth(m: Model, d: Data) -> None:
     kinematics(m, d)
     com_pos(m, d)
     com_vel(m, d)
+    adhesion(m, d)
     tendon(m, d)
     spatial_tendon(m, d)
     passive(m, d)
@@ -110,8 +113,7 @@ def forward(m: Model, d: Data) -> None:
 def forward_constrained(m: Model, d: Data) -> None:
     """The same with constraints; `qacc` also kept in qacc_warmstart, and the constraint forces."""
     forward_smooth(m, d)
-    geom_site_poses(m, d)
-    collide(m, d)
+    contacts(m, d)
     crb(m, d)
     factor_m(m, d, 0.0)
     solve_m(m, d, d.qacc)
@@ -221,7 +223,9 @@ def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None
     spatial_tendon_adj(m, d, w, 0.0)
     tendon_armature_adj(m, d, w)
     transmission_adj(m, d, w, 0.0)
+    adhesion_adj(m, d, w, 0.0)
     actuation_adj(m, d, w, 0.0)
+    actuator_gravcomp_adj(m, d, w)
     if w.with_params:
         parameters_adj(m, d, w, damping_time, 0.0)
 
@@ -298,7 +302,9 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     tendon_armature_adj(m, d, w)
     tendon_implicit_adj(m, d, w)
     transmission_adj(m, d, w, m.timestep)
+    adhesion_adj(m, d, w, m.timestep)
     actuation_adj(m, d, w, m.timestep)
+    actuator_gravcomp_adj(m, d, w)
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)
         gyroscopic_parameters_adj(m, d, w)
