@@ -15,7 +15,7 @@ from gradgym.sim.constraint.rows import make_constraints
 from gradgym.sim.dynamics.kinematics import kinematics
 from gradgym.sim.kernels import jit
 from gradgym.sim.kernels.binding import Part, source_of, specialise
-from gradgym.sim.kernels.enums import EULER, IMPLICITFAST, PGS, RK4
+from gradgym.sim.kernels.enums import EULER, IMPLICIT, IMPLICITFAST, PGS, RK4
 from gradgym.sim.pipeline import parts as model_parts
 from gradgym.sim.pipeline.contact_force import CONTACT_FORCE
 from gradgym.sim.pipeline.entry_points import entry_points
@@ -40,7 +40,7 @@ def model(name: str, integrator: int, solver: int) -> sim.Model:
 
 NEWTON = int(mujoco.mjtSolver.mjSOL_NEWTON)
 MODELS = [
-    *(model("hinge", integrator, NEWTON) for integrator in (EULER, RK4, IMPLICITFAST)),
+    *(model("hinge", integrator, NEWTON) for integrator in (EULER, RK4, IMPLICIT, IMPLICITFAST)),
     *(model("laikago", integrator, NEWTON) for integrator in (EULER, RK4, IMPLICITFAST)),
     model("laikago", EULER, PGS),
     model("hand", EULER, NEWTON),
