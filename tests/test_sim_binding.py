@@ -26,11 +26,21 @@ from gradgym.sim.pipeline.worlds import rollout_worlds
 ROWS = source_of(make_constraints).__code__
 ENTRIES = ("forward", "rollout", "rollout_adj", "jacobian", "step_jacobian", "cfrc_ext", "cfrc_ext_adj")
 HINGE = "<mujoco><worldbody><body><joint/><geom size='1' contype='0'/></body></worldbody></mujoco>"
+TENDON = '<tendon><fixed name="t" {}><joint joint="j" coef="1"/></fixed></tendon>'
+TEXTS = {
+    "hinge": HINGE,
+    "tied": HINGE.replace("<joint/>", '<joint name="j"/>').replace(
+        "</mujoco>", TENDON.format("") + '<equality><tendon tendon1="t"/></equality></mujoco>'
+    ),
+    "armature": HINGE.replace("<joint/>", '<joint name="j"/>').replace(
+        "</mujoco>", TENDON.format('armature="1"') + "</mujoco>"
+    ),
+}
 
 
 def model(name: str, integrator: int, solver: int) -> sim.Model:
-    if name == "hinge":
-        mj_model = mujoco.MjModel.from_xml_string(HINGE)
+    if name in TEXTS:
+        mj_model = mujoco.MjModel.from_xml_string(TEXTS[name])
     else:
         path = {"laikago": ASSETS / "laikago.xml", "hand": HAND_ASSETS / "manipulate_block.xml"}[name]
         mj_model = mujoco.MjModel.from_xml_path(str(path))
@@ -44,6 +54,8 @@ MODELS = [
     *(model("laikago", integrator, NEWTON) for integrator in (EULER, RK4, IMPLICITFAST)),
     model("laikago", EULER, PGS),
     model("hand", EULER, NEWTON),
+    model("tied", EULER, NEWTON),
+    model("armature", EULER, NEWTON),
 ]
 
 
@@ -55,7 +67,8 @@ def sources(function: Any) -> set[Any]:
 def all_parts() -> list[Part]:
     missing = [feature.missing for feature in model_parts.FEATURES]
     solvers = [model_parts.NEWTON, model_parts.GAUSS_SEIDEL]
-    return [*model_parts.INTEGRATORS.values(), model_parts.CONSTRAINED, *solvers, *missing, CONTACT_FORCE]
+    others = [model_parts.CONSTRAINED, model_parts.MATRIX, CONTACT_FORCE]
+    return [*model_parts.INTEGRATORS.values(), *solvers, *others, *missing]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: "_".join(part.name for part in parts_of(m)))
