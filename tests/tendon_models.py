@@ -39,7 +39,7 @@ INSIDE = {"drum": "deep", "head": "core"}  # side sites inside geoms
 
 
 def random_spatial(seed: int, integrator: str = "Euler", forced: bool = True, inside: bool = True) -> sim.Model:
-    """Five random tendons: four past geoms and a straight one with armature, an equality, actuators, a muscle, contacts off.
+    """Five random tendons: four past geoms and a straight one with armature; equality, actuators, muscle; no contacts.
 
     `forced`: springs, dampers, limits and friction loss on some of them, else on none. Without `inside` no path
     leads through a geom.
