@@ -27,8 +27,15 @@ ROWS = source_of(make_constraints).__code__
 ENTRIES = ("forward", "rollout", "rollout_adj", "jacobian", "step_jacobian", "cfrc_ext", "cfrc_ext_adj")
 HINGE = "<mujoco><worldbody><body><joint/><geom size='1' contype='0'/></body></worldbody></mujoco>"
 TENDON = '<tendon><fixed name="t" {}><joint joint="j" coef="1"/></fixed></tendon>'
+# a site's motor, adhesion, an equality of bodies
+HELD = """<mujoco><worldbody><geom type="plane" size="1 1 1"/>
+  <body name="a" pos="0 0 .1"><freejoint/><geom size=".1"/><site name="s"/></body>
+  <body name="b" pos="1 0 .1"><freejoint/><geom size=".1"/></body></worldbody>
+  <equality><connect body1="a" body2="b" anchor=".5 0 0"/></equality>
+  <actuator><motor site="s" gear="0 0 1 0 0 0"/><adhesion body="b" ctrlrange="0 1"/></actuator></mujoco>"""
 TEXTS = {
     "hinge": HINGE,
+    "held": HELD,
     "tied": HINGE.replace("<joint/>", '<joint name="j"/>').replace(
         "</mujoco>", TENDON.format("") + '<equality><tendon tendon1="t"/></equality></mujoco>'
     ),
@@ -56,6 +63,7 @@ MODELS = [
     model("hand", EULER, NEWTON),
     model("tied", EULER, NEWTON),
     model("armature", EULER, NEWTON),
+    model("held", EULER, NEWTON),
 ]
 
 
@@ -67,7 +75,7 @@ def sources(function: Any) -> set[Any]:
 def all_parts() -> list[Part]:
     missing = [feature.missing for feature in model_parts.FEATURES]
     solvers = [model_parts.NEWTON, model_parts.GAUSS_SEIDEL]
-    others = [model_parts.CONSTRAINED, model_parts.MATRIX, CONTACT_FORCE]
+    others = [model_parts.CONSTRAINED, model_parts.ADHESION, model_parts.MATRIX, CONTACT_FORCE]
     return [*model_parts.INTEGRATORS.values(), *solvers, *others, *missing]
 
 

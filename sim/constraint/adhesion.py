@@ -1,8 +1,8 @@
 """Actuators that pull a body to what it touches (mjTRN_BODY): moment arms from the contacts.
 
 An arm is minus the mean, over the body's contacts, of what the degree of freedom adds to the rate at
-which the two bodies part along the normal. Contacts in the gap count, those that nothing can move apart do not. The
-table of moment arms lists all degrees of freedom.
+which the two bodies part along the normal. Contacts in the gap count, and of the others those of
+bodies that can part. The table of moment arms lists all degrees of freedom.
 """
 
 from ..collision.contacts import collide

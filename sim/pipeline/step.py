@@ -3,7 +3,8 @@
 The order is that of MuJoCo's documentation, Computation: poses, velocities and smooth forces,
 collision, constraint rows, solver, integration. Models without constraints take a shorter form of
 some stages, the articulated-body algorithm in place of inertia matrix, rows and solver; the two
-forms stand side by side, and `parts.py` binds the one that a model needs.
+forms stand side by side, and `parts.py` binds the one that a model needs. Where actuators pull at
+contacts, `adhesion` finds these before the forces.
 
 At the acceleration a the equation of motion F(a; q, v, u) = M a + c - tau - J' f(J a - aref) = 0
 holds. With H = dF/da, which is M without constraints and else what Newton's method factorises, a
