@@ -28,6 +28,7 @@ _INTEGRATOR_CODE = {
     "Euler": mujoco.mjtIntegrator.mjINT_EULER,
     "RK4": mujoco.mjtIntegrator.mjINT_RK4,
     "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
+    "implicit": mujoco.mjtIntegrator.mjINT_IMPLICIT,
 }
 
 # Largest error of a stage, relative to the stage's largest entry. The bound is 1e-9; these

@@ -15,7 +15,7 @@ from gradgym.sim.constraint.rows import make_constraints
 from gradgym.sim.dynamics.kinematics import kinematics
 from gradgym.sim.kernels import jit
 from gradgym.sim.kernels.binding import Part, source_of, specialise
-from gradgym.sim.kernels.enums import EULER, IMPLICITFAST, PGS, RK4
+from gradgym.sim.kernels.enums import EULER, IMPLICIT, IMPLICITFAST, PGS, RK4
 from gradgym.sim.pipeline import parts as model_parts
 from gradgym.sim.pipeline.contact_force import CONTACT_FORCE
 from gradgym.sim.pipeline.entry_points import entry_points
@@ -26,11 +26,28 @@ from gradgym.sim.pipeline.worlds import rollout_worlds
 ROWS = source_of(make_constraints).__code__
 ENTRIES = ("forward", "rollout", "rollout_adj", "jacobian", "step_jacobian", "cfrc_ext", "cfrc_ext_adj")
 HINGE = "<mujoco><worldbody><body><joint/><geom size='1' contype='0'/></body></worldbody></mujoco>"
+TENDON = '<tendon><fixed name="t" {}><joint joint="j" coef="1"/></fixed></tendon>'
+# a site's motor, adhesion, an equality of bodies
+HELD = """<mujoco><worldbody><geom type="plane" size="1 1 1"/>
+  <body name="a" pos="0 0 .1"><freejoint/><geom size=".1"/><site name="s"/></body>
+  <body name="b" pos="1 0 .1"><freejoint/><geom size=".1"/></body></worldbody>
+  <equality><connect body1="a" body2="b" anchor=".5 0 0"/></equality>
+  <actuator><motor site="s" gear="0 0 1 0 0 0"/><adhesion body="b" ctrlrange="0 1"/></actuator></mujoco>"""
+TEXTS = {
+    "hinge": HINGE,
+    "held": HELD,
+    "tied": HINGE.replace("<joint/>", '<joint name="j"/>').replace(
+        "</mujoco>", TENDON.format("") + '<equality><tendon tendon1="t"/></equality></mujoco>'
+    ),
+    "armature": HINGE.replace("<joint/>", '<joint name="j"/>').replace(
+        "</mujoco>", TENDON.format('armature="1"') + "</mujoco>"
+    ),
+}
 
 
 def model(name: str, integrator: int, solver: int) -> sim.Model:
-    if name == "hinge":
-        mj_model = mujoco.MjModel.from_xml_string(HINGE)
+    if name in TEXTS:
+        mj_model = mujoco.MjModel.from_xml_string(TEXTS[name])
     else:
         path = {"laikago": ASSETS / "laikago.xml", "hand": HAND_ASSETS / "manipulate_block.xml"}[name]
         mj_model = mujoco.MjModel.from_xml_path(str(path))
@@ -40,10 +57,13 @@ def model(name: str, integrator: int, solver: int) -> sim.Model:
 
 NEWTON = int(mujoco.mjtSolver.mjSOL_NEWTON)
 MODELS = [
-    *(model("hinge", integrator, NEWTON) for integrator in (EULER, RK4, IMPLICITFAST)),
+    *(model("hinge", integrator, NEWTON) for integrator in (EULER, RK4, IMPLICIT, IMPLICITFAST)),
     *(model("laikago", integrator, NEWTON) for integrator in (EULER, RK4, IMPLICITFAST)),
     model("laikago", EULER, PGS),
     model("hand", EULER, NEWTON),
+    model("tied", EULER, NEWTON),
+    model("armature", EULER, NEWTON),
+    model("held", EULER, NEWTON),
 ]
 
 
@@ -55,7 +75,8 @@ def sources(function: Any) -> set[Any]:
 def all_parts() -> list[Part]:
     missing = [feature.missing for feature in model_parts.FEATURES]
     solvers = [model_parts.NEWTON, model_parts.GAUSS_SEIDEL]
-    return [*model_parts.INTEGRATORS.values(), model_parts.CONSTRAINED, *solvers, *missing, CONTACT_FORCE]
+    others = [model_parts.CONSTRAINED, model_parts.ADHESION, model_parts.MATRIX, CONTACT_FORCE]
+    return [*model_parts.INTEGRATORS.values(), *solvers, *others, *missing]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: "_".join(part.name for part in parts_of(m)))

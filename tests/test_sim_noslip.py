@@ -14,6 +14,7 @@ from derivatives import (
     step_map,
     tangent_between,
 )
+from parity import spoil_workspaces
 
 from gradgym import sim
 from gradgym.sim.model.data import Data
@@ -234,3 +235,17 @@ def test_a_model_without_noslip_has_no_room_for_it() -> None:
     without = with_it.replace(noslip_iterations=0)
     assert (with_it.ndual > 0, without.ndual, without.nnoslip, without.ndualcone) == (True, 0, 0, 0)
     assert Data.for_model(without).efc_MinvJ.size == 0
+
+
+def test_trees_without_rows_read_nothing_left_over() -> None:
+    """Bodies lifted off the ground form islands without rows, beside those that have some."""
+    model = model_of("elliptic")
+    start = model.initial_state()
+    qpos = start.qpos.copy()
+    qpos[[9, 16]] += 5.0  # the bar and the ball
+    for directions in (1, 2 * model.nv):
+        spoil_workspaces(model, (directions, False))
+    found = sim.step_jacobian(model, start._replace(qpos=qpos), np.zeros(model.nu))
+    spoil_workspaces(model, (1, False))
+    vjp = sim.step_vjp(model, start._replace(qpos=qpos), np.zeros(model.nu), np.ones(2 * model.nv))
+    assert np.isfinite(found.A).all() and np.isfinite(vjp.state).all()

@@ -25,6 +25,7 @@ from ..model.data import Data
 from ..model.model import Model
 from .equality import equality, equality_bias
 from .row import TINY, Spans, column, last_dof, new_row, row_dot, set_row, spans_of_bodies, stiffness_damping
+from .surface_velocity import surface_velocity
 from .tendon_rows import tendon_friction, tendon_limits
 
 
@@ -46,6 +47,7 @@ def make_constraints(m: Model, d: Data) -> None:
         k, b, imp = d.efc_kbip[r, 0], d.efc_kbip[r, 1], d.efc_kbip[r, 2]
         d.efc_aref[r] = -b * velocity - k * imp * d.efc_pos[r]
         d.efc_D[r] = 1.0 / d.efc_R[r]
+    surface_velocity(m, d)
     equality_bias(m, d)
 
 

@@ -30,6 +30,8 @@ _VALUES = {
 _LEAST = {
     "timestep": 0,
     "impratio": 0,
+    "density": 0,
+    "viscosity": 0,
     "tolerance": 0,
     "disableflags": 0,
     "ls_iterations": 0,

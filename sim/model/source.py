@@ -13,14 +13,15 @@ import numpy as np
 
 # fields of mjOption that `Model.replace` accepts
 OPTIONS = (
-    *("timestep", "gravity", "integrator", "cone", "impratio", "solver", "iterations", "ls_iterations", "tolerance"),
+    *("timestep", "gravity", "density", "viscosity", "wind"),
+    *("integrator", "cone", "impratio", "solver", "iterations", "ls_iterations", "tolerance"),
     *("noslip_iterations", "noslip_tolerance"),
     *("ccd_iterations", "disableflags"),
 )
 # what `body_subtreemass` and `dof_M0` are made of
 _INERTIAL = {
     *("body_mass", "body_inertia", "body_pos", "body_quat", "body_ipos", "body_iquat"),
-    *("jnt_pos", "jnt_axis", "dof_armature"),
+    *("jnt_pos", "jnt_axis", "dof_armature", "tendon_armature"),
 }
 
 

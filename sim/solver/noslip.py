@@ -31,6 +31,8 @@ def noslip(m: Model, d: Data) -> None:
     """
     if m.solver != PGS:
         responses(m, d)
+    for i in range(m.nv):  # of islands without rows too: the adjoint reads all
+        d.main_acc[i] = d.iacc[i]
     for k in range(d.nisland[0]):
         if d.island_nefc[k] > 0:
             _solve_island(m, d, k)
@@ -40,8 +42,6 @@ def noslip(m: Model, d: Data) -> None:
 def _solve_island(m: Model, d: Data, k: int) -> None:
     begin, end = dofs_of(d, k)
     first_row, end_row = rows_of(d, k)
-    for i in range(begin, end):
-        d.main_acc[i] = d.iacc[i]
     for i in range(first_row, end_row):
         r = row_at(d, i)
         d.main_force[r] = d.efc_force[r]
