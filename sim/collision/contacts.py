@@ -1,7 +1,7 @@
 """All contacts of a pose: broad phase, then the pair's own geometry."""
 
 from ..kernels.jit import kernel
-from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED, ROUND
+from ..model.contact_pairs import BOXED, BOXES, CONVEX, FIELD, RIMMED, ROUND
 from ..model.data import Data
 from ..model.model import Model
 from .box_box import collide_box_box
@@ -11,6 +11,7 @@ from .box_motion import box_motion
 from .broad_phase import near_pairs
 from .convex import collide_convex
 from .convex_motion import convex_motion
+from .height_field import collide_height_field, height_field_motion
 from .rim_geoms import collide_rim
 from .rim_motion import rim_motion
 from .round_geoms import collide_round
@@ -40,6 +41,8 @@ def _collide_pair(m: Model, d: Data, pair: int) -> None:
         collide_rim(m, d, pair)
     elif family == CONVEX:
         collide_convex(m, d, pair)
+    elif family == FIELD:
+        collide_height_field(m, d, pair)
 
 
 @kernel
@@ -56,3 +59,5 @@ def contact_motion(m: Model, d: Data, c: int) -> None:
         rim_motion(m, d, c)
     elif family == CONVEX:
         convex_motion(m, d, c)
+    elif family == FIELD:
+        height_field_motion(m, d, c)

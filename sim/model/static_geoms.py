@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.enums import CAPSULE, CYLINDER, MESH, PLANE, SPHERE
+from ..kernels.enums import CAPSULE, CYLINDER, HFIELD, MESH, PLANE, SPHERE
 from ..kernels.record import Floats, Ints
 from .contact_groups import STATIC
 from .contact_pairs import Pairs
@@ -30,6 +30,11 @@ def geom_boxes(m: Source) -> Floats:
     half[kind == CAPSULE] = size[kind == CAPSULE][:, [0, 0, 1]] + size[kind == CAPSULE][:, [2, 2, 0]] * [0, 0, 1]
     boxes[kind == MESH] = m.geom_aabb[kind == MESH]
     half[kind == PLANE] = 0.0
+    fields = np.flatnonzero(kind == HFIELD)
+    if len(fields):
+        x, y, top, base = m.hfield_size[m.geom_dataid[fields]].T
+        boxes[fields, 2] = 0.5 * (top - base)
+        half[fields] = np.stack([x, y, 0.5 * (top + base)], axis=1)
     return boxes
 
 

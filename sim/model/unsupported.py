@@ -12,7 +12,7 @@ import numpy as np
 
 from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
 from .contact_groups import ascending
-from .contact_pairs import CONVEX, Pairs, contacts_enabled
+from .contact_pairs import CONVEX, FIELD, Pairs, contacts_enabled
 from .couplings import are_fixed, are_simulated
 from .source import Source
 
@@ -235,9 +235,10 @@ def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         names = [f"{one} and {other}" for one, other in zip(a, b, strict=True)]
         yield UnsupportedKind(f"contact of geoms {{}} ({shapes})", advice, names)
     bit = mujoco.mjtDisableBit
-    flags = [flag for flag in ("nativeccd", "multiccd") if disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}"))]
-    if flags and np.any(np.all(m.geom_type[pairs.geom[pairs.family == CONVEX]] != PLANE, axis=1)):
-        for flag in flags:
+    convex = bool(np.any(np.all(m.geom_type[pairs.geom[pairs.family == CONVEX]] != PLANE, axis=1)))
+    # a prism of a height field gives one contact, with or without multiccd
+    for flag, used in (("nativeccd", convex or bool(np.any(pairs.family == FIELD))), ("multiccd", convex)):
+        if used and disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}")):
             yield UnsupportedKind(f"option flag {flag} disabled", "leave the flag out", ())
 
 

@@ -14,6 +14,8 @@ from ..collision.box_geoms import collide_box
 from ..collision.box_motion import box_motion
 from ..collision.convex import collide_convex
 from ..collision.convex_motion import convex_motion
+from ..collision.height_field import collide_height_field, height_field_motion
+from ..collision.prism import prism_corner, prism_face, prism_faces, prism_support
 from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
 from ..constraint.contact_wrench import contact_row_changes, contact_row_velocities
@@ -25,7 +27,8 @@ from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_pa
 from ..kernels.binding import Part
 from ..kernels.enums import EULER, IMPLICITFAST, PGS, RK4
 from ..kernels.jit import kernel
-from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED
+from ..kernels.rotation import Vec3
+from ..model.contact_pairs import BOXED, BOXES, CONVEX, FIELD, RIMMED
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from ..solver.newton import solve_newton, solve_newton_adj
@@ -72,6 +75,30 @@ def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
 @kernel
 def _nothing_of_one(m: Model, d: Data, index: int) -> None:
     """In place of what the model lacks for a pair of geoms, or a contact."""
+
+
+@kernel
+def _no_support(_d: Data, direction: Vec3) -> tuple[Vec3, int]:
+    """In place of the support point of a prism, in a model without height fields."""
+    return direction, 0
+
+
+@kernel
+def _no_corner(_d: Data, _corner: int) -> Vec3:
+    """In place of its corner."""
+    return 0.0, 0.0, 0.0
+
+
+@kernel
+def _no_faces(_d: Data, _side: int) -> int:
+    """In place of its faces."""
+    return 0
+
+
+@kernel
+def _no_face(_d: Data, _face: int, _row: int) -> int:
+    """In place of one of them."""
+    return 0
 
 
 INTEGRATORS = {
@@ -132,6 +159,16 @@ FEATURES = (
     _geometry(RIMMED, "rim", collide_rim, rim_motion),
     _geometry(BOXES, "boxes", collide_box_box, box_box_motion),
     _geometry(CONVEX, "convex", collide_convex, convex_motion),
+    Feature(
+        lambda m: bool((m.con_family == FIELD).any()),
+        Part(
+            "no_field",
+            {
+                **dict.fromkeys((collide_height_field, height_field_motion), _nothing_of_one),
+                **{prism_support: _no_support, prism_corner: _no_corner, prism_faces: _no_faces, prism_face: _no_face},
+            },
+        ),
+    ),
     Feature(
         lambda m: m.ne > 0,
         Part("no_equality", {equality: _nothing, equality_bias: _nothing, equality_adj: _nothing_adj}),
