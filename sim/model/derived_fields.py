@@ -20,7 +20,7 @@ from .contact_parameters import (
 from .couplings import ROWS, equality_fields, moment_fields, tendon_fields, widest_row
 from .recipes import Made
 from .source import Source
-from .static_geoms import geom_boxes, static_boxes, static_hierarchy, static_pairs
+from .static_geoms import bounding_radii, geom_boxes, static_boxes, static_hierarchy, static_pairs
 from .unsupported import check_supported, disabled
 
 _BIT = mujoco.mjtDisableBit
@@ -201,6 +201,7 @@ RECIPES = (
     lambda m, made: {"con_solimp": contact_solimp(m, made["contact_pairs"])},
     _contact_distances,
     lambda m, _: {"geom_box": geom_boxes(m)},
+    lambda m, _: {"geom_rbound": bounding_radii(m)},
     _static_boxes,
     lambda _, made: static_pairs(made["contact_pairs"], made["movers"], made["static_geom"]),
     lambda _, made: static_hierarchy(made["static_low"], made["static_high"]),
