@@ -154,6 +154,19 @@ def test_no_more_contacts_than_mujoco_has() -> None:
     assert cell.nconmax == 4
 
 
+def test_what_is_no_number_touches_nothing() -> None:
+    engines = Engines(scene(["capsule"]))
+    engines.move(np.array([0.1, 0.2, 0.2, 1.0, 0, 0, 0]))
+    xpos, xmat = engines.theirs.geom_xpos.copy(), engines.theirs.geom_xmat.copy()
+    assert len(engines.contacts()) > 0
+    for array, value in ((xpos, np.nan), (xmat, np.nan), (xpos, np.inf)):
+        kept = array[1].copy()
+        array[1] = value
+        engines.place(xpos, xmat)
+        assert len(engines.contacts()) == 0
+        array[1] = kept
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("margin", [0.0, 0.04])
 def test_motion_of_contacts_equals_differences(shape: str, margin: float) -> None:

@@ -28,14 +28,15 @@ def collide_height_field(m: Model, d: Data, pair: int) -> None:
     x, y, top, base = m.hfield_size[field, 0], m.hfield_size[field, 1], m.hfield_size[field, 2], m.hfield_size[field, 3]
     place = mat_t_vec3(load_mat3(d.geom_xmat, g1), sub3(load3(d.geom_xpos, g2), load3(d.geom_xpos, g1)))
     radius = m.geom_rbound[g2] + reach
-    if abs(place[0]) - radius > x or abs(place[1]) - radius > y:
+    # in this form where a state that diverged is not a number there is no contact
+    if not (abs(place[0]) - radius <= x and abs(place[1]) - radius <= y):
         return
-    if place[2] - radius > top or place[2] + radius < -base:
+    if not -base - radius <= place[2] <= top + radius:
         return
     (left, right), (front, back), (low, high) = _span(m, d, g1, g2, 0), _span(m, d, g1, g2, 1), _span(m, d, g1, g2, 2)
-    if left - reach > x or right + reach < -x or front - reach > y or back + reach < -y:
+    if not (left - reach <= x and right + reach >= -x and front - reach <= y and back + reach >= -y):
         return
-    if low - reach > top or high + reach < -base:
+    if not (low - reach <= top and high + reach >= -base):
         return
     rows, columns = m.hfield_nrow[field] - 1, m.hfield_ncol[field] - 1
     first_row, last_row = _cells(front - reach, back + reach, y, rows)
