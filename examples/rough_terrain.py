@@ -37,7 +37,7 @@ from gradgym.envs.task_state import TaskState
 from gradgym.envs.tasks.ant import Ant
 
 HALF_LENGTH, HALF_WIDTH, CELL = 30.0, 10.0, 0.5  # of the field, along x and y, and of its cells [m]
-START = 2.0  # from the start up to here it gets rough [m]
+START = 1.0  # from here the ground is as rough as anywhere, from the half of it not at all [m]
 
 
 def elevation(roughness: float, seed: int) -> NDArray[np.float64]:
@@ -47,7 +47,7 @@ def elevation(roughness: float, seed: int) -> NDArray[np.float64]:
     noise = np.random.default_rng(seed).normal(size=(len(y) + 2, len(x) + 2))
     around = [noise[i : i + len(y), j : j + len(x)] for i in range(3) for j in range(3)]
     smooth = np.mean(around, axis=0) * 3.0  # of standard deviation 1
-    return roughness / 3.0 * smooth * np.clip(np.hypot(*np.meshgrid(x, y)) / START - 0.5, 0.0, 1.0)
+    return roughness / 3.0 * smooth * np.clip(2.0 * np.hypot(*np.meshgrid(x, y)) / START - 1.0, 0.0, 1.0)
 
 
 def scene(roughness: float, seed: int) -> str:
@@ -118,7 +118,7 @@ envs.register("RoughAnt-v0", RoughAnt, max_episode_steps=200)
 
 
 def episode(backend: str, actions: NDArray[np.float64], **options: Any) -> tuple[NDArray[np.float32], Any, list[Any]]:
-    """Observations along one episode, the gradients of its last step, and frames if they are asked for."""
+    """Observations along one episode, the info of its last step, and frames if they are asked for."""
     quick = {"integrator": "Euler", "contact_cost_weight": 0.0, "terminate_when_unhealthy": False}
     env: Any = gymnasium.make("RoughAnt-v0", backend=backend, **quick, **options)
     env.reset(seed=0)
@@ -127,8 +127,9 @@ def episode(backend: str, actions: NDArray[np.float64], **options: Any) -> tuple
         obs, *_, info = env.step(action)
         seen.append(obs)
         frames += [env.render()] if env.render_mode else []
+    info["contacts"] = env.unwrapped.data.ncon
     env.close()
-    return np.array(seen), info.get("gradients"), frames
+    return np.array(seen), info, frames
 
 
 def main() -> None:
@@ -136,10 +137,12 @@ def main() -> None:
     parser.add_argument("--render", metavar="FILE", help="film random actions, for example rough.gif")
     path = parser.parse_args().render
     actions = np.random.default_rng(0).uniform(-1, 1, size=(30, 8))
-    few = actions[:20] * 0.3
-    (obs, gradients, _), (theirs, by_differences, _) = (episode(b, few, gradients="action") for b in ("sim", "mujoco"))
-    print(f"largest difference of observations from MuJoCo's: {np.abs(obs - theirs).max():.1e}")
-    exact, differences = gradients["dobs_daction"], by_differences["dobs_daction"]
+    (obs, ours, _), (obs_mujoco, theirs, _) = (
+        episode(backend, 0.1 * actions, gradients="action") for backend in ("sim", "mujoco")
+    )
+    print(f"largest difference of observations from MuJoCo's: {np.abs(obs - obs_mujoco).max():.1e}")
+    print(f"contacts with the ground at the end: {ours['contacts']}")
+    exact, differences = (info["gradients"]["dobs_daction"] for info in (ours, theirs))
     print(f"derivatives by the action, largest {np.abs(exact).max():.2f}, ", end="")
     print(f"largest difference from MuJoCo's by differences: {np.abs(exact - differences).max():.1e}")
     if path:

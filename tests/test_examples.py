@@ -92,6 +92,7 @@ def test_trajectory_optimization_hits_and_films(tmp_path: Path) -> None:
 def test_rough_terrain_means_the_same_in_both_backends(tmp_path: Path) -> None:
     printed = run("rough_terrain", "--render", str(tmp_path / "rough.gif"))
     assert number_after("largest difference of observations from MuJoCo's:", printed) < 1e-5  # float32
+    assert number_after("contacts with the ground at the end:", printed) >= 1
     assert number_after("derivatives by the action, largest", printed) > 0.1
     assert number_after("largest difference from MuJoCo's by differences:", printed) < 1e-4
     frames = imageio.imread(tmp_path / "rough.gif")
