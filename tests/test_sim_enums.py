@@ -7,7 +7,7 @@ from gradgym.sim.kernels import enums
 
 SOURCES = {
     "mjtJoint": ("mjJNT_", ("FREE", "BALL", "SLIDE", "HINGE")),
-    "mjtGeom": ("mjGEOM_", ("PLANE", "SPHERE", "CAPSULE", "ELLIPSOID", "CYLINDER", "BOX", "MESH")),
+    "mjtGeom": ("mjGEOM_", ("PLANE", "HFIELD", "SPHERE", "CAPSULE", "ELLIPSOID", "CYLINDER", "BOX", "MESH")),
     "mjtTrn": ("mj", ("TRN_JOINT", "TRN_JOINTINPARENT", "TRN_SLIDERCRANK", "TRN_TENDON", "TRN_SITE", "TRN_BODY")),
     "mjtDyn": ("mj", ("DYN_INTEGRATOR", "DYN_FILTEREXACT", "DYN_MUSCLE")),
     "mjtGain": ("mjGAIN_", ("FIXED", "AFFINE", "MUSCLE")),

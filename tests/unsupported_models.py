@@ -41,9 +41,14 @@ UNSUPPORTED = {
         TENDON.format('actuatorfrclimited="true" actuatorfrcrange="-1 1"')
         + '<actuator><motor tendon="cord"/><motor tendon="cord"/></actuator>',
     ),
-    "contact of geoms 'g' and 'h' (hfield and sphere)": document(
-        '<geom name="g" type="hfield" hfield="f"/><body><freejoint/><geom name="h" size="1"/></body>',
-        '<asset><hfield name="f" nrow="2" ncol="2" size="1 1 1 1"/></asset>',
+    "contact of geoms 'g' and 'h' (sphere and sdf)": document(
+        '<geom name="g" type="sdf" mesh="ring"><plugin instance="ring"/></geom>'
+        '<body><freejoint/><geom name="h" size="1"/></body>',
+        '<asset><mesh name="ring"><plugin instance="ring"/></mesh></asset>',
+    ).replace(
+        "<worldbody>",
+        '<extension><plugin plugin="mujoco.sdf.torus"><instance name="ring"><config key="radius1" value=".4"/>'
+        '<config key="radius2" value=".1"/></instance></plugin></extension><worldbody>',
     ),
     "option flag override": document(LIMB, "<option><flag override='enable'/></option>"),
     "option flag diagexact": document(LIMB, "<option><flag diagexact='enable'/></option>"),

@@ -2,7 +2,7 @@
 
 from ..kernels.apart import unit
 from ..kernels.jit import kernel
-from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED, ROUND
+from ..model.contact_pairs import BOXED, BOXES, CONVEX, FIELD, RIMMED, ROUND
 from ..model.data import Data
 from ..model.model import Model
 from .box_box import collide_box_box
@@ -12,6 +12,7 @@ from .box_motion import box_motion
 from .broad_phase import near_pairs
 from .convex import collide_convex
 from .convex_motion import convex_motion
+from .height_field import collide_height_field, height_field_motion
 from .rim_geoms import collide_rim
 from .rim_motion import rim_motion
 from .round_geoms import collide_round
@@ -41,6 +42,8 @@ def _collide_pair(m: Model, d: Data, pair: int) -> None:
         collide_rim(m, d, pair)
     elif family == CONVEX:
         collide_convex(m, d, pair)
+    elif family == FIELD:
+        collide_height_field(m, d, pair)
 
 
 @unit
@@ -57,3 +60,5 @@ def contact_motion(m: Model, d: Data, c: int) -> None:
         rim_motion(m, d, c)
     elif family == CONVEX:
         convex_motion(m, d, c)
+    elif family == FIELD:
+        height_field_motion(m, d, c)

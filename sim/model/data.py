@@ -97,6 +97,7 @@ class Data(Struct):
     cfrc_ext: Floats = floats("nbody", 6)  # force of the contacts on the body
     con_kind: Ints = ints("nconvex", 5)  # convex contacts: see `collision/convex_motion.py`
     con_shape: Floats = floats("nconvex", 8, 3)
+    prism: Floats = floats(6, 3)  # corners of one prism of a height field: see `collision/prism.py` [m]
     con_apart_by: Floats = floats("nconvex")  # distance at the single point [m]
     con_solve: Floats = floats(4, 14)  # see `collision/feature_system.py`
 

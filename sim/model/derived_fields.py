@@ -22,7 +22,7 @@ from .couplings import ROWS, equality_fields, moment_fields, tendon_fields, wide
 from .fluids import fluid_fields
 from .recipes import Made
 from .source import Source
-from .static_geoms import geom_boxes, static_boxes, static_hierarchy, static_pairs
+from .static_geoms import bounding_radii, geom_boxes, static_boxes, static_hierarchy, static_pairs
 from .tendon_paths import path_fields, spans_of_tendons
 from .unsupported import check_supported, disabled
 
@@ -230,6 +230,7 @@ RECIPES = (
     lambda m, made: {"con_solimp": contact_solimp(m, made["contact_pairs"])},
     _contact_distances,
     lambda m, _: {"geom_box": geom_boxes(m)},
+    lambda m, _: {"geom_rbound": bounding_radii(m)},
     _static_boxes,
     lambda _, made: static_pairs(made["contact_pairs"], made["movers"], made["static_geom"]),
     lambda _, made: static_hierarchy(made["static_low"], made["static_high"]),

@@ -55,6 +55,7 @@ _SIZES = (
     ),
     *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),
     *("nconvex", "nccdvert", "nccdface", "nside", "nclip"),
+    *("nhfield", "nhfielddata"),
 )
 
 
@@ -142,6 +143,8 @@ class Model(Struct):
     nmeshpoly: int = integer()
     nmeshpolyvert: int = integer()
     nmeshpolymap: int = integer()
+    nhfield: int = integer()
+    nhfielddata: int = integer()
     nconvex: int = integer()  # nconmax, 0 if no pair needs the general convex routine
     nccdvert: int = integer()  # most vertices of the difference of two convex geoms
     nccdface: int = integer()
@@ -223,7 +226,7 @@ class Model(Struct):
     geom_size: Floats = floats("ngeom", 3)
     geom_rbound: Floats = floats("ngeom")
     geom_box: Floats = floats("ngeom", 6)  # centre and half sizes of a box around it, its own frame [m]
-    geom_dataid: Ints = ints("ngeom")  # mesh, -1: none
+    geom_dataid: Ints = ints("ngeom")  # mesh or height field, -1: none
     geom_pos: Floats = floats("ngeom", 3)
     geom_quat: Floats = floats("ngeom", 4)
     geom_surfacevel: Floats = floats("nsurface", 6)  # velocity [m/s], rotation [rad/s] of the surface, geom frame
@@ -245,6 +248,12 @@ class Model(Struct):
     mesh_polymapadr: Ints = ints("nmeshvert")  # faces at a vertex
     mesh_polymapnum: Ints = ints("nmeshvert")
     mesh_polymap: Ints = ints("nmeshpolymap")
+
+    hfield_size: Floats = floats("nhfield", 4)  # half sizes x, y; elevation where the data are 1; base below 0 [m]
+    hfield_nrow: Ints = ints("nhfield")  # rows go along y
+    hfield_ncol: Ints = ints("nhfield")
+    hfield_adr: Ints = ints("nhfield")
+    hfield_data: Floats = floats("nhfielddata")  # elevation, 0 to 1, row by row
 
     mover_geomadr: Ints = ints("nmover")  # a moving body's geoms: place in mover_geom
     mover_geomnum: Ints = ints("nmover")

@@ -24,7 +24,7 @@ from ..kernels.enums import (
     TRN_TENDON,
 )
 from .contact_groups import ascending
-from .contact_pairs import CONVEX, Pairs, contacts_enabled
+from .contact_pairs import CONVEX, FIELD, Pairs, contacts_enabled
 from .couplings import are_simulated
 from .source import Source
 
@@ -221,9 +221,12 @@ def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         yield UnsupportedKind(f"contact of geoms {{}} ({shapes})", advice, names)
     convex = ascending(m.geom_type[pairs.geom[pairs.family == CONVEX]])
     convex = convex[convex[:, 0] != PLANE]
-    # of other pairs MuJoCo, too, makes one contact
+    # of other pairs, those of height fields too, MuJoCo makes one contact
     several = np.isin(convex[:, 0], [CAPSULE, CYLINDER, BOX, MESH]) & np.isin(convex[:, 1], [CYLINDER, BOX, MESH])
-    for flag, matters in (("nativeccd", len(convex) > 0), ("multiccd", bool(several.any()))):
+    for flag, matters in (
+        ("nativeccd", len(convex) > 0 or bool(np.any(pairs.family == FIELD))),
+        ("multiccd", bool(several.any())),
+    ):
         if matters and disabled(m, getattr(mujoco.mjtDisableBit, f"mjDSBL_{flag.upper()}")):
             yield UnsupportedKind(f"option flag {flag} disabled", "leave the flag out", ())
 

@@ -14,6 +14,8 @@ from ..collision.box_geoms import collide_box
 from ..collision.box_motion import box_motion
 from ..collision.convex import collide_convex
 from ..collision.convex_motion import convex_motion
+from ..collision.height_field import collide_height_field, height_field_motion
+from ..collision.prism import prism_corner, prism_face, prism_faces, prism_support
 from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
 from ..constraint.adhesion import adhesion, contacts
@@ -68,7 +70,8 @@ from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
 from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICIT, IMPLICITFAST, MUSCLE, PGS, RK4, TRN_BODY
 from ..kernels.jit import kernel
-from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED
+from ..kernels.rotation import Vec3
+from ..model.contact_pairs import BOXED, BOXES, CONVEX, FIELD, RIMMED
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from ..solver.newton import solve_newton, solve_newton_adj
@@ -148,6 +151,30 @@ def _nothing_of_lanes(m: Model, w: Lanes) -> None:
 def _never(m: Model, index: int) -> bool:  # noqa: ARG001 (in place of a kernel that uses both)
     """In place of whether something of the model is so."""
     return False
+
+
+@kernel
+def _no_support(_d: Data, direction: Vec3) -> tuple[Vec3, int]:
+    """In place of the support point of a prism, in a model without height fields."""
+    return direction, 0
+
+
+@kernel
+def _no_corner(_d: Data, _corner: int) -> Vec3:
+    """In place of its corner."""
+    return 0.0, 0.0, 0.0
+
+
+@kernel
+def _no_faces(_d: Data, _side: int) -> int:
+    """In place of its faces."""
+    return 0
+
+
+@kernel
+def _no_face(_d: Data, _face: int, _row: int) -> int:
+    """In place of one of them."""
+    return 0
 
 
 INTEGRATORS = {
@@ -235,6 +262,16 @@ FEATURES = (
     _geometry(RIMMED, "rim", collide_rim, rim_motion),
     _geometry(BOXES, "boxes", collide_box_box, box_box_motion),
     _geometry(CONVEX, "convex", collide_convex, convex_motion),
+    Feature(
+        lambda m: bool((m.con_family == FIELD).any()),
+        Part(
+            "no_field",
+            {
+                **dict.fromkeys((collide_height_field, height_field_motion), _nothing_of_one),
+                **{prism_support: _no_support, prism_corner: _no_corner, prism_faces: _no_faces, prism_face: _no_face},
+            },
+        ),
+    ),
     Feature(
         lambda m: m.ne > 0,
         Part("no_equality", {equality: _nothing, equality_bias: _nothing, equality_adj: _nothing_adj}),
