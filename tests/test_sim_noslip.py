@@ -249,3 +249,13 @@ def test_trees_without_rows_read_nothing_left_over() -> None:
     spoil_workspaces(model, (1, False))
     vjp = sim.step_vjp(model, start._replace(qpos=qpos), np.zeros(model.nu), np.ones(2 * model.nv))
     assert np.isfinite(found.A).all() and np.isfinite(vjp.state).all()
+
+
+@pytest.mark.parametrize("cone", CONES)
+def test_derivatives_leave_the_next_step_its_start(cone: str) -> None:
+    """The reverse sweep visits the main solver's solution; the next step starts from that after the sweeps."""
+    model = model_of(cone)
+    for d in visited(model, 2):
+        state, ctrl = state_of(d)
+        found, expected = sim.linearize(model, state, ctrl, 3).state, sim.step(model, state, ctrl, 3)
+        np.testing.assert_array_equal(found.qvel, expected.qvel)

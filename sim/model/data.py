@@ -1,4 +1,4 @@
-"""What kernels work in: `Data` (forward quantities), `Lanes` (adjoints), `States` (room for some states).
+"""What kernels work in: `Data` (forward quantities), `Lanes` (adjoints), `Rates`, `States` (room for some states).
 
 One of each per thread. Shapes are declared with the fields. World frame, SI units, unless said;
 spatial vectors are (rotational, linear), referred to `subtree_com` of the tree's root body, as
@@ -7,6 +7,7 @@ in MuJoCo; that point counts as fixed in space during a step, so derivatives nee
 
 import mujoco
 
+from ..kernels.enums import RK4
 from ..kernels.record import Floats, Ints, Struct, floats, integer, ints
 from .model import Model
 
@@ -222,8 +223,6 @@ class Data(Struct):
     rk_actdot: Floats = floats(4, "na")
     rk_shift: Floats = floats(4, "nv")  # position shift of the stage, tangent at the start
     shift_sum: Floats = floats("nv")
-    pos_by_start: Floats = floats("nv", "nv")  # transposed derivatives of `integrate_pos`
-    pos_by_shift: Floats = floats("nv", "nv")
     column: Floats = floats("nv", 1)
 
     @classmethod
@@ -238,6 +237,34 @@ class States(Struct):
     qpos: Floats = floats("nstate", "nq")
     qvel: Floats = floats("nstate", "nv")
     act: Floats = floats("nstate", "na")
+
+
+class Rates(Struct):
+    """Rates of change of a state on its way through a step, in `ndirection` directions at once, their index last.
+
+    The last nu directions are the control's; before them are those of the state it all starts from, or none.
+    """
+
+    ndirection: int = integer()
+    pos: Floats = floats("nv", "ndirection")  # of the state's tangent
+    vel: Floats = floats("nv", "ndirection")
+    act: Floats = floats("na", "ndirection")
+    found: Floats = floats("nfound", "ndirection")  # of the next qvel and act, or under Runge-Kutta of qacc and act_dot
+
+    rk_pos: Floats = floats("nv", "nrkdirection")  # Runge-Kutta: `pos`, `vel` and `act` of the step's start
+    rk_vel: Floats = floats("nv", "nrkdirection")
+    rk_act: Floats = floats("na", "nrkdirection")
+    rk_rate: Floats = floats("nv", "nrkdirection")  # of the stage's velocity, pulled back
+    rk_shift: Floats = floats("nv", "nrkdirection")
+    rk_shift_sum: Floats = floats("nv", "nrkdirection")
+    rk_found_sum: Floats = floats("nfound", "nrkdirection")
+
+    @classmethod
+    def for_model(cls, model: Model, ndirection: int) -> "Rates":
+        """An empty workspace for `ndirection` directions."""
+        sizes = {"nfound": model.nv + model.na, "nrkdirection": ndirection if model.integrator == RK4 else 0}
+        values = cls.allocate({**model.sizes, **sizes, "ndirection": ndirection}).as_dict()
+        return cls(**{**values, "ndirection": ndirection})
 
 
 class Lanes(Struct):

@@ -79,7 +79,9 @@ from ..solver.noslip import noslip
 from ..solver.noslip_adj import contact_rows_known, noslip_adj, row_known
 from ..solver.pgs import solve_pgs
 from ..solver.pgs_adj import contact_row_changes_known, row_change_known, solve_pgs_adj
+from .rates import semi_implicit_with_rates, step_with_rates
 from .runge_kutta import rk4, rk4_adj
+from .runge_kutta_rates import rk4_with_rates
 from .step import (
     euler,
     euler_acceleration,
@@ -178,20 +180,29 @@ def _no_face(_d: Data, _face: int, _row: int) -> int:
 
 
 INTEGRATORS = {
-    EULER: Part("euler", {step: euler, step_adj: euler_adj}),
-    RK4: Part("rk4", {step: rk4, step_adj: rk4_adj}),
+    EULER: Part("euler", {step: euler, step_adj: euler_adj, step_with_rates: semi_implicit_with_rates}),
+    RK4: Part("rk4", {step: rk4, step_adj: rk4_adj, step_with_rates: rk4_with_rates}),
     IMPLICIT: Part(
         "implicit",
         {
             step: implicitfast,
             step_adj: implicitfast_adj,
+            step_with_rates: semi_implicit_with_rates,
             implicit_factor: implicit_full_factor,
             implicit_solve: implicit_full_solve,
             gyroscopic_adj: _nothing_adj,
             gyroscopic_parameters_adj: _nothing_adj,
         },
     ),
-    IMPLICITFAST: Part("implicitfast", {step: implicitfast, step_adj: implicitfast_adj, bias_ahead_adj: _nothing_adj}),
+    IMPLICITFAST: Part(
+        "implicitfast",
+        {
+            step: implicitfast,
+            step_adj: implicitfast_adj,
+            step_with_rates: semi_implicit_with_rates,
+            bias_ahead_adj: _nothing_adj,
+        },
+    ),
 }
 CONSTRAINED = Part(
     "constrained",

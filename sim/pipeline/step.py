@@ -346,8 +346,10 @@ def main_solution_adj(m: Model, d: Data, w: Lanes) -> None:
     They belong to another acceleration, the main solver's, whose equation of motion has a multiplier of its own.
     """
     for v in range(m.nv):
-        d.qacc_warmstart[v] = d.main_acc[d.map_dof2idof[v]]
-        d.qacc[v] = d.qacc_warmstart[v]
+        i = d.map_dof2idof[v]
+        d.qacc[v] = d.main_acc[i]
+        d.main_acc[i] = d.qacc_warmstart[v]  # kept for the next step's solver
+        d.qacc_warmstart[v] = d.qacc[v]
     for r in range(d.nefc[0]):
         d.efc_force[r] = d.main_force[r]
     set_jar_of(d, d.qacc)
@@ -359,6 +361,8 @@ def main_solution_adj(m: Model, d: Data, w: Lanes) -> None:
             w.actdot_adj[a, k] = 0.0  # activations have had their share
     forward_smooth_adj(m, d, w, 0.0)
     constraint_adj(m, d, w)
+    for v in range(m.nv):
+        d.qacc_warmstart[v] = d.main_acc[d.map_dof2idof[v]]
 
 
 @sequence
