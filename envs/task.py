@@ -113,7 +113,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         qpos, qvel, act = (_repeated(x, batch) for x in state[:3])
         mocap = []
         for given, own in zip(state[3:], self.model.mocap_poses, strict=True):
-            still = given is None or np.array_equal(given, own)
+            still = given is None or own.size == 0 or np.array_equal(given, own)
             mocap.append(None if still else _repeated(given, batch))
         return TaskState(self.model, qpos, qvel, act, torch.from_numpy(np.zeros(batch, np.int64)), *mocap)
 
