@@ -150,10 +150,12 @@ class TaskState:
         default = {"variant": np.zeros((), np.int64), "mocap_pos": pos, "mocap_quat": quat}[name]
         return as_tensor(default) if isinstance(self.qpos, Tensor) else default
 
-    def after(self, qpos: Array, qvel: Array, act: Array, unconverged: Array | None) -> "TaskState":
-        """The state that a transition from here leads to."""
+    def after(
+        self, qpos: Array, qvel: Array, act: Array, unconverged: Array | None, forces: ContactForces | None = None
+    ) -> "TaskState":
+        """The state that a transition from here leads to, with the contact forces in it where they are known."""
         moved = {"qpos": qpos, "qvel": qvel, "act": act, "time": self.time + 1, "unconverged": unconverged}
-        return self.changed({**moved, "known_kinematics": None, "known_forces": None})
+        return self.changed({**moved, "known_kinematics": None, "known_forces": forces})
 
     def numpy(self) -> State:
         """The physical state for the simulator; shares memory with the tensors."""

@@ -13,7 +13,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from .cfrc_ext import cfrc_ext, cfrc_ext_vjp
+from .cfrc_ext import cfrc_ext, cfrc_ext_vjp, step_with_cfrc_ext
 from .forward import Contact, Forward, forward
 from .kernels.threads import get_num_threads, set_num_threads
 from .linearize import Linearization, StepJacobian, linearize, step_jacobian
@@ -55,6 +55,7 @@ __all__ = [
     "step",
     "step_jacobian",
     "step_vjp",
+    "step_with_cfrc_ext",
     "torch_bridge",
 ]
 

@@ -123,6 +123,22 @@ def simulate_one(
 ) -> tuple[tuple[Floats, Floats, Floats], NDArray[np.int32]]:
     """`simulate` under one control (..., nu) for all: qpos, qvel and act after it, and `unconverged` (...)."""
     model, batch = one_of(models), controls.shape[:-1]
+    paths, arguments, unconverged = one_control(models, start, controls, inputs, n_steps)
+    _run_rollout(models, *arguments)
+    # Every other row: what is done with the state next is quicker without the gaps.
+    qpos, qvel, act = (path[:, 1].copy().reshape(*batch, path.shape[2]) for path in paths)
+    return (qpos, qvel, act), unconverged.reshape(batch)
+
+
+def one_control(
+    models: Model | Models, start: State, controls: Floats, inputs: Inputs, n_steps: int
+) -> tuple[list[Floats], tuple[Any, ...], NDArray[np.int32]]:
+    """A rollout under one control (..., nu), flattened and not yet run.
+
+    Its paths (worlds, 2, n), whose first rows are the start; the arguments of `rollout_worlds` from qpos on, paths
+    included; `unconverged` (worlds, 1), one of them.
+    """
+    model, batch = one_of(models), controls.shape[:-1]
     worlds, paths = math.prod(batch), []
     for value in start[:3]:
         path = np.empty((worlds, 2, value.shape[-1]))
@@ -131,10 +147,7 @@ def simulate_one(
     flat = for_kernel(controls.reshape(worlds, 1, model.nu))
     warm = kept_with(model, ("no warm starts", worlds), lambda: np.empty((worlds, 0, model.nv)))
     unconverged = np.empty((worlds, 1), np.int32)
-    _run_rollout(models, *paths, warm, flat, input_rows(model, inputs, batch), n_steps, 1, unconverged)
-    # Every other row: what is done with the state next is quicker without the gaps.
-    qpos, qvel, act = (path[:, 1].copy().reshape(*batch, path.shape[2]) for path in paths)
-    return (qpos, qvel, act), unconverged.reshape(batch)
+    return paths, (*paths, warm, flat, input_rows(model, inputs, batch), n_steps, 1, unconverged), unconverged
 
 
 def _run_rollout(models: Model | Models, *arguments: Any) -> None:
