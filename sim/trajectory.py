@@ -122,7 +122,7 @@ def simulate_one(
     models: Model | Models, start: State, controls: Floats, inputs: Inputs, n_steps: int
 ) -> tuple[tuple[Floats, Floats, Floats], NDArray[np.int32]]:
     """`simulate` under one control (..., nu) for all: qpos, qvel and act after it, and `unconverged` (...)."""
-    model, batch = one_of(models), controls.shape[:-1]
+    batch = controls.shape[:-1]
     paths, arguments, unconverged = one_control(models, start, controls, inputs, n_steps)
     _run_rollout(models, *arguments)
     # Every other row: what is done with the state next is quicker without the gaps.
