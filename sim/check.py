@@ -23,10 +23,11 @@ from rich.table import Table
 from . import mujoco_twin
 from .kernels.record import Floats
 from .kernels.threads import get_num_threads, set_num_threads
+from .linearize import step_jacobian
 from .model.model import Model, State, tangent_size
 from .model.unsupported import UnsupportedModelError
 from .mujoco_differences import difference_one_step
-from .step import counted_step, step, step_jacobian
+from .step import counted_step, step
 from .tangent import integrate_pos
 
 SAME_STEP = 1e-6  # of what a step changes: two converged solvers of stiff contacts may differ by that

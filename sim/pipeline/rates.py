@@ -6,7 +6,7 @@ and need no lanes. The product of that Jacobian and the rates of the state befor
 nothing is simulated twice, and what is asked for by the control alone has a few columns.
 """
 
-from ..dynamics.actuation import activation_step
+from ..dynamics.activation import activation_step
 from ..dynamics.integrate import advance_activations, integrate_pos
 from ..kernels.binding import hook
 from ..kernels.enums import BALL, FREE
