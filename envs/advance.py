@@ -46,7 +46,10 @@ def advance(task: Task, state: TaskState, action: Array, gradients: Gradients | 
 
 
 def _advance(task: Task, state: TaskState, action: Array, gradients: Gradients | None) -> Transition:
-    next_state = task.transition(state, action)
+    if gradients is None:
+        next_state, jacobian = task.transition(state, action), None
+    else:
+        next_state, jacobian = task.linearize(state, action, by_state=gradients == "full")
     unconverged = next_state.unconverged
     finite = is_finite(next_state)
     diverged = ~finite
@@ -58,8 +61,8 @@ def _advance(task: Task, state: TaskState, action: Array, gradients: Gradients |
     reward = 0.0 + reduce(add, [term for name, term in found.items() if name.startswith("reward_")])
     info = _entries({**found, **task.state_info(next_state)})
     derivatives = None
-    if gradients is not None:
-        derivatives = transition_gradients(task, state, action, next_state, gradients)
+    if jacobian is not None:
+        derivatives = transition_gradients(task, state, action, next_state, jacobian)
         diverged = _zero_unless_finite(derivatives, diverged)
     info["diverged"] = np.asarray(diverged)
     if unconverged is not None:

@@ -150,11 +150,15 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
             after, unconverged = torch_bridge.counted_step(self.models_at(state), *numbers, self.n_substeps, **mocap)
             return state.after(*after, unconverged)
         models, numbers = self.models_at(state), as_numpy(ctrl)
-        (qpos, qvel, act, *_), unconverged = self.backend.counted_step(models, state.numpy(), numbers, self.n_substeps)
-        if torches:
-            qpos, qvel, act = map(torch.from_numpy, (qpos, qvel, act))
-            unconverged = None if unconverged is None else torch.from_numpy(unconverged)
-        return state.after(qpos, qvel, act, unconverged)
+        after, unconverged = self.backend.counted_step(models, state.numpy(), numbers, self.n_substeps)
+        return _arrived(state, after, unconverged, torches)
+
+    def linearize(self, state: TaskState, action: Array, by_state: bool) -> tuple[TaskState, sim.Linearization]:
+        """`transition` without torch's gradients, and the simulator's Jacobians of it, from one simulation."""
+        ctrl = self.control(action)
+        numbers = self.models_at(state), state.numpy(), as_numpy(ctrl), self.n_substeps
+        found = self.backend.linearize(*numbers, by_state)
+        return _arrived(state, found.state, found.unconverged, isinstance(ctrl, Tensor)), found
 
     def contact_forces(self, state: TaskState, action: Array) -> Array:
         """MuJoCo's `cfrc_ext` of contacts, (..., nbody, 6), in a state under an action; differentiable by torch.
@@ -210,6 +214,15 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Array:
         """Whether the state ends the task, (...) bool; never, unless a task says otherwise."""
         return state.time < 0
+
+
+def _arrived(state: TaskState, after: State, unconverged: Any, torches: bool) -> TaskState:
+    """The task's state where the simulation is after a transition from `state`, in tensors if `torches`."""
+    qpos, qvel, act = after[:3]
+    if torches:
+        qpos, qvel, act = map(torch.from_numpy, (qpos, qvel, act))
+        unconverged = None if unconverged is None else torch.from_numpy(np.asarray(unconverged))
+    return state.after(qpos, qvel, act, unconverged)
 
 
 def place_on_ground(name: str, value: Any) -> tuple[float, float]:

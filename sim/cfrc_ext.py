@@ -8,12 +8,13 @@ import numpy as np
 from .kernels.direct import run
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
-from .model.arguments import checked_state, floats_of, for_kernel, is_plain_world
-from .model.inputs import Inputs, checked_inputs, input_adjoints, input_gradients, input_rows
+from .model.arguments import checked_state, floats_of, for_kernel
+from .model.inputs import checked_inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, workspace
 from .models import AnyModel, Models, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
+from .single_world import enter_world
 from .step import StepGradient
 
 
@@ -22,11 +23,6 @@ class _Worlds:
 
     def __init__(self, models: Model | Models, state: State, ctrl: Any, qfrc_applied: Any, xfrc_applied: Any) -> None:
         model = one_of(models)
-        if models is model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
-            self.batch, self.count, self.inputs = (), 1, Inputs()
-            self.rows = input_rows(model, self.inputs, ())
-            self.arguments = *(for_kernel(x[None]) for x in (*state[:3], ctrl)), self.rows
-            return
         start = checked_state(model, state)
         self.batch = start.qpos.shape[:-1]
         self.count = math.prod(self.batch)
@@ -43,6 +39,10 @@ def cfrc_ext(model: AnyModel, state: State, ctrl: Any, *, qfrc_applied: Any = No
     World frame [N m, N], torque about `subtree_com` of the body's root, as MuJoCo's `cfrc_ext`. Applied
     forces as in `forward`.
     """
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None:
+        world = enter_world(model, state, ctrl)
+        if world is not None:
+            return world.contact_forces(model)
     models = models_of(model)
     model, worlds = one_of(models), _Worlds(models, state, ctrl, qfrc_applied, xfrc_applied)
     out = np.zeros((worlds.count, model.nbody, 6))

@@ -11,10 +11,11 @@ from .kernels.record import Floats
 from .kernels.threads import for_worlds
 from .model.arguments import at_least_one, checked_state, floats_of, for_kernel
 from .model.inputs import checked_inputs, input_rows
-from .model.model import State, tangent_size
+from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, rates_workspace, workspace
 from .models import AnyModel, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
+from .single_world import enter_world
 from .unconverged import warn_if_unconverged
 
 
@@ -67,7 +68,14 @@ def step_jacobian(
 def _linearized(
     model: AnyModel, state: State, ctrl: Any, n_steps: int, by_state: bool, qfrc_applied: Any, xfrc_applied: Any
 ) -> Linearization:
-    models, repeat = models_of(model), at_least_one("n_steps", n_steps)
+    repeat = at_least_one("n_steps", n_steps)
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None:
+        world = enter_world(model, state, ctrl)
+        if world is not None:
+            found = world.linearize(model, repeat, by_state)
+            warn_if_unconverged(model, int(found[3]), repeat, stacklevel=3)
+            return Linearization(*found)
+    models = models_of(model)
     model = one_of(models)
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]

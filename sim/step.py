@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels.record import Floats
-from .model.arguments import at_least_one, checked_state, floats_of, is_plain_world, no_poses
-from .model.inputs import Inputs, checked_inputs
+from .model.arguments import at_least_one, checked_state, floats_of
+from .model.inputs import checked_inputs
 from .model.model import Model, State, tangent_size
 from .models import AnyModel, models_of, one_of
-from .trajectory import Trajectory, gradient_of, simulate_one, simulate_world
+from .single_world import enter_world
+from .trajectory import Trajectory, gradient_of, simulate_one
+from .unconverged import warn_if_unconverged
 
 
 class StepGradient(NamedTuple):
@@ -41,16 +43,18 @@ def counted_step(
     model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
 ) -> tuple[State, NDArray[np.int32]]:
     """`step`, and how many of its time steps were stopped before the constraint solver converged (...)."""
-    if type(model) is Model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
-        after, unconverged = simulate_world(model, state, ctrl, Inputs(), at_least_one("n_steps", n_steps))
-        return State(*after, *no_poses(model, ())), unconverged
+    repeat = at_least_one("n_steps", n_steps)
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None:
+        world = enter_world(model, state, ctrl)
+        if world is not None:
+            return world.step(model, repeat)
     models = models_of(model)
     model = one_of(models)
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
     controls = floats_of("ctrl", ctrl, model.nu, batch)
     inputs = checked_inputs(model, start, batch, qfrc_applied, xfrc_applied)
-    after, unconverged = simulate_one(models, start, controls, inputs, at_least_one("n_steps", n_steps))
+    after, unconverged = simulate_one(models, start, controls, inputs, repeat)
     poses = start[3:] if model.nmocap == 0 else (start.mocap_pos.copy(), start.mocap_quat.copy())
     return State(*after, *poses), unconverged
 
@@ -71,6 +75,13 @@ def step_vjp(
     `cotangent` (..., nx): tangent of the next state (position, velocity, activation). Applied forces as in
     `step`. Unfinished steps: as in `step_jacobian`.
     """
+    if type(model) is Model and not params and qfrc_applied is None and xfrc_applied is None:
+        world = enter_world(model, state, ctrl, cotangent)
+        if world is not None:
+            repeat = at_least_one("n_steps", n_steps)
+            by_state, by_ctrl, unconverged = world.pull_back(model, repeat)
+            warn_if_unconverged(model, unconverged, repeat, stacklevel=2)
+            return StepGradient(by_state, by_ctrl, None, np.empty((0, 3)), np.empty((0, 3)), None, None)
     models = models_of(model)
     model = one_of(models)
     trajectory = _one_step(model, state, ctrl, n_steps, qfrc_applied, xfrc_applied)

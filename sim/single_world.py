@@ -1,0 +1,172 @@
+"""A single world from Python: what a call costs besides the physics.
+
+Arrays for kernels and workspaces are made once and kept with the model, for each thread that is busy with it; a
+call copies its numbers there and runs the kernels of batches, so that results are the same bit for bit.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .kernels.direct import run
+from .kernels.record import Floats, kept_with
+from .model.arguments import no_poses
+from .model.data import Data, Lanes, Rates, States
+from .model.inputs import InputRows, Inputs, input_adjoints, input_rows
+from .model.model import Model, State, tangent_size
+from .models import addresses
+from .pipeline.entry_points import entry_points
+
+_FLOAT64 = np.dtype(np.float64)
+
+
+def enter_world(model: Model, state: Any, ctrl: Any, cotangent: Any = None) -> "SingleWorld | None":
+    """A `SingleWorld` that holds these arguments; None unless there is nothing about them to check or to convert.
+
+    There is not in the usual call for one world: arrays of float64, without batch axes, of the right sizes, finite.
+    """
+    if type(state) is not State or type(state.qpos) is not np.ndarray or state.qpos.ndim != 1:
+        return None
+    free: list[SingleWorld] = kept_with(model, "free single worlds", list)
+    try:
+        world = free.pop()
+    except IndexError:
+        world = SingleWorld(model, free)
+    if not world.take(state, ctrl, cotangent):
+        free.append(world)
+        return None
+    # Who can say what is wrong looks at the rest; numbers that a call here left when it diverged are gone with it.
+    return world if world.is_finite() else None
+
+
+class _Sweep(NamedTuple):
+    """What a kernel of derivatives works in, and where its results are."""
+
+    workspaces: tuple[Any, ...]
+    results: tuple[Any, ...]
+
+
+class SingleWorld:
+    """One world's arrays, and what kernels work in. After a call of `step` and so on another may have it."""
+
+    def __init__(self, model: Model, free: "list[SingleWorld]") -> None:
+        self._free = free
+        nq, nv, na, nu, nx, nmocap = model.nq, model.nv, model.na, model.nu, tangent_size(model), model.nmocap
+        shapes = (1, 2, nq), (1, 2, nv), (1, 2, na), (1, 1, nu), (1, 2, nx, 1), (1, 1, nmocap, 3), (1, 1, nmocap, 4)
+        ends = np.cumsum([0, *(math.prod(shape) for shape in shapes)])
+        self._numbers = np.zeros(ends[-1])  # all side by side, so that one look tells whether they are finite
+        parts = [self._numbers[i:j].reshape(s) for i, j, s in zip(ends[:-1], ends[1:], shapes, strict=True)]
+        qpos, qvel, act, ctrl, self._cotangent, mocap_pos, mocap_quat = parts
+        self._given = (
+            (qpos[0, 0], (nq,)),
+            (qvel[0, 0], (nv,)),
+            (act[0, 0], (na,)),
+            (ctrl[0, 0], (nu,)),
+        )
+        self._seed, self._poses = (self._cotangent[0, 1, :, 0], (nx,)), (mocap_pos[0, 0], mocap_quat[0, 0])
+        self._own_poses = model.mocap_poses if nmocap > 0 else None
+        self._no_poses, self._no_models = no_poses(model, ()), addresses(model)
+        self._after = qpos[0, 1], qvel[0, 1], act[0, 1]
+        self._path = qpos, qvel, act, np.empty((1, 0, nv))
+        self._ctrl, self._unconverged = ctrl, np.zeros((1, 1), np.int32)
+        self._data, self._points = Data.for_model(model), entry_points(model)
+        self._rows = input_rows(model, Inputs(), ())
+        if nmocap > 0:
+            self._rows = InputRows(**{**self._rows.as_dict(), "mocap_pos": mocap_pos, "mocap_quat": mocap_quat})
+        self._now = qpos[:, 0], qvel[:, 0], act[:, 0], ctrl[:, 0], self._rows
+        self._next = qpos[:, 1], qvel[:, 1], act[:, 1]
+        self._sweeps: dict[Any, _Sweep] = {}
+
+    def take(self, state: State, ctrl: Any, cotangent: Any) -> bool:
+        """Copies the arguments here, unless one of them is no array of float64 of the right size."""
+        for value, (place, shape) in zip((*state[:3], ctrl), self._given, strict=True):
+            if type(value) is not np.ndarray or value.shape != shape or value.dtype is not _FLOAT64:
+                return False
+            place[...] = value
+        if cotangent is not None:
+            place, shape = self._seed
+            if type(cotangent) is not np.ndarray or cotangent.shape != shape or cotangent.dtype is not _FLOAT64:
+                return False
+            place[...] = cotangent
+        if self._own_poses is None:
+            return _is_none(state.mocap_pos) and _is_none(state.mocap_quat)
+        return cotangent is None and self._take_poses(state, self._own_poses)
+
+    def _take_poses(self, state: State, own_poses: tuple[Floats, Floats]) -> bool:
+        for value, place, own in zip(state[3:], self._poses, own_poses, strict=True):
+            given = own if value is None else value
+            if type(given) is not np.ndarray or given.shape != place.shape or given.dtype is not _FLOAT64:
+                return False
+            place[...] = given
+        return True
+
+    def is_finite(self) -> bool:
+        """Whether all numbers here are finite, and their squares too."""
+        return math.isfinite(self._numbers.dot(self._numbers))
+
+    def step(self, model: Model, n_steps: int) -> tuple[State, NDArray[np.int32]]:
+        """What `counted_step` returns."""
+        arguments = self._no_models, self._data, *self._path, self._ctrl, self._rows, n_steps, 1, self._unconverged
+        run(self._points.rollout, 0, 1, model, *arguments)
+        found = self._state_after(), self._unconverged[0, 0]
+        self._free.append(self)
+        return found
+
+    def linearize(
+        self, model: Model, n_steps: int, by_state: bool
+    ) -> tuple[State, Floats | None, Floats, NDArray[np.int32]]:
+        """The fields of `Linearization`."""
+        sweep = self._sweeps.get(by_state)
+        if sweep is None:
+            lanes, directions = model.nv + model.na, model.nu + (tangent_size(model) if by_state else 0)
+            spaces = Lanes.for_model(model, lanes), Rates.for_model(model, directions)
+            sweep = self._sweeps[by_state] = _Sweep(spaces, (*self._next, np.zeros(1, np.int32)))
+        nx = self._seed[1][0]
+        a, b = np.empty((1, nx, nx if by_state else 0)), np.empty((1, nx, model.nu))
+        *after, unconverged = sweep.results
+        arguments = self._no_models, self._data, *sweep.workspaces, *self._now, n_steps, *after, a, b, unconverged
+        run(self._points.jacobian, 0, 1, model, *arguments)
+        found = self._state_after(), a[0] if by_state else None, b[0], unconverged[0]
+        self._free.append(self)
+        return found
+
+    def pull_back(self, model: Model, n_steps: int) -> tuple[Floats, Floats, int]:
+        """The cotangent's gradients (nx,) and (nu,) by state and control, and how many steps did not converge."""
+        sweep = self._sweeps.get("back")
+        if sweep is None or len(sweep.workspaces[1].qpos) != n_steps:
+            sweep = self._sweeps["back"] = self._sweep_back(model, n_steps)
+        state_adj, ctrl_adj, _ = sweep.results
+        self._data.unconverged_steps[0] = 0
+        arguments = *self._path, self._ctrl, self._rows, self._cotangent, *sweep.results
+        run(self._points.rollout_adj, 0, 1, model, self._no_models, self._data, *sweep.workspaces, *arguments)
+        found = state_adj[0, :, 0].copy(), ctrl_adj[0, 0, :, 0].copy(), self._data.unconverged_steps[0]
+        self._free.append(self)
+        return found
+
+    def _sweep_back(self, model: Model, n_steps: int) -> _Sweep:
+        lanes = Lanes.for_model(model, 1)
+        between, block = (States.allocate({**model.sizes, "nstate": count}) for count in (n_steps, 1))
+        input_adj = input_adjoints(model, Inputs(), self._rows, 1)
+        results = np.empty((1, tangent_size(model), 1)), np.empty((1, 1, model.nu, 1)), input_adj
+        return _Sweep((lanes, between, block), results)
+
+    def contact_forces(self, model: Model) -> Floats:
+        """What `cfrc_ext` returns."""
+        out = np.zeros((1, model.nbody, 6))
+        if model.nconmax > 0:
+            run(self._points.cfrc_ext, 0, 1, model, self._no_models, self._data, *self._now, out)
+        self._free.append(self)
+        return out[0]
+
+    def _state_after(self) -> State:
+        qpos, qvel, act = self._after
+        if self._own_poses is None:
+            return State(qpos.copy(), qvel.copy(), act.copy(), *self._no_poses)
+        pos, quat = self._poses
+        return State(qpos.copy(), qvel.copy(), act.copy(), pos.copy(), quat.copy())
+
+
+def _is_none(pose: Any) -> bool:
+    return pose is None or (type(pose) is np.ndarray and pose.size == 0)
