@@ -41,7 +41,7 @@ def enter_world(model: Model, state: Any, ctrl: Any, cotangent: Any = None) -> "
     return world if world.is_finite() else None
 
 
-class _Sweep(NamedTuple):
+class Sweep(NamedTuple):
     """What a kernel of derivatives works in, and where its results are."""
 
     workspaces: tuple[Any, ...]
@@ -59,25 +59,21 @@ class SingleWorld:
         self._numbers = np.zeros(ends[-1])  # all side by side, so that one look tells whether they are finite
         parts = [self._numbers[i:j].reshape(s) for i, j, s in zip(ends[:-1], ends[1:], shapes, strict=True)]
         qpos, qvel, act, ctrl, self._cotangent, mocap_pos, mocap_quat = parts
-        self._given = (
-            (qpos[0, 0], (nq,)),
-            (qvel[0, 0], (nv,)),
-            (act[0, 0], (na,)),
-            (ctrl[0, 0], (nu,)),
-        )
+        self._given = tuple((place, place.shape) for place in (qpos[0, 0], qvel[0, 0], act[0, 0], ctrl[0, 0]))
         self._seed, self._poses = (self._cotangent[0, 1, :, 0], (nx,)), (mocap_pos[0, 0], mocap_quat[0, 0])
         self._own_poses = model.mocap_poses if nmocap > 0 else None
         self._no_poses, self._no_models = no_poses(model, ()), addresses(model)
         self._after = qpos[0, 1], qvel[0, 1], act[0, 1]
         self._path = qpos, qvel, act, np.empty((1, 0, nv))
         self._ctrl, self._unconverged = ctrl, np.zeros((1, 1), np.int32)
-        self._data, self._points = Data.for_model(model), entry_points(model)
+        self.data, self._points = Data.for_model(model), entry_points(model)
         self._rows = input_rows(model, Inputs(), ())
         if nmocap > 0:
             self._rows = InputRows(**{**self._rows.as_dict(), "mocap_pos": mocap_pos, "mocap_quat": mocap_quat})
         self._now = qpos[:, 0], qvel[:, 0], act[:, 0], ctrl[:, 0], self._rows
         self._next = qpos[:, 1], qvel[:, 1], act[:, 1]
-        self._sweeps: dict[Any, _Sweep] = {}
+        self._forth: dict[bool, Sweep] = {}
+        self._back: Sweep | None = None
 
     def take(self, state: State, ctrl: Any, cotangent: Any) -> bool:
         """Copies the arguments here, unless one of them is no array of float64 of the right size."""
@@ -108,7 +104,7 @@ class SingleWorld:
 
     def step(self, model: Model, n_steps: int) -> tuple[State, NDArray[np.int32]]:
         """What `counted_step` returns."""
-        arguments = self._no_models, self._data, *self._path, self._ctrl, self._rows, n_steps, 1, self._unconverged
+        arguments = self._no_models, self.data, *self._path, self._ctrl, self._rows, n_steps, 1, self._unconverged
         run(self._points.rollout, 0, 1, model, *arguments)
         found = self._state_after(), self._unconverged[0, 0]
         self._free.append(self)
@@ -118,15 +114,11 @@ class SingleWorld:
         self, model: Model, n_steps: int, by_state: bool
     ) -> tuple[State, Floats | None, Floats, NDArray[np.int32]]:
         """The fields of `Linearization`."""
-        sweep = self._sweeps.get(by_state)
-        if sweep is None:
-            lanes, directions = model.nv + model.na, model.nu + (tangent_size(model) if by_state else 0)
-            spaces = Lanes.for_model(model, lanes), Rates.for_model(model, directions)
-            sweep = self._sweeps[by_state] = _Sweep(spaces, (*self._next, np.zeros(1, np.int32)))
+        sweep = self.sweep_forth(model, by_state)
         nx = self._seed[1][0]
         a, b = np.empty((1, nx, nx if by_state else 0)), np.empty((1, nx, model.nu))
         *after, unconverged = sweep.results
-        arguments = self._no_models, self._data, *sweep.workspaces, *self._now, n_steps, *after, a, b, unconverged
+        arguments = self._no_models, self.data, *sweep.workspaces, *self._now, n_steps, *after, a, b, unconverged
         run(self._points.jacobian, 0, 1, model, *arguments)
         found = self._state_after(), a[0] if by_state else None, b[0], unconverged[0]
         self._free.append(self)
@@ -134,29 +126,39 @@ class SingleWorld:
 
     def pull_back(self, model: Model, n_steps: int) -> tuple[Floats, Floats, int]:
         """The cotangent's gradients (nx,) and (nu,) by state and control, and how many steps did not converge."""
-        sweep = self._sweeps.get("back")
-        if sweep is None or len(sweep.workspaces[1].qpos) != n_steps:
-            sweep = self._sweeps["back"] = self._sweep_back(model, n_steps)
+        sweep = self.sweep_back(model, n_steps)
         state_adj, ctrl_adj, _ = sweep.results
-        self._data.unconverged_steps[0] = 0
+        self.data.unconverged_steps[0] = 0
         arguments = *self._path, self._ctrl, self._rows, self._cotangent, *sweep.results
-        run(self._points.rollout_adj, 0, 1, model, self._no_models, self._data, *sweep.workspaces, *arguments)
-        found = state_adj[0, :, 0].copy(), ctrl_adj[0, 0, :, 0].copy(), self._data.unconverged_steps[0]
+        run(self._points.rollout_adj, 0, 1, model, self._no_models, self.data, *sweep.workspaces, *arguments)
+        found = state_adj[0, :, 0].copy(), ctrl_adj[0, 0, :, 0].copy(), self.data.unconverged_steps[0]
         self._free.append(self)
         return found
 
-    def _sweep_back(self, model: Model, n_steps: int) -> _Sweep:
-        lanes = Lanes.for_model(model, 1)
-        between, block = (States.allocate({**model.sizes, "nstate": count}) for count in (n_steps, 1))
-        input_adj = input_adjoints(model, Inputs(), self._rows, 1)
-        results = np.empty((1, tangent_size(model), 1)), np.empty((1, 1, model.nu, 1)), input_adj
-        return _Sweep((lanes, between, block), results)
+    def sweep_forth(self, model: Model, by_state: bool) -> Sweep:
+        """For `linearize`: lanes and rates; room for the next state and the number of unconverged steps."""
+        sweep = self._forth.get(by_state)
+        if sweep is None:
+            directions = model.nu + (tangent_size(model) if by_state else 0)
+            spaces = Lanes.for_model(model, model.nv + model.na), Rates.for_model(model, directions)
+            sweep = self._forth[by_state] = Sweep(spaces, (*self._next, np.zeros(1, np.int32)))
+        return sweep
+
+    def sweep_back(self, model: Model, n_steps: int) -> Sweep:
+        """For `pull_back`: a lane and states; room for the gradients by state, control and what does not act here."""
+        sweep = self._back
+        if sweep is None or len(sweep.workspaces[1].qpos) != n_steps:
+            between, block = (States.allocate({**model.sizes, "nstate": count}) for count in (n_steps, 1))
+            by_inputs = input_adjoints(model, Inputs(), self._rows, 1)
+            results = np.empty((1, tangent_size(model), 1)), np.empty((1, 1, model.nu, 1)), by_inputs
+            sweep = self._back = Sweep((Lanes.for_model(model, 1), between, block), results)
+        return sweep
 
     def contact_forces(self, model: Model) -> Floats:
         """What `cfrc_ext` returns."""
         out = np.zeros((1, model.nbody, 6))
         if model.nconmax > 0:
-            run(self._points.cfrc_ext, 0, 1, model, self._no_models, self._data, *self._now, out)
+            run(self._points.cfrc_ext, 0, 1, model, self._no_models, self.data, *self._now, out)
         self._free.append(self)
         return out[0]
 
