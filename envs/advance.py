@@ -53,7 +53,7 @@ def _advance(task: Task, state: TaskState, action: Array, gradients: Gradients |
     unconverged = next_state.unconverged
     finite = is_finite(next_state)
     diverged = ~finite
-    if not finite.all():
+    if not (finite.all() if finite.ndim else finite):
         copied = state.map(np.copy) if task.is_numpy else state.map(torch.clone)
         next_state = next_state.where(~diverged if task.is_numpy else torch.from_numpy(~diverged), copied)
     obs = observe(task, next_state)
@@ -149,7 +149,9 @@ def _zero_unless_finite(derivatives: dict[str, NDArray[np.float64]], diverged: N
     """Zeroes the rows (N,) that diverged or hold a number that is not finite; says which rows those are."""
     bad = diverged.copy()
     # Again a sum is quicker than a mask.
-    if math.isfinite(sum(float(array.sum()) for array in derivatives.values())) and not bad.any():
+    if math.isfinite(sum(np.add.reduce(array, None) for array in derivatives.values())) and not (
+        bad.any() if bad.ndim else bad
+    ):
         return bad
     for array in derivatives.values():
         bad = bad | ~np.isfinite(array).all(axis=tuple(range(bad.ndim, array.ndim)))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sim.tangent import velocity_from_tangent
+from ..sim.tangent import rates_from_tangent
 from ..sim.torch_bridge import Kinematics
 from .dual import Dual
 from .task import Task
@@ -61,13 +61,13 @@ class _Moving(TaskState):
         model, nv = state.model, state.model.nv
         tangent = by_qpos = rate[..., :nv, :]
         if model.nq != nv:
-            by_qpos = velocity_from_tangent(model, state.qpos[..., None, :], tangent.swapaxes(-1, -2)).swapaxes(-1, -2)
+            by_qpos = rates_from_tangent(model, state.qpos, tangent)
         moving = {
             "qpos": Dual(state.qpos, by_qpos),
             "qvel": Dual(state.qvel, rate[..., nv : 2 * nv, :]),
             "act": Dual(state.act, rate[..., 2 * nv :, :]),
         }
-        return state.changed({**moving, "still": state, "tangent": tangent}, cls)
+        return state.changed({**moving, "still": state, "tangent": tangent, "_kept": state.kept_truths()}, cls)
 
     still: TaskState
     tangent: Floats
@@ -112,7 +112,8 @@ def _through_forces(
     assert known is not None
     shape = known.cfrc_ext.shape
     moving = ContactForces(known.ctrl, Dual(known.cfrc_ext, _force_directions(shape)))
-    by_forces = _rate(task.reward(state, action, next_state.changed({"known_forces": moving})))
+    changes = {"known_forces": moving, "_kept": next_state.kept_truths()}
+    by_forces = _rate(task.reward(state, action, next_state.changed(changes)))
     if by_forces is None or not by_forces.any():
         return np.zeros((*shape[:-2], after_rate.shape[-1]))
     pulled = task.backend.cfrc_ext_vjp(

@@ -126,6 +126,9 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
 
         On the bound the derivative is that of the inside, beyond it zero.
         """
+        if type(action) is np.ndarray:  # with single actions `clip` takes numpy longer
+            low, high = self._action_limits
+            return np.minimum(np.maximum(action, low), high)
         return action.clip(*(self._action_bounds if isinstance(action, Tensor) else self._action_limits))
 
     @cached_property

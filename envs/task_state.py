@@ -111,6 +111,11 @@ class TaskState:
             known[name] = make()
         return known[name]
 
+    def kept_truths(self) -> dict[str, Any]:
+        """Of what is `kept` here the truth values, which do not change while the state moves a little."""
+        known = self.__dict__.get("_kept", {})
+        return {name: x for name, x in known.items() if np.asarray(x).dtype.kind == "b"}
+
     def changed(self, values: Mapping[str, Any], kind: "type[TaskState] | None" = None) -> Any:
         """A copy with some fields changed, past __init__, which for a frozen class takes 4 µs; it is of a `kind`."""
         other = object.__new__(kind or TaskState)

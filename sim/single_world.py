@@ -99,8 +99,8 @@ class SingleWorld:
         return True
 
     def is_finite(self) -> bool:
-        """Whether all numbers here are finite, and their squares too."""
-        return math.isfinite(self._numbers.dot(self._numbers))
+        """Whether all numbers here are finite, and their sum too."""
+        return math.isfinite(np.add.reduce(self._numbers))
 
     def step(self, model: Model, n_steps: int) -> tuple[State, NDArray[np.int32]]:
         """What `counted_step` returns."""
