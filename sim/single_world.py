@@ -8,6 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import NDArray
 
 from .kernels.direct import run
@@ -27,7 +28,7 @@ def enter_world(model: Model, state: Any, ctrl: Any, cotangent: Any = None) -> "
 
     There is not in the usual call for one world: arrays of float64, without batch axes, of the right sizes, finite.
     """
-    if type(state) is not State or type(state.qpos) is not np.ndarray or state.qpos.ndim != 1:
+    if type(state) is not State or type(state.qpos) is not ndarray or state.qpos.ndim != 1:
         return None
     free: list[SingleWorld] = kept_with(model, "free single worlds", list)
     try:
@@ -42,9 +43,10 @@ def enter_world(model: Model, state: Any, ctrl: Any, cotangent: Any = None) -> "
 
 
 class Sweep(NamedTuple):
-    """What a kernel of derivatives works in, and where its results are."""
+    """What a kernel of derivatives works in, what it is given first, that included, and where its results are."""
 
     workspaces: tuple[Any, ...]
+    given: tuple[Any, ...]
     results: tuple[Any, ...]
 
 
@@ -57,9 +59,11 @@ class SingleWorld:
         shapes = (1, 2, nq), (1, 2, nv), (1, 2, na), (1, 1, nu), (1, 2, nx, 1), (1, 1, nmocap, 3), (1, 1, nmocap, 4)
         ends = np.cumsum([0, *(math.prod(shape) for shape in shapes)])
         self._numbers = np.zeros(ends[-1])  # all side by side, so that one look tells whether they are finite
+        self._ones = np.ones(ends[-1])
         parts = [self._numbers[i:j].reshape(s) for i, j, s in zip(ends[:-1], ends[1:], shapes, strict=True)]
         qpos, qvel, act, ctrl, self._cotangent, mocap_pos, mocap_quat = parts
-        self._given = tuple((place, place.shape) for place in (qpos[0, 0], qvel[0, 0], act[0, 0], ctrl[0, 0]))
+        given = ((place, place.shape) for place in (qpos[0, 0], qvel[0, 0], act[0, 0], ctrl[0, 0]))
+        self._qpos, self._qvel, self._act, self._control = given
         self._seed, self._poses = (self._cotangent[0, 1, :, 0], (nx,)), (mocap_pos[0, 0], mocap_quat[0, 0])
         self._own_poses = model.mocap_poses if nmocap > 0 else None
         self._no_poses, self._no_models = no_poses(model, ()), addresses(model)
@@ -72,40 +76,41 @@ class SingleWorld:
             self._rows = InputRows(**{**self._rows.as_dict(), "mocap_pos": mocap_pos, "mocap_quat": mocap_quat})
         self._now = qpos[:, 0], qvel[:, 0], act[:, 0], ctrl[:, 0], self._rows
         self._next = qpos[:, 1], qvel[:, 1], act[:, 1]
+        self._steps = self._no_models, self.data, *self._path, ctrl, self._rows
         self._forth: dict[bool, Sweep] = {}
         self._back: Sweep | None = None
 
     def take(self, state: State, ctrl: Any, cotangent: Any) -> bool:
         """Copies the arguments here, unless one of them is no array of float64 of the right size."""
-        for value, (place, shape) in zip((*state[:3], ctrl), self._given, strict=True):
-            if type(value) is not np.ndarray or value.shape != shape or value.dtype is not _FLOAT64:
+        qpos, qvel, act, pos, quat = state
+        for value, place, shape in (qpos, *self._qpos), (qvel, *self._qvel), (act, *self._act), (ctrl, *self._control):
+            if type(value) is not ndarray or value.shape != shape or value.dtype is not _FLOAT64:
                 return False
             place[...] = value
         if cotangent is not None:
             place, shape = self._seed
-            if type(cotangent) is not np.ndarray or cotangent.shape != shape or cotangent.dtype is not _FLOAT64:
+            if type(cotangent) is not ndarray or cotangent.shape != shape or cotangent.dtype is not _FLOAT64:
                 return False
             place[...] = cotangent
         if self._own_poses is None:
-            return _is_none(state.mocap_pos) and _is_none(state.mocap_quat)
+            return (pos is None or _is_empty(pos)) and (quat is None or _is_empty(quat))
         return cotangent is None and self._take_poses(state, self._own_poses)
 
     def _take_poses(self, state: State, own_poses: tuple[Floats, Floats]) -> bool:
         for value, place, own in zip(state[3:], self._poses, own_poses, strict=True):
             given = own if value is None else value
-            if type(given) is not np.ndarray or given.shape != place.shape or given.dtype is not _FLOAT64:
+            if type(given) is not ndarray or given.shape != place.shape or given.dtype is not _FLOAT64:
                 return False
             place[...] = given
         return True
 
     def is_finite(self) -> bool:
         """Whether all numbers here are finite, and their sum too."""
-        return math.isfinite(np.add.reduce(self._numbers))
+        return math.isfinite(self._numbers.dot(self._ones))  # quicker than numpy's sum
 
     def step(self, model: Model, n_steps: int) -> tuple[State, NDArray[np.int32]]:
         """What `counted_step` returns."""
-        arguments = self._no_models, self.data, *self._path, self._ctrl, self._rows, n_steps, 1, self._unconverged
-        run(self._points.rollout, 0, 1, model, *arguments)
+        run(self._points.rollout, 0, 1, model, *self._steps, n_steps, 1, self._unconverged)
         found = self._state_after(), self._unconverged[0, 0]
         self._free.append(self)
         return found
@@ -117,9 +122,8 @@ class SingleWorld:
         sweep = self.sweep_forth(model, by_state)
         nx = self._seed[1][0]
         a, b = np.empty((1, nx, nx if by_state else 0)), np.empty((1, nx, model.nu))
-        *after, unconverged = sweep.results
-        arguments = self._no_models, self.data, *sweep.workspaces, *self._now, n_steps, *after, a, b, unconverged
-        run(self._points.jacobian, 0, 1, model, *arguments)
+        unconverged = sweep.results[3]
+        run(self._points.jacobian, 0, 1, model, *sweep.given, n_steps, *self._next, a, b, unconverged)
         found = self._state_after(), a[0] if by_state else None, b[0], unconverged[0]
         self._free.append(self)
         return found
@@ -129,8 +133,7 @@ class SingleWorld:
         sweep = self.sweep_back(model, n_steps)
         state_adj, ctrl_adj, _ = sweep.results
         self.data.unconverged_steps[0] = 0
-        arguments = *self._path, self._ctrl, self._rows, self._cotangent, *sweep.results
-        run(self._points.rollout_adj, 0, 1, model, self._no_models, self.data, *sweep.workspaces, *arguments)
+        run(self._points.rollout_adj, 0, 1, model, *sweep.given, *sweep.results)
         found = state_adj[0, :, 0].copy(), ctrl_adj[0, 0, :, 0].copy(), self.data.unconverged_steps[0]
         self._free.append(self)
         return found
@@ -141,7 +144,8 @@ class SingleWorld:
         if sweep is None:
             directions = model.nu + (tangent_size(model) if by_state else 0)
             spaces = Lanes.for_model(model, model.nv + model.na), Rates.for_model(model, directions)
-            sweep = self._forth[by_state] = Sweep(spaces, (*self._next, np.zeros(1, np.int32)))
+            given = self._no_models, self.data, *spaces, *self._now
+            sweep = self._forth[by_state] = Sweep(spaces, given, (*self._next, np.zeros(1, np.int32)))
         return sweep
 
     def sweep_back(self, model: Model, n_steps: int) -> Sweep:
@@ -151,7 +155,9 @@ class SingleWorld:
             between, block = (States.allocate({**model.sizes, "nstate": count}) for count in (n_steps, 1))
             by_inputs = input_adjoints(model, Inputs(), self._rows, 1)
             results = np.empty((1, tangent_size(model), 1)), np.empty((1, 1, model.nu, 1)), by_inputs
-            sweep = self._back = Sweep((Lanes.for_model(model, 1), between, block), results)
+            spaces = Lanes.for_model(model, 1), between, block
+            given = self._no_models, self.data, *spaces, *self._path, self._ctrl, self._rows, self._cotangent
+            sweep = self._back = Sweep(spaces, given, results)
         return sweep
 
     def contact_forces(self, model: Model) -> Floats:
@@ -170,5 +176,5 @@ class SingleWorld:
         return State(qpos.copy(), qvel.copy(), act.copy(), pos.copy(), quat.copy())
 
 
-def _is_none(pose: Any) -> bool:
-    return pose is None or (type(pose) is np.ndarray and pose.size == 0)
+def _is_empty(pose: Any) -> bool:
+    return type(pose) is ndarray and pose.size == 0
