@@ -49,6 +49,12 @@ def linearize(
 
     Without `by_state` the Jacobian by the control is all that is made, which is quicker over several steps.
     """
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None:
+        world = enter_world(model, state, ctrl)
+        if world is not None:
+            found = world.linearize(model, at_least_one("n_steps", n_steps), by_state)
+            warn_if_unconverged(model, int(found[3]), n_steps, stacklevel=2)
+            return Linearization(*found)
     return _linearized(model, state, ctrl, n_steps, by_state, qfrc_applied, xfrc_applied)
 
 
@@ -60,8 +66,13 @@ def step_jacobian(
     Of a step that Newton's method did not finish within `iterations` they are those of the finished one, and
     `UnconvergedWarning` says so; projected Gauss-Seidel is swept back as often as the solver may sweep.
     """
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None:
+        world = enter_world(model, state, ctrl)
+        if world is not None:
+            A, B, unconverged = world.jacobian(model, at_least_one("n_steps", n_steps))
+            warn_if_unconverged(model, int(unconverged), n_steps, stacklevel=2)
+            return StepJacobian(A, B)
     found = _linearized(model, state, ctrl, n_steps, True, qfrc_applied, xfrc_applied)
-    assert found.A is not None
     return StepJacobian(found.A, found.B)
 
 
@@ -69,12 +80,6 @@ def _linearized(
     model: AnyModel, state: State, ctrl: Any, n_steps: int, by_state: bool, qfrc_applied: Any, xfrc_applied: Any
 ) -> Linearization:
     repeat = at_least_one("n_steps", n_steps)
-    if type(model) is Model and qfrc_applied is None and xfrc_applied is None:
-        world = enter_world(model, state, ctrl)
-        if world is not None:
-            found = world.linearize(model, repeat, by_state)
-            warn_if_unconverged(model, int(found[3]), repeat, stacklevel=3)
-            return Linearization(*found)
     models = models_of(model)
     model = one_of(models)
     start = checked_state(model, state)

@@ -43,7 +43,7 @@ def enter_world(model: Model, state: Any, ctrl: Any, cotangent: Any = None) -> "
 
 
 class Sweep(NamedTuple):
-    """What a kernel of derivatives works in, what it is given first, that included, and where its results are."""
+    """What a kernel of derivatives works in, its arguments as far as they are always the same, and its results."""
 
     workspaces: tuple[Any, ...]
     given: tuple[Any, ...]
@@ -54,8 +54,8 @@ class SingleWorld:
     """One world's arrays, and what kernels work in. After a call of `step` and so on another may have it."""
 
     def __init__(self, model: Model, free: "list[SingleWorld]") -> None:
-        self._free = free
-        nq, nv, na, nu, nx, nmocap = model.nq, model.nv, model.na, model.nu, tangent_size(model), model.nmocap
+        self._free, self._nx = free, tangent_size(model)
+        nq, nv, na, nu, nx, nmocap = model.nq, model.nv, model.na, model.nu, self._nx, model.nmocap
         shapes = (1, 2, nq), (1, 2, nv), (1, 2, na), (1, 1, nu), (1, 2, nx, 1), (1, 1, nmocap, 3), (1, 1, nmocap, 4)
         ends = np.cumsum([0, *(math.prod(shape) for shape in shapes)])
         self._numbers = np.zeros(ends[-1])  # all side by side, so that one look tells whether they are finite
@@ -119,45 +119,52 @@ class SingleWorld:
         self, model: Model, n_steps: int, by_state: bool
     ) -> tuple[State, Floats | None, Floats, NDArray[np.int32]]:
         """The fields of `Linearization`."""
-        sweep = self.sweep_forth(model, by_state)
-        nx = self._seed[1][0]
-        a, b = np.empty((1, nx, nx if by_state else 0)), np.empty((1, nx, model.nu))
-        unconverged = sweep.results[3]
-        run(self._points.jacobian, 0, 1, model, *sweep.given, n_steps, *self._next, a, b, unconverged)
-        found = self._state_after(), a[0] if by_state else None, b[0], unconverged[0]
+        A, B, unconverged = self._jacobian(model, n_steps, by_state)
+        after = self._state_after()
+        self._free.append(self)
+        return after, A, B, unconverged
+
+    def jacobian(self, model: Model, n_steps: int) -> tuple[Floats | None, Floats, NDArray[np.int32]]:
+        """The same without the state."""
+        found = self._jacobian(model, n_steps, True)
         self._free.append(self)
         return found
 
+    def _jacobian(self, model: Model, n_steps: int, by_state: bool) -> tuple[Floats | None, Floats, NDArray[np.int32]]:
+        sweep, nx = self._forth.get(by_state) or self.sweep_forth(model, by_state), self._nx
+        a, b = np.empty((1, nx, nx if by_state else 0)), np.empty((1, nx, model.nu))
+        (unconverged,) = sweep.results
+        run(self._points.jacobian, 0, 1, model, *sweep.given, n_steps, *self._next, a, b, unconverged)
+        return a[0] if by_state else None, b[0], unconverged[0]
+
     def pull_back(self, model: Model, n_steps: int) -> tuple[Floats, Floats, int]:
         """The cotangent's gradients (nx,) and (nu,) by state and control, and how many steps did not converge."""
-        sweep = self.sweep_back(model, n_steps)
-        state_adj, ctrl_adj, _ = sweep.results
-        self.data.unconverged_steps[0] = 0
-        run(self._points.rollout_adj, 0, 1, model, *sweep.given, *sweep.results)
-        found = state_adj[0, :, 0].copy(), ctrl_adj[0, 0, :, 0].copy(), self.data.unconverged_steps[0]
+        sweep, stopped = self.sweep_back(model, n_steps), self.data.unconverged_steps
+        stopped[0] = 0
+        run(self._points.rollout_adj, 0, 1, model, *sweep.given)
+        by_state, by_ctrl = sweep.results
+        found = by_state.copy(), by_ctrl.copy(), stopped[0]
         self._free.append(self)
         return found
 
     def sweep_forth(self, model: Model, by_state: bool) -> Sweep:
-        """For `linearize`: lanes and rates; room for the next state and the number of unconverged steps."""
-        sweep = self._forth.get(by_state)
-        if sweep is None:
-            directions = model.nu + (tangent_size(model) if by_state else 0)
-            spaces = Lanes.for_model(model, model.nv + model.na), Rates.for_model(model, directions)
-            given = self._no_models, self.data, *spaces, *self._now
-            sweep = self._forth[by_state] = Sweep(spaces, given, (*self._next, np.zeros(1, np.int32)))
+        """For `linearize`: lanes and rates; room for the number of unconverged steps."""
+        directions = model.nu + (self._nx if by_state else 0)
+        spaces = Lanes.for_model(model, model.nv + model.na), Rates.for_model(model, directions)
+        given = self._no_models, self.data, *spaces, *self._now
+        sweep = self._forth[by_state] = Sweep(spaces, given, (np.zeros(1, np.int32),))
         return sweep
 
     def sweep_back(self, model: Model, n_steps: int) -> Sweep:
-        """For `pull_back`: a lane and states; room for the gradients by state, control and what does not act here."""
+        """For `pull_back`: a lane and states; room for the gradients by state and control."""
         sweep = self._back
         if sweep is None or len(sweep.workspaces[1].qpos) != n_steps:
             between, block = (States.allocate({**model.sizes, "nstate": count}) for count in (n_steps, 1))
-            by_inputs = input_adjoints(model, Inputs(), self._rows, 1)
-            results = np.empty((1, tangent_size(model), 1)), np.empty((1, 1, model.nu, 1)), by_inputs
             spaces = Lanes.for_model(model, 1), between, block
+            by_state, by_ctrl = np.empty((1, self._nx, 1)), np.empty((1, 1, model.nu, 1))
             given = self._no_models, self.data, *spaces, *self._path, self._ctrl, self._rows, self._cotangent
-            sweep = self._back = Sweep(spaces, given, results)
+            given = *given, by_state, by_ctrl, input_adjoints(model, Inputs(), self._rows, 1)
+            sweep = self._back = Sweep(spaces, given, (by_state[0, :, 0], by_ctrl[0, 0, :, 0]))
         return sweep
 
     def contact_forces(self, model: Model) -> Floats:

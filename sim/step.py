@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels.record import Floats
-from .model.arguments import at_least_one, checked_state, floats_of
+from .model.arguments import at_least_one, checked_state, floats_of, no_poses
 from .model.inputs import checked_inputs
 from .model.model import Model, State, tangent_size
 from .models import AnyModel, models_of, one_of
@@ -81,7 +81,8 @@ def step_vjp(
             repeat = at_least_one("n_steps", n_steps)
             by_state, by_ctrl, unconverged = world.pull_back(model, repeat)
             warn_if_unconverged(model, unconverged, repeat, stacklevel=2)
-            return StepGradient(by_state, by_ctrl, None, np.empty((0, 3)), np.empty((0, 3)), None, None)
+            none, _ = no_poses(model, ())
+            return StepGradient(by_state, by_ctrl, None, none, none, None, None)
     models = models_of(model)
     model = one_of(models)
     trajectory = _one_step(model, state, ctrl, n_steps, qfrc_applied, xfrc_applied)
