@@ -234,3 +234,13 @@ def test_a_model_without_noslip_has_no_room_for_it() -> None:
     without = with_it.replace(noslip_iterations=0)
     assert (with_it.ndual > 0, without.ndual, without.nnoslip, without.ndualcone) == (True, 0, 0, 0)
     assert Data.for_model(without).efc_MinvJ.size == 0
+
+
+@pytest.mark.parametrize("cone", CONES)
+def test_derivatives_leave_the_next_step_its_start(cone: str) -> None:
+    """The reverse sweep visits the main solver's solution; the next step starts from that after the sweeps."""
+    model = model_of(cone)
+    for d in visited(model, 2):
+        state, ctrl = state_of(d)
+        found, expected = sim.linearize(model, state, ctrl, 3).state, sim.step(model, state, ctrl, 3)
+        np.testing.assert_array_equal(found.qvel, expected.qvel)
