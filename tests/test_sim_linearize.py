@@ -46,12 +46,13 @@ def assert_is_both(model: sim.Model, state: sim.State, ctrl: np.ndarray, n_steps
 def assert_is_the_product(model: sim.Model, state: sim.State, ctrl: np.ndarray, n_steps: int) -> None:
     """Of the Jacobians of the single steps, whose solvers start cold."""
     found = sim.step_jacobian(model, state, ctrl, n_steps)
-    A, B = np.eye(found.A.shape[-1]), np.zeros_like(found.B)
+    by_state, by_ctrl = np.eye(found.A.shape[-1]), np.zeros_like(found.B)
     for _ in range(n_steps):
         one = sim.step_jacobian(model, state, ctrl)
-        A, B, state = one.A @ A, one.A @ B + one.B, sim.step(model, state, ctrl)
-    np.testing.assert_allclose(found.A, A, atol=1e-11 * np.abs(A).max())
-    np.testing.assert_allclose(found.B, B, atol=1e-11 * np.abs(B).max())
+        by_state, by_ctrl = one.A @ by_state, one.A @ by_ctrl + one.B
+        state = sim.step(model, state, ctrl)
+    np.testing.assert_allclose(found.A, by_state, atol=1e-11 * np.abs(by_state).max())
+    np.testing.assert_allclose(found.B, by_ctrl, atol=1e-11 * np.abs(by_ctrl).max())
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
@@ -86,5 +87,5 @@ def test_only_steps_that_did_not_converge_are_counted_and_warned_of() -> None:
     with pytest.warns(sim.UnconvergedWarning, match="of 15 steps stopped at iterations=1"):
         found = sim.linearize(hasty, state, ctrl, 5)
     np.testing.assert_array_equal(found.unconverged, sim.counted_step(hasty, state, ctrl, 5)[1])
-    assert (found.unconverged > 0).all()
+    assert np.all(np.asarray(found.unconverged) > 0)
     np.testing.assert_array_equal(sim.linearize(model, state, ctrl, 5).unconverged, 0)
