@@ -18,6 +18,7 @@ from .task_state import TaskState
 MAX_STATE = 1e10
 _FEW = 32  # numbers that Python goes through sooner than numpy starts
 _BOOL = np.dtype(bool)
+_TRUE: Any = np.bool_(True)
 
 
 class Transition(NamedTuple):
@@ -131,7 +132,7 @@ def _size(*numbers: NDArray[np.float64]) -> float:
     """Norm of all numbers, NaN or infinite unless they are finite; for few of them quicker than numpy's."""
     entries: list[float] = []
     for array in numbers:
-        entries += array.ravel().tolist()
+        entries += (array if array.ndim == 1 else array.ravel()).tolist()
     return math.hypot(*entries)
 
 
@@ -141,7 +142,8 @@ def is_finite(state: TaskState) -> NDArray[np.bool_]:
     # Norms are quicker to make than masks; unless all of them are small the mask decides.
     few = numbers[0].size < _FEW
     if (_size(*numbers) if few else math.sqrt(sum(np.vdot(x, x) for x in numbers))) < MAX_STATE:
-        return np.zeros(state.qpos.shape[:-1], bool) == 0
+        batch = state.qpos.shape[:-1]
+        return np.ones(batch, bool) if batch else _TRUE
     return np.all(np.abs(np.concatenate(numbers, axis=-1)) < MAX_STATE, axis=-1)
 
 
