@@ -45,7 +45,9 @@ SWIMMER = """
       <body pos="0 0.1 0.1" euler="0.3 0.5 1"><geom type="ellipsoid" size="0.1 0.06 0.02" pos="0.02 0 0.01" {0}/></body>
     </body>
   </worldbody>
-  <actuator><position joint="fin" kp="3" kv="0.2"/><motor joint="tail"/></actuator>
+  <tendon><fixed name="cord"><joint joint="fin" coef="0.5"/></fixed></tendon>
+  <actuator><position joint="fin" kp="3" kv="0.2"/><motor joint="tail"/><position tendon="cord"/>
+    <general joint="tail" dyntype="muscle" dynprm="0.02 0.05" actearly="true"/></actuator>
 </mujoco>"""
 SHAPES = {"boxes": ("", ""), "ellipsoids": (LIFT, LIFT), "both": (LIFT, ""), "others": ("", LIFT)}
 
@@ -55,7 +57,7 @@ def swimmer(shapes: str, integrator: str, water: str = WATER) -> sim.Model:
     return load(text, integrator)
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", QUICK)
 @pytest.mark.parametrize("shapes", SHAPES)
 def test_forces_and_steps_equal_mujoco(shapes: str, integrator: str) -> None:
     for water in (WATER, 'density="900"', 'viscosity="2" wind="0 1 0"'):
@@ -98,7 +100,7 @@ def test_parameter_gradients_equal_differences(shapes: str, integrator: str) -> 
     assert all(smooth.count(name) >= 2 for name in names), smooth
 
 
-@pytest.mark.parametrize("integrator", ["Euler", "implicitfast"])
+@pytest.mark.parametrize("integrator", ["Euler", pytest.param("implicitfast", marks=pytest.mark.slow)])
 def test_in_contact_and_driven_by_mocap_bodies(integrator: str) -> None:
     """A loose body rests on the ground, a mocap body holds an arm in the wind."""
     text = f"""<mujoco><option timestep="0.004" integrator="{integrator}" {WATER}/>{TIGHT}<worldbody>

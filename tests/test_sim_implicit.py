@@ -20,6 +20,7 @@ from gradgym.sim.kernels.binding import source_of
 from gradgym.sim.pipeline.entry_points import entry_points
 
 WATER = '<option density="300" viscosity="0.5" wind="0.5 0 0.2"/><default><geom fluidshape="ellipsoid"/></default>'
+FLUID = [False, pytest.param(True, marks=pytest.mark.slow)]
 PARAMETERS = ("body_mass", "body_inertia", "body_ipos", "body_pos", "dof_damping", "dof_armature", "actuator_gainprm")
 
 
@@ -42,6 +43,7 @@ def in_water(text: str) -> sim.Model:
     return load(text.replace("<worldbody>", WATER + "<worldbody>", 1), "implicit", timestep=0.02)
 
 
+@pytest.mark.slow
 def test_steps_in_a_fluid_equal_mujoco() -> None:
     model = in_water(SMOOTH_MECHANISM)
     for seed in range(3):
@@ -58,8 +60,10 @@ def test_the_matrix_is_not_that_of_implicitfast() -> None:
     assert np.abs(ends[0] - ends[1]).max() > 1e-3
 
 
-def test_derivatives_equal_differences() -> None:
-    for seed, model in enumerate([load(SMOOTH_MECHANISM, "implicit"), in_water(SMOOTH_MECHANISM)] * 2):
+@pytest.mark.parametrize("fluid", FLUID)
+def test_derivatives_equal_differences(fluid: bool) -> None:
+    for seed in range(2):
+        model = in_water(SMOOTH_MECHANISM) if fluid else load(SMOOTH_MECHANISM, "implicit")
         state, ctrl = random_state(model, seed, speed=2.0)
         spoil_workspaces(model, (model.nv + model.na, False))
         jac, rng = sim.step_jacobian(model, state, ctrl), np.random.default_rng(seed)
@@ -81,10 +85,11 @@ def test_error_of_differences_falls_with_the_square() -> None:
     assert_error_falls_with_the_square(step_map(model), (state, ctrl), direction, exact)
 
 
-def test_parameter_gradients_equal_differences() -> None:
-    for seed, model in enumerate([load(SMOOTH_MECHANISM, "implicit"), in_water(SMOOTH_MECHANISM)]):
-        state, ctrl = random_state(model, seed)
-        assert smooth_parameters(model, state, ctrl, PARAMETERS, seed) == set(PARAMETERS)
+@pytest.mark.parametrize("fluid", FLUID)
+def test_parameter_gradients_equal_differences(fluid: bool) -> None:
+    model = in_water(SMOOTH_MECHANISM) if fluid else load(SMOOTH_MECHANISM, "implicit")
+    state, ctrl = random_state(model, int(fluid))
+    assert smooth_parameters(model, state, ctrl, PARAMETERS, int(fluid)) == set(PARAMETERS)
 
 
 def test_steps_in_contact_and_their_derivatives() -> None:
@@ -119,6 +124,7 @@ def test_other_integrators_do_not_compile_it() -> None:
             assert any(name.startswith(kernel) for name in names) == (integrator == "implicit")
 
 
+@pytest.mark.slow
 def test_spatial_tendons_and_muscles_in_a_fluid() -> None:
     """All that has a velocity slope at once, with the armature of a tendon in the inertia matrix."""
     smooth = 0

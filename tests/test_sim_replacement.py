@@ -15,9 +15,11 @@ ARM = """<mujoco><option timestep="0.004" density="300" viscosity="0.2"/><worldb
   <body pos="0 0 1"><joint name="j" axis="0 1 0" damping="0.1"/>
     <geom name="fin" type="ellipsoid" size="0.2 0.05 0.1" pos="0.2 0 0" fluidshape="ellipsoid"/>
     <body pos="0.4 0 0"><joint name="k" axis="0 1 0"/><geom type="capsule" size="0.05 0.1"/></body></body>
-  </worldbody><actuator>
-  <muscle joint="j" lengthrange="-1 1" force="20"/><position joint="k" kp="3" kv="0.2"/></actuator>
-  <keyframe><key name="bent" qpos="0.3 -0.8" qvel="0.1 0" act="0.4" ctrl="0.2 0.5" mpos="1 2 3"/></keyframe></mujoco>"""
+  </worldbody><tendon><fixed name="t"><joint joint="j" coef="1"/></fixed></tendon><actuator>
+  <muscle joint="j" lengthrange="-1 1" force="20"/><position joint="k" kp="3" kv="0.2"/>
+  <general joint="k" dyntype="muscle" dynprm="0.02 0.05" actearly="true"/></actuator>
+  <keyframe><key name="bent" qpos="0.3 -0.8" qvel="0.1 0" act="0.4 0.1" ctrl="0.2 0.5 0.3" mpos="1 2 3"/></keyframe>
+  </mujoco>"""
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,7 @@ def test_steps_equal_mujoco(condim: int, cone: str) -> None:
     assert moved == 8  # the carrier has friction whatever the others have
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver", ['solver="PGS" iterations="2000"', 'noslip_iterations="20" noslip_tolerance="1e-14"']
 )
@@ -64,7 +65,7 @@ def test_other_solvers_equal_mujoco(solver: str) -> None:
         np.testing.assert_allclose(after.qvel, d.qvel, rtol=0, atol=1e-6 * change)
 
 
-@pytest.mark.parametrize("integrator", ["Euler", "implicitfast"])
+@pytest.mark.parametrize("integrator", ["Euler", pytest.param("implicitfast", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cone", [ELLIPTIC, PYRAMIDAL], ids=["elliptic", "pyramidal"])
 def test_gradients_equal_differences(cone: str, integrator: str) -> None:
     smooth = 0
