@@ -19,8 +19,8 @@ from gradgym.sim.kernels.binding import specialise
 from gradgym.sim.model.data import Data
 from gradgym.sim.pipeline.parts import parts_of
 
-STONE = np.random.default_rng(7).normal(size=(20, 3))
-STONE *= 0.12 / np.linalg.norm(STONE, axis=1)[:, None]
+_DIRECTIONS = np.random.default_rng(7).normal(size=(20, 3))
+STONE = _DIRECTIONS * (0.12 / np.linalg.norm(_DIRECTIONS, axis=1)[:, None])
 SHAPES = {
     "sphere": 'type="sphere" size=".12"',
     "capsule": 'type="capsule" size=".06 .12"',
@@ -76,7 +76,8 @@ class Engines:
         self.model = sim.Model.from_mujoco(mj_model) if model is None else model
         self.mj_model = self.model.mj_model
         self.theirs, self.ours = mujoco.MjData(self.mj_model), Data.for_model(self.model)
-        self._collide, self._motion = (specialise(f, parts_of(self.model)) for f in (collide, contact_motion))
+        parts = parts_of(self.model)
+        self._collide, self._motion = specialise(collide, parts), specialise(contact_motion, parts)
 
     def move(self, qpos: np.ndarray) -> None:
         self.theirs.qpos[:] = qpos
