@@ -53,7 +53,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         if backend not in BACKENDS:
             raise ValueError(f"backend={backend!r}: choose one of {', '.join(map(repr, BACKENDS))}")
         super().__init__()
-        self._pool = Models([model] if isinstance(model, Model) else model)
+        self._pool = Models((model,) if isinstance(model, Model) else model)
         self.models = self._pool.each
         self.model = self.models[0]
         self.constants = constants
