@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gradgym import sim
 from gradgym.sim.dynamics.crba import crb
 from gradgym.sim.model.data import Data, Lanes
-from gradgym.sim.model.workspaces import adjoint_workspace, workspace
+from gradgym.sim.model.workspaces import adjoint_workspace, gradient_workspace, workspace
 from gradgym.sim.pipeline.entry_points import entry_points
 from gradgym.sim.pipeline.worlds import forward_world
 
@@ -103,7 +103,8 @@ def spoil_workspaces(model: sim.Model, *lanes: tuple[int, bool]) -> None:
     with workspace(model) as data:
         fill_with_nan(data)
     for nlane, with_params in lanes:
-        with adjoint_workspace(model, nlane, with_params) as adjoint:
+        one = gradient_workspace(model, with_params) if nlane == 1 else adjoint_workspace(model, nlane)
+        with one as adjoint:
             fill_with_nan(adjoint)
 
 

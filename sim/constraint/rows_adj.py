@@ -14,7 +14,6 @@ from ..dynamics.subtree import add_up_trees, lanes_add_up_trees
 from ..dynamics.velocity import dofs_moving_together
 from ..kernels.enums import BALL, CONTACT_FRICTIONLESS, LIMIT, LIMIT_TENDON
 from ..kernels.jit import kernel, sequence
-from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, add3, load_mat3, right_jacobian_inv_t, scale3, sub3
 from ..kernels.spatial import (
     Vec6,
@@ -22,6 +21,7 @@ from ..kernels.spatial import (
     cross_force,
     cross_motion,
     dot6,
+    lane6,
     lanes_axpy,
     lanes_gain_dot,
     load6,
@@ -166,11 +166,6 @@ def _tendon_limit_adj(d: Data, w: Lanes, r: int) -> None:
 
 
 @kernel
-def _lane6(a: Floats, b: int, k: int) -> Vec6:
-    return a[b, 0, k], a[b, 1, k], a[b, 2, k], a[b, 3, k], a[b, 4, k], a[b, 5, k]
-
-
-@kernel
 def _gather(m: Model, d: Data, w: Lanes) -> None:
     """Carry the pushes up the trees and give every degree of freedom and every mocap body its share."""
     add_up_trees(m, d.cfrc)
@@ -209,11 +204,11 @@ def _body_pos_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
     if has_own_position(m, b):
         return
     p = m.body_parentid[b]
-    r, virtual = load_mat3(d.xmat, p), _lane6(w.wvel, p, 0)
+    r, virtual = load_mat3(d.xmat, p), lane6(w.wvel, p, 0)
     for i in range(3):
         axis: Vec6 = (0.0, 0.0, 0.0, r[i], r[3 + i], r[6 + i])
-        w.body_pos_adj[b, i] += dot6(axis, _lane6(w.wcor, b, 0)) + dot6(cross_force(axis, load6(d.cfrc, b)), virtual)
+        w.body_pos_adj[b, i] += dot6(axis, lane6(w.wcor, b, 0)) + dot6(cross_force(axis, load6(d.cfrc, b)), virtual)
         carried, moved = cross_motion(load6(d.cvel, p), axis), cross_motion(load6(d.cvel_qacc, p), axis)
-        w.body_pos_adj[b, i] += dot6(axpy6(d.con_damping[0], carried, moved), _lane6(w.wmom, b, 0))
+        w.body_pos_adj[b, i] += dot6(axpy6(d.con_damping[0], carried, moved), lane6(w.wmom, b, 0))
         if d.con_uneven[0]:
-            w.body_pos_adj[b, i] += dot6(carried, _lane6(w.wpush, b, 0))
+            w.body_pos_adj[b, i] += dot6(carried, lane6(w.wpush, b, 0))

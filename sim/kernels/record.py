@@ -6,6 +6,9 @@ address of a table (data pointer and shape of every field), so that a call costs
 whatever the number of fields, and kernels still read `m.body_pos[b, i]`. The table never
 changes after construction, which the generated loads say to the compiler (`invariant.load`).
 
+Extents that a declaration gives as numbers, and the `constants` of a subclass, are known when kernels
+are compiled.
+
 With NUMBA_DISABLE_JIT=1 kernels receive the Python object itself: same attributes, same code.
 """
 
@@ -73,9 +76,11 @@ def real() -> Any:
 class StructType(types.Type):
     """Numba's view of a `Struct` subclass: an address plus the static list of fields."""
 
-    def __init__(self, name: str, fields: Mapping[str, Field]) -> None:
+    def __init__(self, name: str, fields: Mapping[str, Field], constants: Mapping[str, int]) -> None:
         self.fields = {key: _numba_type(field) for key, field in fields.items()}
         self.slots = _slots(fields)
+        self.constants = constants
+        self.extents = {key: tuple(constants.get(s, s) for s in field.shape) for key, field in fields.items()}
         super().__init__(name=f"Struct({name})")
 
 
@@ -97,10 +102,12 @@ def _numba_type(field: Field) -> types.Type:
 class Struct:
     """Base class; a subclass declares its fields as annotated class attributes.
 
-    `fields` maps each name to its declaration, `address` is what kernels receive.
+    `fields` maps each name to its declaration, `address` is what kernels receive. `constants` are sizes, and
+    integer fields of these names, that all instances of a subclass share.
     """
 
     fields: ClassVar[dict[str, Field]]
+    constants: ClassVar[dict[str, int]] = {}
     _numba_type_: ClassVar[StructType]
     _table: NDArray[np.int64]
     address: int
@@ -108,7 +115,7 @@ class Struct:
     def __init_subclass__(cls) -> None:
         declared = {k: v for k, v in vars(cls).items() if isinstance(v, Field)}
         cls.fields = {**getattr(cls, "fields", {}), **declared}
-        cls._numba_type_ = StructType(cls.__name__, cls.fields)
+        cls._numba_type_ = StructType(cls.__name__, cls.fields, cls.constants)
 
     def __init__(self, **values: Any) -> None:
         table = np.zeros(sum(1 + len(field.shape) for field in self.fields.values()), np.int64)
@@ -122,6 +129,8 @@ class Struct:
         """Set a field, before any kernel has seen the address."""
         field, at = self.fields[name], self._numba_type_.slots[name]
         if field.dtype is int:
+            if value != self.constants.get(name, value):
+                raise ValueError(f"{type(self).__name__}.{name}: {value}, declared {self.constants[name]}")
             self._table[at] = value
         elif field.dtype is float:
             self._table[at : at + 1].view(np.float64)[0] = value
@@ -129,6 +138,9 @@ class Struct:
             value = np.ascontiguousarray(value, dtype=field.dtype)
             if value.ndim != len(field.shape):
                 raise TypeError(f"{type(self).__name__}.{name}: {value.ndim} axes, declared {field.shape}")
+            known = self._numba_type_.extents[name]
+            if any(isinstance(s, int) and s != n for s, n in zip(known, value.shape, strict=True)):
+                raise ValueError(f"{type(self).__name__}.{name}: shape {value.shape}, declared {known}")
             self._table[at] = value.ctypes.data
             self._table[at + 1 : at + 1 + value.ndim] = value.shape
         vars(self)[name] = value
@@ -148,7 +160,7 @@ class Struct:
         values = {}
         for name, field in cls.fields.items():
             shape = tuple(sizes[s] if isinstance(s, str) else s for s in field.shape)
-            values[name] = np.zeros(shape, field.dtype)
+            values[name] = cls.constants[name] if name in cls.constants else np.zeros(shape, field.dtype)
         return cls(**values)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -200,6 +212,8 @@ def _lower_attribute(context: Any, builder: Any, typ: StructType, value: Any, at
         return load
 
     kind = typ.fields[attr]
+    if attr in typ.constants:
+        return word_type(typ.constants[attr])
     if kind == types.int64:
         return word(0)
     if kind == types.float64:
@@ -207,7 +221,8 @@ def _lower_attribute(context: Any, builder: Any, typ: StructType, value: Any, at
     array_type: Any = kind
     element = context.get_data_type(array_type.dtype)
     itemsize = context.get_abi_sizeof(element)
-    shape = [word(1 + axis) for axis in range(array_type.ndim)]
+    extents = typ.extents[attr]
+    shape = [word_type(s) if isinstance(s, int) else word(1 + axis) for axis, s in enumerate(extents)]
     strides, stride = [], word_type(itemsize)
     for extent in reversed(shape):
         strides.insert(0, stride)

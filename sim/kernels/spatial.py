@@ -25,6 +25,12 @@ def store6(a: Floats, i: int, v: Vec6) -> None:
 
 
 @kernel
+def lane6(a: Floats, i: int, k: int) -> Vec6:
+    """Lane `k` of a[i], (6, nlane)."""
+    return a[i, 0, k], a[i, 1, k], a[i, 2, k], a[i, 3, k], a[i, 4, k], a[i, 5, k]
+
+
+@kernel
 def load10(a: Floats, i: int) -> Inert:
     return a[i, 0], a[i, 1], a[i, 2], a[i, 3], a[i, 4], a[i, 5], a[i, 6], a[i, 7], a[i, 8], a[i, 9]
 
@@ -32,6 +38,11 @@ def load10(a: Floats, i: int) -> Inert:
 @kernel
 def add6(a: Vec6, b: Vec6) -> Vec6:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4], a[5] + b[5]
+
+
+@kernel
+def sub6(a: Vec6, b: Vec6) -> Vec6:
+    return a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3], a[4] - b[4], a[5] - b[5]
 
 
 @kernel

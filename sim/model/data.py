@@ -5,6 +5,8 @@ spatial vectors are (rotational, linear), referred to `subtree_com` of the tree'
 in MuJoCo; that point counts as fixed in space during a step, so derivatives need not follow it.
 """
 
+from typing import ClassVar
+
 import mujoco
 
 from ..kernels.record import Floats, Ints, Struct, floats, integer, ints
@@ -81,10 +83,11 @@ class Data(Struct):
     con_mu: Floats = floats("nconmax")  # friction of the regularised cone
     con_jac: Floats = floats(6, "nefcdof")  # of one contact: relative velocity in its frame
     con_motion: Floats = floats(7, 6)  # of one contact: see `collision/motion.py`
-    con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
+    con_force: Floats = floats(1, 6)  # of one contact, at it: wrench on its second body
+    con_rates: Floats = floats(4, 6)  # of both its bodies: their twists under qacc + damping * qvel, under qvel
+    con_hinge: Floats = floats(4, 3)  # how its frame follows: see `contact_adj.py`
     con_damping: Floats = floats(1)  # of the first contact's rows, most often that of all
     con_uneven: Ints = ints(1)  # 1: some contact has another damping
-    con_apart: Floats = floats(2, 6)  # of one contact: pushes on its bodies by its distance
     cfrc_ext: Floats = floats("nbody", 6)  # force of the contacts on the body
     con_kind: Ints = ints("nconvex", 5)  # convex contacts: see `collision/convex_motion.py`
     con_shape: Floats = floats("nconvex", 8, 3)
@@ -251,7 +254,7 @@ class Lanes(Struct):
     wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: forces fixed in the world, gravity compensation's too
 
     wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel beyond con_damping wmom
-    con_lanes: Floats = floats(3, 6, "nlane")  # of one contact: see `contact_adj.py`
+    con_lanes: Floats = floats(2, 6, "nlane")  # of one contact: see `contact_adj.py`
     con_dist_adj: Floats = floats("nlane")  # of one contact: cotangent of its distance
     con_row: int = integer()  # where the rows of any contact are in the next two, -1: every row has a place of its own
     efc_y: Floats = floats("nefclane", "nlane")  # J qfrc_adj
@@ -308,3 +311,9 @@ class Lanes(Struct):
         values = cls.allocate({**model.sizes, "nlane": nlane, "nefclane": rows}).as_dict()
         own = {"nlane": nlane, "with_params": int(with_params), "con_row": -1 if keeps else model.nefcbefore}
         return cls(**{**values, **own})
+
+
+class Lane(Lanes):
+    """`Lanes` of one cotangent: kernels that are compiled for it have no loops over lanes."""
+
+    constants: ClassVar[dict[str, int]] = {"nlane": 1}

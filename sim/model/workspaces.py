@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ..kernels.record import kept_with
-from .data import Data, Lanes, States
+from .data import Data, Lane, Lanes, States
 from .model import Model
 
 Kept = TypeVar("Kept")
@@ -31,10 +31,16 @@ def workspace(model: Model) -> _Borrowed[Data]:
     return _Borrowed(kept_with(model, "free data", list), lambda: Data.for_model(model))
 
 
-def adjoint_workspace(model: Model, nlane: int, with_params: bool = False) -> _Borrowed[Lanes]:
+def adjoint_workspace(model: Model, nlane: int) -> _Borrowed[Lanes]:
     """A `Lanes` of the model for the current thread, kept for later calls."""
-    free: list[Lanes] = kept_with(model, ("free lanes", nlane, with_params), list)
-    return _Borrowed(free, lambda: Lanes.for_model(model, nlane, with_params))
+    free: list[Lanes] = kept_with(model, ("free lanes", nlane), list)
+    return _Borrowed(free, lambda: Lanes.for_model(model, nlane))
+
+
+def gradient_workspace(model: Model, with_params: bool = False) -> _Borrowed[Lanes]:
+    """A `Lane` of the model for the current thread, kept for later calls."""
+    free: list[Lanes] = kept_with(model, ("free lane", with_params), list)
+    return _Borrowed(free, lambda: Lane.for_model(model, 1, with_params))
 
 
 def states_between(model: Model, lanes: Lanes, use: str, count: int) -> States:
