@@ -62,7 +62,7 @@ def contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
             first_twist = twist_at_contact(m, d, c, b1, lane6(w.wvel, b1, k))
         if b2 > 0:
             second_twist = twist_at_contact(m, d, c, b2, lane6(w.wvel, b2, k))
-        push1, push2 = contact_pushes(d, first_twist, second_twist, z, y, unequal, w.con_dist_adj[k])
+        push1, push2 = contact_pushes(d, b1 == 0, first_twist, second_twist, z, y, unequal, w.con_dist_adj[k])
         if b1 > 0:
             _push(m, d, w, c, b1, k, push1, scale6(-1.0, z), scale6(-1.0, y), unequal)
         if b2 > 0:
@@ -95,9 +95,12 @@ def contact_coefficients(m: Model, d: Data, c: int) -> None:
 
 @kernel
 def contact_pushes(
-    d: Data, twist1: Vec6, twist2: Vec6, z: Vec6, y: Vec6, unequal: bool, dist_adj: float
+    d: Data, held: bool, twist1: Vec6, twist2: Vec6, z: Vec6, y: Vec6, unequal: bool, dist_adj: float
 ) -> tuple[Vec6, Vec6]:
-    """What pushes both bodies, at the contact, where `twist1`, `twist2` are their virtual velocities."""
+    """What pushes both bodies, at the contact, for their virtual twists there; `held`: the first is the world's.
+
+    Twists, wrenches and `dist_adj` may be of eight lanes.
+    """
     force, rates1, rates2 = load6(d.con_force, 0), load6(d.con_rates, 0), load6(d.con_rates, 2)
     turn = add6(_pairing(force, sub6(twist2, twist1)), _pairing(z, sub6(rates2, rates1)))
     if unequal:
@@ -105,15 +108,20 @@ def contact_pushes(
     torque, pos_adj, normal = (turn[0], turn[1], turn[2]), (turn[3], turn[4], turn[5]), load3(d.con_hinge, 0)
     about = dot3(torque, load3(d.con_hinge, 1))
     normal_adj = add3(cross3(torque, normal), scale3(about, load3(d.con_hinge, 2)))
-    whole, second, spin = cross3(normal, normal_adj), _motion_t(d, dist_adj, pos_adj, normal_adj), load3(d.con_hinge, 3)
-    push1 = sub6((whole[0], whole[1], whole[2], pos_adj[0], pos_adj[1], pos_adj[2]), second)
-    push2 = add6(second, (about * spin[0], about * spin[1], about * spin[2], 0.0, 0.0, 0.0))
-    push1 = sub6(push1, add6(cross_force(twist1, force), cross_force(rates1, z)))
-    push2 = add6(push2, add6(cross_force(twist2, force), cross_force(rates2, z)))
+    second = _motion_t(d, dist_adj, pos_adj, normal_adj)
+    turned = add6(cross_force(twist2, force), cross_force(rates2, z))
     if unequal:
-        push1 = sub6(push1, cross_force(load6(d.con_rates, 1), y))
-        push2 = add6(push2, cross_force(load6(d.con_rates, 3), y))
-    return push1, push2
+        turned = add6(turned, cross_force(load6(d.con_rates, 3), y))
+    spun = add3((second[0], second[1], second[2]), scale3(about, load3(d.con_hinge, 3)))
+    push2 = add6((spun[0], spun[1], spun[2], second[3], second[4], second[5]), turned)
+    if held:
+        return push2, push2
+    whole = cross3(normal, normal_adj)
+    push1 = sub6((whole[0], whole[1], whole[2], pos_adj[0], pos_adj[1], pos_adj[2]), second)
+    turned = add6(cross_force(twist1, force), cross_force(rates1, z))
+    if unequal:
+        turned = add6(turned, cross_force(load6(d.con_rates, 1), y))
+    return sub6(push1, turned), push2
 
 
 @kernel
@@ -151,11 +159,9 @@ def _pairing(f: Vec6, twist: Vec6) -> Vec6:
 def _motion_t(d: Data, dist: float, pos: Vec3, normal: Vec3) -> Vec6:
     """Wrench on body 2 at the contact: transpose of con_motion times cotangents."""
     a = d.con_motion
-    x: Vec6 = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    x = axpy6(dist, load6(a, 0), x)
-    for r in range(3):
-        x = axpy6(pos[r], load6(a, 1 + r), axpy6(normal[r], load6(a, 4 + r), x))
-    return x
+    x = axpy6(pos[0], load6(a, 1), scale6(dist, load6(a, 0)))
+    x = axpy6(pos[2], load6(a, 3), axpy6(pos[1], load6(a, 2), x))
+    return axpy6(normal[2], load6(a, 6), axpy6(normal[1], load6(a, 5), axpy6(normal[0], load6(a, 4), x)))
 
 
 @kernel

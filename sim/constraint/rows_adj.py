@@ -52,11 +52,10 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
 def begin_rows_adj(m: Model, d: Data, w: Lanes) -> None:
     """Equalities, and the velocities and sums that the other rows need and fill."""
     _row_products(d, w)
+    known_velocities(m, d, w)
     equality_adj(m, d, w)
     _velocities_under_acceleration(m, d)
-    d.cfrc[:] = 0.0
-    w.wcor[:] = 0.0
-    w.wmom[:] = 0.0
+    clear_pushes(m, d, w)
 
 
 @sequence
@@ -81,7 +80,20 @@ def rows_adj(m: Model, d: Data, w: Lanes) -> None:
 @sequence
 def end_rows_adj(m: Model, d: Data, w: Lanes) -> None:
     """Carry the pushes up the trees and give every degree of freedom its share."""
-    _gather(m, d, w)
+    gather_pushes(m, d, w)
+
+
+@kernel
+def known_velocities(m: Model, d: Data, w: Lanes) -> None:
+    """Here `rne_adj` has left the virtual velocities; where it is replaced by matrices they are made (`parts.py`)."""
+
+
+@kernel
+def clear_pushes(m: Model, d: Data, w: Lanes) -> None:  # noqa: ARG001 (what replaces it needs the model)
+    """Sums of what pushes the bodies <- 0."""
+    d.cfrc[:] = 0.0
+    w.wcor[:] = 0.0
+    w.wmom[:] = 0.0
 
 
 @kernel
@@ -166,7 +178,7 @@ def _tendon_limit_adj(d: Data, w: Lanes, r: int) -> None:
 
 
 @kernel
-def _gather(m: Model, d: Data, w: Lanes) -> None:
+def gather_pushes(m: Model, d: Data, w: Lanes) -> None:
     """Carry the pushes up the trees and give every degree of freedom and every mocap body its share."""
     add_up_trees(m, d.cfrc)
     lanes_add_up_trees(m, w.wcor)

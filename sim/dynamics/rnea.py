@@ -98,7 +98,7 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
 
     Needs `rne` at the acceleration in question.
     """
-    _sweep_coefficients(m, d, w)
+    sweep_coefficients(m, d, w)
     virtual_velocities(m, d, w)
     for b in range(1, m.nbody):
         _virtual_momentum(m, d, w, b)
@@ -123,7 +123,7 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
-def _sweep_coefficients(m: Model, d: Data, w: Lanes) -> None:
+def sweep_coefficients(m: Model, d: Data, w: Lanes) -> None:
     """What all lanes share: coriolis (per body), axis_force, axis_ddot, axis_rate (per dof)."""
     for b in range(1, m.nbody):
         velocity, acceleration = load6(d.cvel, m.body_parentid[b]), load6(d.cacc, m.body_parentid[b])

@@ -44,6 +44,7 @@ else:
 
 Kept = TypeVar("Kept")
 _settings: Any = config
+DISABLE_JIT = bool(_settings.DISABLE_JIT)
 
 
 class Field(NamedTuple):
@@ -80,7 +81,7 @@ class StructType(types.Type):
         self.fields = {key: _numba_type(field) for key, field in fields.items()}
         self.slots = _slots(fields)
         self.constants = constants
-        self.extents = {key: tuple(constants.get(s, s) for s in field.shape) for key, field in fields.items()}
+        self.extents = {key: _extents(field, constants) for key, field in fields.items()}
         super().__init__(name=f"Struct({name})")
 
 
@@ -88,6 +89,11 @@ def _slots(fields: Mapping[str, Field]) -> dict[str, int]:
     """Where each field's words begin in the table: a scalar's value, or an array's address and extents."""
     sizes = [1 + len(field.shape) for field in fields.values()]
     return dict(zip(fields, itertools.accumulate(sizes, initial=0), strict=False))
+
+
+def _extents(field: Field, constants: Mapping[str, int]) -> tuple[str | int, ...]:
+    """The declared shape, with numbers for the symbols that are constants."""
+    return tuple(constants.get(s, s) if isinstance(s, str) else s for s in field.shape)
 
 
 def _numba_type(field: Field) -> types.Type:
@@ -249,7 +255,7 @@ def _unbox_struct(_: StructType, obj: Any, c: Any) -> NativeValue:
 
 def addresses_of(structs: Sequence[Struct]) -> Any:
     """Structs of one type as `struct_at` takes them: their addresses, int64."""
-    return np.array(structs, object) if _settings.DISABLE_JIT else np.array([s.address for s in structs], np.int64)
+    return np.array(structs, object) if DISABLE_JIT else np.array([s.address for s in structs], np.int64)
 
 
 def struct_at(one: Any, addresses: Any, index: int) -> Any:

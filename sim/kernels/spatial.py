@@ -8,6 +8,7 @@ right-hand sides of an adjoint at once: one inner loop over the last axis, which
 from .jit import kernel
 from .record import Floats
 from .rotation import Vec3, add3, cross3
+from .vector import AT_ONCE, load8, store8
 
 Vec6 = tuple[float, float, float, float, float, float]
 Inert = tuple[float, float, float, float, float, float, float, float, float, float]
@@ -196,8 +197,11 @@ def lanes_add_axis(out: Floats, i: int, s: Vec6, x: Floats, j: int) -> None:
 def lanes_axpy(out: Floats, i: int, s: float, x: Floats, j: int) -> None:
     """out[i, :] += s x[j, :], both (rows, nlane)."""
     if s != 0.0:
-        for k in range(out.shape[1]):
-            out[i, k] += s * x[j, k]
+        if out.shape[1] == 1:
+            out[i, 0] += s * x[j, 0]
+        else:
+            for k in range(0, out.shape[1], AT_ONCE):
+                store8(out, i, k, load8(out, i, k) + s * load8(x, j, k))
 
 
 @kernel

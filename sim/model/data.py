@@ -10,6 +10,7 @@ from typing import ClassVar
 import mujoco
 
 from ..kernels.record import Floats, Ints, Struct, floats, integer, ints
+from ..kernels.vector import AT_ONCE, round_up
 from .model import Model
 
 MAX_CONTACT_ROWS = 10  # two for each of five directions of friction
@@ -275,6 +276,13 @@ class Lanes(Struct):
     axis_ddot: Floats = floats("nv", 6)
     axis_rate: Floats = floats("nv", 6)
 
+    qderiv: Floats = floats(4, "nv")  # of one coordinate and those before it: see `rnea_derivatives.py`
+    qderiv_dof: Ints = ints("nv")  # those before it
+    turning: Floats = floats("nbody", 3, 6)  # subtree sum: see `rnea_derivatives.py`
+    acc_rate: Floats = floats("nv", 6)  # rate of the motion axis if qacc were the joint velocity
+    con_column: Floats = floats(48, "ncolumn")  # of one contact, by its columns: see `contact_derivatives.py`
+    con_share: Floats = floats(MAX_CONTACT_ROWS, 13)  # of one contact, by its rows
+
     rk_rate_adj: Floats = floats(4, "nv", "nlane")
     rk_qacc_adj: Floats = floats(4, "nv", "nlane")
     rk_actdot_adj: Floats = floats(4, "na", "nlane")
@@ -308,7 +316,10 @@ class Lanes(Struct):
         # contacts take turns, unless sweeps or parameters come back to their rows
         keeps = with_params or model.ndual > 0
         rows = model.nefcmax if keeps else model.nefcbefore + MAX_CONTACT_ROWS
-        values = cls.allocate({**model.sizes, "nlane": nlane, "nefclane": rows}).as_dict()
+        if nlane > 1 and nlane % AT_ONCE:
+            raise ValueError(f"Lanes: {nlane} lanes, need 1 or a multiple of {AT_ONCE}")
+        sizes = {**model.sizes, "nlane": nlane, "nefclane": rows, "ncolumn": round_up(model.nefcdof)}
+        values = cls.allocate(sizes).as_dict()
         own = {"nlane": nlane, "with_params": int(with_params), "con_row": -1 if keeps else model.nefcbefore}
         return cls(**{**values, **own})
 

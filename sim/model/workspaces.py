@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ..kernels.record import kept_with
+from ..kernels.vector import AT_ONCE, round_up
 from .data import Data, Lane, Lanes, States
 from .model import Model
 
@@ -32,7 +33,8 @@ def workspace(model: Model) -> _Borrowed[Data]:
 
 
 def adjoint_workspace(model: Model, nlane: int) -> _Borrowed[Lanes]:
-    """A `Lanes` of the model for the current thread, kept for later calls."""
+    """A `Lanes` of the model for the current thread, kept for later calls; a few more lanes fill up the vectors."""
+    nlane = max(round_up(nlane), AT_ONCE)
     free: list[Lanes] = kept_with(model, ("free lanes", nlane), list)
     return _Borrowed(free, lambda: Lanes.for_model(model, nlane))
 

@@ -16,11 +16,17 @@ from ..collision.convex import collide_convex
 from ..collision.convex_motion import convex_motion
 from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
+from ..constraint.contact_adj import contact_adj
+from ..constraint.contact_derivatives import clear_rates, contact_adj_by_pairs
 from ..constraint.contact_wrench import contact_row_changes, contact_row_velocities
 from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
-from ..constraint.rows_adj import row_change, row_velocity
+from ..constraint.rows_adj import clear_pushes, gather_pushes, known_velocities, row_change, row_velocity
 from ..constraint.tendon_rows import tendon_friction, tendon_limits
+from ..dynamics.applied import applied_adj
+from ..dynamics.damping_adj import implicit_damping_adj
+from ..dynamics.rnea import rne_adj, virtual_velocities
+from ..dynamics.rnea_derivatives import implicit_damping_adj_by_pairs, rne_adj_by_pairs
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
 from ..kernels.binding import Part
 from ..kernels.enums import EULER, IMPLICITFAST, PGS, RK4
@@ -51,6 +57,7 @@ from .step import (
     implicitfast_adj,
     main_solution_adj,
     multiplier,
+    pull_positions,
     solve_constraints,
     solve_constraints_adj,
     step,
@@ -111,6 +118,26 @@ NOSLIP = Part(
     },
 )
 
+# Whole Jacobians: many lanes, and no derivatives by other inputs.
+JACOBIAN = Part(
+    "jacobian",
+    {
+        rne_adj: rne_adj_by_pairs,
+        implicit_damping_adj: implicit_damping_adj_by_pairs,
+        applied_adj: _nothing_adj,
+    },
+)
+CONTACT_JACOBIAN = Part(
+    "contact_jacobian",
+    {
+        clear_pushes: clear_rates,
+        contact_adj: contact_adj_by_pairs,
+        gather_pushes: _nothing_adj,
+    },
+)
+VELOCITY_ROWS = Part("velocity_rows", {pull_positions: _nothing_adj})
+LANE_VELOCITIES = Part("lane_velocities", {known_velocities: virtual_velocities})
+
 
 class Feature(NamedTuple):
     """Something that a model may do without."""
@@ -147,6 +174,15 @@ FEATURES = (
         ),
     ),
 )
+
+
+def jacobian_parts_of(model: Model) -> tuple[Part, ...]:
+    """The same for a Jacobian. Solvers that know the rows' changes lane by lane have them in lanes for contacts too."""
+    in_lanes = model.solver == PGS or model.nnoslip > 0
+    parts = (*parts_of(model), JACOBIAN)
+    if not in_lanes:
+        parts += (CONTACT_JACOBIAN,)
+    return (*parts, LANE_VELOCITIES) if in_lanes or model.ne > 0 else parts
 
 
 def parts_of(model: Model) -> tuple[Part, ...]:
