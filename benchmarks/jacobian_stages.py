@@ -27,7 +27,7 @@ from gradgym.sim.kernels.binding import specialise
 from gradgym.sim.kernels.jit import kernel
 from gradgym.sim.kernels.spatial import lanes_set
 from gradgym.sim.kernels.vector import round_up
-from gradgym.sim.model.data import Data, Lane, Lanes
+from gradgym.sim.model.data import Data, Lanes
 from gradgym.sim.model.model import Model
 from gradgym.sim.pipeline.parts import jacobian_parts_of, parts_of
 from gradgym.sim.pipeline.step import advance_adj, euler_acceleration, multiplier
@@ -141,9 +141,8 @@ def stages(name: str, one_cotangent: bool) -> dict[str, float]:
     case = contact_speed.CASES[name]()
     model, at = sim.Model.from_mujoco(case.model), contact_speed.starts(case)
     parts = parts_of(model) if one_cotangent else jacobian_parts_of(model)
-    d, w = Data.for_model(model), Lanes.for_model(model, round_up(model.nv + model.na))
-    if one_cotangent:
-        w = Lane.for_model(model, 1)
+    lanes = 1 if one_cotangent else round_up(model.nv + model.na)
+    d, w = Data.for_model(model), Lanes.for_model(model, lanes)
     d.qpos[:], d.qvel[:], d.act[:], d.ctrl[:] = *at.states[0][:3], at.ctrls[0]
     empty, found = 0.0, {}
     for label, stage in {"": _nothing, **STAGES}.items():

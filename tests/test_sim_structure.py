@@ -12,7 +12,7 @@ from random_models import SMOOTH_MECHANISM
 
 from gradgym import sim
 from gradgym.sim.kernels.vector import round_up
-from gradgym.sim.model.data import Data, Lane, Lanes
+from gradgym.sim.model.data import Data, Lanes
 
 ROOT = Path(sim.__file__).parent.parent
 
@@ -72,8 +72,6 @@ def test_what_kernels_are_compiled_for_cannot_differ() -> None:
     model = load(SMOOTH_MECHANISM)
     with pytest.raises(ValueError, match=r"Model.gravity: shape \(4,\), declared \(3,\)"):
         model.with_fields({"gravity": np.zeros(4)})
-    with pytest.raises(ValueError, match=r"Lane.qpos_adj: shape \(18, 8\), declared \('nv', 1\)"):
-        Lane.for_model(model, nlane=8)
     with pytest.raises(ValueError, match=r"Lanes: 5 lanes, need 1 or a multiple of 8"):
         Lanes.for_model(model, nlane=5)
 

@@ -11,9 +11,7 @@ and, as in `rnea.py`, the bodies themselves by v x* (their wrench).
 """
 
 from ..collision.contacts import contact_motion
-from ..collision.frame import FOLLOWS_AXIS, HELD, column3, row3, tangent_hint
 from ..kernels.jit import kernel
-from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, store3
 from ..kernels.spatial import (
     Vec6,
     add6,
@@ -27,8 +25,10 @@ from ..kernels.spatial import (
 )
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .contact_frame_adj import frame_hinge, frame_pushes, frame_turn
 from .contact_wrench import at_contact, carried, contact_row_count, contact_row_products, contact_wrench, row_wrench
 from .row import stiffening
+from .surface_velocity import surface_velocity_adj
 
 REST: Vec6 = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 # Blocks of `con_lanes`: wrench Z; its share with unequal damping.
@@ -67,6 +67,7 @@ def contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
             _push(m, d, w, c, b1, k, push1, scale6(-1.0, z), scale6(-1.0, y), unequal)
         if b2 > 0:
             _push(m, d, w, c, b2, k, push2, z, y, unequal)
+    surface_velocity_adj(m, d, w, c)
 
 
 @kernel
@@ -81,16 +82,7 @@ def contact_coefficients(m: Model, d: Data, c: int) -> None:
         v = twist_at_contact(m, d, c, b, load6(d.cvel, b))
         store6(d.con_rates, 2 * side, axpy6(damping, v, twist_at_contact(m, d, c, b, load6(d.cvel_qacc, b))))
         store6(d.con_rates, 2 * side + 1, v)
-    normal, tangent, bitangent = row3(d.con_frame, c, 0), row3(d.con_frame, c, 1), row3(d.con_frame, c, 2)
-    attached = d.con_hint[c] == FOLLOWS_AXIS
-    hint = column3(d.geom_xmat, m.con_geom[p, 1], 2) if attached else tangent_hint(normal)
-    if d.con_hint[c] == HELD:
-        hint = tangent
-    length = dot3(hint, tangent)  # of the hint's part across the normal
-    store3(d.con_hinge, 0, normal)
-    store3(d.con_hinge, 1, scale3(1.0 / length, normal))
-    store3(d.con_hinge, 2, scale3(-dot3(hint, normal), bitangent))
-    store3(d.con_hinge, 3, cross3(hint, bitangent) if attached else (0.0, 0.0, 0.0))
+    frame_hinge(m, d, c)
 
 
 @kernel
@@ -102,22 +94,16 @@ def contact_pushes(
     Twists, wrenches and `dist_adj` may be of eight lanes.
     """
     force, rates1, rates2 = load6(d.con_force, 0), load6(d.con_rates, 0), load6(d.con_rates, 2)
-    turn = add6(_pairing(force, sub6(twist2, twist1)), _pairing(z, sub6(rates2, rates1)))
+    turn = add6(frame_turn(force, sub6(twist2, twist1)), frame_turn(z, sub6(rates2, rates1)))
     if unequal:
-        turn = add6(turn, _pairing(y, sub6(load6(d.con_rates, 3), load6(d.con_rates, 1))))
-    torque, pos_adj, normal = (turn[0], turn[1], turn[2]), (turn[3], turn[4], turn[5]), load3(d.con_hinge, 0)
-    about = dot3(torque, load3(d.con_hinge, 1))
-    normal_adj = add3(cross3(torque, normal), scale3(about, load3(d.con_hinge, 2)))
-    second = _motion_t(d, dist_adj, pos_adj, normal_adj)
+        turn = add6(turn, frame_turn(y, sub6(load6(d.con_rates, 3), load6(d.con_rates, 1))))
+    push1, push2 = frame_pushes(d, held, turn, dist_adj)
     turned = add6(cross_force(twist2, force), cross_force(rates2, z))
     if unequal:
         turned = add6(turned, cross_force(load6(d.con_rates, 3), y))
-    spun = add3((second[0], second[1], second[2]), scale3(about, load3(d.con_hinge, 3)))
-    push2 = add6((spun[0], spun[1], spun[2], second[3], second[4], second[5]), turned)
+    push2 = add6(push2, turned)
     if held:
         return push2, push2
-    whole = cross3(normal, normal_adj)
-    push1 = sub6((whole[0], whole[1], whole[2], pos_adj[0], pos_adj[1], pos_adj[2]), second)
     turned = add6(cross_force(twist1, force), cross_force(rates1, z))
     if unequal:
         turned = add6(turned, cross_force(load6(d.con_rates, 1), y))
@@ -143,25 +129,6 @@ def _push(m: Model, d: Data, w: Lanes, c: int, b: int, k: int, push: Vec6, z: Ve
         extra = axpy6(excess, z, carried(m, d, c, b, y))
         for r in range(6):
             w.wpush[b, r, k] += extra[r]
-
-
-@kernel
-def _pairing(f: Vec6, twist: Vec6) -> Vec6:
-    """Torque on the frame, then cotangent of the position, of a wrench paired with a relative velocity."""
-    torque, force = (f[0], f[1], f[2]), (f[3], f[4], f[5])
-    turn, point = (twist[0], twist[1], twist[2]), (twist[3], twist[4], twist[5])
-    by_frame = add3(cross3(torque, turn), cross3(force, point))
-    by_pos = cross3(force, turn)
-    return by_frame[0], by_frame[1], by_frame[2], by_pos[0], by_pos[1], by_pos[2]
-
-
-@kernel
-def _motion_t(d: Data, dist: float, pos: Vec3, normal: Vec3) -> Vec6:
-    """Wrench on body 2 at the contact: transpose of con_motion times cotangents."""
-    a = d.con_motion
-    x = axpy6(pos[0], load6(a, 1), scale6(dist, load6(a, 0)))
-    x = axpy6(pos[2], load6(a, 3), axpy6(pos[1], load6(a, 2), x))
-    return axpy6(normal[2], load6(a, 6), axpy6(normal[1], load6(a, 5), axpy6(normal[0], load6(a, 4), x)))
 
 
 @kernel

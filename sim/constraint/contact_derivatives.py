@@ -6,6 +6,7 @@ works on the twist of every coordinate j, and so gives the derivative of joint f
 """
 
 from ..dynamics.velocity import dofs_moving_together
+from ..kernels.apart import unit
 from ..kernels.enums import CONTACT_ELLIPTIC
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
@@ -38,7 +39,7 @@ def clear_rates(m: Model, d: Data, w: Lanes) -> None:
             v += size
 
 
-@kernel
+@unit
 def contact_adj_by_pairs(m: Model, d: Data, w: Lanes, c: int) -> None:
     """Add to qpos_adj, qvel_adj what `contact_adj` and `gather_pushes` add for contact `c`."""
     p, first = d.con_pair[c], d.con_efc[c]

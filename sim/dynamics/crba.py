@@ -10,6 +10,7 @@ from ..kernels.spatial import dot6, inert_mul, load6, load10
 from ..kernels.vector import AT_ONCE, load8, store8
 from ..model.data import Data
 from ..model.model import Model
+from .tendon_armature import tendon_inertia
 
 
 @kernel
@@ -27,7 +28,7 @@ def composite_inertias(m: Model, d: Data) -> None:
 
 @kernel
 def crb(m: Model, d: Data) -> None:
-    """Fill crb and, within each tree, the lower triangle of qM, armature included."""
+    """Fill crb and, within each tree, the lower triangle of qM, armature included; that of tendons needs ten_J."""
     composite_inertias(m, d)
     for v in range(m.nv):
         for c in range(max(m.tree_dofadr[m.dof_treeid[v]], 0), v):
@@ -38,6 +39,7 @@ def crb(m: Model, d: Data) -> None:
             d.qM[v, c] = dot6(load6(d.cdof, c), force)
             c = m.dof_parentid[c]
         d.qM[v, v] += m.dof_armature[v]
+    tendon_inertia(m, d)
 
 
 @kernel

@@ -12,6 +12,7 @@ Wensing 2022, "Efficient analytical derivatives of rigid-body dynamics using spa
 find the same), and in each lane four products of numbers.
 """
 
+from ..kernels.apart import unit
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, cross3, dot3
@@ -24,12 +25,13 @@ from .crba import composite_inertias
 from .damping_adj import forces_of_change, take_damping_off
 from .rnea import sweep_coefficients
 from .subtree import lanes_add_up_trees
+from .tendon_armature_adj import tendon_armature_damping_adj
 
 # Rows of `qderiv`, for a coordinate and those before it: its joint force by their motion, theirs by its own.
 OWN_BY_POS, OWN_BY_VEL, BY_OWN_POS, BY_OWN_VEL = 0, 1, 2, 3
 
 
-@kernel
+@unit
 def rne_adj_by_pairs(m: Model, d: Data, w: Lanes) -> None:
     """What `rne_adj` does to qpos_adj, qvel_adj; leaves no virtual velocities behind."""
     sweep_coefficients(m, d, w)
@@ -141,6 +143,7 @@ def _applied_share(m: Model, d: Data, w: Lanes, b: int) -> None:
 def implicit_damping_adj_by_pairs(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     """What `implicit_damping_adj` does to qpos_adj, qfrc_adj; needs `crb`."""
     forces_of_change(m, d, w)
+    tendon_armature_damping_adj(m, d, w)
     for j in range(m.nv):
         count = _change_of_dof(m, d, w, j)
         _subtract_pairs_by_pos(w, j, count)

@@ -6,8 +6,7 @@ address of a table (data pointer and shape of every field), so that a call costs
 whatever the number of fields, and kernels still read `m.body_pos[b, i]`. The table never
 changes after construction, which the generated loads say to the compiler (`invariant.load`).
 
-Extents that a declaration gives as numbers, and the `constants` of a subclass, are known when kernels
-are compiled.
+Extents that a declaration gives as numbers are known when kernels are compiled.
 
 With NUMBA_DISABLE_JIT=1 kernels receive the Python object itself: same attributes, same code.
 """
@@ -77,11 +76,10 @@ def real() -> Any:
 class StructType(types.Type):
     """Numba's view of a `Struct` subclass: an address plus the static list of fields."""
 
-    def __init__(self, name: str, fields: Mapping[str, Field], constants: Mapping[str, int]) -> None:
+    def __init__(self, name: str, fields: Mapping[str, Field]) -> None:
         self.fields = {key: _numba_type(field) for key, field in fields.items()}
         self.slots = _slots(fields)
-        self.constants = constants
-        self.extents = {key: _extents(field, constants) for key, field in fields.items()}
+        self.extents = {key: field.shape for key, field in fields.items()}
         super().__init__(name=f"Struct({name})")
 
 
@@ -89,11 +87,6 @@ def _slots(fields: Mapping[str, Field]) -> dict[str, int]:
     """Where each field's words begin in the table: a scalar's value, or an array's address and extents."""
     sizes = [1 + len(field.shape) for field in fields.values()]
     return dict(zip(fields, itertools.accumulate(sizes, initial=0), strict=False))
-
-
-def _extents(field: Field, constants: Mapping[str, int]) -> tuple[str | int, ...]:
-    """The declared shape, with numbers for the symbols that are constants."""
-    return tuple(constants.get(s, s) if isinstance(s, str) else s for s in field.shape)
 
 
 def _numba_type(field: Field) -> types.Type:
@@ -108,12 +101,10 @@ def _numba_type(field: Field) -> types.Type:
 class Struct:
     """Base class; a subclass declares its fields as annotated class attributes.
 
-    `fields` maps each name to its declaration, `address` is what kernels receive. `constants` are sizes, and
-    integer fields of these names, that all instances of a subclass share.
+    `fields` maps each name to its declaration, `address` is what kernels receive.
     """
 
     fields: ClassVar[dict[str, Field]]
-    constants: ClassVar[dict[str, int]] = {}
     _numba_type_: ClassVar[StructType]
     _table: NDArray[np.int64]
     address: int
@@ -121,7 +112,7 @@ class Struct:
     def __init_subclass__(cls) -> None:
         declared = {k: v for k, v in vars(cls).items() if isinstance(v, Field)}
         cls.fields = {**getattr(cls, "fields", {}), **declared}
-        cls._numba_type_ = StructType(cls.__name__, cls.fields, cls.constants)
+        cls._numba_type_ = StructType(cls.__name__, cls.fields)
 
     def __init__(self, **values: Any) -> None:
         table = np.zeros(sum(1 + len(field.shape) for field in self.fields.values()), np.int64)
@@ -135,8 +126,6 @@ class Struct:
         """Set a field, before any kernel has seen the address."""
         field, at = self.fields[name], self._numba_type_.slots[name]
         if field.dtype is int:
-            if value != self.constants.get(name, value):
-                raise ValueError(f"{type(self).__name__}.{name}: {value}, declared {self.constants[name]}")
             self._table[at] = value
         elif field.dtype is float:
             self._table[at : at + 1].view(np.float64)[0] = value
@@ -166,7 +155,7 @@ class Struct:
         values = {}
         for name, field in cls.fields.items():
             shape = tuple(sizes[s] if isinstance(s, str) else s for s in field.shape)
-            values[name] = cls.constants[name] if name in cls.constants else np.zeros(shape, field.dtype)
+            values[name] = np.zeros(shape, field.dtype)
         return cls(**values)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -184,6 +173,12 @@ def kept_with(owner: Struct, key: Hashable, make: Callable[[], Kept]) -> Kept:
     except KeyError:
         kept: dict[Hashable, Any] = owner.__dict__.setdefault("_kept", {})
         return kept.setdefault(key, make())  # of two threads at once the first one's stays
+
+
+def numba_type_of(annotation: Any) -> types.Type:
+    """Numba's type of a kernel's argument: of a struct or a number."""
+    numbers: dict[Any, types.Type] = {float: types.float64, int: types.int64, bool: types.boolean}
+    return numbers.get(annotation) or annotation._numba_type_
 
 
 def _rebuild(cls: type[Struct], values: dict[str, Any]) -> Struct:
@@ -218,8 +213,6 @@ def _lower_attribute(context: Any, builder: Any, typ: StructType, value: Any, at
         return load
 
     kind = typ.fields[attr]
-    if attr in typ.constants:
-        return word_type(typ.constants[attr])
     if kind == types.int64:
         return word(0)
     if kind == types.float64:

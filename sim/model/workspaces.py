@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ..kernels.record import kept_with
-from ..kernels.vector import AT_ONCE, round_up
-from .data import Data, Lane, Lanes, States
+from ..kernels.vector import round_up
+from .data import Data, Lanes, Rates, States
 from .model import Model
 
 Kept = TypeVar("Kept")
@@ -34,15 +34,20 @@ def workspace(model: Model) -> _Borrowed[Data]:
 
 def adjoint_workspace(model: Model, nlane: int) -> _Borrowed[Lanes]:
     """A `Lanes` of the model for the current thread, kept for later calls; a few more lanes fill up the vectors."""
-    nlane = max(round_up(nlane), AT_ONCE)
+    nlane = round_up(nlane)
     free: list[Lanes] = kept_with(model, ("free lanes", nlane), list)
     return _Borrowed(free, lambda: Lanes.for_model(model, nlane))
 
 
 def gradient_workspace(model: Model, with_params: bool = False) -> _Borrowed[Lanes]:
-    """A `Lane` of the model for the current thread, kept for later calls."""
+    """A `Lanes` of one cotangent for the current thread, kept for later calls."""
     free: list[Lanes] = kept_with(model, ("free lane", with_params), list)
-    return _Borrowed(free, lambda: Lane.for_model(model, 1, with_params))
+    return _Borrowed(free, lambda: Lanes.for_model(model, 1, with_params))
+
+
+def rates_workspace(model: Model, ndirection: int) -> _Borrowed[Rates]:
+    """A `Rates` of the model for the current thread, kept for later calls."""
+    return _Borrowed(kept_with(model, ("free rates", ndirection), list), lambda: Rates.for_model(model, ndirection))
 
 
 def states_between(model: Model, lanes: Lanes, use: str, count: int) -> States:
