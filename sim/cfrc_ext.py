@@ -12,7 +12,7 @@ from .kernels.threads import for_worlds
 from .model.arguments import at_least_one, checked_state, floats_of, for_kernel
 from .model.inputs import checked_inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State, tangent_size
-from .model.workspaces import adjoint_workspace, workspace
+from .model.workspaces import gradient_workspace, workspace
 from .models import AnyModel, Models, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
 from .single_world import enter_world
@@ -105,7 +105,7 @@ def cfrc_ext_vjp(
     input_adj = input_adjoints(model, worlds.inputs, worlds.rows, 1)
 
     def work(begin: int, end: int) -> None:
-        with workspace(model) as data, adjoint_workspace(model, 1) as adjoint:
+        with workspace(model) as data, gradient_workspace(model) as adjoint:
             arguments = (*worlds.arguments, seed, state_adj, ctrl_adj, input_adj)
             kernel = entry_points(model).cfrc_ext_adj
             run(kernel, begin, end, model, addresses(models), data, adjoint, *arguments)

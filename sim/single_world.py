@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .kernels.direct import run
 from .kernels.record import Floats, kept_with
+from .kernels.vector import round_up
 from .model.arguments import no_poses
 from .model.data import Data, Lanes, Rates, States
 from .model.inputs import InputRows, Inputs, input_adjoints, input_rows
@@ -150,7 +151,7 @@ class SingleWorld:
     def sweep_forth(self, model: Model, by_state: bool) -> Sweep:
         """For `linearize`: lanes and rates; room for the number of unconverged steps."""
         directions = model.nu + (self._nx if by_state else 0)
-        spaces = Lanes.for_model(model, model.nv + model.na), Rates.for_model(model, directions)
+        spaces = Lanes.for_model(model, round_up(model.nv + model.na)), Rates.for_model(model, directions)
         given = self._no_models, self.data, *spaces, *self._now
         sweep = self._forth[by_state] = Sweep(spaces, given, (np.zeros(1, np.int32),))
         return sweep

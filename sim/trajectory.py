@@ -21,7 +21,7 @@ from .model.contact_pairs_adj import CONTACT_PARAMETERS, PAIR_FIELDS, model_grad
 from .model.data import Lanes
 from .model.inputs import InputAdjoints, Inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State
-from .model.workspaces import adjoint_workspace, states_between, workspace
+from .model.workspaces import gradient_workspace, states_between, workspace
 from .models import Models, addresses, check_count, one_of, spans
 from .pipeline.entry_points import entry_points
 from .unconverged import warn_if_unconverged
@@ -188,7 +188,7 @@ def trajectory_adj(
     unconverged: list[int] = []
 
     def work(begin: int, end: int) -> None:
-        with workspace(model) as data, adjoint_workspace(model, lanes, with_params) as adjoint:
+        with workspace(model) as data, gradient_workspace(model, with_params) as adjoint:
             data.unconverged_steps[0] = 0
             between = states_between(model, adjoint, "steps", trajectory.n_steps)
             block = states_between(model, adjoint, "controls", min(interval, steps))

@@ -17,7 +17,7 @@ from gradgym.sim.dynamics.crba import crb
 from gradgym.sim.kernels.record import Struct, kept_with
 from gradgym.sim.model.data import Data
 from gradgym.sim.model.model import tangent_size
-from gradgym.sim.model.workspaces import adjoint_workspace, rates_workspace, workspace
+from gradgym.sim.model.workspaces import adjoint_workspace, gradient_workspace, rates_workspace, workspace
 from gradgym.sim.pipeline.entry_points import entry_points
 from gradgym.sim.pipeline.worlds import forward_world
 from gradgym.sim.single_world import SingleWorld
@@ -114,7 +114,8 @@ def spoil_workspaces(model: sim.Model, *lanes: tuple[int, bool]) -> None:
         fill_with_nan(data)
         fill_with_nan(rates)
     for nlane, with_params in lanes:
-        with adjoint_workspace(model, nlane, with_params) as adjoint:
+        one = gradient_workspace(model, with_params) if nlane == 1 else adjoint_workspace(model, nlane)
+        with one as adjoint:
             fill_with_nan(adjoint)
 
 

@@ -19,7 +19,7 @@ from gradgym.sim.kernels.enums import EULER, IMPLICIT, IMPLICITFAST, PGS, RK4
 from gradgym.sim.pipeline import parts as model_parts
 from gradgym.sim.pipeline.contact_force import CONTACT_FORCE
 from gradgym.sim.pipeline.entry_points import entry_points
-from gradgym.sim.pipeline.parts import parts_of
+from gradgym.sim.pipeline.parts import jacobian_parts_of, parts_of
 from gradgym.sim.pipeline.step import euler, forward, solve_constraints, step, step_adj
 from gradgym.sim.pipeline.worlds import rollout_worlds
 
@@ -76,14 +76,16 @@ def all_parts() -> list[Part]:
     missing = [feature.missing for feature in model_parts.FEATURES]
     solvers = [model_parts.NEWTON, model_parts.GAUSS_SEIDEL]
     others = [model_parts.CONSTRAINED, model_parts.ADHESION, model_parts.MATRIX, CONTACT_FORCE]
-    return [*model_parts.INTEGRATORS.values(), *solvers, *others, *missing]
+    whole = [model_parts.JACOBIAN, model_parts.RNE_JACOBIAN, model_parts.CONTACT_JACOBIAN, model_parts.LANE_VELOCITIES]
+    return [*model_parts.INTEGRATORS.values(), *solvers, *others, *whole, *missing]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: "_".join(part.name for part in parts_of(m)))
 def test_nothing_that_a_part_replaces_is_left(model: sim.Model) -> None:
-    parts, points = parts_of(model), entry_points(model)
-    replaced = {key for part in parts for key, value in part.table.items() if value is not key}
+    points = entry_points(model)
     for name in ENTRIES:
+        parts = jacobian_parts_of(model) if name == "jacobian" else parts_of(model)
+        replaced = {key for part in parts for key, value in part.table.items() if value is not key}
         kept = set(CONTACT_FORCE.table) if name == "cfrc_ext_adj" else set()
         left = all_kernels(getattr(points, name)) & (replaced - kept)
         assert not left, (name, [source_of(kernel).__name__ for kernel in left])

@@ -12,6 +12,10 @@ from parity import GYMNASIUM_ASSETS
 
 from gradgym import sim
 
+FRICTION_DAMPED_APART = (
+    '<contact><pair geom1="floor" geom2="ball" condim="4" solref="0.01 0.8" solreffriction="0.05 1.1"/></contact>'
+)
+
 
 @pytest.mark.parametrize("cone", CONES)
 @pytest.mark.parametrize("name", MODELS)
@@ -41,7 +45,9 @@ def test_ant_stays_with_mujoco_for_200_steps() -> None:
 @pytest.mark.parametrize("cone", CONES)
 @pytest.mark.parametrize(("name", "integrator"), [("ant", 0), ("ant", 1), ("walker2d", 3), ("mixed", 0)])
 def test_jacobian_and_vjp_equal_differences(name: str, integrator: int, cone: str) -> None:
-    mixed = MIXED.format(condim=4)
+    mixed = MIXED.format(condim=4).replace('type="plane"', 'name="floor" type="plane"')
+    mixed = mixed.replace('<geom type="sphere" size="0.12"', '<geom name="ball" type="sphere" size="0.12"')
+    mixed = mixed.replace("</mujoco>", FRICTION_DAMPED_APART + "</mujoco>")
     spec = (
         mujoco.MjSpec.from_string(mixed)
         if name == "mixed"

@@ -11,9 +11,11 @@ from parity import HAND_ASSETS, load
 from random_models import SMOOTH_MECHANISM
 
 from gradgym import sim
+from gradgym.sim.kernels.vector import round_up
 from gradgym.sim.model.data import Data, Lanes
 
 ROOT = Path(sim.__file__).parent.parent
+UNLIKE = ("actuator_trnid", "geom_surfacevel")  # fields of our own form: the second is empty where no surface moves
 
 
 def test_simulating_loads_neither_torch_nor_gymnasium() -> None:
@@ -47,23 +49,32 @@ def test_declared_shapes_are_allocated_and_mujocos(source: str | Path) -> None:
     model = load(source)
     theirs = mujoco.MjData(model.mj_model)
     mujoco.mj_forward(model.mj_model, theirs)
-    data, lanes = Data.for_model(model), Lanes.for_model(model, nlane=5)
+    data, lanes = Data.for_model(model), Lanes.for_model(model, nlane=8)
     compared = 0
     for name, shape in declared(Data, model.sizes).items():
         assert getattr(data, name).shape == shape
         # theirs are packed, as long as there are active rows, and one for each island
-        own_form = name in ("qM", "qLD", "qH", "solver_niter")
+        own_form = name in ("qM", "qLD", "qLU", "qH", "solver_niter")
         own_form |= name.startswith(("efc_", "island_", "map_", "tree_", "iacc", "ifrc"))
         if not own_form and isinstance(getattr(theirs, name, None), np.ndarray):
             assert getattr(theirs, name).shape == shape, name
             compared += 1
     assert compared > 25
-    for name, shape in declared(Lanes, {**model.sizes, "nlane": 5, "nefclane": model.nefcbefore + 10}).items():
+    sizes = {"nlane": 8, "nefclane": model.nefcbefore + 10, "ncolumn": round_up(model.nefcdof)}
+    for name, shape in declared(Lanes, {**model.sizes, **sizes}).items():
         assert getattr(lanes, name).shape == shape
     for name, shape in declared(sim.Model, model.sizes).items():
         assert getattr(model, name).shape == shape
-        if isinstance(getattr(model.mj_model, name, None), np.ndarray) and name != "actuator_trnid":
+        if isinstance(getattr(model.mj_model, name, None), np.ndarray) and name not in UNLIKE:
             assert getattr(model.mj_model, name).shape == shape, name
+
+
+def test_what_kernels_are_compiled_for_cannot_differ() -> None:
+    model = load(SMOOTH_MECHANISM)
+    with pytest.raises(ValueError, match=r"Model.gravity: shape \(4,\), declared \(3,\)"):
+        model.with_fields({"gravity": np.zeros(4)})
+    with pytest.raises(ValueError, match=r"Lanes: 5 lanes, need 1 or a multiple of 8"):
+        Lanes.for_model(model, nlane=5)
 
 
 def test_adjoint_fields_have_the_shape_of_what_they_belong_to() -> None:

@@ -86,6 +86,18 @@ def test_gradients_equal_differences(cone: str, integrator: str) -> None:
 
 
 @pytest.mark.parametrize("cone", [ELLIPTIC, PYRAMIDAL], ids=["elliptic", "pyramidal"])
+def test_whole_jacobians_are_made_of_gradients(cone: str) -> None:
+    model, rng = factory(6, cone), np.random.default_rng(3)
+    for drive in visited(model, 2, 3):
+        cotangent, state = rng.normal(size=2 * model.nv), sim.State(*drive.state[:3])
+        gradient = sim.step_vjp(model, state, drive.ctrl, cotangent)
+        jac = sim.step_jacobian(model, state, drive.ctrl)
+        scale = 1e-9 * np.abs(cotangent) @ np.abs(jac.A)
+        assert (np.abs(cotangent @ jac.A - gradient.state) <= scale).all()
+        np.testing.assert_allclose(cotangent @ jac.B, gradient.ctrl, rtol=1e-9)
+
+
+@pytest.mark.parametrize("cone", [ELLIPTIC, PYRAMIDAL], ids=["elliptic", "pyramidal"])
 def test_parameter_gradients_equal_differences(cone: str) -> None:
     model, smooth, names = factory(4, cone), list[str](), ("body_mass", "geom_friction", "body_pos")
     friction = model.mj_model.geom_friction * (1.0 + 0.13 * np.arange(model.ngeom)[:, None])

@@ -15,7 +15,6 @@ from ..dynamics.velocity import dofs_moving_together
 from ..kernels.apart import unit
 from ..kernels.enums import BALL, CONTACT_FRICTIONLESS, FRICTION_TENDON, LIMIT, LIMIT_TENDON
 from ..kernels.jit import kernel, sequence
-from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, add3, load_mat3, right_jacobian_inv_t, scale3, sub3
 from ..kernels.spatial import (
     Vec6,
@@ -23,6 +22,7 @@ from ..kernels.spatial import (
     cross_force,
     cross_motion,
     dot6,
+    lane6,
     lanes_axpy,
     lanes_gain_dot,
     load6,
@@ -54,11 +54,10 @@ def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
 def begin_rows_adj(m: Model, d: Data, w: Lanes) -> None:
     """Equalities, and the velocities and sums that the other rows need and fill."""
     _row_products(d, w)
+    known_velocities(m, d, w)
     equality_adj(m, d, w)
     _velocities_under_acceleration(m, d)
-    d.cfrc[:] = 0.0
-    w.wcor[:] = 0.0
-    w.wmom[:] = 0.0
+    clear_pushes(m, d, w)
 
 
 @sequence
@@ -86,7 +85,20 @@ def rows_adj(m: Model, d: Data, w: Lanes) -> None:
 @sequence
 def end_rows_adj(m: Model, d: Data, w: Lanes) -> None:
     """Carry the pushes up the trees and give every degree of freedom its share."""
-    _gather(m, d, w)
+    gather_pushes(m, d, w)
+
+
+@kernel
+def known_velocities(m: Model, d: Data, w: Lanes) -> None:
+    """Here `rne_adj` has left the virtual velocities; where it is replaced by matrices they are made (`parts.py`)."""
+
+
+@kernel
+def clear_pushes(m: Model, d: Data, w: Lanes) -> None:  # noqa: ARG001 (what replaces it needs the model)
+    """Sums of what pushes the bodies <- 0."""
+    d.cfrc[:] = 0.0
+    w.wcor[:] = 0.0
+    w.wmom[:] = 0.0
 
 
 @kernel
@@ -163,12 +175,7 @@ def _tendon_limit_adj(d: Data, w: Lanes, r: int) -> None:
 
 
 @kernel
-def _lane6(a: Floats, b: int, k: int) -> Vec6:
-    return a[b, 0, k], a[b, 1, k], a[b, 2, k], a[b, 3, k], a[b, 4, k], a[b, 5, k]
-
-
-@kernel
-def _gather(m: Model, d: Data, w: Lanes) -> None:
+def gather_pushes(m: Model, d: Data, w: Lanes) -> None:
     """Carry the pushes up the trees and give every degree of freedom and every mocap body its share."""
     add_up_trees(m, d.cfrc)
     lanes_add_up_trees(m, w.wcor)
@@ -206,11 +213,11 @@ def _body_pos_adj(m: Model, d: Data, w: Lanes, b: int) -> None:
     if has_own_position(m, b):
         return
     p = m.body_parentid[b]
-    r, virtual = load_mat3(d.xmat, p), _lane6(w.wvel, p, 0)
+    r, virtual = load_mat3(d.xmat, p), lane6(w.wvel, p, 0)
     for i in range(3):
         axis: Vec6 = (0.0, 0.0, 0.0, r[i], r[3 + i], r[6 + i])
-        w.body_pos_adj[b, i] += dot6(axis, _lane6(w.wcor, b, 0)) + dot6(cross_force(axis, load6(d.cfrc, b)), virtual)
+        w.body_pos_adj[b, i] += dot6(axis, lane6(w.wcor, b, 0)) + dot6(cross_force(axis, load6(d.cfrc, b)), virtual)
         carried, moved = cross_motion(load6(d.cvel, p), axis), cross_motion(load6(d.cvel_qacc, p), axis)
-        w.body_pos_adj[b, i] += dot6(axpy6(d.con_damping[0], carried, moved), _lane6(w.wmom, b, 0))
+        w.body_pos_adj[b, i] += dot6(axpy6(d.con_damping[0], carried, moved), lane6(w.wmom, b, 0))
         if d.con_uneven[0]:
-            w.body_pos_adj[b, i] += dot6(carried, _lane6(w.wpush, b, 0))
+            w.body_pos_adj[b, i] += dot6(carried, lane6(w.wpush, b, 0))

@@ -10,9 +10,10 @@ from ..collision.frame import row3
 from ..kernels.enums import CONTACT_PYRAMIDAL
 from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_vec3, scale3, sub3
-from ..kernels.spatial import Vec6, cross_force, scale6
+from ..kernels.spatial import Vec6, add6, cross_force, scale6
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .contact_frame_adj import frame_pushes, frame_turn
 from .contact_wrench import at_contact, carried, contact_row_count, first_place
 
 
@@ -65,23 +66,20 @@ def surface_velocity(m: Model, d: Data) -> None:
 
 @kernel
 def surface_velocity_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
-    """Add the share of the surfaces of contact `c` to the cotangent of its frame and position, and to wcor."""
+    """Add what the surfaces of contact `c` push their bodies by to wcor; needs efc_z, con_motion, con_hinge."""
     first, at = d.con_efc[c], first_place(d, w, c)
     g1, g2 = m.con_geom[d.con_pair[c], 0], m.con_geom[d.con_pair[c], 1]
     b1, b2 = m.geom_bodyid[g1], m.geom_bodyid[g2]
     turn, point = _relative(m, d, c)
+    twist = (turn[0], turn[1], turn[2], point[0], point[1], point[2])
     motion1, motion2 = _surface_motion(m, d, g1), _surface_motion(m, d, g2)
     for e in range(contact_row_count(m, d, c)):
         x = scale6(-d.efc_kbip[first + e, 1], _sliding_wrench(m, d, c, first, e))
-        torque, force = (x[0], x[1], x[2]), (x[3], x[4], x[5])
-        by_frame, by_pos = add3(cross3(torque, turn), cross3(force, point)), cross3(force, turn)
-        push1 = cross_force(motion1, scale6(-1.0, carried(m, d, c, b1, x)))
-        push2 = cross_force(motion2, carried(m, d, c, b2, x))
+        by_frame1, by_frame2 = frame_pushes(d, b1 == 0, frame_turn(x, twist), 0.0)
+        push1 = add6(carried(m, d, c, b1, by_frame1), cross_force(motion1, scale6(-1.0, carried(m, d, c, b1, x))))
+        push2 = add6(carried(m, d, c, b2, by_frame2), cross_force(motion2, carried(m, d, c, b2, x)))
         for k in range(w.nlane):
             z = w.efc_z[at + e, k]
-            for i in range(3):
-                w.con_lanes[0, i, k] += z * by_frame[i]
-                w.con_lanes[0, 3 + i, k] += z * by_pos[i]
             for i in range(6):
                 if b1 > 0:
                     w.wcor[b1, i, k] += z * push1[i]

@@ -35,19 +35,20 @@ def applied_force(m: Model, d: Data) -> None:
 def body_wrench(m: Model, d: Data, b: int) -> Vec6:
     """What is applied to body `b`, referred to the point of its tree."""
     f = load6(d.xfrc_applied, b)
-    moment = cross3(_arm(m, d, b), (f[0], f[1], f[2]))
+    moment = cross3(applied_arm(m, d, b), (f[0], f[1], f[2]))
     return f[3] + moment[0], f[4] + moment[1], f[5] + moment[2], f[0], f[1], f[2]
 
 
 @kernel
-def _arm(m: Model, d: Data, b: int) -> Vec3:
+def applied_arm(m: Model, d: Data, b: int) -> Vec3:
+    """From the point of the tree of body `b` to where its force acts."""
     return sub3(load3(d.xipos, b), load3(d.subtree_com, m.body_rootid[b]))
 
 
 @kernel
 def turning_share(m: Model, d: Data, w: Lanes, b: int) -> None:
     """Add to wgrav of body `b` what its force, which does not turn with it, does there."""
-    arm, f = _arm(m, d, b), load6(d.xfrc_applied, b)
+    arm, f = applied_arm(m, d, b), load6(d.xfrc_applied, b)
     for k in range(w.nlane):
         turn, point = _at_com(w, b, k, arm)
         share = add3(cross3((f[3], f[4], f[5]), turn), cross3((f[0], f[1], f[2]), point))
@@ -75,7 +76,7 @@ def applied_adj(m: Model, d: Data, w: Lanes) -> None:
                 w.qfrc_applied_adj[v, k] += w.qfrc_adj[v, k]
     if d.applied[1]:
         for b in range(1, m.nbody):
-            arm = _arm(m, d, b)
+            arm = applied_arm(m, d, b)
             for k in range(w.nlane):
                 turn, point = _at_com(w, b, k, arm)
                 for i in range(3):

@@ -7,14 +7,15 @@ entries only for the ancestors of its degree of freedom).
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.spatial import dot6, inert_mul, load6, load10
+from ..kernels.vector import AT_ONCE, load8, store8
 from ..model.data import Data
 from ..model.model import Model
 from .tendon_armature import tendon_inertia
 
 
 @kernel
-def crb(m: Model, d: Data) -> None:
-    """Fill crb and, within each tree, the lower triangle of qM, armature included; that of tendons needs ten_J."""
+def composite_inertias(m: Model, d: Data) -> None:
+    """Fill crb."""
     for b in range(1, m.nbody):
         for i in range(10):
             d.crb[b, i] = d.cinert[b, i]
@@ -23,6 +24,12 @@ def crb(m: Model, d: Data) -> None:
         if p > 0:
             for i in range(10):
                 d.crb[p, i] += d.crb[b, i]
+
+
+@kernel
+def crb(m: Model, d: Data) -> None:
+    """Fill crb and, within each tree, the lower triangle of qM, armature included; that of tendons needs ten_J."""
+    composite_inertias(m, d)
     for v in range(m.nv):
         for c in range(max(m.tree_dofadr[m.dof_treeid[v]], 0), v):
             d.qM[v, c] = 0.0  # where v's branch does not pass
@@ -92,6 +99,26 @@ def solve_ltdl(m: Model, a: Floats, x: Floats) -> None:
             for k in range(n):
                 x[v, k] -= a[v, c] * x[c, k]
             c = m.dof_parentid[c]
+
+
+@kernel
+def solve_ltdl_lanes(m: Model, a: Floats, x: Floats) -> None:
+    """`solve_ltdl` for the lanes of an adjoint."""
+    if x.shape[1] == 1:
+        solve_ltdl(m, a, x)
+        return
+    for k in range(0, x.shape[1], AT_ONCE):
+        for v in range(m.nv - 1, -1, -1):
+            own, c = load8(x, v, k), m.dof_parentid[v]
+            while c >= 0:
+                store8(x, c, k, load8(x, c, k) - a[v, c] * own)
+                c = m.dof_parentid[c]
+        for v in range(m.nv):
+            total, c = 1.0 / a[v, v] * load8(x, v, k), m.dof_parentid[v]
+            while c >= 0:
+                total -= a[v, c] * load8(x, c, k)
+                c = m.dof_parentid[c]
+            store8(x, v, k, total)
 
 
 @kernel

@@ -22,7 +22,7 @@ from ..model.model import Model
 from .parameters_adj import body_pos_share, lane6, pairing_adj
 from .rnea import virtual_velocities
 from .subtree import add_up_trees, lanes_add_up_trees
-from .tendon_armature_adj import add_tendon_inertia, tendon_armature_damping_adj
+from .tendon_armature_adj import tendon_armature_damping_adj
 from .velocity import dofs_moving_together
 
 
@@ -30,8 +30,28 @@ from .velocity import dofs_moving_together
 def implicit_damping_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     """Subtract the derivative of qfrc_adj . ((M + hD) qacc - M a) by the pose from qpos_adj.
 
-    Then qfrc_adj <- M qfrc_adj, the cotangent of the constrained acceleration a.
+    Then qfrc_adj <- M qfrc_adj, the cotangent of the constrained acceleration a; qacc_adj is (M + hD) qfrc_adj.
     """
+    forces_of_change(m, d, w)
+    virtual_velocities(m, d, w)
+    tendon_armature_damping_adj(m, d, w)
+    for b in range(1, m.nbody):
+        rows = inert_rows(load10(d.cinert, b))
+        for r in range(6):
+            lanes_set_dot(w.wmom, b, r, rows[r], w.wvel, b)
+    lanes_add_up_trees(m, w.wmom)
+    if w.with_params:
+        _parameters(m, d, w, damping_time)
+    for v in range(m.nv):
+        b = m.dof_bodyid[v]
+        lanes_sub_dot(w.qpos_adj, v, load6(w.axis_force, v), w.wvel, m.dof_beforeid[v])
+        lanes_sub_dot(w.qpos_adj, v, load6(w.axis_ddot, v), w.wmom, b)
+    take_damping_off(m, w, damping_time)
+
+
+@kernel
+def forces_of_change(m: Model, d: Data, w: Lanes) -> None:
+    """Fill cacc, cfrc of the acceleration qacc - a, and what all lanes share: axis_force, axis_ddot."""
     store6(d.cacc, 0, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     for b in range(1, m.nbody):
         a = load6(d.cacc, m.body_parentid[b])
@@ -39,16 +59,7 @@ def implicit_damping_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> No
             a = axpy6(d.qacc[v] - d.qacc_warmstart[v], load6(d.cdof, v), a)
         store6(d.cacc, b, a)
         store6(d.cfrc, b, inert_mul(load10(d.cinert, b), a))
-    virtual_velocities(m, d, w)
-    tendon_armature_damping_adj(m, d, w)
-    for b in range(1, m.nbody):
-        rows = inert_rows(load10(d.cinert, b))
-        for r in range(6):
-            lanes_set_dot(w.wmom, b, r, rows[r], w.wvel, b)
     add_up_trees(m, d.cfrc)
-    lanes_add_up_trees(m, w.wmom)
-    if w.with_params:
-        _parameters(m, d, w, damping_time)
     for b in range(1, m.nbody):
         before, force = load6(d.cacc, m.body_parentid[b]), load6(d.cfrc, b)
         v, end = m.body_dofadr[b], m.body_dofadr[b] + m.body_dofnum[b]
@@ -58,15 +69,19 @@ def implicit_damping_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> No
             for i in range(v, v + size):
                 axis = load6(d.cdof, i)
                 after = axpy6(d.qacc[i] - d.qacc_warmstart[i], axis, after)
-                lanes_sub_dot(w.qpos_adj, i, cross_force(axis, force), w.wvel, m.dof_beforeid[i])
-                lanes_sub_dot(w.qpos_adj, i, cross_motion(before, axis), w.wmom, b)
-                for k in range(w.nlane):
-                    w.qfrc_adj[i, k] *= m.dof_armature[i]
-                    for r in range(6):
-                        w.qfrc_adj[i, k] += axis[r] * w.wmom[b, r, k]
+                store6(w.axis_force, i, cross_force(axis, force))
+                store6(w.axis_ddot, i, cross_motion(before, axis))
             before = after
             v += size
-    add_tendon_inertia(m, w)
+
+
+@kernel
+def take_damping_off(m: Model, w: Lanes, damping_time: float) -> None:
+    """qfrc_adj <- qacc_adj - hD qfrc_adj."""
+    for v in range(m.nv):
+        damping = damping_time * m.dof_damping[v]
+        for k in range(w.nlane):
+            w.qfrc_adj[v, k] = w.qacc_adj[v, k] - damping * w.qfrc_adj[v, k]
 
 
 @kernel

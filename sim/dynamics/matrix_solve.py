@@ -4,7 +4,7 @@ from ..kernels.jit import kernel
 from ..kernels.spatial import lanes_set
 from ..model.data import Data, Lanes
 from ..model.model import Model
-from .crba import crb, factor_m, solve_ltdl, solve_m
+from .crba import crb, factor_m, solve_ltdl_lanes, solve_m
 
 
 @kernel
@@ -24,4 +24,4 @@ def matrix_solve(m: Model, d: Data) -> None:
 def matrix_solve_lanes(m: Model, d: Data, w: Lanes) -> None:
     """In place of `aba_solve_lanes`."""
     lanes_set(w.qfrc_adj, w.qacc_adj)
-    solve_ltdl(m, d.qLD, w.qfrc_adj)
+    solve_ltdl_lanes(m, d.qLD, w.qfrc_adj)

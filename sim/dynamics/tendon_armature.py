@@ -9,9 +9,8 @@ for paths that pass no geoms.
 from typing import NamedTuple
 
 from ..kernels.jit import kernel
-from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, dot3, load3, sub3
-from ..kernels.spatial import lanes_axpy, load6, point_acceleration, velocity_at
+from ..kernels.spatial import load6, point_acceleration, velocity_at
 from ..model.data import Data
 from ..model.model import Model
 from .spatial_tendon import path_piece, straight
@@ -38,19 +37,6 @@ def tendon_inertia(m: Model, d: Data) -> None:
                 v, u = m.shift_id[k], m.shift_id[c]
                 if moves_with(m, v, u):
                     d.qM[v, u] += m.tendon_armature[t] * d.ten_J[k] * d.ten_J[c]
-
-
-@kernel
-def mul_tendon_inertia(m: Model, d: Data, out: Floats, x: Floats) -> None:
-    """out += (the tendons' share of the inertia matrix) x for every column of x (nv, columns)."""
-    for t in range(m.ntendon):
-        if m.tendon_armature[t] == 0.0:
-            continue
-        for k in range(m.ten_J_rowadr[t], last_arm(m, t)):
-            for c in range(m.ten_J_rowadr[t], last_arm(m, t)):
-                v, u = m.shift_id[k], m.shift_id[c]
-                if moves_with(m, v, u) or moves_with(m, u, v):
-                    lanes_axpy(out, v, m.tendon_armature[t] * d.ten_J[k] * d.ten_J[c], x, u)
 
 
 @kernel

@@ -19,7 +19,7 @@ from ..model.tendon_paths import DOF, FIRST_END, MOCAP, SECOND_END
 from .spatial_tendon import path_piece, shift_axis, shift_origin, straight
 from .spatial_tendon_adj import add_to_shift, arms_adj, last_shift, product_adj, rate_adj, tendon_bend
 from .tendon import last_arm
-from .tendon_armature import End, end_motion, length_acceleration, mul_tendon_inertia
+from .tendon_armature import End, end_motion, length_acceleration
 from .tendon_wrap import TINY
 
 REST: Vec6 = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -112,19 +112,9 @@ def tendon_armature_adj(m: Model, d: Data, w: Lanes) -> None:
 
 @kernel
 def tendon_armature_damping_adj(m: Model, d: Data, w: Lanes) -> None:
-    """The tendons' share of `implicit_damping_adj`, before it; leaves theirs of M qfrc_adj in qacc_adj."""
+    """The tendons' share of `implicit_damping_adj`."""
     tendon_bend(m, d, m.nmocap > 0 or w.with_params != 0)
     for t in range(m.ntendon):
         if m.tendon_armature[t] != 0.0 and m.tendon_spatial[t]:
             product_adj(m, d, w, t, -m.tendon_armature[t], d.qacc)
             product_adj(m, d, w, t, m.tendon_armature[t], d.qacc_warmstart)
-    w.qacc_adj[:] = 0.0
-    mul_tendon_inertia(m, d, w.qacc_adj, w.qfrc_adj)
-
-
-@kernel
-def add_tendon_inertia(m: Model, w: Lanes) -> None:
-    """After it: add what `tendon_armature_damping_adj` left."""
-    for v in range(m.nv):
-        for k in range(w.nlane):
-            w.qfrc_adj[v, k] += w.qacc_adj[v, k]

@@ -6,6 +6,8 @@ address of a table (data pointer and shape of every field), so that a call costs
 whatever the number of fields, and kernels still read `m.body_pos[b, i]`. The table never
 changes after construction, which the generated loads say to the compiler (`invariant.load`).
 
+Extents that a declaration gives as numbers are known when kernels are compiled.
+
 With NUMBA_DISABLE_JIT=1 kernels receive the Python object itself: same attributes, same code.
 """
 
@@ -41,6 +43,7 @@ else:
 
 Kept = TypeVar("Kept")
 _settings: Any = config
+DISABLE_JIT = bool(_settings.DISABLE_JIT)
 
 
 class Field(NamedTuple):
@@ -76,6 +79,7 @@ class StructType(types.Type):
     def __init__(self, name: str, fields: Mapping[str, Field]) -> None:
         self.fields = {key: _numba_type(field) for key, field in fields.items()}
         self.slots = _slots(fields)
+        self.extents = {key: field.shape for key, field in fields.items()}
         super().__init__(name=f"Struct({name})")
 
 
@@ -129,6 +133,9 @@ class Struct:
             value = np.ascontiguousarray(value, dtype=field.dtype)
             if value.ndim != len(field.shape):
                 raise TypeError(f"{type(self).__name__}.{name}: {value.ndim} axes, declared {field.shape}")
+            known = self._numba_type_.extents[name]
+            if any(isinstance(s, int) and s != n for s, n in zip(known, value.shape, strict=True)):
+                raise ValueError(f"{type(self).__name__}.{name}: shape {value.shape}, declared {known}")
             self._table[at] = value.ctypes.data
             self._table[at + 1 : at + 1 + value.ndim] = value.shape
         vars(self)[name] = value
@@ -213,7 +220,8 @@ def _lower_attribute(context: Any, builder: Any, typ: StructType, value: Any, at
     array_type: Any = kind
     element = context.get_data_type(array_type.dtype)
     itemsize = context.get_abi_sizeof(element)
-    shape = [word(1 + axis) for axis in range(array_type.ndim)]
+    extents = typ.extents[attr]
+    shape = [word_type(s) if isinstance(s, int) else word(1 + axis) for axis, s in enumerate(extents)]
     strides, stride = [], word_type(itemsize)
     for extent in reversed(shape):
         strides.insert(0, stride)
@@ -240,7 +248,7 @@ def _unbox_struct(_: StructType, obj: Any, c: Any) -> NativeValue:
 
 def addresses_of(structs: Sequence[Struct]) -> Any:
     """Structs of one type as `struct_at` takes them: their addresses, int64."""
-    return np.array(structs, object) if _settings.DISABLE_JIT else np.array([s.address for s in structs], np.int64)
+    return np.array(structs, object) if DISABLE_JIT else np.array([s.address for s in structs], np.int64)
 
 
 def struct_at(one: Any, addresses: Any, index: int) -> Any:

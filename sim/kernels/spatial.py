@@ -8,6 +8,7 @@ right-hand sides of an adjoint at once: one inner loop over the last axis, which
 from .jit import kernel
 from .record import Floats
 from .rotation import Vec3, add3, cross3
+from .vector import AT_ONCE, load8, store8
 
 Vec6 = tuple[float, float, float, float, float, float]
 Inert = tuple[float, float, float, float, float, float, float, float, float, float]
@@ -25,6 +26,12 @@ def store6(a: Floats, i: int, v: Vec6) -> None:
 
 
 @kernel
+def lane6(a: Floats, i: int, k: int) -> Vec6:
+    """Lane `k` of a[i], (6, nlane)."""
+    return a[i, 0, k], a[i, 1, k], a[i, 2, k], a[i, 3, k], a[i, 4, k], a[i, 5, k]
+
+
+@kernel
 def load10(a: Floats, i: int) -> Inert:
     return a[i, 0], a[i, 1], a[i, 2], a[i, 3], a[i, 4], a[i, 5], a[i, 6], a[i, 7], a[i, 8], a[i, 9]
 
@@ -32,6 +39,11 @@ def load10(a: Floats, i: int) -> Inert:
 @kernel
 def add6(a: Vec6, b: Vec6) -> Vec6:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4], a[5] + b[5]
+
+
+@kernel
+def sub6(a: Vec6, b: Vec6) -> Vec6:
+    return a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3], a[4] - b[4], a[5] - b[5]
 
 
 @kernel
@@ -191,8 +203,11 @@ def lanes_add_axis(out: Floats, i: int, s: Vec6, x: Floats, j: int) -> None:
 def lanes_axpy(out: Floats, i: int, s: float, x: Floats, j: int) -> None:
     """out[i, :] += s x[j, :], both (rows, nlane)."""
     if s != 0.0:
-        for k in range(out.shape[1]):
-            out[i, k] += s * x[j, k]
+        if out.shape[1] == 1:
+            out[i, 0] += s * x[j, 0]
+        else:
+            for k in range(0, out.shape[1], AT_ONCE):
+                store8(out, i, k, load8(out, i, k) + s * load8(x, j, k))
 
 
 @kernel

@@ -9,6 +9,7 @@ import mujoco
 
 from ..kernels.enums import RK4
 from ..kernels.record import Floats, Ints, Struct, floats, integer, ints
+from ..kernels.vector import AT_ONCE, round_up
 from .model import Model
 
 MAX_CONTACT_ROWS = 10  # two for each of five directions of friction
@@ -91,10 +92,11 @@ class Data(Struct):
     con_mu: Floats = floats("nconmax")  # friction of the regularised cone
     con_jac: Floats = floats(6, "nefcdof")  # of one contact: relative velocity in its frame
     con_motion: Floats = floats(7, 6)  # of one contact: see `collision/motion.py`
-    con_maps: Floats = floats(14, 6, 6)  # of one contact: see `contact_adj.py`
+    con_force: Floats = floats(1, 6)  # of one contact, at it: wrench on its second body
+    con_rates: Floats = floats(4, 6)  # of both its bodies: their twists under qacc + damping * qvel, under qvel
+    con_hinge: Floats = floats(4, 3)  # how its frame follows: see `contact_adj.py`
     con_damping: Floats = floats(1)  # of the first contact's rows, most often that of all
     con_uneven: Ints = ints(1)  # 1: some contact has another damping
-    con_apart: Floats = floats(2, 6)  # of one contact: pushes on its bodies by its distance
     cfrc_ext: Floats = floats("nbody", 6)  # force of the contacts on the body
     con_kind: Ints = ints("nconvex", 5)  # convex contacts: see `collision/convex_motion.py`
     con_shape: Floats = floats("nconvex", 8, 3)
@@ -294,7 +296,7 @@ class Lanes(Struct):
     )  # subtree sum: forces fixed in the world, gravity compensation's and wind's too
 
     wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel beyond con_damping wmom
-    con_lanes: Floats = floats(3, 6, "nlane")  # of one contact: see `contact_adj.py`
+    con_lanes: Floats = floats(2, 6, "nlane")  # of one contact: see `contact_adj.py`
     con_dist_adj: Floats = floats("nlane")  # of one contact: cotangent of its distance
     con_row: int = integer()  # where the rows of any contact are in the next two, -1: every row has a place of its own
     efc_y: Floats = floats("nefclane", "nlane")  # J qfrc_adj
@@ -317,6 +319,12 @@ class Lanes(Struct):
     axis_ddot: Floats = floats("nv", 6)
     axis_rate: Floats = floats("nv", 6)
 
+    qderiv: Floats = floats(4, "nv")  # of one coordinate and those before it: see `rnea_derivatives.py`
+    qderiv_dof: Ints = ints("nv")  # those before it
+    turning: Floats = floats("nbody", 3, 6)  # subtree sum: see `rnea_derivatives.py`
+    acc_rate: Floats = floats("nv", 6)  # rate of the motion axis if qacc were the joint velocity
+    con_column: Floats = floats(48, "ncolumn")  # of one contact, by its columns: see `contact_derivatives.py`
+    con_share: Floats = floats(MAX_CONTACT_ROWS, 13)  # of one contact, by its rows
     force_adj: Floats = floats(2, "nlane")  # of one actuator: cotangent of its force, of that's slope by velocity,
     length_adj: Floats = floats(1, "nlane")  # of its length,
     velocity_adj: Floats = floats(1, "nlane")  # of its velocity
@@ -356,6 +364,9 @@ class Lanes(Struct):
         # contacts take turns, unless sweeps or parameters come back to their rows
         keeps = with_params or model.ndual > 0
         rows = model.nefcmax if keeps else model.nefcbefore + MAX_CONTACT_ROWS
-        values = cls.allocate({**model.sizes, "nlane": nlane, "nefclane": rows}).as_dict()
+        if nlane > 1 and nlane % AT_ONCE:
+            raise ValueError(f"Lanes: {nlane} lanes, need 1 or a multiple of {AT_ONCE}")
+        sizes = {**model.sizes, "nlane": nlane, "nefclane": rows, "ncolumn": round_up(model.nefcdof)}
+        values = cls.allocate(sizes).as_dict()
         own = {"nlane": nlane, "with_params": int(with_params), "con_row": -1 if keeps else model.nefcbefore}
         return cls(**{**values, **own})

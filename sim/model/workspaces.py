@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ..kernels.record import kept_with
+from ..kernels.vector import round_up
 from .data import Data, Lanes, Rates, States
 from .model import Model
 
@@ -31,10 +32,17 @@ def workspace(model: Model) -> _Borrowed[Data]:
     return _Borrowed(kept_with(model, "free data", list), lambda: Data.for_model(model))
 
 
-def adjoint_workspace(model: Model, nlane: int, with_params: bool = False) -> _Borrowed[Lanes]:
-    """A `Lanes` of the model for the current thread, kept for later calls."""
-    free: list[Lanes] = kept_with(model, ("free lanes", nlane, with_params), list)
-    return _Borrowed(free, lambda: Lanes.for_model(model, nlane, with_params))
+def adjoint_workspace(model: Model, nlane: int) -> _Borrowed[Lanes]:
+    """A `Lanes` of the model for the current thread, kept for later calls; a few more lanes fill up the vectors."""
+    nlane = round_up(nlane)
+    free: list[Lanes] = kept_with(model, ("free lanes", nlane), list)
+    return _Borrowed(free, lambda: Lanes.for_model(model, nlane))
+
+
+def gradient_workspace(model: Model, with_params: bool = False) -> _Borrowed[Lanes]:
+    """A `Lanes` of one cotangent for the current thread, kept for later calls."""
+    free: list[Lanes] = kept_with(model, ("free lane", with_params), list)
+    return _Borrowed(free, lambda: Lanes.for_model(model, 1, with_params))
 
 
 def rates_workspace(model: Model, ndirection: int) -> _Borrowed[Rates]:

@@ -8,15 +8,15 @@ from ..kernels.record import kept_with
 from ..model.model import Model
 from .contact_force import CONTACT_FORCE, cfrc_ext_adj_worlds, cfrc_ext_worlds
 from .jacobian import jacobian_worlds
-from .parts import parts_of
+from .parts import jacobian_parts_of, parts_of
 from .worlds import forward_world, rollout_adj_worlds, rollout_worlds
 
 
 class EntryPoints:
     """What a model runs, each function bound when it is first asked for."""
 
-    def __init__(self, parts: tuple[Part, ...], noslip: bool) -> None:
-        self._parts, self._noslip = parts, noslip
+    def __init__(self, parts: tuple[Part, ...], jacobian_parts: tuple[Part, ...], noslip: bool) -> None:
+        self._parts, self._jacobian_parts, self._noslip = parts, jacobian_parts, noslip
 
     @cached_property
     def forward(self) -> Any:
@@ -32,7 +32,7 @@ class EntryPoints:
 
     @cached_property
     def jacobian(self) -> Any:
-        return specialise(jacobian_worlds, self._parts)
+        return specialise(jacobian_worlds, self._jacobian_parts)
 
     @cached_property
     def cfrc_ext(self) -> Any:
@@ -50,9 +50,11 @@ class EntryPoints:
 
 def entry_points(model: Model) -> EntryPoints:
     """The compiled functions for `model`; models of the same parts share them."""
-    return kept_with(model, "entry points", lambda: _entry_points(parts_of(model), model.nnoslip > 0))
+    return kept_with(
+        model, "entry points", lambda: _entry_points(parts_of(model), jacobian_parts_of(model), model.nnoslip > 0)
+    )
 
 
 @cache
-def _entry_points(parts: tuple[Part, ...], noslip: bool) -> EntryPoints:
-    return EntryPoints(parts, noslip)
+def _entry_points(parts: tuple[Part, ...], jacobian_parts: tuple[Part, ...], noslip: bool) -> EntryPoints:
+    return EntryPoints(parts, jacobian_parts, noslip)

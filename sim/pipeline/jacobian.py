@@ -17,7 +17,8 @@ def jacobian_worlds(
 ) -> None:  # fmt: skip
     """Fill the states (worlds, ...) after `n_steps` steps, as `rollout_worlds` does, and their Jacobians.
 
-    A (worlds, nx, nx) is that by the first state, B (worlds, nx, nu) that by the control. `w` has nv + na lanes,
+    A (worlds, nx, nx) is that by the first state, B (worlds, nx, nu) that by the control. `w` has nv + na lanes or
+    more,
     `r` nx + nu directions, or nu: A is left alone then. unconverged[b] gets the number of steps in which the solver
     was stopped before it converged.
     """

@@ -20,10 +20,12 @@ from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
 from ..constraint.adhesion import adhesion, contacts
 from ..constraint.adhesion_adj import adhesion_adj
+from ..constraint.contact_adj import contact_adj
+from ..constraint.contact_derivatives import clear_rates, contact_adj_by_pairs
 from ..constraint.contact_wrench import contact_row_changes, contact_row_velocities
 from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
-from ..constraint.rows_adj import row_change, row_velocity
+from ..constraint.rows_adj import clear_pushes, gather_pushes, known_velocities, row_change, row_velocity
 from ..constraint.surface_velocity import surface_velocity, surface_velocity_adj
 from ..constraint.tendon_rows import tendon_friction, tendon_limits
 from ..constraint.tendon_rows_adj import spatial_equality_adj, spatial_row_adj
@@ -54,6 +56,8 @@ from ..dynamics.actuator_law import (
     law_parameters_adj,
     slope_changes,
 )
+from ..dynamics.applied import applied_adj
+from ..dynamics.damping_adj import implicit_damping_adj
 from ..dynamics.fluid import fluid, fluid_adj, fluid_parameters_adj, fluid_taken_off
 from ..dynamics.fluid_implicit import fluid_ahead, fluid_ahead_adj, fluid_block, fluid_implicit
 from ..dynamics.implicit import gyroscopic_adj, implicit_factor, implicit_solve
@@ -61,11 +65,13 @@ from ..dynamics.implicit_full import bias_ahead_adj, implicit_full_factor, impli
 from ..dynamics.matrix_solve import matrix_factor, matrix_solve, matrix_solve_lanes
 from ..dynamics.parameters_adj import gyroscopic_parameters_adj
 from ..dynamics.passive import gravcomp_is_apart
+from ..dynamics.rnea import rne_adj, virtual_velocities
+from ..dynamics.rnea_derivatives import implicit_damping_adj_by_pairs, rne_adj_by_pairs
 from ..dynamics.spatial_tendon import spatial_tendon, spatial_transmission
 from ..dynamics.spatial_tendon_adj import spatial_tendon_adj, spatial_transmission_adj
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_implicit_adj, tendon_passive, tendon_passive_adj
 from ..dynamics.tendon_armature import tendon_bias, tendon_inertia
-from ..dynamics.tendon_armature_adj import add_tendon_inertia, tendon_armature_adj, tendon_armature_damping_adj
+from ..dynamics.tendon_armature_adj import tendon_armature_adj, tendon_armature_damping_adj
 from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
 from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICIT, IMPLICITFAST, MUSCLE, PGS, RK4, TRN_BODY
@@ -99,6 +105,7 @@ from .step import (
     implicitfast_adj,
     main_solution_adj,
     multiplier,
+    pull_positions,
     solve_constraints,
     solve_constraints_adj,
     step,
@@ -142,11 +149,6 @@ def _nothing_of_equality_adj(
 @kernel
 def _nothing_implicit_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
     """In place of `spatial_tendon_adj`."""
-
-
-@kernel
-def _nothing_of_lanes(m: Model, w: Lanes) -> None:
-    """In place of a part that the model lacks."""
 
 
 @kernel
@@ -238,6 +240,26 @@ NOSLIP = Part(
     },
 )
 
+# Whole Jacobians: many lanes, of velocities and activations, and no derivatives by other inputs.
+JACOBIAN = Part(
+    "jacobian",
+    {
+        implicit_damping_adj: implicit_damping_adj_by_pairs,
+        pull_positions: _nothing_adj,
+        applied_adj: _nothing_adj,
+    },
+)
+RNE_JACOBIAN = Part("rne_jacobian", {rne_adj: rne_adj_by_pairs})
+CONTACT_JACOBIAN = Part(
+    "contact_jacobian",
+    {
+        clear_pushes: clear_rates,
+        contact_adj: contact_adj_by_pairs,
+        gather_pushes: _nothing_adj,
+    },
+)
+LANE_VELOCITIES = Part("lane_velocities", {known_velocities: virtual_velocities})
+
 
 def _has_muscles(m: Model) -> bool:
     of_force = (m.actuator_gaintype == MUSCLE) | (m.actuator_biastype == MUSCLE)
@@ -322,7 +344,6 @@ FEATURES = (
                 tendon_bias: _nothing,
                 tendon_armature_adj: _nothing_adj,
                 tendon_armature_damping_adj: _nothing_adj,
-                add_tendon_inertia: _nothing_of_lanes,
             },
         ),
     ),
@@ -378,6 +399,20 @@ FEATURES = (
         Part("no_early", {activation: present_activation, activation_adj: present_activation_adj}),
     ),
 )
+
+
+def jacobian_parts_of(model: Model) -> tuple[Part, ...]:
+    """The same for a Jacobian: derivatives pair by pair, but for what is known of fluids and surfaces by lanes alone.
+
+    Solvers that know the rows' changes lane by lane have them in lanes for contacts too.
+    """
+    contacts_in_lanes = model.solver == PGS or model.nnoslip > 0 or model.nsurface > 0
+    parts = (*parts_of(model), JACOBIAN)
+    if not contacts_in_lanes:
+        parts += (CONTACT_JACOBIAN,)
+    if model.nfluid > 0:
+        return parts
+    return (*parts, RNE_JACOBIAN, LANE_VELOCITIES) if contacts_in_lanes or model.ne > 0 else (*parts, RNE_JACOBIAN)
 
 
 def parts_of(model: Model) -> tuple[Part, ...]:

@@ -21,7 +21,7 @@ from .worlds import clear_cotangent, clear_input_cotangents
 
 @hook
 def step_with_rates(m: Model, d: Data, w: Lanes, r: Rates, first: bool) -> None:
-    """`step`, which takes the rates in `r` along; `first`: they are those of `unit_rates`. `w` has nv + na lanes.
+    """`step`, which takes the rates in `r` along; `first`: those of `unit_rates`. `w` has nv + na lanes or more.
 
     An integrator's: `semi_implicit_with_rates`, or `rk4_with_rates` of `runge_kutta_rates.py`.
     """
@@ -65,7 +65,7 @@ def unit_rates(m: Model, r: Rates) -> None:
 def push_rates(m: Model, w: Lanes, r: Rates, first: bool) -> None:
     """`found` <- the rates of what the lanes of `w` are the gradients of; `first`: the state's are `unit_rates`."""
     n, states = r.ndirection, r.ndirection - m.nu
-    for row in range(w.nlane):
+    for row in range(m.nv + m.na):
         out = r.found[row]
         if not first:
             for k in range(n):

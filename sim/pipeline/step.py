@@ -24,7 +24,7 @@ from ..dynamics.aba import aba_factor, aba_solve, aba_solve_lanes
 from ..dynamics.actuation import actuation, actuation_adj
 from ..dynamics.actuator_gravcomp_adj import actuator_gravcomp_adj
 from ..dynamics.applied import applied_adj, applied_force
-from ..dynamics.crba import crb, factor_m, mul_m_lanes, solve_ltdl, solve_m
+from ..dynamics.crba import crb, factor_m, mul_m_lanes, solve_ltdl_lanes, solve_m
 from ..dynamics.damping_adj import implicit_damping_adj
 from ..dynamics.fluid_implicit import fluid_ahead, fluid_ahead_adj
 from ..dynamics.implicit import gyroscopic_adj, implicit_factor, implicit_solve
@@ -49,7 +49,7 @@ from ..dynamics.transmission import transmission, transmission_adj
 from ..dynamics.velocity import com_vel
 from ..kernels.apart import unit
 from ..kernels.binding import hook
-from ..kernels.jit import sequence
+from ..kernels.jit import kernel, sequence
 from ..kernels.spatial import lanes_set
 from ..model.data import Data, Lanes
 from ..model.model import Model
@@ -247,7 +247,7 @@ def forward_constrained_adj(m: Model, d: Data, w: Lanes, damping_time: float) ->
     active = d.nefc[0] > 0
     lanes_set(w.qfrc_adj, w.qacc_adj)
     if not active or damping_time > 0.0:
-        solve_ltdl(m, d.qLD, w.qfrc_adj)
+        solve_ltdl_lanes(m, d.qLD, w.qfrc_adj)
     if active:
         if damping_time > 0.0:
             implicit_damping_adj(m, d, w, damping_time)
@@ -365,12 +365,18 @@ def main_solution_adj(m: Model, d: Data, w: Lanes) -> None:
         d.qacc_warmstart[v] = d.main_acc[d.map_dof2idof[v]]
 
 
+@kernel
+def pull_positions(m: Model, d: Data, w: Lanes) -> None:
+    """Adjoint of the positions' step along shift_sum; nothing to do where positions have no cotangent (`parts.py`)."""
+    integrate_pos_adj(m, w.qpos_adj, w.qvel_adj, d.shift_sum, m.timestep)
+
+
 @sequence
 def advance_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `advance`, `d` before it: sets qacc_adj, actdot_adj, pulls the rest back."""
     for v in range(m.nv):
         d.shift_sum[v] = d.qvel[v] + m.timestep * d.qacc[v]
-    integrate_pos_adj(m, w.qpos_adj, w.qvel_adj, d.shift_sum, m.timestep)
+    pull_positions(m, d, w)
     for v in range(m.nv):
         for k in range(w.nlane):
             w.qacc_adj[v, k] = m.timestep * w.qvel_adj[v, k]

@@ -10,6 +10,7 @@ from ..constraint.row import row_width
 from ..kernels.enums import CONTACT_ELLIPTIC
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
+from ..kernels.vector import AT_ONCE, load8, store8
 from ..model.data import Data
 from ..model.model import Model
 from .cholesky import pivot
@@ -129,20 +130,27 @@ def solve_hessian(d: Data, begin: int, end: int, x: Floats) -> None:
 @kernel
 def solve_hessian_lanes(d: Data, begin: int, end: int, x: Floats) -> None:
     """The same for every column of x (nv, lanes), its rows in the order of the degrees of freedom."""
-    a, lanes = d.qH, x.shape[1]
-    for i in range(end - 1, begin - 1, -1):
-        v = dof_at(d, i)
-        for k in range(max(d.qH_first[i], 0), i):
-            if a[i, k] != 0.0:
-                c, s = dof_at(d, k), a[i, k]
-                for e in range(lanes):
-                    x[c, e] -= s * x[v, e]
-    for i in range(begin, end):
-        v, inverse = dof_at(d, i), 1.0 / a[i, i]
-        for e in range(lanes):
-            x[v, e] *= inverse
-        for k in range(max(d.qH_first[i], 0), i):
-            if a[i, k] != 0.0:
-                c, s = dof_at(d, k), a[i, k]
-                for e in range(lanes):
-                    x[v, e] -= s * x[c, e]
+    a = d.qH
+    if x.shape[1] == 1:
+        for i in range(end - 1, begin - 1, -1):
+            own = x[dof_at(d, i), 0]
+            for k in range(max(d.qH_first[i], 0), i):
+                x[dof_at(d, k), 0] -= a[i, k] * own
+        for i in range(begin, end):
+            single = x[dof_at(d, i), 0] / a[i, i]
+            for k in range(max(d.qH_first[i], 0), i):
+                single -= a[i, k] * x[dof_at(d, k), 0]
+            x[dof_at(d, i), 0] = single
+        return
+    for e in range(0, x.shape[1], AT_ONCE):
+        for i in range(end - 1, begin - 1, -1):
+            eight = load8(x, dof_at(d, i), e)
+            for k in range(max(d.qH_first[i], 0), i):
+                if a[i, k] != 0.0:
+                    store8(x, dof_at(d, k), e, load8(x, dof_at(d, k), e) - a[i, k] * eight)
+        for i in range(begin, end):
+            total = 1.0 / a[i, i] * load8(x, dof_at(d, i), e)
+            for k in range(max(d.qH_first[i], 0), i):
+                if a[i, k] != 0.0:
+                    total -= a[i, k] * load8(x, dof_at(d, k), e)
+            store8(x, dof_at(d, i), e, total)

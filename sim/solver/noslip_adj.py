@@ -25,7 +25,7 @@ sticking, and J does not change while the acceleration still does.
 import math
 
 from ..constraint.row import TINY, row_dot
-from ..dynamics.crba import factor_m, solve_ltdl
+from ..dynamics.crba import factor_m, solve_ltdl_lanes
 from ..kernels.apart import unit
 from ..kernels.enums import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, FRICTION_DOF, FRICTION_TENDON
 from ..kernels.jit import kernel
@@ -50,7 +50,7 @@ def noslip_adj(m: Model, d: Data, w: Lanes) -> None:
     set_jar_of(d, d.qacc_warmstart)
     _states(m, d)
     factor_m(m, d, 0.0)
-    solve_ltdl(m, d.qLD, w.qfrc_adj)
+    solve_ltdl_lanes(m, d.qLD, w.qfrc_adj)
     for r in range(d.nefc[0]):
         for k in range(w.nlane):
             w.efc_z[r, k] = 0.0

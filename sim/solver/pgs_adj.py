@@ -9,7 +9,7 @@ motion, and z = C J w where the sweeps have converged.
 """
 
 from ..constraint.row import row_dof, row_width
-from ..dynamics.crba import factor_m, solve_ltdl
+from ..dynamics.crba import factor_m, solve_ltdl_lanes
 from ..kernels.apart import unit
 from ..kernels.enums import CONTACT_ELLIPTIC
 from ..kernels.jit import kernel
@@ -29,7 +29,7 @@ def solve_pgs_adj(m: Model, d: Data, w: Lanes) -> None:
     every lane, at most as often as the solver may.
     """
     factor_m(m, d, 0.0)
-    solve_ltdl(m, d.qLD, w.qfrc_adj)
+    solve_ltdl_lanes(m, d.qLD, w.qfrc_adj)
     _block_inverses(m, d)
     for r in range(d.nefc[0]):
         for k in range(w.nlane):
