@@ -15,6 +15,7 @@ from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, states_between, workspace
 from .models import AnyModel, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
+from .placement import gpu_of
 from .trajectory import Trajectory, gradient_of, simulate_one, simulate_world
 from .unconverged import warn_if_unconverged
 
@@ -39,25 +40,46 @@ class StepJacobian(NamedTuple):
 
 
 def step(
-    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+    model: AnyModel,
+    state: State,
+    ctrl: Any,
+    n_steps: int = 1,
+    *,
+    qfrc_applied: Any = None,
+    xfrc_applied: Any = None,
+    device: Any = None,
 ) -> State:
     """The state after `n_steps` time steps under constant `ctrl` (..., nu). Batched over leading axes.
 
     Constant too are the applied forces, none by default (see `forward`), and the poses of mocap bodies.
     As everywhere here `model` may be a sequence: one for each world of the batch, in the order of its
-    entries, all of one structure, as `Model.replace` makes them; ValueError otherwise.
+    entries, all of one structure, as `Model.replace` makes them; ValueError otherwise. `device` as in `rollout`.
     """
-    return counted_step(model, state, ctrl, n_steps, qfrc_applied=qfrc_applied, xfrc_applied=xfrc_applied)[0]
+    forces = {"qfrc_applied": qfrc_applied, "xfrc_applied": xfrc_applied}
+    return counted_step(model, state, ctrl, n_steps, **forces, device=device)[0]
 
 
 def counted_step(
-    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+    model: AnyModel,
+    state: State,
+    ctrl: Any,
+    n_steps: int = 1,
+    *,
+    qfrc_applied: Any = None,
+    xfrc_applied: Any = None,
+    device: Any = None,
 ) -> tuple[State, NDArray[np.int32]]:
     """`step`, and how many of its time steps were stopped before the constraint solver converged (...)."""
-    if type(model) is Model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
+    given = qfrc_applied is not None or xfrc_applied is not None or device is not None
+    if type(model) is Model and not given and is_plain_world(model, state, ctrl):
         after, unconverged = simulate_world(model, state, ctrl, Inputs(), at_least_one("n_steps", n_steps))
         return State(*after, *no_poses(model, ())), unconverged
     models = models_of(model)
+    if (gpu := gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
+        from .cuda import batched
+
+        found: Any = batched.step(models, state, ctrl, n_steps, Inputs(None, None, qfrc_applied, xfrc_applied), gpu)
+        return found
     model = one_of(models)
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
@@ -78,13 +100,20 @@ def step_vjp(
     *,
     qfrc_applied: Any = None,
     xfrc_applied: Any = None,
+    device: Any = None,
 ) -> StepGradient:
     """Gradient of cotangent . next state by state, control, other inputs and, on request, parameters.
 
     `cotangent` (..., nx): tangent of the next state (position, velocity, activation). Applied forces as in
-    `step`. Unfinished steps: as in `step_jacobian`.
+    `step`, and so `device`. Unfinished steps: as in `step_jacobian`.
     """
     models = models_of(model)
+    if (gpu := gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
+        from .cuda import batched
+
+        forces = Inputs(None, None, qfrc_applied, xfrc_applied)
+        found = batched.step_vjp(models, state, ctrl, cotangent, n_steps, params, forces, gpu)
+        return StepGradient(found.state0, found.ctrls[..., 0, :], *found[2:])
     model = one_of(models)
     trajectory = _one_step(model, state, ctrl, n_steps, qfrc_applied, xfrc_applied)
     batch, nx = trajectory.ctrl.shape[:-2], tangent_size(model)
@@ -95,14 +124,28 @@ def step_vjp(
 
 
 def step_jacobian(
-    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+    model: AnyModel,
+    state: State,
+    ctrl: Any,
+    n_steps: int = 1,
+    *,
+    qfrc_applied: Any = None,
+    xfrc_applied: Any = None,
+    device: Any = None,
 ) -> StepJacobian:
     """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep.
 
     Of a step that Newton's method did not finish within `iterations` they are those of the finished one, and
     `UnconvergedWarning` says so; projected Gauss-Seidel is swept back as often as the solver may sweep.
+    `device` as in `rollout`; on a GPU nobody warns, `Trajectory.unconverged` tells.
     """
     repeat = at_least_one("n_steps", n_steps)
+    if (gpu := gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
+        from .cuda import batched
+
+        forces = Inputs(None, None, qfrc_applied, xfrc_applied)
+        jacobians: Any = batched.step_jacobian(models_of(model), state, ctrl, repeat, forces, gpu)
+        return StepJacobian(*jacobians)
     if type(model) is Model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
         models, batch, worlds = model, (), 1
         flat = [for_kernel(x[None]) for x in (*state[:3], ctrl)]

@@ -302,7 +302,7 @@ def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> Non
         passes = not dof_is_clamped(m, d, v)
         by_input = gain if passes else 0.0
         if ahead != 0.0:
-            by_input += ahead * coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
+            by_input += ahead * coupled_sum(m, i, k, d.qacc[:, None])
         if act >= 0:
             lanes_axpy(w.act_adj, act, arm * by_input, w.qfrc_adj, v)
         elif passes_ctrl:

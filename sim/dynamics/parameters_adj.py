@@ -130,7 +130,7 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
         for k in range(first, end):
             v = m.moment_colind[k]
             push = moment_arm(m, i, k) * w.qfrc_adj[v, 0]
-            ahead += push * implicit_time * coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
+            ahead += push * implicit_time * coupled_sum(m, i, k, d.qacc[:, None])
             if not dof_is_clamped(m, d, v):
                 force_adj += push
     by_powers = (force_adj, force_adj * length, force_adj * d.actuator_velocity[i] + ahead)
@@ -150,7 +150,7 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
         if not dof_is_clamped(m, d, v):
             by_arm += w.qfrc_adj[v, 0] * d.actuator_force[i]
         if implicit_time > 0.0:
-            rate = coupled_sum(m, i, k, d.qacc.reshape((d.qacc.shape[0], 1)))
+            rate = coupled_sum(m, i, k, d.qacc[:, None])
             push = coupled_sum(m, i, k, w.qfrc_adj)
             by_arm += by_velocity * implicit_time * (w.qfrc_adj[v, 0] * rate + push * d.qacc[v])
         w.actuator_gear_adj[i, gear] += m.moment_coef[k] * by_arm

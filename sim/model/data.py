@@ -302,9 +302,14 @@ class Lanes(Struct):
     @classmethod
     def for_model(cls, model: Model, nlane: int, with_params: bool = False) -> "Lanes":
         """An empty workspace for `nlane` simultaneous cotangents."""
+        sizes, own = cls.extents(model, nlane, with_params)
+        return cls(**{**cls.allocate(sizes).as_dict(), **own})
+
+    @staticmethod
+    def extents(model: Model, nlane: int, with_params: bool = False) -> tuple[dict[str, int], dict[str, int]]:
+        """The values of the symbols in declared shapes, and those of the scalar fields."""
         # contacts take turns, unless sweeps or parameters come back to their rows
         keeps = with_params or model.ndual > 0
         rows = model.nefcmax if keeps else model.nefcbefore + MAX_CONTACT_ROWS
-        values = cls.allocate({**model.sizes, "nlane": nlane, "nefclane": rows}).as_dict()
         own = {"nlane": nlane, "with_params": int(with_params), "con_row": -1 if keeps else model.nefcbefore}
-        return cls(**{**values, **own})
+        return {**model.sizes, "nlane": nlane, "nefclane": rows}, own
