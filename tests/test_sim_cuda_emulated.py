@@ -61,9 +61,8 @@ def test_rollouts_and_gradients_are_those_of_the_cpu(name: str, gpu: EmulatedGPU
         assert found.unconverged is not None and expected.unconverged is not None
         assert (np.asarray(found.unconverged) == expected.unconverged).all()
         # On the CPU's own path, so that only the adjoints are compared.
-        path = expected._replace(
-            **{name: torch.from_numpy(getattr(expected, name)) for name in ("qpos", "qvel", "act")}
-        )
+        kept: Any = {name: torch.from_numpy(getattr(expected, name)) for name in ("qpos", "qvel", "act")}
+        path = expected._replace(**kept)
         by_state, by_ctrl, *_ = sim.rollout_vjp(scene.model, path, cotangents)
     for array, tensor in (gradient.state0, by_state), (gradient.ctrls, by_ctrl):
         scale = np.abs(array).max(initial=1e-300)
@@ -156,7 +155,8 @@ def test_jacobians_gradients_of_a_step_parameters_and_forces(gpu: EmulatedGPU) -
     with emulated(gpu):
         found = sim.step_jacobian(model, _tensors(state), ctrl, qfrc_applied=forces)
         by = sim.step_vjp(model, _tensors(state), ctrl, cotangent, params=True, qfrc_applied=forces)
-        seen = torch_bridge.cfrc_ext(model, *(torch.from_numpy(x) for x in (*state[:3], ctrl)))
+        qpos, qvel, act, given = (torch.from_numpy(x) for x in (*state[:3], ctrl))
+        seen = torch_bridge.cfrc_ext(model, qpos, qvel, act, given)
     pairs = [(jacobian.A, found.A), (jacobian.B, found.B), (gradient.state, by.state), (gradient.ctrl, by.ctrl)]
     pairs += [(external, seen), (gradient.qfrc_applied, by.qfrc_applied)]
     assert gradient.params is not None and by.params is not None and gradient.params.keys() == by.params.keys()
