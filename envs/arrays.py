@@ -26,8 +26,8 @@ def as_float(x: Array) -> Array:
 
 
 def as_numpy(x: Array) -> Any:
-    """The numbers without torch, not copied."""
-    return x if type(x) is np.ndarray or not isinstance(x, Tensor) else x.detach().numpy()
+    """The numbers without torch, not copied unless they are on a GPU."""
+    return x if type(x) is np.ndarray or not isinstance(x, Tensor) else x.detach().cpu().numpy()
 
 
 def as_tensor(x: Array) -> Tensor:

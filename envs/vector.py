@@ -36,9 +36,18 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         autoreset_mode: NEXT_STEP, or SAME_STEP, which puts the ended episode's last observation
             and info into `final_obs` and `final_info`. In both, `info["gradients"]` belongs to
             the transition that the step made; a step that only resets made none.
+        device: "cuda" for tensors on a GPU, see `TensorVectorEnv`; None or "cpu" for arrays.
     """
 
     _renderer: StateRenderer | None = None  # before 1.4 Gymnasium closes what an error left unmade
+
+    def __new__(cls, *args: Any, device: Any = None, **kwargs: Any) -> Any:
+        """With `device="cuda"` a `TensorVectorEnv`, which has arguments of its own."""
+        if cls is not TaskVectorEnv or device is None or str(device) == "cpu":
+            return super().__new__(cls)
+        from .tensor_vector import TensorVectorEnv
+
+        return object.__new__(TensorVectorEnv)
 
     def __init__(
         self,
@@ -49,6 +58,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        device: str | None = None,
         **task_kwargs: Any,
     ) -> None:
         check_gradients(gradients)
@@ -149,14 +159,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         not given, or no boolean is True.
         """
         rows = self._reset_rows(options)
-        if seed is not None:
-            many = isinstance(seed, Sequence | np.ndarray)
-            seeds = list(seed) if many else [read_seed(seed) + i for i in range(self.num_envs)]
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"{len(seeds)} seeds for num_envs={self.num_envs}")
-            for i in np.flatnonzero(rows):
-                if seeds[i] is not None:
-                    self._rngs[i] = seeding.np_random(read_seed(seeds[i]))[0]
+        self._seed(seed, rows)
         if rows.all():
             self._state, obs, started = begin(self.task, self._rngs)
             info = _masked(started, rows)
@@ -166,6 +169,17 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._ended = self._ended & ~rows
         self._show()
         return obs, info
+
+    def _seed(self, seed: int | Sequence[int | None] | None, rows: Rows) -> None:
+        """New generators for the environments `rows`, where there is a seed."""
+        if seed is not None:
+            many = isinstance(seed, Sequence | np.ndarray)
+            seeds = list(seed) if many else [read_seed(seed) + i for i in range(self.num_envs)]
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"{len(seeds)} seeds for num_envs={self.num_envs}")
+            for i in np.flatnonzero(rows):
+                if seeds[i] is not None:
+                    self._rngs[i] = seeding.np_random(read_seed(seeds[i]))[0]
 
     def _reset_rows(self, options: dict[str, Any] | None) -> Rows:
         """Which environments are to be reset, (num_envs,)."""
@@ -218,9 +232,9 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             info |= _masked({"gradients": done.gradients}, np.ones(self.num_envs, bool))
         return done.obs, done.reward, done.terminated, truncated, info
 
-    def start_states(self, rows: Rows) -> TaskState:
-        """First states of new episodes in the environments `rows` (num_envs,); the other rows mean nothing."""
-        indices = np.flatnonzero(rows)
+    def restarts(self, ended: torch.Tensor) -> TaskState:
+        """First states of new episodes where `ended` (num_envs,) bool is true; the other rows mean nothing."""
+        indices = np.flatnonzero(ended.numpy())
         initial = self.task.start([self._rngs[i] for i in indices])
         return _spread(initial, indices, self.num_envs)
 

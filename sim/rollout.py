@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
+from . import placement
 from .kernels.record import Floats
 from .model.arguments import checked_state, floats_of
 from .model.inputs import Inputs, checked_inputs, poses_of
 from .model.model import Model, State, tangent_size
 from .models import AnyModel, models_of, one_of
-from .placement import gpu_of
 from .trajectory import RolloutGradient, Trajectory, gradient_of, simulate
 
 
@@ -42,7 +42,7 @@ def rollout(
     not checked, so that nothing waits for the GPU (docs/gpu.md).
     """
     models = models_of(model)
-    if (gpu := gpu_of(device, ctrls, getattr(state, "qpos", None))) is not None:
+    if (gpu := placement.gpu_of(device, ctrls, getattr(state, "qpos", None))) is not None:
         from .cuda import batched
 
         forces = Inputs(mocap_pos, mocap_quat, qfrc_applied, xfrc_applied)
@@ -85,7 +85,7 @@ def rollout_vjp(model: AnyModel, trajectory: Trajectory, cotangents: Any, params
         raise ValueError(f"trajectory has {kept} states, but {steps} controls with checkpoint_interval {interval}")
     shape = (*trajectory.ctrl.shape[:-2], kept)
     models = models_of(model)
-    if (gpu := gpu_of(None, trajectory.qpos)) is not None:
+    if (gpu := placement.gpu_of(None, trajectory.qpos)) is not None:
         from .cuda import batched
 
         return batched.rollout_vjp(models, trajectory, cotangents, params, gpu)

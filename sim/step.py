@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import placement
 from .kernels.direct import run
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
@@ -15,7 +16,6 @@ from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, states_between, workspace
 from .models import AnyModel, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
-from .placement import gpu_of
 from .trajectory import Trajectory, gradient_of, simulate_one, simulate_world
 from .unconverged import warn_if_unconverged
 
@@ -75,7 +75,7 @@ def counted_step(
         after, unconverged = simulate_world(model, state, ctrl, Inputs(), at_least_one("n_steps", n_steps))
         return State(*after, *no_poses(model, ())), unconverged
     models = models_of(model)
-    if (gpu := gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
+    if (gpu := placement.gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
         from .cuda import batched
 
         found: Any = batched.step(models, state, ctrl, n_steps, Inputs(None, None, qfrc_applied, xfrc_applied), gpu)
@@ -108,7 +108,7 @@ def step_vjp(
     `step`, and so `device`. Unfinished steps: as in `step_jacobian`.
     """
     models = models_of(model)
-    if (gpu := gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
+    if (gpu := placement.gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
         from .cuda import batched
 
         forces = Inputs(None, None, qfrc_applied, xfrc_applied)
@@ -140,7 +140,7 @@ def step_jacobian(
     `device` as in `rollout`; on a GPU nobody warns, `Trajectory.unconverged` tells.
     """
     repeat = at_least_one("n_steps", n_steps)
-    if (gpu := gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
+    if (gpu := placement.gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
         from .cuda import batched
 
         forces = Inputs(None, None, qfrc_applied, xfrc_applied)

@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import poses
+from . import placement, poses
 from .model.inputs import Inputs
 from .model.model import Model, State
 from .models import AnyModel, Models, models_of, one_of
-from .placement import is_on_gpu
 from .rollout import rollout as rollout_numpy
 from .tangent import gradient_from_tangent, gradient_to_tangent, quat_gradient_from_tangent
 from .trajectory import Trajectory, trajectory_adj
@@ -131,7 +130,7 @@ class _RolloutPullBack(_FirstDerivative):
     @staticmethod
     def forward(models: Model | Models, n_steps: int, interval: int, *tensors: Tensor) -> Any:
         model = one_of(models)
-        if is_on_gpu(tensors[0]):
+        if placement.is_on_gpu(tensors[0]):
             return _gpu().rollout_pull_back(models, n_steps, interval, tensors)
         qpos, qvel, act, ctrls, *rows = tensors[:8]
         start = _numpy(qpos), _numpy(qvel), _numpy(act), _numpy(ctrls)
@@ -163,7 +162,7 @@ class _Rollout(torch.autograd.Function):
     def forward(*args: Any) -> Any:
         qpos, qvel, act, ctrls = args[:4]
         models, n_steps, interval = args[8:]
-        if is_on_gpu(qpos):
+        if placement.is_on_gpu(qpos):
             return _gpu().rollout(models, args[:8], n_steps, interval)
         steps = ctrls.shape[1]
         given = _inputs(args[4:8], steps)
@@ -282,7 +281,7 @@ class _ExternalForcePullBack(_FirstDerivative):
     @staticmethod
     def forward(models: Model | Models, backend: ModuleType, *tensors: Tensor) -> Any:
         model = one_of(models)
-        if is_on_gpu(tensors[0]) and backend is _SIM:
+        if placement.is_on_gpu(tensors[0]) and backend is _SIM:
             return _gpu().cfrc_ext_pull_back(models, tensors)
         (qpos, qvel, act, ctrl), weights = map(_numpy, tensors[:4]), _numpy(tensors[8])
         state, forces = _held(qpos, qvel, act, tensors[4:8])
@@ -318,7 +317,7 @@ class _ExternalForce(torch.autograd.Function):
     @staticmethod
     def forward(*args: Any) -> Any:
         model, backend = args[8:]
-        if is_on_gpu(args[0]) and backend is _SIM:
+        if placement.is_on_gpu(args[0]) and backend is _SIM:
             return _gpu().cfrc_ext(model, args[:8])
         qpos, qvel, act, ctrl = map(_numpy, args[:4])
         state, forces = _held(qpos, qvel, act, args[4:8])

@@ -16,7 +16,7 @@ from unittest.mock import patch
 import llvmlite.binding as llvm
 import torch
 
-from gradgym.sim import placement, torch_bridge
+from gradgym.sim import placement
 from gradgym.sim.cuda import build, launch
 from gradgym.sim.cuda.build import Binary
 from gradgym.sim.cuda.driver import Driver
@@ -69,9 +69,15 @@ def emulated(gpu: EmulatedGPU) -> Generator[EmulatedGPU]:
         patch.object(launch, "_kernels", gpu.kernels),
         patch.object(build, "binary", _binary),
         patch.object(placement, "is_on_gpu", lambda value: isinstance(value, torch.Tensor)),
-        patch.object(torch_bridge, "is_on_gpu", lambda value: isinstance(value, torch.Tensor)),
+        patch.object(placement, "gpu_of", _gpu_of),
     ):
         yield gpu
+
+
+def _gpu_of(device: Any, *values: Any) -> torch.device | None:
+    """Where the emulation runs: for tensors, and for whoever asks for "cuda"."""
+    there = any(isinstance(value, torch.Tensor) for value in values) if device is None else str(device) != "cpu"
+    return torch.device("cpu") if there else None
 
 
 def _binary(program: Program, capability: tuple[int, int]) -> Binary:
