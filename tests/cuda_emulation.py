@@ -10,6 +10,7 @@ import importlib
 import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 from unittest.mock import patch
 
@@ -59,6 +60,12 @@ class EmulatedGPU(Driver):
             for thread in range(threads):
                 registers[0], registers[2] = thread, block
                 function(*arguments)
+
+
+@cache
+def shared_gpu() -> EmulatedGPU:
+    """One for all tests of a process: what it has compiled stays."""
+    return EmulatedGPU()
 
 
 @contextmanager

@@ -18,16 +18,15 @@ from gradgym.sim.model.model import tangent_size
 
 pytest.importorskip("numba_cuda", reason="the extra cuda is not installed: nothing compiles for CUDA")
 
-from cuda_emulation import EmulatedGPU, emulated
+from cuda_emulation import EmulatedGPU, emulated, shared_gpu
 
 WORLDS, STEPS = 35, 2
 _OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in SCENES if name != "pendulum"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def gpu() -> EmulatedGPU:
-    """One for all tests: what it has compiled stays."""
-    return EmulatedGPU()
+    return shared_gpu()
 
 
 @pytest.fixture(autouse=True)

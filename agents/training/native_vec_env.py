@@ -113,7 +113,7 @@ def native(env: Any, num_envs: int, device: torch.device | None = None) -> Nativ
     return made
 
 
-def _native(env: Any, num_envs: int, place: dict[str, str]) -> NativeVecEnv:
+def _native(env: Any, num_envs: int, place: dict[str, Any]) -> NativeVecEnv:
     if isinstance(env, NativeVecEnv):
         return env
     if isinstance(env, str):
@@ -133,7 +133,7 @@ def _native(env: Any, num_envs: int, place: dict[str, str]) -> NativeVecEnv:
     raise TypeError(f"env={env!r}: pass the id of an environment of gradgym's, an Env or a VectorEnv made from one")
 
 
-def _as_sb3_vector(env: VecEnv, place: dict[str, str]) -> NativeVecEnv:
+def _as_sb3_vector(env: VecEnv, place: dict[str, Any]) -> NativeVecEnv:
     if isinstance(env, VecEnvWrapper):
         raise TypeError(_wrapped(type(env).__name__))
     if not isinstance(env, DummyVecEnv):
@@ -161,7 +161,7 @@ def suggestion(env_id: str) -> str:
 
 
 def _like(
-    env: TaskEnv | TaskVectorEnv, num_envs: int, max_episode_steps: int | None, place: dict[str, str]
+    env: TaskEnv | TaskVectorEnv, num_envs: int, max_episode_steps: int | None, place: dict[str, Any]
 ) -> NativeVecEnv:
     """New environments of the same task."""
     task: dict[str, Any] = env.task_arguments
