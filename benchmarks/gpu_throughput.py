@@ -28,7 +28,7 @@ from gradgym import sim
 from gradgym.agents import SHAC
 from gradgym.agents.training.native_vec_env import NativeVecEnv
 from gradgym.sim.cuda import CudaUnavailableError
-from gradgym.sim.cuda.extra import check_gpu
+from gradgym.sim.cuda.extra import checked_gpu
 from gradgym.sim.cuda.launch import bytes_per_world
 from gradgym.sim.cuda.programs import programs
 from gradgym.sim.model.model import tangent_size
@@ -42,7 +42,7 @@ EASED: dict[str, Any] = {"integrator": "Euler", "contact_cost_weight": 0.0}  # a
 
 
 def measure(quick: bool) -> list[Row]:
-    check_gpu()
+    checked_gpu("cuda")
     rows = [_speed(name, 256 if quick else worlds, 1 if quick else 3) for name, worlds in CASES.items()]
     seconds = 5.0 if quick else TRAINING_SECONDS
     return rows + [_training(name, seconds, 64 if quick else TRAINING_ENVS) for name in ("SHAC", "PPO")]

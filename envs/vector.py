@@ -36,18 +36,9 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         autoreset_mode: NEXT_STEP, or SAME_STEP, which puts the ended episode's last observation
             and info into `final_obs` and `final_info`. In both, `info["gradients"]` belongs to
             the transition that the step made; a step that only resets made none.
-        device: "cuda" for tensors on a GPU, see `TensorVectorEnv`; None or "cpu" for arrays.
     """
 
     _renderer: StateRenderer | None = None  # before 1.4 Gymnasium closes what an error left unmade
-
-    def __new__(cls, *args: Any, device: Any = None, **kwargs: Any) -> Any:
-        """With `device="cuda"` a `TensorVectorEnv`, which has arguments of its own."""
-        if cls is not TaskVectorEnv or device is None or str(device) == "cpu":
-            return super().__new__(cls)
-        from .tensor_vector import TensorVectorEnv
-
-        return object.__new__(TensorVectorEnv)
 
     def __init__(
         self,
@@ -58,7 +49,6 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        device: str | None = None,
         **task_kwargs: Any,
     ) -> None:
         check_gradients(gradients)

@@ -16,16 +16,11 @@ def gpu_of(device: Any, *values: Any) -> Any:
     """
     if device is None:
         return next((value.device for value in values if is_on_gpu(value)), None)
-    if device == "cpu":
+    kind = str(device).partition(":")[0]
+    if kind == "cpu":
         return None
-    import torch
-
-    asked = torch.device(device)
-    if asked.type not in ("cpu", "cuda"):
+    if kind != "cuda":
         raise ValueError(f'device={str(device)!r}: the simulator runs on "cpu" or "cuda"')
-    if asked.type == "cpu":
-        return None
-    from .cuda.extra import check_gpu
+    from .cuda.extra import checked_gpu
 
-    check_gpu()
-    return asked if asked.index is not None else torch.device("cuda", torch.cuda.current_device())
+    return checked_gpu(device)

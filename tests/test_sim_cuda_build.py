@@ -75,7 +75,8 @@ def test_code_is_kept_on_disk_and_made_anew_where_it_is_damaged(
     monkeypatch.setattr(build, "ptx", lambda *_: "text")
     monkeypatch.setattr(build, "assembled", _made(calls))
     first = build.binary(program, CAPABILITY)
-    assert "compiling rollout_worlds" in (said := capsys.readouterr().err) and "100 registers" in said
+    assert "compiling rollout_worlds" in (said := capsys.readouterr().err)
+    assert "100 registers" in said and "KiB of memory a world" in said
     assert build.binary(program, CAPABILITY) == first and len(calls) == 1
     assert capsys.readouterr().err == ""
     build.binary(program, (8, 0))

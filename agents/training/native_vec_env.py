@@ -22,6 +22,7 @@ from ...envs import VECTOR_ADAPTER
 from ...envs.arrays import as_numpy
 from ...envs.single import TaskEnv
 from ...envs.vector import TaskVectorEnv
+from ...envs.vector_on_device import vector_env
 from .configuration import full_id
 from .wrappers import time_limit, wrappers
 
@@ -166,7 +167,7 @@ def _like(
     """New environments of the same task."""
     task: dict[str, Any] = env.task_arguments
     settings: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "max_episode_steps": max_episode_steps}
-    return NativeVecEnv(TaskVectorEnv(num_envs=num_envs, **settings, **task, **place))
+    return NativeVecEnv(vector_env(num_envs=num_envs, **settings, **task, **place))
 
 
 def _check_wrappers(env: gymnasium.Env[Any, Any]) -> None:

@@ -28,9 +28,9 @@ class Driver:
     def load(self, device: torch.device, code: bytes, entry: str) -> Any:
         """The kernel `entry` of a cubin."""
         with torch.cuda.device(device):
-            torch.cuda.current_stream()  # torch makes its context, which the module is to belong to
-            torch.empty(1, device=device)
-            (module,) = _checked(cuda_bindings("driver").cuModuleLoadData(code))
+            torch.empty(1, device=device)  # torch makes its context, which the module is to belong to
+            image = np.frombuffer(code, np.uint8)
+            (module,) = _checked(cuda_bindings("driver").cuModuleLoadData(image.ctypes.data))
             (function,) = _checked(cuda_bindings("driver").cuModuleGetFunction(module, entry.encode()))
         return function
 

@@ -29,10 +29,11 @@ def cuda_bindings(module: str) -> Any:
         raise CudaUnavailableError(f"a GPU needs the package cuda-bindings ({error}): {_INSTALL}") from None
 
 
-def check_gpu() -> None:
-    """CudaUnavailableError, in one line, where torch sees no GPU."""
+def checked_gpu(device: Any) -> torch.device:
+    """The GPU, with its number; CudaUnavailableError, in one line, where torch sees none."""
     if torch.cuda.is_available():
-        return
+        asked = torch.device(device)
+        return asked if asked.index is not None else torch.device("cuda", torch.cuda.current_device())
     if torch.version.cuda is None:
         raise CudaUnavailableError('device="cuda": this torch is a build for the CPU; install the CUDA build of torch')
     raise CudaUnavailableError('device="cuda": torch finds no NVIDIA GPU, or no driver for it (see nvidia-smi)')
