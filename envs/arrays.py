@@ -33,3 +33,8 @@ def as_numpy(x: Array) -> Any:
 def as_tensor(x: Array) -> Tensor:
     """The numbers for torch, not copied."""
     return x if isinstance(x, Tensor) else torch.from_numpy(np.asarray(x))
+
+
+def beside(constant: Tensor, x: Tensor) -> Tensor:
+    """A task's constant on the device where `x` is."""
+    return constant if constant.device == x.device else constant.to(x.device)

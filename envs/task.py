@@ -44,6 +44,8 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     # Whether all functions of this very class, inherited ones included, also take numpy's arrays and `Dual`s. Looked
     # up in the class itself and not in its bases: a subclass may add a function that is torch's alone.
     serves_numpy: ClassVar[bool] = False
+    # Whether they also take tensors of a GPU: constants in them are `arrays.beside` what they meet.
+    serves_gpu: ClassVar[bool] = True
     n_substeps: int = 1
     max_return: float | None = None
     render_options: Mapping[str, Any] = MappingProxyType({})  # those of `StateRenderer`, unless others are asked for

@@ -47,6 +47,8 @@ class TensorVectorEnv(TaskVectorEnv):
         super().__init__(task, num_envs, **keywords)
         if self.task.backend is not BACKENDS["sim"]:
             raise ValueError(f"backend={self.task.backend_name!r} runs on the CPU: leave device={str(device)!r} out")
+        if not self.task.serves_gpu:
+            raise ValueError(f"{type(self.task).__name__} runs on the CPU: leave device={str(device)!r} out")
         self.device = found
         self._finished = torch.zeros(num_envs, dtype=torch.bool, device=found)
 

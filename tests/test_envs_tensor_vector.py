@@ -86,6 +86,8 @@ def test_what_cannot_be_is_refused() -> None:
         _made(device="cuda", gradients="action")
     with pytest.raises(ValueError, match="backend='mujoco' runs on the CPU"):
         _made(device="cuda", backend="mujoco")
+    with pytest.raises(ValueError, match="CubeReorient runs on the CPU: leave device='cuda' out"):
+        gymnasium.make_vec("gradgym/CubeReorient-v0", 2, device="cuda")
     envs = _made(device="cuda")
     envs.reset(seed=0)
     with pytest.raises(ValueError, match=r"NLinkPendulum: action has shape \(3,\), expected \(6, 3\)"):
