@@ -7,7 +7,7 @@
 A step is a time step of one world, in rollouts of 50 under changing controls from states that stand, slide, fall
 and touch themselves (`gpu_scenes.py`); medians of wall-clock between two waits for the GPU. What is computed is
 compared with the CPU beside: one step from its states, and the gradient along its trajectory, relative to the
-largest number of each world. Kernels are compiled before, once for each robot, which takes most of the time.
+largest number of each world. Kernels are compiled before, once for each robot, in processes side by side.
 """
 
 import statistics
@@ -19,6 +19,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
+from gpu_compilation import compile_all
 from gpu_scenes import SCENES, Scene
 from measurement import Measurement, Row, cell
 from stable_baselines3 import PPO
@@ -42,7 +43,7 @@ EASED: dict[str, Any] = {"integrator": "Euler", "contact_cost_weight": 0.0}  # a
 
 
 def measure(quick: bool) -> list[Row]:
-    checked_gpu("cuda")
+    compile_all(list(CASES), torch.cuda.get_device_capability(checked_gpu("cuda")))
     rows = [_speed(name, 256 if quick else worlds, 1 if quick else 3) for name, worlds in CASES.items()]
     seconds = 5.0 if quick else TRAINING_SECONDS
     return rows + [_training(name, seconds, 64 if quick else TRAINING_ENVS) for name in ("SHAC", "PPO")]

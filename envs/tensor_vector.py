@@ -72,6 +72,10 @@ class TensorVectorEnv(TaskVectorEnv):
     def _moved(self, state: TaskState) -> TaskState:
         return state.tensors().map(lambda x: x.to(self.device))
 
+    def set_state(self, *args: Any, **kwargs: Any) -> None:
+        """NotImplementedError."""
+        raise NotImplementedError("set_state takes arrays: on a GPU set `state`, a TaskState of tensors")
+
     def restarts(self, ended: Tensor) -> TaskState:
         """Starts from the pool, one for each environment."""
         places = torch.randint(self.num_envs, (self.num_envs,), generator=self._order, device=self.device)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gpu_compilation import compile_all
 from gpu_scenes import SCENES
 from numpy.testing import assert_allclose
 
@@ -20,6 +21,12 @@ pytestmark = [
 ]
 WORLDS, STEPS = 256, 4
 ROBOTS = "Ant", "Laikago", "humanoid", "hand with cube"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled() -> None:
+    """All robots' kernels at once: one after the other they would take ten minutes."""
+    compile_all(ROBOTS, torch.cuda.get_device_capability())
 
 
 @pytest.fixture(scope="module", params=ROBOTS)
