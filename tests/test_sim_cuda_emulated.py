@@ -108,16 +108,16 @@ def test_worlds_go_in_chunks_where_memory_does_not_hold_them(gpu: EmulatedGPU) -
 
 
 def test_a_replaced_parameter_and_models_of_each_world_run_the_same_code(
-    gpu: EmulatedGPU, monkeypatch: pytest.MonkeyPatch
+    gpu: EmulatedGPU,
 ) -> None:
     scene = SCENES["pendulum"]()
     state, ctrls = _drive(scene)
     heavy = scene.model.replace(body_mass=2.0 * scene.model.body_mass, timestep=0.5 * scene.model.timestep)
     models = [heavy if i % 2 else scene.model for i in range(WORLDS)]
     expected = sim.rollout(models, state, ctrls)
-    with emulated(gpu):
+    with emulated(gpu), pytest.MonkeyPatch.context() as patch:
         sim.rollout(scene.model, _tensors(state), ctrls)
-        monkeypatch.setattr(build, "binary", lambda *_: pytest.fail("compiled anew"))
+        patch.setattr(build, "binary", lambda *_: pytest.fail("compiled anew"))
         found = sim.rollout(models, _tensors(state), ctrls)
     assert_allclose(np.asarray(found.qvel), expected.qvel, rtol=1e-10, atol=1e-12)
     assert not np.allclose(expected.qvel[0, -1], sim.rollout(heavy, state, ctrls).qvel[0, -1])

@@ -29,7 +29,7 @@ class Binary(NamedTuple):
     entry: str  # name of the kernel in the code
     code: bytes  # cubin
     registers: int  # of a thread
-    spilled: int  # bytes of a thread that found no room in registers
+    spilled: int  # bytes of a thread that found no room in registers, of all functions
 
 
 def binary(program: Program, capability: tuple[int, int]) -> Binary:
@@ -72,9 +72,8 @@ def assembled(text: str, capability: tuple[int, int]) -> Binary:
     finally:
         linker.destroy(handle)
     used, entries = log.decode(), re.findall(r"\.entry\s+([^\s(]+)", text)
-    found = [re.search(pattern, used) for pattern in (r"Used (\d+) registers", r"(\d+) bytes spill stores")]
-    registers, spilled = (0 if match is None else int(match[1]) for match in found)
-    return Binary(entries[0], bytes(code), registers, spilled)
+    registers, spills = (map(int, re.findall(p, used)) for p in (r"Used (\d+) registers", r"(\d+) bytes spill stores"))
+    return Binary(entries[0], bytes(code), max(registers, default=0), sum(spills))
 
 
 @cache
