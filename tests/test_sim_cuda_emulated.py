@@ -143,8 +143,9 @@ def test_torch_graphs_stay_where_their_tensors_are(gpu: EmulatedGPU) -> None:
 
 
 @pytest.mark.slow
-def test_jacobians_gradients_of_a_step_parameters_and_forces(gpu: EmulatedGPU) -> None:
-    scene, rng = SCENES["Ant"](), np.random.default_rng(2)
+@pytest.mark.parametrize("name", ["pendulum", "Ant"])
+def test_jacobians_gradients_of_a_step_parameters_and_forces(name: str, gpu: EmulatedGPU) -> None:
+    scene, rng = SCENES[name](), np.random.default_rng(2)
     model, (state, ctrls) = scene.model, _drive(scene)
     ctrl, forces = ctrls[:, 0], rng.standard_normal((WORLDS, model.nv))
     cotangent = rng.standard_normal((WORLDS, tangent_size(model)))
