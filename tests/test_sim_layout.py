@@ -23,6 +23,13 @@ class _Record(Struct):
     places: Floats = floats("n", 3)
 
 
+class _Partial(Struct):
+    """A field that may have no entries beside one that has."""
+
+    places: Floats = floats("n", 3)
+    weights: Floats = floats(2)
+
+
 def test_scalars_of_a_block_are_words_and_arrays_follow() -> None:
     layout = Layout(_Record, {"n": 3}, 1, {})
     block = layout.block(_Record(count=7, weight=0.5, numbers=[1, 2, 3], places=np.arange(9.0).reshape(3, 3)))
@@ -45,6 +52,11 @@ def test_a_view_of_tiles_is_that_of_worlds() -> None:
     assert seen.shape == (64, 2, 3)
     start = layout.places["places"].offset // 8 * WARP
     assert seen[33, 1, 2] == layout.nbytes // 8 * WARP + start + (1 * 3 + 2) * WARP + 1
+
+
+def test_a_view_of_a_field_without_entries_has_all_worlds() -> None:
+    layout = Layout(_Partial, {"n": 0}, WARP, {})
+    assert layout.view(np.zeros(layout.blocks(33) // 8), "places").shape == (64, 0, 3)
 
 
 def test_scalars_of_interleaved_worlds_must_be_constants() -> None:

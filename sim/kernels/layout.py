@@ -81,8 +81,8 @@ class Layout:
         place, count = self.places[name], int(np.prod(self.places[name].shape))
         tiles = words.reshape(-1, self.nbytes // _WORD * self.worlds)
         first = place.offset // _WORD * self.worlds
-        entries = tiles[:, first : first + count * self.worlds].reshape(-1, count, self.worlds)
-        return entries.swapaxes(1, 2).reshape(-1, *place.shape)
+        entries = tiles[:, first : first + count * self.worlds].reshape(len(tiles), count, self.worlds)
+        return entries.swapaxes(1, 2).reshape(len(tiles) * self.worlds, *place.shape)
 
     def blocks(self, count: int) -> int:
         """Bytes of the blocks of `count` worlds."""
