@@ -260,8 +260,8 @@ def _where_others_win(rows: list[Row]) -> list[str]:
     costly = [case for case, times in found.items() if times["ours, VJP"] > times["ours"]]
     if costly:
         parts.append(
-            f"One cotangent costs more than A and B together for {', '.join(costly)}: `step_vjp` makes a rollout of "
-            "one step and goes back over it, with the cost of both calls."
+            f"One cotangent costs more than A and B together for {', '.join(costly)}: the call from Python costs more "
+            "than the lanes that it saves."
         )
     kernels = [times["Pinocchio, dynamics"] for times in found.values() if "Pinocchio, dynamics" in times]
     if kernels:

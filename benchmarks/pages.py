@@ -25,9 +25,10 @@ import pretrained
 import pushing_table1
 import readme_tables
 import shac_sweep
+import simulator_measurements
 import target_trainings
+import updates_per_second
 import vector_throughput
-from simulator_measurements import MEASUREMENTS
 from trainings import Benchmark
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +49,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "grasp network": grasp_network.BENCHMARK,
     "pushing table1": pushing_table1.BENCHMARK,
 }
-
+# With pages of their own.
+MEASUREMENTS = (*simulator_measurements.MEASUREMENTS, updates_per_second.MEASUREMENT)
 
 _MARKED = re.compile(r"(<!-- ([\w ]+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -36,12 +36,13 @@ class Side:
         name: of its script in `benchmarks/rivals/`.
         python: interpreter, where the side cannot live in ours. By default that of the variable
             `<NAME>_PYTHON`, if set, else ours.
+        package: folder from which the side imports first, say another version of what we measure.
 
     Attributes:
         missing: None, or why this side cannot be measured here.
     """
 
-    def __init__(self, name: str, python: str | None = None) -> None:
+    def __init__(self, name: str, python: str | None = None, package: str | None = None) -> None:
         self.name = name
         python = python or os.environ.get(f"{name.upper()}_PYTHON") or sys.executable
         self.missing: str | None = None
@@ -52,7 +53,7 @@ class Side:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _python_path()},
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _python_path(package)},
             )
             self._read()
         except (SideError, OSError) as error:
@@ -103,9 +104,9 @@ class Side:
         self.close()
 
 
-def _python_path() -> str:
+def _python_path(package: str | None) -> str:
     """With this folder, so that a side finds `sides` wherever its interpreter lives."""
-    return os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+    return os.pathsep.join(filter(None, (str(Path(__file__).parent), package, os.environ.get("PYTHONPATH"))))
 
 
 def serve(prepare: Callable[[], Mapping[str, Callable[..., Any]]]) -> None:

@@ -1,4 +1,4 @@
-"""What a step of one environment costs from Python, beside Gymnasium's own environment of the same task.
+"""What a step of one environment costs from Python, beside Gymnasium's own, and a call for one world beside a batch.
 
     python benchmarks/single_step.py
 
@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from measurement import Measurement, Row
+from mechanisms import chain
 
 from gradgym import sim
 
@@ -24,6 +25,8 @@ OWN_ARGUMENTS: dict[str, dict[str, Any]] = {"Ant": {"include_cfrc_ext_in_observa
 LEVELS: dict[str, str | None] = {"plain": None, "action": "action", "full": "full"}
 BLOCKS, STEPS = 25, 100
 SETTLING_STEPS = 50  # on the ground, where contacts cost
+LINKS = (1, 7)
+BATCH, REPEATS = 64, 640
 
 
 def environments(task: str) -> dict[str, gymnasium.Env]:
@@ -73,6 +76,50 @@ def measured(task: str, blocks: int, steps: int) -> Row:
     }
 
 
+def calls(links: int) -> dict[str, dict[str, Callable[[], Any]]]:
+    """The simulator's functions for one pendulum of so many links, and for a batch of them."""
+    model, rng = sim.Model.from_mujoco(chain(links)), np.random.default_rng(0)
+    state = sim.State(rng.normal(size=links), rng.normal(size=links), np.empty(0))
+    ctrl, cotangent = rng.normal(size=links), rng.normal(size=2 * links)
+    one = state, ctrl, cotangent
+    many = sim.State(*(np.tile(x, (BATCH, 1)) for x in state[:3])), *(np.tile(x, (BATCH, 1)) for x in one[1:])
+    return {
+        name: {"one": lambda f=f: f(model, *one), "batch": lambda f=f: f(model, *many)}
+        for name, f in {
+            "step": lambda m, s, u, _: sim.step(m, s, u),
+            "step_jacobian": lambda m, s, u, _: sim.step_jacobian(m, s, u),
+            "step_vjp": lambda m, s, u, v: sim.step_vjp(m, s, u, v),
+        }.items()
+    }
+
+
+def timed(call: Callable[[], Any], repeats: int) -> float:
+    """Microseconds of processor time for each call."""
+    begin = time.process_time()
+    for _ in range(repeats):
+        call()
+    return 1e6 * (time.process_time() - begin) / repeats
+
+
+def measured_calls(links: int, blocks: int, repeats: int) -> Row:
+    contestants, times = calls(links), {}
+    for name, sides in contestants.items():
+        for side, call in sides.items():
+            call()  # compiles
+            times[name, side] = []
+    for _ in range(blocks):
+        for name, sides in contestants.items():
+            times[name, "one"].append(timed(sides["one"], repeats))
+            times[name, "batch"].append(timed(sides["batch"], max(1, repeats // BATCH)) / BATCH)
+    return {
+        "links": links,
+        "calls": {
+            name: {side: round(statistics.median(times[name, side]), 2) for side in sides}
+            for name, sides in contestants.items()
+        },
+    }
+
+
 def measure(quick: bool) -> list[Row]:
     before = sim.get_num_threads()
     sim.set_num_threads(1)
@@ -80,6 +127,9 @@ def measure(quick: bool) -> list[Row]:
     try:
         for task in ("HalfCheetah",) if quick else TASKS:
             rows.append(measured(task, *((2, 5) if quick else (BLOCKS, STEPS))))
+            print(rows[-1], flush=True)
+        for links in (1,) if quick else LINKS:
+            rows.append(measured_calls(links, *((2, 5) if quick else (BLOCKS, REPEATS))))
             print(rows[-1], flush=True)
     finally:
         sim.set_num_threads(before)
@@ -92,17 +142,27 @@ def table(rows: list[Row]) -> str:
         "gradgym / Gymnasium | action / Gymnasium | full / Gymnasium |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in (row for row in rows if "task" in row):
         times = " | ".join(f"{row['microseconds'][name]:.0f}" for name in ("gymnasium", *LEVELS))
         ratios = " | ".join(f"{row['by gymnasium'][name]:.2f}" for name in LEVELS)
         lines.append(f"| {row['task']} | {times} | {ratios} |")
+    found = [row for row in rows if "calls" in row]
+    names = [name for row in found[:1] for name in row["calls"]]
+    heads = " | ".join(f"`{name}` | in a batch of {BATCH} | more" for name in names)
+    lines += ["", f"| a call for one chain [µs] | {heads} |", "|---" * (3 * len(names) + 1) + "|"]
+    for row in found:
+        cells = " | ".join(
+            f"{x['one']:.1f} | {x['batch']:.1f} | {x['one'] - x['batch']:.1f}" for x in row["calls"].values()
+        )
+        lines.append(f"| {row['links']} {'link' if row['links'] == 1 else 'links'} | {cells} |")
     return "\n".join(lines)
 
 
 MEASUREMENT = Measurement(
     name="single_step",
     title="A step of one environment",
-    shows="what `env.step` costs in processor time, plain and with gradients, beside a plain step of Gymnasium's own.",
+    shows="what `env.step` costs in processor time, plain and with gradients, beside a plain step of Gymnasium's own; "
+    "and what the simulator's functions cost for one world beside what a world in a batch costs.",
     leaves_out="many environments at once (see the throughput of vector environments), or more threads.",
     measure=measure,
     table=table,

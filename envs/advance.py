@@ -20,6 +20,7 @@ from .task_state import TaskState
 MAX_STATE = 1e10
 _FEW = 32  # numbers that Python goes through sooner than numpy starts
 _BOOL = np.dtype(bool)
+_TRUE: Any = np.bool_(True)
 
 
 class Transition(NamedTuple):
@@ -48,11 +49,14 @@ def advance(task: Task, state: TaskState, action: Array, gradients: Gradients | 
 
 
 def _advance(task: Task, state: TaskState, action: Array, gradients: Gradients | None) -> Transition:
-    next_state = task.transition(state, action)
+    if gradients is None:
+        next_state, jacobian = task.transition(state, action), None
+    else:
+        next_state, jacobian = task.linearize(state, action, by_state=gradients == "full")
     unconverged = next_state.unconverged
     finite = is_finite(next_state)
     diverged = ~finite
-    if not finite.all():
+    if not (finite.all() if finite.ndim else finite):
         copied = state.map(np.copy) if task.is_numpy else state.map(torch.clone)
         next_state = next_state.where(~diverged if task.is_numpy else torch.from_numpy(~diverged), copied)
     obs = observe(task, next_state)
@@ -60,8 +64,8 @@ def _advance(task: Task, state: TaskState, action: Array, gradients: Gradients |
     reward = 0.0 + reduce(add, [term for name, term in found.items() if name.startswith("reward_")])
     info = _entries({**found, **task.state_info(next_state)})
     derivatives = None
-    if gradients is not None:
-        derivatives = transition_gradients(task, state, action, next_state, gradients)
+    if jacobian is not None:
+        derivatives = transition_gradients(task, state, action, next_state, jacobian)
         diverged = _zero_unless_finite(derivatives, diverged)
     info["diverged"] = np.asarray(diverged)
     if unconverged is not None:
@@ -130,7 +134,7 @@ def _size(*numbers: NDArray[np.float64]) -> float:
     """Norm of all numbers, NaN or infinite unless they are finite; for few of them quicker than numpy's."""
     entries: list[float] = []
     for array in numbers:
-        entries += array.ravel().tolist()
+        entries += (array if array.ndim == 1 else array.ravel()).tolist()
     return math.hypot(*entries)
 
 
@@ -140,7 +144,8 @@ def is_finite(state: TaskState) -> NDArray[np.bool_]:
     # Norms are quicker to make than masks; unless all of them are small the mask decides.
     few = numbers[0].size < _FEW
     if (_size(*numbers) if few else math.sqrt(sum(np.vdot(x, x) for x in numbers))) < MAX_STATE:
-        return np.zeros(state.qpos.shape[:-1], bool) == 0
+        batch = state.qpos.shape[:-1]
+        return np.ones(batch, bool) if batch else _TRUE
     return np.all(np.abs(np.concatenate(numbers, axis=-1)) < MAX_STATE, axis=-1)
 
 
@@ -156,7 +161,9 @@ def _zero_unless_finite(derivatives: dict[str, NDArray[np.float64]], diverged: N
     """Zeroes the rows (N,) that diverged or hold a number that is not finite; says which rows those are."""
     bad = diverged.copy()
     # Again a sum is quicker than a mask.
-    if math.isfinite(sum(float(array.sum()) for array in derivatives.values())) and not bad.any():
+    if math.isfinite(sum(np.add.reduce(array, None) for array in derivatives.values())) and not (
+        bad.any() if bad.ndim else bad
+    ):
         return bad
     for array in derivatives.values():
         bad = bad | ~np.isfinite(array).all(axis=tuple(range(bad.ndim, array.ndim)))

@@ -69,15 +69,20 @@ class Dual:
     def __sub__(self, other: Any) -> "Dual":
         if isinstance(other, Dual):
             return Dual(self.value - other.value, self.rate - other.rate)
-        return _add(self, -other)
+        value = self.value - other
+        return Dual(value, _spread(self.rate, value))
 
     def __rsub__(self, other: Any) -> "Dual":
         return _add(-self, other)
 
     def __mul__(self, other: Any) -> "Dual":
+        if type(other) is float:
+            return Dual(self.value * other, self.rate * other)
         return _multiply(self, other)
 
     def __truediv__(self, other: Any) -> "Dual":
+        if type(other) is float:
+            return Dual(self.value / other, self.rate / other)
         return _divide(self, other)
 
     def __rtruediv__(self, other: Any) -> "Dual":
@@ -115,7 +120,8 @@ class Dual:
         return self.value != _value(other)
 
     def sum(self, axis: Any = None) -> "Dual":
-        return Dual(self.value.sum(axis), self.rate.sum(_lane_axes(axis, self.value.ndim)))
+        lanes = _lane_axes(axis, self.value.ndim)
+        return Dual(np.add.reduce(self.value, axis), np.add.reduce(self.rate, lanes))
 
     def mean(self, axis: Any = None) -> "Dual":
         return Dual(self.value.mean(axis), self.rate.mean(_lane_axes(axis, self.value.ndim)))
@@ -125,8 +131,9 @@ class Dual:
         return Dual(value, self.rate.reshape(*value.shape, self.rate.shape[-1]))
 
     def clip(self, low: Any, high: Any) -> "Dual":
-        value = self.value.clip(low, high)
-        return Dual(value, self.rate * (value == self.value)[..., None])
+        value = np.minimum(np.maximum(self.value, low), high)
+        inside = value == self.value
+        return Dual(value, self.rate if inside.all() else self.rate * inside[..., None])
 
 
 def _value(x: Any) -> Any:
@@ -153,8 +160,9 @@ def _lane_axes(axis: Any, ndim: int) -> Any:
 
 def _spread(rate: Floats, value: Any) -> Floats:
     """The rates of values that were repeated to the shape of `value`."""
-    shape = (*value.shape, rate.shape[-1])
-    return rate if rate.shape == shape else np.broadcast_to(rate, shape)
+    if rate.shape[:-1] == value.shape:
+        return rate
+    return np.broadcast_to(rate, (*value.shape, rate.shape[-1]))
 
 
 def _add(a: Any, b: Any) -> Dual:

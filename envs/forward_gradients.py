@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sim import StepJacobian
-from ..sim.tangent import velocity_from_tangent
+from ..sim.tangent import rates_from_tangent
 from ..sim.torch_bridge import Kinematics
 from .dual import Dual
 from .task import Task
@@ -22,21 +21,20 @@ Floats = NDArray[np.float64]
 
 
 def forward_gradients(
-    task: Task, state: TaskState, action: Floats, next_state: TaskState, jacobian: StepJacobian, full: bool
+    task: Task, state: TaskState, action: Floats, next_state: TaskState, A: Floats | None, B: Floats
 ) -> dict[str, Floats]:
     """The contract's arrays for transitions with batch axes (...); NoRuleError where `Dual` has no rule."""
-    A, B = jacobian
     batch, n_act = action.shape[:-1], action.shape[-1]
-    first = A.shape[-1] if full else 0  # directions: of the state, then of the action
+    first = 0 if A is None else A.shape[-1]  # directions: of the state, then of the action
     moving_action = Dual(action, _directions(batch, n_act, first, first + n_act))
     control = task.control(moving_action)
     control_rate = np.zeros((*batch, B.shape[-1], first + n_act)) if _rate(control) is None else control.rate
     rates = B @ control_rate[..., first:]
-    after_rate = np.concatenate([A, rates], axis=-1) if full else rates
+    after_rate = rates if A is None else np.concatenate([A, rates], axis=-1)
     after = _Moving.along(next_state, after_rate)
     # Of contact forces the next state's alone are accounted for; those before it are left to torch.
     start = state.changed({"known_forces": None}) if state.known_forces is not None else state
-    before = _Moving.along(start, _directions(batch, first, 0, first + n_act)) if full else start
+    before = _Moving.along(start, _directions(batch, first, 0, first + n_act)) if A is not None else start
     by_next, by_all = _rate(task.observation(after)), _rate(task.reward(before, moving_action, after))
     n_obs = task.observation_space.shape[0]
     dobs = np.zeros((*batch, n_obs, first + n_act)) if by_next is None else by_next
@@ -44,7 +42,7 @@ def forward_gradients(
     if next_state.known_forces is not None:
         dreward = dreward + _through_forces(task, state, action, next_state, after_rate, control_rate)
     result = {"dobs_daction": dobs[..., first:].copy(), "dreward_daction": dreward[..., first:].copy()}
-    if full:
+    if A is not None:
         result |= {
             "dobs_dstate": dobs[..., :first].copy(),
             "dreward_dstate": dreward[..., :first].copy(),
@@ -63,13 +61,13 @@ class _Moving(TaskState):
         model, nv = state.model, state.model.nv
         tangent = by_qpos = rate[..., :nv, :]
         if model.nq != nv:
-            by_qpos = velocity_from_tangent(model, state.qpos[..., None, :], tangent.swapaxes(-1, -2)).swapaxes(-1, -2)
+            by_qpos = rates_from_tangent(model, state.qpos, tangent)
         moving = {
             "qpos": Dual(state.qpos, by_qpos),
             "qvel": Dual(state.qvel, rate[..., nv : 2 * nv, :]),
             "act": Dual(state.act, rate[..., 2 * nv :, :]),
         }
-        return state.changed({**moving, "still": state, "tangent": tangent}, cls)
+        return state.changed({**moving, "still": state, "tangent": tangent, "_kept": state.kept_truths()}, cls)
 
     still: TaskState
     tangent: Floats
@@ -114,7 +112,8 @@ def _through_forces(
     assert known is not None
     shape = known.cfrc_ext.shape
     moving = ContactForces(known.ctrl, Dual(known.cfrc_ext, _force_directions(shape)))
-    by_forces = _rate(task.reward(state, action, next_state.changed({"known_forces": moving})))
+    changes = {"known_forces": moving, "_kept": next_state.kept_truths()}
+    by_forces = _rate(task.reward(state, action, next_state.changed(changes)))
     if by_forces is None or not by_forces.any():
         return np.zeros((*shape[:-2], after_rate.shape[-1]))
     pulled = task.backend.cfrc_ext_vjp(

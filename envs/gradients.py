@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..sim import StepGradient, StepJacobian
+from ..sim import Linearization, StepGradient
 from ..sim.tangent import gradient_to_tangent
 from .arrays import Array, as_numpy, as_tensor
 from .dual import NoRuleError
@@ -36,26 +36,28 @@ def check_gradients(gradients: str | None) -> None:
 
 
 def transition_gradients(
-    task: Task, state: TaskState, action: Array, next_state: TaskState, gradients: Gradients
+    task: Task, state: TaskState, action: Array, next_state: TaskState, jacobian: Linearization
 ) -> dict[str, Floats]:
-    """The contract's arrays for N transitions, each with leading axis N, or for a single one without."""
-    full, control = gradients == "full", as_numpy(task.control(action))
-    A, B = task.backend.step_jacobian(task.models_at(state), state.numpy(), control, task.n_substeps)
+    """The contract's arrays for N transitions, each with leading axis N, or for a single one without.
+
+    `jacobian` is that of `Task.linearize`: with A the arrays are those of gradients "full", without of "action".
+    """
+    A, B = jacobian.A, jacobian.B
     if task.is_numpy:
         with suppress(NoRuleError):
-            numbers = state.arrays(), as_numpy(action), next_state.arrays(), StepJacobian(A, B)
-            return forward_gradients(task, *numbers, full)
+            return forward_gradients(task, state.arrays(), as_numpy(action), next_state.arrays(), A, B)
     if action.ndim == 1:
-        batch = state.batched(), action[None], next_state.batched(), StepJacobian(A[None], B[None])
-        return {name: array[0] for name, array in _torch_gradients(task, *batch, full).items()}
-    return _torch_gradients(task, state, action, next_state, StepJacobian(A, B), full)
+        batch = state.batched(), action[None], next_state.batched()
+        found = _torch_gradients(task, *batch, None if A is None else A[None], B[None])
+        return {name: array[0] for name, array in found.items()}
+    return _torch_gradients(task, state, action, next_state, A, B)
 
 
 def _torch_gradients(
-    task: Task, state: TaskState, action: Array, next_state: TaskState, jacobian: StepJacobian, full: bool
+    task: Task, state: TaskState, action: Array, next_state: TaskState, A: Floats | None, B: Floats
 ) -> dict[str, Floats]:
     """The same for N transitions, from torch's reverse mode."""
-    A, B = jacobian
+    full = A is not None
     state, action, next_state = state.tensors(), as_tensor(action), next_state.tensors()
     own = _task_derivatives(task, state, action, next_state, full)
     by_action = B @ own.control_by_action
@@ -64,7 +66,7 @@ def _torch_gradients(
         "dobs_daction": through_action[:, :-1].copy(),
         "dreward_daction": through_action[:, -1] + own.reward_by_action,
     }
-    if full:
+    if A is not None:
         through_state = own.outputs_by_next @ A
         result |= {
             "dobs_dstate": through_state[:, :-1].copy(),

@@ -47,6 +47,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     # Whether they also take tensors of a GPU: constants in them are `arrays.beside` what they meet.
     serves_gpu: ClassVar[bool] = True
     n_substeps: int = 1
+    pays_for_contact_forces: bool = False  # whether the reward asks for `contact_forces` of every next state
     max_return: float | None = None
     render_options: Mapping[str, Any] = MappingProxyType({})  # those of `StateRenderer`, unless others are asked for
 
@@ -111,12 +112,12 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
 
     def state_at(self, state: State, batch: int) -> TaskState:
         """The same physical state `batch` times, at time 0."""
-        qpos, qvel, act = (torch.from_numpy(np.asarray(x)).repeat(batch, 1) for x in state[:3])
+        qpos, qvel, act = (_repeated(x, batch) for x in state[:3])
         mocap = []
         for given, own in zip(state[3:], self.model.mocap_poses, strict=True):
-            still = given is None or np.array_equal(given, own)
-            mocap.append(None if still else torch.from_numpy(np.asarray(given)).repeat(batch, 1, 1))
-        return TaskState(self.model, qpos, qvel, act, torch.zeros(batch, dtype=torch.int64), *mocap)
+            still = given is None or own.size == 0 or np.array_equal(given, own)
+            mocap.append(None if still else _repeated(given, batch))
+        return TaskState(self.model, qpos, qvel, act, torch.from_numpy(np.zeros(batch, np.int64)), *mocap)
 
     @property
     def is_numpy(self) -> bool:
@@ -128,6 +129,9 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
 
         On the bound the derivative is that of the inside, beyond it zero.
         """
+        if type(action) is np.ndarray:  # with single actions `clip` takes numpy longer
+            low, high = self._action_limits
+            return np.minimum(np.maximum(action, low), high)
         if isinstance(action, Tensor):
             return action.clip(*(bound.to(action.device) for bound in self._action_bounds))
         return action.clip(*self._action_limits)
@@ -154,11 +158,21 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
             after, unconverged = torch_bridge.counted_step(self.models_at(state), *numbers, self.n_substeps, **mocap)
             return state.after(*after, unconverged)
         models, numbers = self.models_at(state), as_numpy(ctrl)
-        (qpos, qvel, act, *_), unconverged = self.backend.counted_step(models, state.numpy(), numbers, self.n_substeps)
-        if torches:
-            qpos, qvel, act = map(torch.from_numpy, (qpos, qvel, act))
-            unconverged = None if unconverged is None else torch.from_numpy(unconverged)
-        return state.after(qpos, qvel, act, unconverged)
+        forces, given = None, (models, state.numpy(), numbers, self.n_substeps)
+        if self.pays_for_contact_forces and self.backend is sim and numbers.ndim > 1:
+            after, unconverged, forces = sim.step_with_cfrc_ext(*given)
+        else:
+            after, unconverged = self.backend.counted_step(*given)
+        if forces is not None:
+            forces = ContactForces(ctrl, torch.from_numpy(forces) if torches else forces)
+        return _arrived(state, after, unconverged, torches, forces)
+
+    def linearize(self, state: TaskState, action: Array, by_state: bool) -> tuple[TaskState, sim.Linearization]:
+        """`transition` without torch's gradients, and the simulator's Jacobians of it, from one simulation."""
+        ctrl = self.control(action)
+        numbers = self.models_at(state), state.numpy(), as_numpy(ctrl), self.n_substeps
+        found = self.backend.linearize(*numbers, by_state)
+        return _arrived(state, found.state, found.unconverged, isinstance(ctrl, Tensor)), found
 
     def contact_forces(self, state: TaskState, action: Array) -> Array:
         """MuJoCo's `cfrc_ext` of contacts, (..., nbody, 6), in a state under an action; differentiable by torch.
@@ -214,6 +228,22 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     def terminal(self, state: TaskState, rng: Any = None, params: None = None) -> Array:
         """Whether the state ends the task, (...) bool; never, unless a task says otherwise."""
         return state.time < 0
+
+
+def _arrived(
+    state: TaskState, after: State, unconverged: Any, torches: bool, forces: ContactForces | None = None
+) -> TaskState:
+    """The task's state where the simulation is after a transition from `state`, in tensors if `torches`."""
+    qpos, qvel, act = after[:3]
+    if torches:
+        qpos, qvel, act = map(torch.from_numpy, (qpos, qvel, act))
+        unconverged = None if unconverged is None else torch.from_numpy(np.asarray(unconverged))
+    return state.after(qpos, qvel, act, unconverged, forces)
+
+
+def _repeated(numbers: Any, batch: int) -> Tensor:
+    """Copies of an array along a new first axis; made by numpy, which starts sooner than torch."""
+    return torch.from_numpy(np.repeat(np.asarray(numbers)[None], batch, axis=0))
 
 
 def place_on_ground(name: str, value: Any) -> tuple[float, float]:

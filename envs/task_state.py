@@ -112,6 +112,11 @@ class TaskState:
             known[name] = make()
         return known[name]
 
+    def kept_truths(self) -> dict[str, Any]:
+        """Of what is `kept` here the truth values, which do not change while the state moves a little."""
+        known = self.__dict__.get("_kept", {})
+        return {name: x for name, x in known.items() if np.asarray(x).dtype.kind == "b"}
+
     def changed(self, values: Mapping[str, Any], kind: "type[TaskState] | None" = None) -> Any:
         """A copy with some fields changed, past __init__, which for a frozen class takes 4 µs; it is of a `kind`."""
         other = object.__new__(kind or TaskState)
@@ -146,10 +151,12 @@ class TaskState:
         default = {"variant": np.zeros((), np.int64), "mocap_pos": pos, "mocap_quat": quat}[name]
         return as_tensor(default).to(self.qpos.device) if isinstance(self.qpos, Tensor) else default
 
-    def after(self, qpos: Array, qvel: Array, act: Array, unconverged: Array | None) -> "TaskState":
-        """The state that a transition from here leads to."""
+    def after(
+        self, qpos: Array, qvel: Array, act: Array, unconverged: Array | None, forces: ContactForces | None = None
+    ) -> "TaskState":
+        """The state that a transition from here leads to, with the contact forces in it where they are known."""
         moved = {"qpos": qpos, "qvel": qvel, "act": act, "time": self.time + 1, "unconverged": unconverged}
-        return self.changed({**moved, "known_kinematics": None, "known_forces": None})
+        return self.changed({**moved, "known_kinematics": None, "known_forces": forces})
 
     def numpy(self) -> State:
         """The physical state for the simulator; shares memory with the tensors."""

@@ -215,8 +215,10 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             for i in np.flatnonzero(ended):
                 final_obs[i] = done.obs[i].copy()
             info |= {"final_obs": final_obs, "_final_obs": ended.copy()}
-            # Copied, because `info` may get the same gradients.
-            info |= {"final_info": deepcopy(_masked(_all_info(done), ended)), "_final_info": ended.copy()}
+            final_info = _masked(_all_info(done), ended)
+            if ended.all():  # then its arrays are not fresh, and `info` gets the same gradients
+                final_info = deepcopy(final_info)
+            info |= {"final_info": final_info, "_final_info": ended.copy()}
             self._restart(ended, done.obs, info)
         if done.gradients is not None:
             info |= _masked({"gradients": done.gradients}, np.ones(self.num_envs, bool))
@@ -295,13 +297,13 @@ def _masked(info: dict[str, Any], rows: Rows) -> dict[str, Any]:
     masked: dict[str, Any] = {}
     if not rows.any():
         return masked
-    everywhere = rows.all()
+    off = None if rows.all() else ~rows
     for name, value in info.items():
         if isinstance(value, dict):
             masked[name] = _masked(value, rows)
-        elif everywhere:
-            masked[name] = value
         else:
-            masked[name] = np.where(rows.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros((), value.dtype))
+            masked[name] = value if off is None else value.copy()
+            if off is not None:
+                masked[name][off] = 0
         masked[f"_{name}"] = rows.copy()
     return masked

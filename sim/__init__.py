@@ -13,14 +13,15 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from .cfrc_ext import cfrc_ext, cfrc_ext_vjp
+from .cfrc_ext import cfrc_ext, cfrc_ext_vjp, step_with_cfrc_ext
 from .forward import Contact, Forward, forward
 from .kernels.threads import get_num_threads, set_num_threads
+from .linearize import Linearization, StepJacobian, linearize, step_jacobian
 from .model.model import Model, State
 from .model.unsupported import UnsupportedModelError
 from .models import Models
 from .rollout import rollout, rollout_vjp
-from .step import StepGradient, StepJacobian, counted_step, step, step_jacobian, step_vjp
+from .step import StepGradient, counted_step, step, step_vjp
 from .trajectory import PARAMETERS, RolloutGradient, Trajectory
 from .unconverged import UnconvergedWarning
 
@@ -31,6 +32,7 @@ __all__ = [
     "PARAMETERS",
     "Contact",
     "Forward",
+    "Linearization",
     "Model",
     "Models",
     "RolloutGradient",
@@ -45,6 +47,7 @@ __all__ = [
     "counted_step",
     "forward",
     "get_num_threads",
+    "linearize",
     "mujoco_twin",
     "rollout",
     "rollout_vjp",
@@ -52,6 +55,7 @@ __all__ = [
     "step",
     "step_jacobian",
     "step_vjp",
+    "step_with_cfrc_ext",
     "torch_bridge",
 ]
 

@@ -1,20 +1,23 @@
-"""`cfrc_ext` and `cfrc_ext_vjp`: forces of the contacts on the bodies, and their gradient."""
+"""`cfrc_ext`, `cfrc_ext_vjp`, `step_with_cfrc_ext`: forces of the contacts on the bodies, also with a step."""
 
 import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .kernels.direct import run
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
-from .model.arguments import checked_state, floats_of, for_kernel, is_plain_world
-from .model.inputs import Inputs, checked_inputs, input_adjoints, input_gradients, input_rows
+from .model.arguments import at_least_one, checked_state, floats_of, for_kernel
+from .model.inputs import checked_inputs, input_adjoints, input_gradients, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, workspace
 from .models import AnyModel, Models, addresses, check_count, models_of, one_of
 from .pipeline.entry_points import entry_points
+from .single_world import enter_world
 from .step import StepGradient
+from .trajectory import one_control
 
 
 class _Worlds:
@@ -22,11 +25,6 @@ class _Worlds:
 
     def __init__(self, models: Model | Models, state: State, ctrl: Any, qfrc_applied: Any, xfrc_applied: Any) -> None:
         model = one_of(models)
-        if models is model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
-            self.batch, self.count, self.inputs = (), 1, Inputs()
-            self.rows = input_rows(model, self.inputs, ())
-            self.arguments = *(for_kernel(x[None]) for x in (*state[:3], ctrl)), self.rows
-            return
         start = checked_state(model, state)
         self.batch = start.qpos.shape[:-1]
         self.count = math.prod(self.batch)
@@ -43,6 +41,10 @@ def cfrc_ext(model: AnyModel, state: State, ctrl: Any, *, qfrc_applied: Any = No
     World frame [N m, N], torque about `subtree_com` of the body's root, as MuJoCo's `cfrc_ext`. Applied
     forces as in `forward`.
     """
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None:
+        world = enter_world(model, state, ctrl)
+        if world is not None:
+            return world.contact_forces(model)
     models = models_of(model)
     model, worlds = one_of(models), _Worlds(models, state, ctrl, qfrc_applied, xfrc_applied)
     out = np.zeros((worlds.count, model.nbody, 6))
@@ -54,6 +56,41 @@ def cfrc_ext(model: AnyModel, state: State, ctrl: Any, *, qfrc_applied: Any = No
     if model.nconmax > 0:
         for_worlds(worlds.count, work)
     return out.reshape(*worlds.batch, model.nbody, 6)
+
+
+def step_with_cfrc_ext(
+    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1
+) -> tuple[State, NDArray[np.int32], Floats]:
+    """`counted_step`, and `cfrc_ext` of the state after it under the same control.
+
+    The numbers are those of the two calls; the thread that steps a world goes on to its forces, so that threads
+    are woken once.
+    """
+    models = models_of(model)
+    model, each = one_of(models), addresses(models)
+    start = checked_state(model, state)
+    batch = start.qpos.shape[:-1]
+    controls = floats_of("ctrl", ctrl, model.nu, batch)
+    worlds = math.prod(batch)
+    check_count(models, worlds)
+    inputs = checked_inputs(model, start, batch, None, None)
+    paths, arguments, unconverged = one_control(models, start, controls, inputs, at_least_one("n_steps", n_steps))
+    after = [np.empty((worlds, path.shape[2])) for path in paths]
+    flat, rows = for_kernel(controls.reshape(worlds, model.nu)), input_rows(model, inputs, batch)
+    forces, entry = np.zeros((worlds, model.nbody, 6)), entry_points(model)
+
+    def work(begin: int, end: int) -> None:
+        with workspace(model) as data:
+            run(entry.rollout, begin, end, model, each, data, *arguments)
+            for last, path in zip(after, paths, strict=True):
+                last[begin:end] = path[begin:end, 1]
+            if model.nconmax > 0:
+                run(entry.cfrc_ext, begin, end, model, each, data, *after, flat, rows, forces)
+
+    for_worlds(worlds, work)
+    qpos, qvel, act = (last.reshape(*batch, last.shape[1]) for last in after)
+    poses = start[3:] if model.nmocap == 0 else (start.mocap_pos.copy(), start.mocap_quat.copy())
+    return State(qpos, qvel, act, *poses), unconverged.reshape(batch), forces.reshape(*batch, model.nbody, 6)
 
 
 def cfrc_ext_vjp(

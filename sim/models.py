@@ -23,7 +23,9 @@ class Models:
     """
 
     def __init__(self, each: Sequence[Model]) -> None:
-        self.each = tuple(each) if isinstance(each, Iterable) and not isinstance(each, str | bytes) else ()
+        self.each: tuple[Model, ...] = (
+            tuple(each) if isinstance(each, Iterable) and not isinstance(each, str | bytes) else ()
+        )
         if not self.each or not all(isinstance(model, Model) for model in self.each):
             raise TypeError(
                 f"model: expected a sim.Model, or a sequence of them, one for each world, got {_described(each)}; "

@@ -16,13 +16,14 @@ import numpy as np
 
 from .forward import Forward, assemble, no_contacts
 from .kernels.record import Floats
+from .linearize import Linearization, StepJacobian
 from .model.arguments import at_least_one, checked_state, floats_of
 from .model.inputs import Inputs, checked_inputs, input_sums
 from .model.model import Model, State, tangent_size
 from .models import AnyModel, check_count, models_of, one_of, spans
 from .mujoco_differences import ForcePoint, Point, difference_one_step, external_force
 from .rollout import checked_drive
-from .step import StepGradient, StepJacobian
+from .step import StepGradient
 from .trajectory import RolloutGradient, Trajectory
 
 _thread = threading.local()
@@ -180,6 +181,25 @@ def step_jacobian(
     """
     batch = _Batch(model, state, ctrl, qfrc_applied, xfrc_applied)
     return StepJacobian(*map(batch.unflatten, _step_jacobians(batch.model, batch, n_steps, with_inputs=False)[:2]))
+
+
+def linearize(
+    model: AnyModel,
+    state: State,
+    ctrl: Any,
+    n_steps: int = 1,
+    by_state: bool = True,
+    *,
+    qfrc_applied: Any = None,
+    xfrc_applied: Any = None,
+) -> Linearization:
+    """`step` and `step_jacobian`; without `by_state` A is None."""
+    forces = {"qfrc_applied": qfrc_applied, "xfrc_applied": xfrc_applied}
+    after, A, B = (
+        step(model, state, ctrl, n_steps, **forces),
+        *step_jacobian(model, state, ctrl, n_steps, **forces),
+    )
+    return Linearization(after, A if by_state else None, B, None)
 
 
 def _step_jacobians(model: Model, batch: _Batch, n_steps: int, with_inputs: bool) -> tuple[Floats, Floats, Floats]:

@@ -1,22 +1,18 @@
-"""`step`, `step_vjp` and `step_jacobian`: one control held for some time steps, and its derivatives."""
+"""`step` and `step_vjp`: one control held for some time steps, and its gradient."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import placement
-from .kernels.direct import run
 from .kernels.record import Floats
-from .kernels.threads import for_worlds
-from .model.arguments import at_least_one, checked_state, floats_of, for_kernel, is_plain_world, no_poses
-from .model.inputs import Inputs, checked_inputs, input_rows
+from .model.arguments import at_least_one, checked_state, floats_of, no_poses
+from .model.inputs import Inputs, checked_inputs
 from .model.model import Model, State, tangent_size
-from .model.workspaces import adjoint_workspace, states_between, workspace
-from .models import AnyModel, addresses, check_count, models_of, one_of
-from .pipeline.entry_points import entry_points
-from .trajectory import Trajectory, gradient_of, simulate_one, simulate_world
+from .models import AnyModel, models_of, one_of
+from .single_world import enter_world
+from .trajectory import Trajectory, gradient_of, simulate_one
 from .unconverged import warn_if_unconverged
 
 
@@ -30,13 +26,6 @@ class StepGradient(NamedTuple):
     mocap_quat: Floats  # (..., nmocap, 3): tangent in the body frame, as of a free joint's quaternion
     qfrc_applied: Floats | None  # (..., nv); None: not given
     xfrc_applied: Floats | None  # (..., nbody, 6)
-
-
-class StepJacobian(NamedTuple):
-    """Derivative of the next state's tangent by the state's tangent (A) and by the control (B)."""
-
-    A: Floats  # (..., nx, nx)
-    B: Floats  # (..., nx, nu)
 
 
 def step(
@@ -70,22 +59,23 @@ def counted_step(
     device: Any = None,
 ) -> tuple[State, NDArray[np.int32]]:
     """`step`, and how many of its time steps were stopped before the constraint solver converged (...)."""
-    given = qfrc_applied is not None or xfrc_applied is not None or device is not None
-    if type(model) is Model and not given and is_plain_world(model, state, ctrl):
-        after, unconverged = simulate_world(model, state, ctrl, Inputs(), at_least_one("n_steps", n_steps))
-        return State(*after, *no_poses(model, ())), unconverged
+    repeat = at_least_one("n_steps", n_steps)
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None and device is None:
+        world = enter_world(model, state, ctrl)
+        if world is not None:
+            return world.step(model, repeat)
     models = models_of(model)
     if (gpu := placement.gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
         from .cuda import batched
 
-        found: Any = batched.step(models, state, ctrl, n_steps, Inputs(None, None, qfrc_applied, xfrc_applied), gpu)
+        found: Any = batched.step(models, state, ctrl, repeat, Inputs(None, None, qfrc_applied, xfrc_applied), gpu)
         return found
     model = one_of(models)
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]
     controls = floats_of("ctrl", ctrl, model.nu, batch)
     inputs = checked_inputs(model, start, batch, qfrc_applied, xfrc_applied)
-    after, unconverged = simulate_one(models, start, controls, inputs, at_least_one("n_steps", n_steps))
+    after, unconverged = simulate_one(models, start, controls, inputs, repeat)
     poses = start[3:] if model.nmocap == 0 else (start.mocap_pos.copy(), start.mocap_quat.copy())
     return State(*after, *poses), unconverged
 
@@ -107,6 +97,15 @@ def step_vjp(
     `cotangent` (..., nx): tangent of the next state (position, velocity, activation). Applied forces as in
     `step`, and so `device`. Unfinished steps: as in `step_jacobian`.
     """
+    given = params or qfrc_applied is not None or xfrc_applied is not None or device is not None
+    if type(model) is Model and not given:
+        world = enter_world(model, state, ctrl, cotangent)
+        if world is not None:
+            repeat = at_least_one("n_steps", n_steps)
+            by_state, by_ctrl, unconverged = world.pull_back(model, repeat)
+            warn_if_unconverged(model, unconverged, repeat, stacklevel=2)
+            none, _ = no_poses(model, ())
+            return StepGradient(by_state, by_ctrl, None, none, none, None, None)
     models = models_of(model)
     if (gpu := placement.gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
         from .cuda import batched
@@ -121,64 +120,6 @@ def step_vjp(
     seed[..., 1, :] = floats_of("cotangent", cotangent, nx, batch)
     gradient = gradient_of(models, trajectory, seed, params)
     return StepGradient(gradient.state0, gradient.ctrls[..., 0, :], *gradient[2:])
-
-
-def step_jacobian(
-    model: AnyModel,
-    state: State,
-    ctrl: Any,
-    n_steps: int = 1,
-    *,
-    qfrc_applied: Any = None,
-    xfrc_applied: Any = None,
-    device: Any = None,
-) -> StepJacobian:
-    """Both Jacobians of `step`: the vector-Jacobian product of nx unit cotangents in one sweep.
-
-    Of a step that Newton's method did not finish within `iterations` they are those of the finished one, and
-    `UnconvergedWarning` says so; projected Gauss-Seidel is swept back as often as the solver may sweep.
-    `device` as in `rollout`; on a GPU nobody warns, `Trajectory.unconverged` tells.
-    """
-    repeat = at_least_one("n_steps", n_steps)
-    if (gpu := placement.gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
-        from .cuda import batched
-
-        forces = Inputs(None, None, qfrc_applied, xfrc_applied)
-        jacobians: Any = batched.step_jacobian(models_of(model), state, ctrl, repeat, forces, gpu)
-        return StepJacobian(*jacobians)
-    if type(model) is Model and qfrc_applied is None and xfrc_applied is None and is_plain_world(model, state, ctrl):
-        models, batch, worlds = model, (), 1
-        flat = [for_kernel(x[None]) for x in (*state[:3], ctrl)]
-        rows = input_rows(model, Inputs(), batch)
-    else:
-        models = models_of(model)
-        model = one_of(models)
-        start = checked_state(model, state)
-        batch = start.qpos.shape[:-1]
-        controls = floats_of("ctrl", ctrl, model.nu, batch)
-        worlds = math.prod(batch)
-        flat = [for_kernel(x.reshape(worlds, x.shape[-1])) for x in (*start[:3], controls)]
-        rows = input_rows(model, checked_inputs(model, start, batch, qfrc_applied, xfrc_applied), batch)
-    nx = tangent_size(model)
-    a, b = np.empty((worlds, nx, nx)), np.empty((worlds, nx, model.nu))
-    entry = entry_points(model)
-    jacobian_worlds, lanes = entry.jacobian, nx
-    if repeat == 1 and entry.step_jacobian is not None:
-        jacobian_worlds, lanes = entry.step_jacobian, model.nv + model.na
-    unconverged: list[int] = []
-
-    def work(begin: int, end: int) -> None:
-        with workspace(model) as data, adjoint_workspace(model, lanes) as adjoint:
-            between = states_between(model, adjoint, "steps", repeat)
-            data.unconverged_steps[0] = 0
-            arguments = (model, addresses(models), data, adjoint, between, *flat, rows, a, b)
-            run(jacobian_worlds, begin, end, *arguments)
-            unconverged.append(int(data.unconverged_steps[0]))
-
-    check_count(models, worlds)
-    for_worlds(worlds, work)
-    warn_if_unconverged(model, sum(unconverged), worlds * repeat, stacklevel=2)
-    return StepJacobian(a.reshape(*batch, nx, nx), b.reshape(*batch, nx, model.nu))
 
 
 def _one_step(model: Model, state: State, ctrl: Any, n_steps: int, qfrc_applied: Any, xfrc_applied: Any) -> Trajectory:

@@ -103,14 +103,14 @@ def velocity_to_tangent(model: Model, qpos: Floats, rate: Floats) -> Floats:
     return out
 
 
-def velocity_from_tangent(model: Model, qpos: Floats, velocity: Floats) -> Floats:
-    """Tangent direction (..., nv) to the rate of qpos (..., nq), as of unit quaternions."""
+def rates_from_tangent(model: Model, qpos: Floats, rates: Floats) -> Floats:
+    """Rates (..., nv, K) of the tangent in K directions to those of qpos (..., nq, K), as of unit quaternions."""
     blocks = blocks_of(model)
-    out = np.zeros((*velocity.shape[:-1], model.nq))
-    out[..., blocks.qpos] = velocity[..., blocks.dof]
+    out = np.empty((*rates.shape[:-2], model.nq, rates.shape[-1]))
+    out[..., blocks.qpos, :] = rates[..., blocks.dof, :]
     for a, v in blocks.quats:
         unit, _ = _unit(qpos[..., a : a + 4])
-        out[..., a : a + 4] = np.einsum("...ij,...j->...i", _matrix(unit), velocity[..., v : v + 3])
+        out[..., a : a + 4, :] = _matrix(unit) @ rates[..., v : v + 3, :]
     return out
 
 

@@ -122,9 +122,23 @@ def simulate_one(
     models: Model | Models, start: State, controls: Floats, inputs: Inputs, n_steps: int
 ) -> tuple[tuple[Floats, Floats, Floats], NDArray[np.int32]]:
     """`simulate` under one control (..., nu) for all: qpos, qvel and act after it, and `unconverged` (...)."""
+    batch = controls.shape[:-1]
+    paths, arguments, unconverged = one_control(models, start, controls, inputs, n_steps)
+    _run_rollout(models, *arguments)
+    # Every other row: what is done with the state next is quicker without the gaps.
+    qpos, qvel, act = (path[:, 1].copy().reshape(*batch, path.shape[2]) for path in paths)
+    return (qpos, qvel, act), unconverged.reshape(batch)
+
+
+def one_control(
+    models: Model | Models, start: State, controls: Floats, inputs: Inputs, n_steps: int
+) -> tuple[list[Floats], tuple[Any, ...], NDArray[np.int32]]:
+    """A rollout under one control (..., nu), flattened and not yet run.
+
+    Its paths (worlds, 2, n), whose first rows are the start; the arguments of `rollout_worlds` from qpos on, paths
+    included; `unconverged` (worlds, 1), one of them.
+    """
     model, batch = one_of(models), controls.shape[:-1]
-    if not batch and models is model:
-        return simulate_world(model, start, controls, inputs, n_steps)
     worlds, paths = math.prod(batch), []
     for value in start[:3]:
         path = np.empty((worlds, 2, value.shape[-1]))
@@ -133,28 +147,7 @@ def simulate_one(
     flat = for_kernel(controls.reshape(worlds, 1, model.nu))
     warm = kept_with(model, ("no warm starts", worlds), lambda: np.empty((worlds, 0, model.nv)))
     unconverged = np.empty((worlds, 1), np.int32)
-    _run_rollout(models, *paths, warm, flat, input_rows(model, inputs, batch), n_steps, 1, unconverged)
-    # Every other row: what is done with the state next is quicker without the gaps.
-    qpos, qvel, act = (path[:, 1].copy().reshape(*batch, path.shape[2]) for path in paths)
-    return (qpos, qvel, act), unconverged.reshape(batch)
-
-
-def simulate_world(
-    model: Model, start: State, controls: Floats, inputs: Inputs, n_steps: int
-) -> tuple[tuple[Floats, Floats, Floats], NDArray[np.int32]]:
-    """The same for a single world, which is to cost little more than the physics."""
-    qpos, qvel, act = np.empty((1, 2, model.nq)), np.empty((1, 2, model.nv)), np.empty((1, 2, model.na))
-    qpos[0, 0], qvel[0, 0], act[0, 0] = start.qpos, start.qvel, start.act
-    rollout_worlds, each, warm = kept_with(model, "rollout of one world", lambda: _rollout_of_one(model))
-    ctrl, unconverged = for_kernel(controls.reshape(1, 1, model.nu)), np.empty((1, 1), np.int32)
-    rows = input_rows(model, inputs, ())
-    with workspace(model) as data:
-        run(rollout_worlds, 0, 1, model, each, data, qpos, qvel, act, warm, ctrl, rows, n_steps, 1, unconverged)
-    return (qpos[0, 1], qvel[0, 1], act[0, 1]), unconverged.reshape(())
-
-
-def _rollout_of_one(model: Model) -> tuple[Any, Any, Floats]:
-    return entry_points(model).rollout, addresses(model), np.empty((1, 0, model.nv))
+    return paths, (*paths, warm, flat, input_rows(model, inputs, batch), n_steps, 1, unconverged), unconverged
 
 
 def _run_rollout(models: Model | Models, *arguments: Any) -> None:

@@ -13,7 +13,8 @@ from .model.model import Model
 class UnconvergedWarning(UserWarning):
     """Derivatives were taken of steps that stopped at `iterations` (or `noslip_iterations`) before convergence.
 
-    Given once per model, by `step_vjp`, `step_jacobian`, `rollout_vjp` and the gradients of `torch_bridge`.
+    Given once per model, by `step_vjp`, `step_jacobian`, `linearize`, `rollout_vjp` and the gradients of
+    `torch_bridge`.
     """
 
 

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from gradgym import sim
 from gradgym.sim.dynamics.crba import crb
-from gradgym.sim.model.data import Data, Lanes
-from gradgym.sim.model.workspaces import adjoint_workspace, workspace
+from gradgym.sim.kernels.record import Struct, kept_with
+from gradgym.sim.model.data import Data
+from gradgym.sim.model.model import tangent_size
+from gradgym.sim.model.workspaces import adjoint_workspace, rates_workspace, workspace
 from gradgym.sim.pipeline.entry_points import entry_points
 from gradgym.sim.pipeline.worlds import forward_world
+from gradgym.sim.single_world import SingleWorld
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +31,7 @@ _INTEGRATOR_CODE = {
     "Euler": mujoco.mjtIntegrator.mjINT_EULER,
     "RK4": mujoco.mjtIntegrator.mjINT_RK4,
     "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
+    "implicit": mujoco.mjtIntegrator.mjINT_IMPLICIT,
 }
 
 # Largest error of a stage, relative to the stage's largest entry. The issue's bound is 1e-9; these
@@ -90,7 +94,7 @@ def random_state(model: sim.Model, seed: int, speed: float = 1.0) -> tuple[sim.S
     return state, rng.normal(scale=0.7, size=model.nu)
 
 
-def fill_with_nan(workspace: Data | Lanes) -> None:
+def fill_with_nan(workspace: Struct) -> None:
     """Overwrite all arrays, except the world body's rows: constants that nobody computes."""
     for name, field in workspace.fields.items():
         value = getattr(workspace, name)
@@ -100,8 +104,15 @@ def fill_with_nan(workspace: Data | Lanes) -> None:
 
 def spoil_workspaces(model: sim.Model, *lanes: tuple[int, bool]) -> None:
     """Fill the workspaces that the next call on `model` will use, adjoint ones of (lanes, parameters) too."""
-    with workspace(model) as data:
+    free = kept_with(model, "free single worlds", list)
+    if not free:
+        free.append(SingleWorld(model, free))
+    sweeps = [sweep for world in free for sweep in (world.sweep_forth(model, True), world.sweep_back(model, 1))]
+    for space in [world.data for world in free] + [space for sweep in sweeps for space in sweep.workspaces]:
+        fill_with_nan(space)
+    with workspace(model) as data, rates_workspace(model, tangent_size(model) + model.nu) as rates:
         fill_with_nan(data)
+        fill_with_nan(rates)
     for nlane, with_params in lanes:
         with adjoint_workspace(model, nlane, with_params) as adjoint:
             fill_with_nan(adjoint)

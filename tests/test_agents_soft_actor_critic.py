@@ -10,10 +10,12 @@ import pytest
 import stable_baselines3 as sb3
 import torch
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import Tensor
 
 from gradgym.agents import MBPO, BatchedSACPolicy
 from gradgym.agents.mbpo.replay import TransitionBuffer
+from gradgym.agents.mbpo.sac_policy import gaussian
 
 UPDATES, BATCH = 6, 32
 ROWS = torch.from_numpy(np.random.default_rng(0).integers(200, size=(UPDATES, BATCH)))
@@ -93,3 +95,23 @@ def test_updates_are_those_of_sb3(ent_coef: Any, monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-6)
     assert ((expected - start).abs() > 1e-4).double().mean() > 0.5
     assert (expected[-1] == start[-1]) == (ent_coef == 0.3)
+
+
+class Halved(FlattenExtractor):
+    """Shows the policy half of each observation."""
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return 0.5 * super().forward(observations)
+
+
+@pytest.mark.parametrize("settings", [{}, {"features_extractor_class": Halved}], ids=["flat", "an extractor"])
+def test_the_policys_gaussian_is_sb3s(settings: dict[str, Any]) -> None:
+    algorithm = MBPO("MlpPolicy", gymnasium.make("PointMass-v0"), model=False, seed=0, policy_kwargs=settings)
+    with torch.no_grad():
+        assert isinstance(algorithm.actor.log_std, torch.nn.Linear)
+        algorithm.actor.log_std.weight.normal_(std=1e3)  # to its bounds
+        obs = torch.randn(60, 2)
+        expected = algorithm.actor.get_action_dist_params(obs)[:2]
+        for mine, theirs in zip(gaussian(algorithm.actor, obs), expected, strict=True):
+            assert torch.equal(mine, theirs)
+        assert {-20.0, 2.0} & set(expected[1].flatten().tolist())

@@ -21,7 +21,7 @@ from gradgym.envs.single import TaskEnv
 from gradgym.envs.task import Task
 from gradgym.envs.task_state import TaskState
 from gradgym.envs.vector import TaskVectorEnv
-from gradgym.sim import Model
+from gradgym.sim import Linearization, Model
 
 PENDULUM = "gradgym/NLinkPendulum-v0"
 HOPPER = "gradgym/Hopper-v0"  # whose starts are random
@@ -94,15 +94,15 @@ def test_native_vector_environment_equals_gymnasiums(mode: AutoresetMode, limit:
 
 
 class OneFails:
-    """Replaces a task's transition: some rows of every step come out as NaN."""
+    """Replaces a task's transition with Jacobians: some rows of every step come out as NaN."""
 
     def __init__(self, task: Task, rows: Any) -> None:
-        self.transition, self.rows = task.transition, rows
+        self.linearize, self.rows = task.linearize, rows
 
-    def __call__(self, state: TaskState, action: Tensor) -> TaskState:
-        following = self.transition(state, action)
+    def __call__(self, state: TaskState, action: Tensor, by_state: bool) -> tuple[TaskState, Linearization]:
+        following, jacobian = self.linearize(state, action, by_state)
         following.qvel[self.rows] = torch.nan
-        return following
+        return following, jacobian
 
 
 @pytest.mark.parametrize("backend", ["sim", "mujoco"])
@@ -136,7 +136,7 @@ def test_one_divergence_leaves_the_other_environments_alone(mode: AutoresetMode)
     envs.step(actions)
     other.step(actions)
     task = envs.unwrapped.task
-    task.transition = OneFails(task, [1])
+    task.linearize = OneFails(task, [1])
     obs, reward, terminated, _, info = envs.step(actions)
     expected = other.step(actions)
     np.testing.assert_array_equal(terminated, [False, True, False])
@@ -148,7 +148,7 @@ def test_one_divergence_leaves_the_other_environments_alone(mode: AutoresetMode)
     np.testing.assert_array_equal(reward[[0, 2]], expected[1][[0, 2]])
     for key in ("dobs_daction", "dreward_daction"):
         np.testing.assert_allclose(info["gradients"][key][[0, 2]], expected[4]["gradients"][key][[0, 2]], rtol=1e-12)
-    del task.transition
+    del task.linearize
     obs = envs.step(actions)[0]
     assert np.isfinite(obs).all()
 

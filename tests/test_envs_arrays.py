@@ -6,12 +6,12 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from transitions import random_transitions
+from transitions import gradients_of, random_transitions
 
 from gradgym import envs
 from gradgym.envs.arrays import Array, namespace
 from gradgym.envs.forward_gradients import forward_gradients
-from gradgym.envs.gradients import _torch_gradients, transition_gradients
+from gradgym.envs.gradients import _torch_gradients
 from gradgym.envs.task import Task
 from gradgym.envs.task_state import TaskState
 from gradgym.envs.tasks.ant import Ant
@@ -65,8 +65,8 @@ def test_forward_mode_gives_what_torch_gives(name: str) -> None:
     after = task.transition(state, actions)
     task.reward(state, actions, after)  # contact forces become known
     jacobian = task.backend.step_jacobian(task.model, state.numpy(), task.control(actions), task.n_substeps)
-    found = forward_gradients(task, state, actions, after, jacobian, True)
-    expected = _torch_gradients(task, state, actions, after, jacobian, True)
+    found = forward_gradients(task, state, actions, after, *jacobian)
+    expected = _torch_gradients(task, state, actions, after, *jacobian)
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         np.testing.assert_allclose(found[key], value, atol=1e-12 * max(1.0, np.abs(value).max()))
@@ -130,7 +130,7 @@ def test_forces_of_the_state_before_are_left_to_torch() -> None:
     state, actions = state.arrays(), action.numpy()
     after = task.transition(state, actions)
     task.reward(state, actions, after)
-    found = transition_gradients(task, state, actions, after, "action")["dreward_daction"]
+    found = gradients_of(task, state, actions, after, "action")["dreward_daction"]
     h = 1e-6
     for i in range(8):
         ends = [task.reward(state.changed({}), actions + s * h * np.eye(8)[i], after) for s in (-1, 1)]

@@ -11,10 +11,9 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
-from transitions import IN_CONTACT, moved, outputs, random_transitions
+from transitions import IN_CONTACT, gradients_of, moved, outputs, random_transitions
 
 from gradgym.envs.advance import advance
-from gradgym.envs.gradients import transition_gradients
 from gradgym.envs.task import Task
 from gradgym.envs.task_state import TaskState
 from gradgym.envs.tasks.ant import Ant
@@ -135,14 +134,14 @@ def test_full_gradients_are_those_of_differences(name: str, backend: str) -> Non
     h = 1e-7 if isinstance(task, IN_CONTACT) else 1e-5
     state, action = random_transitions(task, 4)
     following = task.transition(state, action)
-    found = transition_gradients(task, state, action, following, "full")
+    found = gradients_of(task, state, action, following, "full")
     assert set(found) == FULL_KEYS
     # With poses and contact forces at hand another path is taken.
     assert state.kinematics and following.kinematics
     with torch.no_grad():
         task.reward(state, action, following)
     assert (following.known_forces is not None) == isinstance(task, Ant)
-    for key, array in transition_gradients(task, state, action, following, "full").items():
+    for key, array in gradients_of(task, state, action, following, "full").items():
         np.testing.assert_allclose(array, found[key], atol=1e-12 * max(1, np.abs(array).max()))
 
     n_act, nx = action.shape[1], 2 * task.model.nv + task.model.na
@@ -209,7 +208,7 @@ def test_poses_known_from_no_grad_are_not_taken_for_constants() -> None:
 def test_both_backends_give_the_same_gradients(n_links: int) -> None:
     tasks = [NLinkPendulum(n_links, backend) for backend in ("sim", "mujoco")]
     state, action = random_transitions(tasks[0], 3)
-    ours, theirs = (transition_gradients(t, state, action, t.transition(state, action), "full") for t in tasks)
+    ours, theirs = (gradients_of(t, state, action, t.transition(state, action), "full") for t in tasks)
     for key in FULL_KEYS:
         np.testing.assert_allclose(ours[key], theirs[key], atol=1e-6 * max(1.0, np.abs(theirs[key]).max()))
 
@@ -319,7 +318,7 @@ class Survivor(NLinkPendulum):
 def test_a_constant_reward_has_zero_gradients() -> None:
     task = Survivor(2)
     state, action = random_transitions(task, 3)
-    found = transition_gradients(task, state, action, task.transition(state, action), "full")
+    found = gradients_of(task, state, action, task.transition(state, action), "full")
     np.testing.assert_array_equal(found["dreward_daction"], np.zeros((3, 2)))
     np.testing.assert_array_equal(found["dreward_dstate"], np.zeros((3, 4)))
     assert found["dobs_daction"].any()

@@ -10,10 +10,9 @@ import torch
 from driven import scene, visited
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
-from transitions import moved, outputs
+from transitions import gradients_of, moved, outputs
 
 from gradgym.envs.differentiable import DifferentiableEnvs
-from gradgym.envs.gradients import transition_gradients
 from gradgym.envs.single import TaskEnv
 from gradgym.envs.task import Task
 from gradgym.envs.task_state import TaskState
@@ -104,9 +103,9 @@ def test_gradients_are_those_of_differences(backend: str) -> None:
     state = moved(task, state, rng.normal(size=2 * task.model.nv))
     action = torch.from_numpy(rng.uniform(-1, 1, (3, 2)))
     following = task.transition(state, action)
-    found = transition_gradients(task, state, action, following, "full")
+    found = gradients_of(task, state, action, following, "full")
     assert following.kinematics  # with poses at hand another path is taken
-    for key, array in transition_gradients(task, state, action, following, "full").items():
+    for key, array in gradients_of(task, state, action, following, "full").items():
         np.testing.assert_allclose(array, found[key], atol=1e-12)
     for i in range(12):
         tangent = np.eye(12)[i] * h

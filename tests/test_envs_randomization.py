@@ -8,11 +8,10 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
-from transitions import moved, outputs
+from transitions import gradients_of, moved, outputs
 
 from gradgym import sim
 from gradgym.envs.differentiable import DifferentiableEnvs
-from gradgym.envs.gradients import transition_gradients
 from gradgym.envs.randomization import variants
 from gradgym.envs.task import Task
 from gradgym.envs.task_state import TaskState
@@ -128,7 +127,7 @@ def test_gradients_are_those_of_each_variant(backend: str) -> None:
     with torch.no_grad():
         following = task.transition(state, action)
         task.reward(state, action, following)
-        found = transition_gradients(task, state, action, following, "full")
+        found = gradients_of(task, state, action, following, "full")
         low, high = (outputs(task, state, action + s * h) for s in (-1, 1))
     np.testing.assert_allclose(found["dobs_daction"][..., 0], (high["dobs"] - low["dobs"]) / (2 * h), atol=1e-6)
     expected = (high["dreward"] - low["dreward"]) / (2 * h)
@@ -147,7 +146,7 @@ def test_the_graph_of_environments_has_each_worlds_gradient() -> None:
     with torch.no_grad():
         following = envs.task.transition(state, action)
         envs.task.reward(state, action, following)
-        expected = transition_gradients(envs.task, state, action.detach(), following, "action")["dreward_daction"]
+        expected = gradients_of(envs.task, state, action.detach(), following, "action")["dreward_daction"]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 

@@ -1,5 +1,6 @@
 """The examples, run as their readers run them, and what they print."""
 
+import importlib
 import itertools
 import re
 import subprocess
@@ -7,8 +8,10 @@ import sys
 from pathlib import Path
 
 import imageio.v3 as imageio
+import mujoco
 import numpy as np
 import pytest
+import torch
 import yaml
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -84,6 +87,30 @@ def test_trajectory_optimization_hits_and_films(tmp_path: Path) -> None:
     assert frames.shape == (31, 400, 640, 3)
     moving = [(a != b).any() for a, b in itertools.pairwise(frames)]
     assert all(moving)
+
+
+def test_rough_terrain_means_the_same_in_both_backends(tmp_path: Path) -> None:
+    printed = run("rough_terrain", "--render", str(tmp_path / "rough.gif"))
+    assert number_after("largest difference of observations from MuJoCo's:", printed) < 1e-5  # float32
+    assert number_after("contacts with the ground at the end:", printed) >= 1
+    assert number_after("derivatives by the action, largest", printed) > 0.1
+    assert number_after("largest difference from MuJoCo's by differences:", printed) < 1e-4
+    frames = imageio.imread(tmp_path / "rough.gif")
+    assert len(frames) == 30 and frames.shape[-1] == 3
+
+
+def test_the_ground_below_the_ant_is_what_a_ray_meets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    task = importlib.import_module("rough_terrain").RoughAnt("mujoco", roughness=0.5)
+    m, down = task.model.mj_model, np.array([0.0, 0.0, -1.0])
+    d, floor = mujoco.MjData(m), m.geom("floor").id
+    mujoco.mj_forward(m, d)
+    places = np.random.default_rng(0).uniform((-29, -9), (29, 9), size=(100, 2))
+    found = task.ground(torch.from_numpy(places)).numpy()
+    rays = [5.0 - mujoco.mj_rayHfield(m, d, floor, np.array([x, y, 5.0]), down, None) for x, y in places]
+    np.testing.assert_allclose(found, rays, rtol=0, atol=1e-9)
+    assert np.ptp(rays) > 0.5
+    assert abs(task.ground(torch.zeros(2))) < 1e-5  # data of single precision
 
 
 def test_system_identification_finds_all_parameters() -> None:

@@ -9,7 +9,10 @@ import gymnasium
 import manipulation_speed
 import numpy as np
 import pytest
+import updates_per_second
 import vector_throughput
+
+import gradgym
 
 
 def test_throughput_is_measured_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,6 +26,21 @@ def test_throughput_is_measured_and_shown(tmp_path: Path, capsys: pytest.Capture
     _, _, first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("| 1 |")
     assert second.startswith("| 8 |")
+
+
+def test_updates_of_two_versions_are_measured_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results.json"
+    for before in (None, str(Path(gradgym.__file__).parent.parent)):
+        if before is not None:
+            monkeypatch.setenv("BEFORE", before)
+        assert updates_per_second.MEASUREMENT.main(["--quick", "--results", str(results)]) == 0
+        (row,) = json.loads(results.read_text())["rows"]
+        assert min(row["milliseconds"].values()) > 0
+        assert (row["before / now"] is None) == (before is None) == ("before" not in row["milliseconds"])
+        header, _, line = capsys.readouterr().out.splitlines()[-3:]
+        assert line.startswith("| MBPO |") and line.count("|") == header.count("|")
 
 
 def test_mujocos_rollout_makes_the_steps_that_ours_made() -> None:

@@ -73,8 +73,8 @@ def test_every_algorithm_has_a_page(site: Path) -> None:
 def test_what_is_refused_is_listed_with_what_to_do(site: Path) -> None:
     page = (site / "simulator" / "mjcf.html").read_text()
     rows = re.findall(r"<tr.*?</tr>", page, re.DOTALL)
-    assert len(rows) > 30
-    assert any("option density (fluid forces)" in row and "damping on joints" in row for row in rows)
+    assert len(rows) > 10
+    assert any("flex" in row and "bodies and joints" in row for row in rows)
 
 
 def test_the_public_names_of_the_simulator_are_documented(site: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Never
 
 import pytest
 from measurement import Measurement, cell
-from simulator_measurements import MEASUREMENTS
+from pages import MEASUREMENTS
 
 
 def _table(rows: Any) -> str:

@@ -27,6 +27,7 @@ def prepare():
         "fall": fall,
         "not_json": lambda: object(),
         "end": lambda: os._exit(3),
+        "imported": lambda: __import__("ground").HEIGHT,
         "threads": lambda: os.environ["OMP_NUM_THREADS"],
         "grow": lambda megabytes: peak_growth(lambda: bytearray(b"1" * (megabytes * 10**6))),
     }
@@ -113,3 +114,11 @@ def test_time_is_of_one_run() -> None:
     seconds = sides.processor_seconds(lambda: runs.append(sum(range(10000))), at_least=0.01)
     assert len(runs) > 1
     assert 0.01 / len(runs) <= seconds < 0.1 / len(runs)
+
+
+def test_a_side_imports_from_the_folder_that_it_is_given(tmp_path: Path) -> None:
+    for height in (3, 4):
+        (tmp_path / str(height)).mkdir()
+        (tmp_path / str(height) / "ground.py").write_text(f"HEIGHT = {height}")
+        with sides.Side("counter", package=str(tmp_path / str(height))) as side:
+            assert side.ask("imported") == height

@@ -150,12 +150,11 @@ def test_twenty_calls_same_answer_whatever_runs_between(integrator: str) -> None
     others = [load(random_tree(7, 9), "RK4"), load(GYMNASIUM_ASSETS / "ant.xml", "Euler")]
     state, ctrl = batch(model, 2)
     expected = everything(model, state, ctrl)
-    nx = 2 * model.nv + model.na
     for repetition in range(20):
         other = others[repetition % 2]
         everything(other, *batch(other, 1))
         everything(model, *batch(model, 3))
-        spoil_workspaces(model, (1, False), (1, True), (nx, False))
+        spoil_workspaces(model, (1, False), (1, True), (model.nv + model.na, False))
         assert_equal(expected, everything(model, state, ctrl))
 
 

@@ -283,6 +283,25 @@ def test_the_other_convex_pipelines_are_named() -> None:
         sim.Model.from_mujoco(spec)
 
 
+def test_one_contact_is_what_pairs_of_round_geoms_have_anyway() -> None:
+    mj_model = pair_model("ellipsoid", "box")
+    for flag, refused in (("MULTICCD", False), ("NATIVECCD", True)):
+        mj_model.opt.disableflags = int(getattr(mujoco.mjtDisableBit, f"mjDSBL_{flag}"))
+        if refused:
+            with pytest.raises(sim.UnsupportedModelError, match="option flag nativeccd disabled"):
+                sim.Model.from_mujoco(mj_model)
+            continue
+        model, d, touching = sim.Model.from_mujoco(mj_model), mujoco.MjData(mj_model), 0
+        for qpos in poses(mj_model.nq, 20, 2):
+            d.qpos[:] = qpos
+            mujoco.mj_forward(mj_model, d)
+            contact = sim.forward(model, sim.State(qpos, np.zeros(model.nv), np.zeros(0)), np.zeros(0)).contact
+            assert len(contact.dist) == d.ncon <= 1
+            np.testing.assert_allclose(contact.pos, d.contact.pos, rtol=0, atol=2e-5)
+            touching += d.ncon
+        assert touching >= 5
+
+
 def test_touching_within_the_margin_is_a_contact() -> None:
     """Bricks whose faces just touch, where GJK and EPA both find the origin on the surface."""
     mj_model = pair_model("brick", "brick", 0.01)

@@ -7,14 +7,14 @@ from gradgym.sim.kernels import enums
 
 SOURCES = {
     "mjtJoint": ("mjJNT_", ("FREE", "BALL", "SLIDE", "HINGE")),
-    "mjtGeom": ("mjGEOM_", ("PLANE", "SPHERE", "CAPSULE", "ELLIPSOID", "CYLINDER", "BOX", "MESH")),
-    "mjtTrn": ("mj", ("TRN_JOINT", "TRN_JOINTINPARENT", "TRN_TENDON")),
-    "mjtDyn": ("mj", ("DYN_INTEGRATOR", "DYN_FILTEREXACT")),
-    "mjtGain": ("mjGAIN_", ("AFFINE",)),
-    "mjtBias": ("mjBIAS_", ("AFFINE",)),
+    "mjtGeom": ("mjGEOM_", ("PLANE", "HFIELD", "SPHERE", "CAPSULE", "ELLIPSOID", "CYLINDER", "BOX", "MESH")),
+    "mjtTrn": ("mj", ("TRN_JOINT", "TRN_JOINTINPARENT", "TRN_SLIDERCRANK", "TRN_TENDON", "TRN_SITE", "TRN_BODY")),
+    "mjtDyn": ("mj", ("DYN_INTEGRATOR", "DYN_FILTEREXACT", "DYN_MUSCLE")),
+    "mjtGain": ("mjGAIN_", ("FIXED", "AFFINE", "MUSCLE")),
+    "mjtBias": ("mjBIAS_", ("AFFINE", "MUSCLE")),
     "mjtEq": ("mjEQ_", ("CONNECT", "WELD", "JOINT", "TENDON")),
     "mjtConstraint": ("mjCNSTR_", ("EQUALITY", "FRICTION_DOF", "FRICTION_TENDON", "CONTACT_FRICTIONLESS")),
-    "mjtIntegrator": ("mjINT_", ("EULER", "RK4", "IMPLICITFAST")),
+    "mjtIntegrator": ("mjINT_", ("EULER", "RK4", "IMPLICIT", "IMPLICITFAST")),
     "mjtSolver": ("mjSOL_", ("PGS",)),
 }
 OTHER_NAMES = {

@@ -193,6 +193,29 @@ def test_twin_agrees(cone: str) -> None:
         np.testing.assert_allclose(ends[0], ends[1], rtol=0, atol=1e-5 * max(1.0, np.abs(ends[1]).max(initial=0.0)))
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_step_with_forces_is_the_step_and_then_the_forces(threads: int) -> None:
+    ant = sim.Model.from_mujoco(compiled("ant", "pyramidal"))
+    states, ctrls = situations(ant.mj_model, 24, 0)
+    models = [ant, ant.replace(gravity=(0, 0, -20.0))] * (len(ctrls) // 2)
+    before = sim.get_num_threads()
+    sim.set_num_threads(threads)
+    try:
+        for given in (ant, models):
+            spoil_workspaces(ant)
+            after, unconverged, forces = sim.step_with_cfrc_ext(given, states, ctrls, 5)
+            expected, count = sim.counted_step(given, states, ctrls, 5)
+            for mine, theirs in zip(after, expected, strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+            np.testing.assert_array_equal(unconverged, count)
+            np.testing.assert_array_equal(forces, sim.cfrc_ext(given, expected, ctrls))
+            assert forces.any(axis=(1, 2)).sum() > 5
+        one = sim.step_with_cfrc_ext(ant, entry(states, 20), ctrls[20], 5)
+        np.testing.assert_array_equal(one[2], sim.step_with_cfrc_ext(ant, states, ctrls, 5)[2][20])
+    finally:
+        sim.set_num_threads(before)
+
+
 @pytest.mark.parametrize("source", ["no constraints", "limits only"])
 def test_without_contacts_there_is_no_force(source: str) -> None:
     limits = '<mujoco><worldbody><body><joint limited="true" range="-1 1"/>\
@@ -204,6 +227,7 @@ def test_without_contacts_there_is_no_force(source: str) -> None:
     spoil_workspaces(m)
     assert not sim.cfrc_ext(m, state, ctrl).any()
     assert not sim.forward(m, state, ctrl).cfrc_ext.any()
+    assert not sim.step_with_cfrc_ext(m, state, ctrl)[2].any()
     gradient = sim.cfrc_ext_vjp(m, state, ctrl, np.ones((m.nbody, 6)))
     assert not gradient.state.any() and not gradient.ctrl.any()
     assert gradient.state.shape == (2 * m.nv + m.na,) and gradient.ctrl.shape == (m.nu,)

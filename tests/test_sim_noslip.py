@@ -14,6 +14,7 @@ from derivatives import (
     step_map,
     tangent_between,
 )
+from parity import spoil_workspaces
 
 from gradgym import sim
 from gradgym.sim.model.data import Data
@@ -234,3 +235,27 @@ def test_a_model_without_noslip_has_no_room_for_it() -> None:
     without = with_it.replace(noslip_iterations=0)
     assert (with_it.ndual > 0, without.ndual, without.nnoslip, without.ndualcone) == (True, 0, 0, 0)
     assert Data.for_model(without).efc_MinvJ.size == 0
+
+
+def test_trees_without_rows_read_nothing_left_over() -> None:
+    """Bodies lifted off the ground form islands without rows, beside those that have some."""
+    model = model_of("elliptic")
+    start = model.initial_state()
+    qpos = start.qpos.copy()
+    qpos[[9, 16]] += 5.0  # the bar and the ball
+    for directions in (1, 2 * model.nv):
+        spoil_workspaces(model, (directions, False))
+    found = sim.step_jacobian(model, start._replace(qpos=qpos), np.zeros(model.nu))
+    spoil_workspaces(model, (1, False))
+    vjp = sim.step_vjp(model, start._replace(qpos=qpos), np.zeros(model.nu), np.ones(2 * model.nv))
+    assert np.isfinite(found.A).all() and np.isfinite(vjp.state).all()
+
+
+@pytest.mark.parametrize("cone", CONES)
+def test_derivatives_leave_the_next_step_its_start(cone: str) -> None:
+    """The reverse sweep visits the main solver's solution; the next step starts from that after the sweeps."""
+    model = model_of(cone)
+    for d in visited(model, 2):
+        state, ctrl = state_of(d)
+        found, expected = sim.linearize(model, state, ctrl, 3).state, sim.step(model, state, ctrl, 3)
+        np.testing.assert_array_equal(found.qvel, expected.qvel)

@@ -1,4 +1,4 @@
-"""Fixed tendons against MuJoCo and differences: springs, dampers, limits, friction loss, actuators."""
+"""Fixed tendons against MuJoCo and differences: springs, dampers, limits, friction loss, armature, actuators."""
 
 import mujoco
 import numpy as np
@@ -51,15 +51,18 @@ def random_tendons(seed: int, integrator: str = "Euler") -> sim.Model:
         low, high = sorted(rng.normal(scale=0.4, size=2))
         fields = [f'name="t{i}"']
         if rng.random() < 0.5:
-            fields.append(f'stiffness="{rng.uniform(1, 20):.6g}" springlength="{low:.6g} {high:.6g}"')
+            powers = f"{rng.uniform(1, 20):.6g} {rng.uniform(0, 5):.6g} {rng.uniform(0, 5):.6g}"
+            fields.append(f'stiffness="{powers}" springlength="{low:.6g} {high:.6g}"')
         if rng.random() < 0.5:
-            fields.append(f'damping="{rng.uniform(0.1, 2):.6g}"')
+            fields.append(f'damping="{rng.uniform(0.1, 2):.6g} {rng.uniform(0, 1):.6g} {rng.uniform(0, 1):.6g}"')
         if rng.random() < 0.6:
             margin = rng.choice([0.0, rng.uniform(0.01, 0.3)])
             fields.append(f'limited="true" range="{low:.6g} {high:.6g}" margin="{margin:.6g}"')
             fields.append('solreflimit="0.03 0.7" solimplimit="0.7 0.95 0.2 0.4 3"')
         if rng.random() < 0.4:
             fields.append(f'frictionloss="{rng.uniform(0.1, 2):.6g}" solreffriction="0.05 1"')
+        if i == 0:  # in each, so that all share kernels
+            fields.append(f'armature="{rng.uniform(0.05, 0.5):.6g}"')
         if rng.random() < 0.3:
             fields.append('actuatorfrclimited="true" actuatorfrcrange="-0.8 0.7"')
         return f"<fixed {' '.join(fields)}>{joints}</fixed>"

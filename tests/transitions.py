@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 import torch
 
+from gradgym.envs.gradients import Gradients, transition_gradients
 from gradgym.envs.task import Task
 from gradgym.envs.task_state import TaskState
 from gradgym.envs.tasks.ball_to_target import BallToTarget
@@ -49,6 +50,13 @@ def transitions_in_contact(task: Task, batch: int, seed: int) -> tuple[TaskState
     states, actions = zip(*found, strict=True)
     qpos, qvel, act, time = (torch.cat([getattr(s, name) for s in states]) for name in ("qpos", "qvel", "act", "time"))
     return TaskState(task.model, qpos, qvel, act, time), torch.cat(actions)
+
+
+def gradients_of(
+    task: Task, state: TaskState, action: Any, next_state: TaskState, level: Gradients
+) -> dict[str, np.ndarray]:
+    """`transition_gradients` with the simulator's Jacobians of the transition."""
+    return transition_gradients(task, state, action, next_state, task.linearize(state, action, level == "full")[1])
 
 
 def moved(task: Task, state: TaskState, tangent: np.ndarray) -> TaskState:

@@ -26,7 +26,7 @@ from .episode_gradients import ActionGradients, EpisodeGradients
 from .losses import enhanced_actor_loss, squashed_gaussian
 from .model_rollouts import Brancher, episode_limit, observed_task, rollout_length
 from .replay import Batch, BatchGradients, GradientBuffer, PredictedTransitions, TransitionBuffer
-from .sac_policy import BatchedSACPolicy
+from .sac_policy import BatchedSACPolicy, gaussian
 from .sample_enhancement import Ends, JacobianRows, SampleEnhancement
 from .soft_actor_critic import BatchedSAC, descend
 from .value_gradients import one_step
@@ -280,11 +280,11 @@ class MBPO(Sb3Algorithm, BatchedSAC):
 
     def _update_enhanced(self, batch: ActionGradients) -> Tensor:
         """One step of the policy up dQ/da of stored transitions, and of the entropy coefficient."""
-        mean, log_std, _ = self.actor.get_action_dist_params(batch.obs)
+        mean, log_std = gaussian(self.actor, batch.obs)
         _, log_prob = squashed_gaussian(mean, log_std, torch.randn_like(mean))
         entropy_cost = self._ent_coef() * log_prob
         loss = enhanced_actor_loss(batch.dvalue_daction, torch.tanh(mean), batch.actions, entropy_cost)
-        descend(self.actor.optimizer, list(self.actor.parameters()), loss)
+        descend(self.actor.optimizer, loss)
         self._update_ent_coef(log_prob)
         return loss.detach()
 

@@ -73,7 +73,7 @@ class TransitionBuffer(ReplayBuffer):
 
     def draw(self, batches: int, batch_size: int, env: VecNormalize | None = None) -> list[Batch]:
         """Independent batches of (B = batch_size) uniform draws."""
-        return [self._gather(rows, env) for rows in self._draw_rows(batches, batch_size)]
+        return batches_of(self._gather(self._draw_rows(batches, batch_size), env))
 
     def draw_starts(self, count: int, env: VecNormalize | None = None) -> tuple[Tensor, Tensor]:
         """Observations (count, n_obs) for a model to branch from, and their times in their episodes [steps]."""
@@ -94,8 +94,9 @@ class TransitionBuffer(ReplayBuffer):
         return field.view(-1, *field.shape[2:])
 
     def _gather(self, rows: Tensor, env: VecNormalize | None = None) -> Batch:
+        """The transitions at `rows` (...): fields (..., n), taken at once, as a call costs more than a batch."""
         obs, actions, next_obs, rewards, dones, timeouts = (
-            self._flat(name).index_select(0, rows)
+            _taken(self._flat(name), rows)
             for name in ("observations", "actions", "next_observations", "rewards", "dones", "timeouts")
         )
         if env is not None:
@@ -138,9 +139,8 @@ class GradientBuffer(TransitionBuffer):
     def draw_with_gradients(self, batches: int, batch_size: int) -> tuple[list[Batch], list[BatchGradients]]:
         """As `draw`, with the gradients of the same transitions."""
         rows = self._draw_rows(batches, batch_size)
-        fields = [self._flat(name) for name in _ACTION_GRADIENTS]
-        gradients = [BatchGradients(*(field.index_select(0, r).to(self.device) for field in fields)) for r in rows]
-        return [self._gather(r) for r in rows], gradients
+        gradients = BatchGradients(*(_taken(self._flat(name), rows).to(self.device) for name in _ACTION_GRADIENTS))
+        return batches_of(self._gather(rows)), [BatchGradients(*one) for one in zip(*gradients, strict=True)]
 
 
 class PredictedTransitions:
@@ -162,7 +162,15 @@ class PredictedTransitions:
 
     def draw(self, batches: int, batch_size: int) -> list[Batch]:
         """Independent batches of (B = batch_size) uniform draws."""
-        return [
-            Batch(*(field.index_select(0, rows) for field in self.fields))
-            for rows in torch.randint(self.count, (batches, batch_size), device=self.fields.rewards.device)
-        ]
+        rows = torch.randint(self.count, (batches, batch_size), device=self.fields.rewards.device)
+        return batches_of(Batch(*(_taken(field, rows) for field in self.fields)))
+
+
+def batches_of(stacked: Batch) -> list[Batch]:
+    """The batches of fields (batches, B, ...), which share their memory."""
+    return [Batch(*one) for one in zip(*stacked, strict=True)]
+
+
+def _taken(field: Tensor, rows: Tensor) -> Tensor:
+    """Rows (...) of a field (size, ...)."""
+    return field.index_select(0, rows.flatten()).unflatten(0, rows.shape)

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.sac.policies import Actor, SACPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
+from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, SACPolicy
 from torch import Tensor, nn
 
 from .batched_mlp import BatchedMlp
@@ -61,3 +61,15 @@ class BatchedSACPolicy(SACPolicy):
         settings: dict[str, Any] = self.critic_kwargs
         arch, count = settings["net_arch"], settings["n_critics"]
         return BatchedCritic(count, n_inputs, arch, self.activation_fn()).to(self.device)
+
+
+def gaussian(actor: Actor, obs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log standard deviation (B, n_act) before tanh: SB3's, without its preparation of observations.
+
+    That looks for images at every call; flat observations in float32 need none, unless an extractor is asked for.
+    """
+    if type(actor.features_extractor) is not FlattenExtractor or actor.use_sde:
+        mean, log_std, _ = actor.get_action_dist_params(obs)
+        return mean, log_std
+    latent = actor.latent_pi(obs)
+    return actor.mu(latent), torch.clamp(actor.log_std(latent), LOG_STD_MIN, LOG_STD_MAX)  # pyright: ignore[reportCallIssue]

@@ -1,6 +1,6 @@
 """Stable-Baselines3's soft actor-critic with its update written anew, for speed, in the pieces that MBPO needs."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from stable_baselines3 import SAC
@@ -10,7 +10,7 @@ from torch import Tensor
 from ..target_network import soft_update
 from .losses import actor_loss, critic_loss, entropy_loss, squashed_gaussian, td_target
 from .replay import Batch
-from .sac_policy import BatchedCritic, BatchedSACPolicy
+from .sac_policy import BatchedCritic, BatchedSACPolicy, gaussian
 
 
 class BatchedSAC(SAC):
@@ -25,7 +25,7 @@ class BatchedSAC(SAC):
 
     def _act(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Action (B, n_act) drawn from the policy, and its log-density (B,)."""
-        mean, log_std, _ = self.actor.get_action_dist_params(obs)
+        mean, log_std = gaussian(self.actor, obs)
         return squashed_gaussian(mean, log_std, torch.randn_like(mean))
 
     def _update_critic(self, batch: Batch, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
@@ -39,14 +39,14 @@ class BatchedSAC(SAC):
         next_value = next_q.detach() - self._ent_coef() * next_log_prob.detach()
         target = td_target(batch.rewards, batch.dones, next_value, self.gamma)
         loss = critic_loss(self.critic.values(batch.obs, batch.actions), target)
-        descend(self.critic.optimizer, list(self.critic.parameters()), loss)
+        descend(self.critic.optimizer, loss)
         return loss.detach(), value_gradient
 
     def _update_actor(self, obs: Tensor) -> Tensor:
         """One step of the policy at observations (B, n_obs), and of the entropy coefficient."""
         action, log_prob = self._act(obs)
         loss = actor_loss(self.critic.values(obs, action), log_prob, self._ent_coef())
-        descend(self.actor.optimizer, list(self.actor.parameters()), loss)
+        descend(self.actor.optimizer, loss)
         self._update_ent_coef(log_prob)
         return loss.detach()
 
@@ -55,7 +55,7 @@ class BatchedSAC(SAC):
         if self.ent_coef_optimizer is not None:
             assert self.log_ent_coef is not None and isinstance(self.target_entropy, float)
             loss = entropy_loss(self.log_ent_coef, log_prob, self.target_entropy)
-            descend(self.ent_coef_optimizer, [self.log_ent_coef], loss)
+            descend(self.ent_coef_optimizer, loss)
 
     def _update_target(self) -> None:
         soft_update(self.critic_target, self.critic, self.tau)
@@ -71,8 +71,9 @@ class BatchedSAC(SAC):
         self.logger.record("time/updates_per_second", 1.0 / seconds_per_update)
 
 
-def descend(optimizer: torch.optim.Optimizer, parameters: list[Any], loss: Tensor) -> None:
-    """One step for `parameters` alone; whatever else the loss depends on keeps its gradients."""
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step for the optimizer's parameters alone; whatever else the loss depends on keeps its gradients."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
         parameter.grad = gradient
     optimizer.step()

@@ -5,6 +5,7 @@ Parallel Differentiable Simulation": gradients through the simulator over a shor
 which a critic stands for what follows and smooths it.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -85,16 +86,16 @@ class SHAC(AnalyticPolicyGradient):
     def _fit_critic(self, obs: Tensor, target: Tensor) -> float:
         """Mean squared error, in squares of the critic's unit, over the last pass."""
         critic, optimizer = self.policy.critic, self.policy.critic_optimizer
-        inputs = self.policy.normalize(obs)
+        inputs, parameters = self.policy.normalize(obs), list(critic.parameters())
         losses = [0.0]
         for _ in range(self.critic_epochs):
             losses = []
             for rows in torch.randperm(len(obs), device=obs.device).chunk(self.critic_batches):
                 loss = (critic(inputs[rows]).squeeze(-1) - target[rows]).square().mean()
-                optimizer.zero_grad()
-                loss.backward()
-                norm = torch.nn.utils.clip_grad_norm_(critic.parameters(), self.max_grad_norm)
-                if norm.isfinite():
+                for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                    parameter.grad = gradient
+                norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
+                if math.isfinite(norm.item()):
                     optimizer.step()
                 else:
                     self.skipped_updates += 1

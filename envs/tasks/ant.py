@@ -44,6 +44,7 @@ class Ant(Balance):
         super().__init__(backend, **keywords)
         if self.constants.include_cfrc_ext_in_observation:
             raise ValueError("include_cfrc_ext_in_observation=True is not offered: observations hold no forces")
+        self.pays_for_contact_forces = bool(self.constants.contact_cost_weight)
         self._main_body = _body_id(self.model.mj_model, self.constants.main_body)
         joint = self.model.mj_model.body_jntadr[self._main_body]
         free = joint >= 0 and self.model.mj_model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE
@@ -64,7 +65,7 @@ class Ant(Balance):
     def reward_terms(self, state: TaskState, action: Array, next_state: TaskState) -> dict[str, Array]:
         """Those of balance, and the cost of contact forces, each (...)."""
         terms = super().reward_terms(state, action, next_state)
-        if self.constants.contact_cost_weight:
+        if self.pays_for_contact_forces:
             forces = self.contact_forces(next_state, action).clip(*self.constants.contact_force_range)
             contact = -self.constants.contact_cost_weight * namespace(forces).square(forces).sum((-2, -1))
         else:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ...sim import Model
-from ..arrays import Array, as_float, namespace
+from ..arrays import Array, as_float, as_numpy, namespace
 from ..task import Task
 from ..task_state import TaskState
 
@@ -71,12 +71,13 @@ class Locomotion(Task):
 
     def initial(self, rng: Any, params: None = None) -> TaskState:
         """Gymnasium's start for the same generators, drawn in its order; quaternions get their noise raw."""
-        start, scale = self.state_at(self.model.initial_state(), len(rng)), self.constants.reset_noise_scale
+        m, scale = self.model, self.constants.reset_noise_scale
+        start = self.state_at(m.initial_state(), len(rng))
+        # Of numpy, which for few numbers is quicker than torch; the tensors share the memory.
+        qpos, qvel = as_numpy(start.qpos), as_numpy(start.qvel)
         for i, one in enumerate(rng):
-            start.qpos[i] += torch.from_numpy(one.uniform(-scale, scale, self.model.nq))
-            n = self.model.nv
-            noise = scale * one.standard_normal(n) if self.normal_velocities else one.uniform(-scale, scale, n)
-            start.qvel[i] += torch.from_numpy(noise)
+            qpos[i] += one.uniform(-scale, scale, m.nq)
+            qvel[i] += scale * one.standard_normal(m.nv) if self.normal_velocities else one.uniform(-scale, scale, m.nv)
         return start
 
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Array:

@@ -6,7 +6,7 @@ their radius around. What the contact lies on is kept for `manifold.py` and `con
 vertex, an edge or a face of each core.
 """
 
-from ..kernels.enums import BOX, CAPSULE, CYLINDER, MESH, PLANE
+from ..kernels.enums import BOX, CAPSULE, CYLINDER, HFIELD, MESH, PLANE
 from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, scale3, store3, sub3
 from ..model.data import Data
@@ -46,6 +46,12 @@ def collide_convex(m: Model, d: Data, pair: int) -> None:
         middle = scale3(0.5, add3(load3(d.ccd_point, 0), load3(d.ccd_point, 1)))
         add_contact(d, pair, dist, middle, normal)
         d.con_kind[before, 2] = SINGLE
+    keep_features(m, d, g1, g2, before, dist, normal)
+
+
+@kernel
+def keep_features(m: Model, d: Data, g1: int, g2: int, before: int, dist: float, normal: Vec3) -> None:
+    """Store what the contacts from number `before` on were found on, for `convex_motion.py`."""
     kinds = _lies_on(m, d, g1, 0, normal), _lies_on(m, d, g2, 1, scale3(-1.0, normal))
     for c in range(before, d.ncon[0]):
         d.con_apart_by[c] = dist
@@ -71,7 +77,7 @@ def _lies_on(m: Model, d: Data, g: int, side: int, outward: Vec3) -> int:
 
 @kernel
 def _has_corners(m: Model, g: int) -> bool:
-    return m.geom_type[g] == BOX or m.geom_type[g] == MESH
+    return m.geom_type[g] == BOX or m.geom_type[g] == MESH or m.geom_type[g] == HFIELD
 
 
 @kernel

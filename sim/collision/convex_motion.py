@@ -38,14 +38,24 @@ def convex_motion(m: Model, d: Data, c: int) -> None:
         plane_mesh_motion(d, c)
         return
     kind, pos = d.con_kind[c, 2], load3(d.con_pos, c)
-    if kind == SINGLE or kind == EDGE1 or kind == EDGE2:
+    if kind == SINGLE:
+        single_motion(m, d, c)
+        return
+    if kind == EDGE1 or kind == EDGE2:
         _single_system(m, d, c)
     for i in range(6):
         turn, shift = unit_twist(i)
-        if kind == SINGLE:
-            by_dist, by_pos, by_normal = _single_rates(d, c, i, turn, shift)
-        else:
-            by_dist, by_pos, by_normal = _corner_rates(m, d, c, i, turn, shift, pos)
+        by_dist, by_pos, by_normal = _corner_rates(m, d, c, i, turn, shift, pos)
+        store_motion(d, i, by_dist, by_pos, by_normal)
+
+
+@kernel
+def single_motion(m: Model, d: Data, c: int) -> None:
+    """Fill con_motion for a contact of one point."""
+    _single_system(m, d, c)
+    for i in range(6):
+        turn, shift = unit_twist(i)
+        by_dist, by_pos, by_normal = _single_rates(d, c, i, turn, shift)
         store_motion(d, i, by_dist, by_pos, by_normal)
 
 

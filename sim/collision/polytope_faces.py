@@ -1,4 +1,4 @@
-"""Faces and edges of boxes, meshes and cylinders that can carry a contact of several points.
+"""Faces and edges of boxes, meshes, cylinders and prisms of height fields that can carry a contact of several points.
 
 A contact of two cores is known by up to three vertices of each (`ccd_feature`). What faces and
 edges go through them, in the order of mjc_multicontact, so that the manifold picks the same. The
@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ..kernels.enums import BOX, CAPSULE, CYLINDER, MESH
+from ..kernels.enums import BOX, CAPSULE, CYLINDER, HFIELD, MESH
 from ..kernels.jit import kernel
 from ..kernels.record import Ints
 from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, store3, sub3
@@ -19,6 +19,7 @@ from ..model.data import Data
 from ..model.model import Model
 from .curved import EDGE
 from .frame import column3, unit_or_x
+from .prism import prism_corner, prism_face, prism_faces
 
 ALIGNED = 0.996  # cosine of normals that count as parallel
 # corners of the faces +x, -x, +y, ... of a box; bits of a corner: its signs along x, y, z
@@ -27,7 +28,9 @@ BOX_FACES = np.array([[7, 3, 1, 5], [2, 6, 4, 0], [2, 3, 7, 6], [4, 5, 1, 0], [6
 
 @kernel
 def vertex_position(m: Model, d: Data, g: int, vertex: int) -> Vec3:
-    """Vertex of a box or mesh, in the world."""
+    """Vertex of a box, mesh or prism, in the world."""
+    if m.geom_type[g] == HFIELD:
+        return prism_corner(d, vertex)
     local = (0.0, 0.0, 0.0)
     if m.geom_type[g] == MESH:
         local = load3(m.mesh_vert, m.mesh_vertadr[m.geom_dataid[g]] + vertex)
@@ -50,6 +53,8 @@ def face_normals(m: Model, d: Data, g: int, side: int, outward: Vec3) -> int:
         store3(d.face_normal[side], 0, scale3(1.0 - 2.0 * bottom, axis))
         d.face_index[side, 0] = bottom
         return 1
+    if m.geom_type[g] == HFIELD:
+        return prism_faces(d, side)
     return 0
 
 
@@ -139,6 +144,8 @@ def face_polygon(m: Model, d: Data, g: int, index: int, row: int) -> int:
             local = (x, y, s * m.geom_size[g, 1])
             store3(d.polygon[row], i, add3(load3(d.geom_xpos, g), mat_vec3(rot, local)))
         return CAP_SIDES
+    if m.geom_type[g] == HFIELD:
+        return prism_face(d, index, row)
     face = m.mesh_polyadr[m.geom_dataid[g]] + index
     first, count = m.mesh_polyvertadr[face], m.mesh_polyvertnum[face]
     for i in range(count):

@@ -2,16 +2,18 @@
 
 Spheres and capsules are represented by their cores, a point and a segment: their radius is put
 around the contact afterwards, which is exact and converges like a polytope. Meshes are their
-convex hulls, searched along the edges of the hull, as in mjc_hillclimbSupport.
+convex hulls, searched along the edges of the hull, as in mjc_hillclimbSupport; of a height field
+there is one prism at a time.
 """
 
 import math
 
-from ..kernels.enums import BOX, CAPSULE, CYLINDER, MESH, SPHERE
+from ..kernels.enums import BOX, CAPSULE, CYLINDER, HFIELD, MESH, SPHERE
 from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, add3, dot3, load3, load_mat3, mat_t_vec3, mat_vec3, scale3, store3, sub3
 from ..model.data import Data
 from ..model.model import Model
+from .prism import prism_support
 
 FEW_VERTICES = 10  # below this, looking at all is as fast as climbing
 
@@ -49,6 +51,8 @@ def core_support_near(m: Model, d: Data, g: int, direction: Vec3, side: int) -> 
         across = math.sqrt(x[0] * x[0] + x[1] * x[1])
         s = a / across if across > 1e-15 else 0.0
         local = (s * x[0], s * x[1], b if x[2] >= 0.0 else -b)
+    elif kind == HFIELD:
+        return prism_support(d, direction)
     else:
         y = (a * x[0], b * x[1], c * x[2])
         s = 1.0 / math.sqrt(max(dot3(y, y), 1e-300))

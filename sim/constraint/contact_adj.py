@@ -32,6 +32,7 @@ from ..model.data import Data, Lanes
 from ..model.model import Model
 from .contact_wrench import at_contact, carried, contact_row_count, contact_row_products, contact_wrench, row_wrench
 from .row import stiffening
+from .surface_velocity import surface_velocity_adj
 
 # Rows of `con_maps`: output by input; 1 and 2 are the contact's bodies.
 TURN_BY_W1, TURN_BY_W2, TURN_BY_Z, TURN_BY_Y = 0, 1, 2, 3
@@ -64,6 +65,7 @@ def contact_adj(m: Model, d: Data, w: Lanes, c: int) -> None:
     at = contact_row_products(m, d, w, c)
     _rows(m, d, w, c, first, at, count, unequal)
     _lanes_turn(d, w, b1, b2, unequal)
+    surface_velocity_adj(m, d, w, c)
     _lanes_push(d, w, b1, 0, d.efc_kbip[first, 1], unequal)
     _lanes_push(d, w, b2, 1, d.efc_kbip[first, 1], unequal)
 

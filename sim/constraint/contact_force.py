@@ -15,7 +15,8 @@ and the acceleration has the cotangent -J' z. What g does not share with velocit
 it does not turn with the bodies, and `subtree_com`, which it refers to, moves.
 """
 
-from ..kernels.jit import kernel, sequence
+from ..kernels.apart import unit
+from ..kernels.jit import kernel
 from ..kernels.rotation import Vec3, cross3, load3, scale3, sub3
 from ..kernels.spatial import axpy6, cross_force, load6, store6
 from ..model.data import Data, Lanes
@@ -85,7 +86,7 @@ def remove_body_velocities(m: Model, w: Lanes) -> None:
                 w.wvel[b, i, k] -= w.cfrc_ext_adj[b, i, k]
 
 
-@sequence
+@unit
 def body_force_adj(m: Model, d: Data, w: Lanes) -> None:
     """`constraint_adj` while the bodies have the velocities g besides those under the multiplier."""
     begin_rows_adj(m, d, w)

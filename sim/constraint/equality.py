@@ -28,7 +28,7 @@ from ..kernels.rotation import (
     scale3,
     sub3,
 )
-from ..kernels.spatial import Vec6, axpy6, load6, velocity_at
+from ..kernels.spatial import Vec6, axpy6, load6, point_acceleration, velocity_at
 from ..model.data import Data
 from ..model.model import Model
 from .row import Spans, clear_row, column, last_dof, new_row, set_row, spans_of_bodies, two_spans
@@ -155,19 +155,19 @@ def object_count(m: Model, e: int, t: int) -> int:
     """Degrees of freedom of joint or tendon `t` in equality `e`; none if t is -1."""
     if t < 0:
         return 0
-    return 1 if m.eq_type[e] == JOINT else m.tendon_num[t]
+    return 1 if m.eq_type[e] == JOINT else m.ten_J_rownnz[t]
 
 
 @kernel
 def object_dof(m: Model, e: int, t: int, k: int) -> int:
     """Degree of freedom number `k` of joint or tendon `t` in equality `e`."""
-    return m.jnt_dofadr[t if m.eq_type[e] == JOINT else m.wrap_objid[m.tendon_adr[t] + k]]
+    return m.jnt_dofadr[t] if m.eq_type[e] == JOINT else m.shift_id[m.ten_J_rowadr[t] + k]
 
 
 @kernel
-def object_arm(m: Model, e: int, t: int, k: int) -> float:
-    """Its coefficient in the position of the joint or the length of the tendon."""
-    return 1.0 if m.eq_type[e] == JOINT else m.wrap_prm[m.tendon_adr[t] + k]
+def object_arm(m: Model, d: Data, e: int, t: int, k: int) -> float:
+    """Its coefficient in the position of the joint, or moment arm of the tendon."""
+    return 1.0 if m.eq_type[e] == JOINT else d.ten_J[m.ten_J_rowadr[t] + k]
 
 
 @kernel
@@ -195,9 +195,9 @@ def _couple(m: Model, d: Data, e: int, r: int, spans: Spans) -> None:
     value, slope, _ = polynomial(m, e, object_shift(m, d, e, two))
     diag = 0.0
     for k in range(object_count(m, e, one)):
-        d.efc_J[r, column(spans, object_dof(m, e, one, k))] += object_arm(m, e, one, k)
+        d.efc_J[r, column(spans, object_dof(m, e, one, k))] += object_arm(m, d, e, one, k)
     for k in range(object_count(m, e, two)):
-        d.efc_J[r, column(spans, object_dof(m, e, two, k))] -= slope * object_arm(m, e, two, k)
+        d.efc_J[r, column(spans, object_dof(m, e, two, k))] -= slope * object_arm(m, d, e, two, k)
     for side in range(2 if two >= 0 else 1):
         t = one if side == 0 else two
         diag += m.dof_invweight0[m.jnt_dofadr[t]] if m.eq_type[e] == JOINT else m.tendon_invweight0[t]
@@ -226,12 +226,6 @@ def _velocity_product(m: Model, d: Data, b: int) -> Vec6:
         total = axpy6(d.qvel[v], load6(d.cdof_dot, v), total)
         v = m.dof_parentid[v]
     return total
-
-
-@kernel
-def point_acceleration(a: Vec6, v: Vec6, arm: Vec3) -> Vec3:
-    """Second derivative of the point at `arm`, moving with velocity `v` and acceleration `a`."""
-    return add3(velocity_at(a, arm), cross3((v[0], v[1], v[2]), velocity_at(v, arm)))
 
 
 @kernel

@@ -15,7 +15,7 @@ the accelerations does no harm: it changes no residual.
 """
 
 from ..dynamics.mocap import has_own_position, mocap_axis
-from ..kernels.enums import CONNECT, WELD
+from ..kernels.enums import CONNECT, TENDON, WELD
 from ..kernels.jit import kernel
 from ..kernels.rotation import (
     Quat,
@@ -30,7 +30,18 @@ from ..kernels.rotation import (
     scale3,
     sub3,
 )
-from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, lanes_axpy, lanes_sub_dot, load6, velocity_at
+from ..kernels.spatial import (
+    Vec6,
+    add6,
+    cross_force,
+    cross_motion,
+    dot6,
+    lanes_axpy,
+    lanes_sub_dot,
+    load6,
+    point_acceleration,
+    velocity_at,
+)
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .equality import (
@@ -41,7 +52,6 @@ from .equality import (
     object_dof,
     object_shift,
     orientation,
-    point_acceleration,
     polynomial,
     relative_rates,
     row_count,
@@ -49,6 +59,7 @@ from .equality import (
     turned,
 )
 from .row import last_dof, row_dof, row_width, stiffening
+from .tendon_rows_adj import spatial_equality_adj
 
 # rows of Data.eq_share: coefficients, for one coordinate, of efc_z by the pose and by the velocity,
 # of the virtual velocity before the coordinate and of those of both bodies
@@ -101,17 +112,21 @@ def _residual_adj(d: Data, w: Lanes, first: int, count: int) -> None:
 def _couple_adj(m: Model, d: Data, w: Lanes, e: int, r: int) -> None:
     """Joint or tendon equality: the polynomial's slope in the Jacobian moves with the second object."""
     t = m.eq_obj2id[e]
-    bend = polynomial(m, e, object_shift(m, d, e, t))[2]
+    _, slope, bend = polynomial(m, e, object_shift(m, d, e, t))
     rate = 0.0
     for k in range(object_count(m, e, t)):
         v = object_dof(m, e, t, k)
-        rate += object_arm(m, e, t, k) * (d.qacc_warmstart[v] + d.efc_kbip[r, 1] * d.qvel[v])
+        rate += object_arm(m, d, e, t, k) * (d.qacc_warmstart[v] + d.efc_kbip[r, 1] * d.qvel[v])
     for k in range(object_count(m, e, t)):
-        v, s = object_dof(m, e, t, k), bend * object_arm(m, e, t, k)
+        v, s = object_dof(m, e, t, k), bend * object_arm(m, d, e, t, k)
         lanes_axpy(w.qpos_adj, v, s * rate, w.efc_z, r)
         for c in range(object_count(m, e, t)):
-            push = s * object_arm(m, e, t, c) * d.efc_force[r]
+            push = s * object_arm(m, d, e, t, c) * d.efc_force[r]
             lanes_axpy(w.qpos_adj, v, -push, w.qfrc_adj, object_dof(m, e, t, c))
+    if m.eq_type[e] == TENDON:
+        spatial_equality_adj(m, d, w, r, m.eq_obj1id[e], 1.0, 0.0, 0.0)
+        if t >= 0:
+            spatial_equality_adj(m, d, w, r, t, -slope, bend, rate)
 
 
 @kernel

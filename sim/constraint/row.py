@@ -8,9 +8,10 @@ of the first span, then those of the second, so that what a row costs does not g
 number of trees.
 """
 
+from ..dynamics.chain import last_dof
 from ..kernels.jit import kernel, sequence
 from ..kernels.record import Floats
-from ..model.data import Data
+from ..model.data import Data, Lanes
 from ..model.model import Model
 
 TINY = 1e-15
@@ -69,11 +70,11 @@ def stiffening(d: Data, r: int) -> float:
 
 
 @kernel
-def last_dof(m: Model, b: int) -> int:
-    """The degree of freedom nearest above or in body `b`; -1 if it cannot move."""
-    while b > 0 and m.body_dofnum[b] == 0:
-        b = m.body_parentid[b]
-    return m.body_dofadr[b] + m.body_dofnum[b] - 1 if b > 0 else -1
+def residual_adj(d: Data, w: Lanes, r: int, k: int) -> float:
+    """Cotangent of the residual of row `r`: through aref and through the regulariser."""
+    imp, slope = d.efc_kbip[r, 2], d.efc_kbip[r, 3]
+    pressure = d.efc_force[r] * stiffening(d, r)
+    return w.efc_y[r, k] * pressure - w.efc_z[r, k] * d.efc_kbip[r, 0] * (imp + slope * d.efc_pos[r])
 
 
 @kernel

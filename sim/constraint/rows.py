@@ -6,6 +6,7 @@ J, a regulariser R and a reference acceleration aref = -b J v - k d(r) r.
 
 import math
 
+from ..kernels.apart import unit
 from ..kernels.enums import (
     BALL,
     CONTACT_ELLIPTIC,
@@ -24,10 +25,11 @@ from ..model.data import Data
 from ..model.model import Model
 from .equality import equality, equality_bias
 from .row import TINY, Spans, column, last_dof, new_row, row_dot, set_row, spans_of_bodies, stiffness_damping
+from .surface_velocity import surface_velocity
 from .tendon_rows import tendon_friction, tendon_limits
 
 
-@kernel
+@unit
 def make_constraints(m: Model, d: Data) -> None:
     """Fill the efc_* rows for the equalities, friction losses, limits and contacts of the pose and velocity."""
     d.nefc[0] = 0
@@ -45,6 +47,7 @@ def make_constraints(m: Model, d: Data) -> None:
         k, b, imp = d.efc_kbip[r, 0], d.efc_kbip[r, 1], d.efc_kbip[r, 2]
         d.efc_aref[r] = -b * velocity - k * imp * d.efc_pos[r]
         d.efc_D[r] = 1.0 / d.efc_R[r]
+    surface_velocity(m, d)
     equality_bias(m, d)
 
 

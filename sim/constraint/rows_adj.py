@@ -12,7 +12,8 @@ pose is that of `rnea.py`, to which come the motion of the contact's point, fram
 from ..dynamics.mocap import has_own_position, mocap_push_adj
 from ..dynamics.subtree import add_up_trees, lanes_add_up_trees
 from ..dynamics.velocity import dofs_moving_together
-from ..kernels.enums import BALL, CONTACT_FRICTIONLESS, LIMIT, LIMIT_TENDON
+from ..kernels.apart import unit
+from ..kernels.enums import BALL, CONTACT_FRICTIONLESS, FRICTION_TENDON, LIMIT, LIMIT_TENDON
 from ..kernels.jit import kernel, sequence
 from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, add3, load_mat3, right_jacobian_inv_t, scale3, sub3
@@ -33,11 +34,12 @@ from ..model.model import Model
 from .contact_adj import contact_adj
 from .equality_adj import equality_adj
 from .parameters_adj import constraint_parameters_adj
-from .row import row_dof, row_width, stiffening
+from .row import residual_adj, row_dof, row_width
 from .rows import ball_limit
+from .tendon_rows_adj import spatial_row_adj
 
 
-@sequence
+@unit
 def constraint_adj(m: Model, d: Data, w: Lanes) -> None:
     """Add to qpos_adj, qvel_adj, mocap_adj, for the multiplier qfrc_adj; the acceleration is d.qacc_warmstart.
 
@@ -67,6 +69,9 @@ def rows_adj(m: Model, d: Data, w: Lanes) -> None:
             _limit_adj(m, d, w, r)
         elif d.efc_type[r] == LIMIT_TENDON:
             _tendon_limit_adj(d, w, r)
+            spatial_row_adj(m, d, w, r)
+        elif d.efc_type[r] == FRICTION_TENDON:
+            spatial_row_adj(m, d, w, r)
     d.con_uneven[0], d.con_damping[0] = 0, 0.0
     for c in range(d.ncon[0] - 1, -1, -1):
         if d.con_efc[c] >= 0:
@@ -113,14 +118,6 @@ def row_change(d: Data, w: Lanes, r: int) -> None:
 
 
 @kernel
-def residual_adj(d: Data, w: Lanes, r: int, k: int) -> float:
-    """Cotangent of the residual of row `r`: through aref and through the regulariser."""
-    imp, slope = d.efc_kbip[r, 2], d.efc_kbip[r, 3]
-    pressure = d.efc_force[r] * stiffening(d, r)
-    return w.efc_y[r, k] * pressure - w.efc_z[r, k] * d.efc_kbip[r, 0] * (imp + slope * d.efc_pos[r])
-
-
-@kernel
 def _velocities_under_acceleration(m: Model, d: Data) -> None:
     """Fill cvel_qacc from the acceleration in qacc_warmstart."""
     store6(d.cvel_qacc, 0, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
@@ -158,7 +155,7 @@ def _limit_adj(m: Model, d: Data, w: Lanes, r: int) -> None:
 
 @kernel
 def _tendon_limit_adj(d: Data, w: Lanes, r: int) -> None:
-    """The Jacobian of a fixed tendon is constant: only the residual moves."""
+    """What moves the residual; the Jacobian of a fixed tendon is constant."""
     for k in range(w.nlane):
         by_pos = residual_adj(d, w, r, k)
         for i in range(row_width(d, r)):

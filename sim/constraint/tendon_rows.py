@@ -1,6 +1,6 @@
-"""Constraint rows of fixed tendons: friction loss and limits (mj_instantiateFriction, mj_instantiateLimit)."""
+"""Constraint rows of tendons: friction loss and limits (mj_instantiateFriction, mj_instantiateLimit)."""
 
-from ..dynamics.tendon import tendon_dof
+from ..dynamics.tendon import last_arm
 from ..kernels.enums import FRICTION_TENDON, LIMIT_TENDON
 from ..kernels.jit import kernel
 from ..model.data import Data
@@ -12,13 +12,13 @@ from .row import Spans, clear_row, column, new_row, set_row
 def _tendon_row(m: Model, d: Data, kind: int, t: int, sign: float) -> int:
     """A row whose Jacobian is that of the length of tendon `t`, times `sign`."""
     first, end = m.nv, 0
-    for k in range(m.tendon_adr[t], m.tendon_adr[t] + m.tendon_num[t]):
-        first, end = min(first, tendon_dof(m, k)), max(end, tendon_dof(m, k) + 1)
+    for k in range(m.ten_J_rowadr[t], last_arm(m, t)):
+        first, end = min(first, m.shift_id[k]), max(end, m.shift_id[k] + 1)
     spans: Spans = (first, max(end - first, 0), 0, 0)
     r = new_row(d, kind, t, spans)
     clear_row(d, r)
-    for k in range(m.tendon_adr[t], m.tendon_adr[t] + m.tendon_num[t]):
-        d.efc_J[r, column(spans, tendon_dof(m, k))] = sign * m.wrap_prm[k]
+    for k in range(m.ten_J_rowadr[t], last_arm(m, t)):
+        d.efc_J[r, column(spans, m.shift_id[k])] = sign * d.ten_J[k]
     return r
 
 
@@ -34,6 +34,12 @@ def tendon_friction(m: Model, d: Data) -> None:
 
 
 @kernel
+def within_margin(m: Model, d: Data, t: int, side: int) -> bool:
+    """Whether the length of tendon `t` is near its lower (0) or upper limit (1), or beyond it."""
+    return (1.0 - 2.0 * side) * (d.ten_length[t] - m.tendon_range[t, side]) < m.tendon_margin[t]
+
+
+@kernel
 def tendon_limits(m: Model, d: Data) -> None:
     """Add the rows of limits that are violated or within the margin; needs ten_length."""
     for t in range(m.ntendon):
@@ -41,8 +47,7 @@ def tendon_limits(m: Model, d: Data) -> None:
             continue
         for side in range(2):
             sign = 1.0 - 2.0 * side
-            dist = sign * (d.ten_length[t] - m.tendon_range[t, side])
-            if dist < m.tendon_margin[t]:
+            if within_margin(m, d, t, side):
                 r = _tendon_row(m, d, LIMIT_TENDON, t, sign)
-                pos = dist - m.tendon_margin[t]
+                pos = sign * (d.ten_length[t] - m.tendon_range[t, side]) - m.tendon_margin[t]
                 set_row(d, r, m.tendon_solref_lim, m.tendon_solimp_lim, t, pos, m.tendon_invweight0[t])

@@ -1,21 +1,23 @@
-"""Actuators on joints and fixed tendons: activation dynamics, force, joint force (mj_fwdActuation), the adjoint.
+"""Actuators on joints and fixed tendons: force and joint force (mj_fwdActuation), the adjoint.
 
-force = gain(length, velocity) * input + bias(length, velocity), input = activation or control.
-The moment arms of these transmissions are constants, listed in the model's table moment_*.
+force = gain(length, velocity) * input + bias(length, velocity), input = activation or control: see
+`actuator_law.py` and `activation.py`.
+The moment arms of joints and fixed tendons are constants, listed in the model's table moment_*; of those
+that move with the pose, `transmission.py` fills the same table in the data before, and has the adjoint.
 """
 
-import math
-
-from ..kernels.enums import AFFINE, BALL, DYN_FILTEREXACT, DYN_INTEGRATOR, FREE, HINGE, SLIDE, TRN_TENDON
+from ..kernels.enums import BALL, FREE, HINGE, SLIDE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
 from ..kernels.rotation import Vec3, quat_log, quat_normalize, right_jacobian_inv_t
 from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .activation import activation_adj, activation_rate, activation_rate_adj, actuator_input, ctrl_is_clamped
+from .actuator_law import actuator_bias, actuator_gain, force_slopes, gain_rate, slope_changes
+from .circle import turn_length, whole_turns
+from .passive import ACTUATED
 from .tendon import moves_with
-
-MIN_TIME_CONSTANT = 1e-15
 
 
 @kernel
@@ -25,15 +27,17 @@ def _last_entry(m: Model, i: int) -> int:
 
 
 @kernel
-def moment_arm(m: Model, i: int, k: int) -> float:
-    """Joint force per force of actuator `i` on the degree of freedom of its entry `k`."""
-    return m.actuator_gear[i, m.moment_gear[k]] * m.moment_coef[k]
+def arms_move(m: Model, i: int) -> bool:
+    """Whether the moment arms of actuator `i` move with the pose."""
+    return m.moment_moves[i] != 0
 
 
 @kernel
-def joint_type(m: Model, i: int) -> int:
-    """Type of the joint that actuator `i` acts on; of any of the scalar joints of a tendon, HINGE."""
-    return HINGE if m.actuator_trntype[i] == TRN_TENDON else m.jnt_type[m.actuator_trnid[i, 0]]
+def moment_arm(m: Model, d: Data, i: int, k: int) -> float:
+    """Joint force per force of actuator `i` on the degree of freedom of its entry `k`."""
+    if arms_move(m, i):
+        return d.actuator_moment[k]
+    return m.actuator_gear[i, m.moment_gear[k]] * m.moment_coef[k]
 
 
 @kernel
@@ -54,61 +58,16 @@ def dof_position(m: Model, d: Data, v: int) -> float:
 
 
 @kernel
-def coupled_sum(m: Model, i: int, k: int, x: Floats) -> float:
-    """Sum of moment arm times x[dof, 0] over the entries of actuator `i` that the inertia matrix couples to entry `k`.
+def coupled_sum(m: Model, d: Data, i: int, k: int, x: Floats, lane: int) -> float:
+    """Sum of arm times x[dof, lane] over the entries of actuator `i` that the inertia matrix couples to entry `k`.
 
     MuJoCo's implicitfast keeps this part of the product of moment arms.
     """
     total, v = 0.0, m.moment_colind[k]
     for c in range(m.moment_rowadr[i], _last_entry(m, i)):
         if moves_with(m, v, m.moment_colind[c]) or moves_with(m, m.moment_colind[c], v):
-            total += moment_arm(m, i, c) * x[m.moment_colind[c], 0]
+            total += moment_arm(m, d, i, c) * x[m.moment_colind[c], lane]
     return total
-
-
-@kernel
-def clamped_ctrl(m: Model, d: Data, i: int) -> float:
-    """Control of actuator `i` inside its range."""
-    u = d.ctrl[i]
-    if m.actuator_ctrllimited[i]:
-        u = min(max(u, m.actuator_ctrlrange[i, 0]), m.actuator_ctrlrange[i, 1])
-    return u
-
-
-@kernel
-def actuator_input(m: Model, d: Data, i: int) -> float:
-    """What the gain multiplies: activation if the actuator has one, else control."""
-    a = m.actuator_actadr[i]
-    return d.act[a] if a >= 0 else clamped_ctrl(m, d, i)
-
-
-@kernel
-def turn_length(m: Model, i: int) -> float:
-    """Length of a whole turn for an actuator that lives on a circle, 0 for the others.
-
-    MuJoCo reads setpoint and activation of a servo (fixed gain, bias with the opposite slope) on a
-    purely rotational transmission, here a ball joint, on the circle.
-    """
-    if joint_type(m, i) != BALL or m.actuator_gaintype[i] == AFFINE:
-        return 0.0
-    if m.actuator_biastype[i] != AFFINE or m.actuator_biasprm[i, 1] != -m.actuator_gainprm[i, 0]:
-        return 0.0
-    g = m.actuator_gear
-    return 2.0 * math.pi * math.sqrt(g[i, 0] * g[i, 0] + g[i, 1] * g[i, 1] + g[i, 2] * g[i, 2])
-
-
-@kernel
-def whole_turns(m: Model, i: int, distance: float) -> float:
-    """How many whole turns of actuator `i` are nearest to `distance`; 0 off the circle."""
-    turn = turn_length(m, i)
-    return float(round(distance / turn)) if turn > 0.0 else 0.0
-
-
-@kernel
-def turn_length_slope(m: Model, i: int, r: int) -> float:
-    """Derivative of `turn_length` by gear `r`."""
-    turn = turn_length(m, i)
-    return 4.0 * math.pi * math.pi * m.actuator_gear[i, r] / turn if turn > 0.0 and r < 3 else 0.0
 
 
 @kernel
@@ -123,40 +82,11 @@ def setpoint(m: Model, d: Data, i: int) -> float:
 def _transmission(m: Model, d: Data, i: int) -> None:
     length, velocity = 0.0, 0.0
     for k in range(m.moment_rowadr[i], _last_entry(m, i)):
-        arm, v = moment_arm(m, i, k), m.moment_colind[k]
+        arm, v = moment_arm(m, d, i, k), m.moment_colind[k]
         length += arm * dof_position(m, d, v)
         velocity += arm * d.qvel[v]
     d.actuator_length[i] = length
     d.actuator_velocity[i] = velocity
-
-
-@kernel
-def _gain(m: Model, i: int, length: float, velocity: float) -> float:
-    p = m.actuator_gainprm
-    if m.actuator_gaintype[i] == AFFINE:
-        return p[i, 0] + p[i, 1] * length + p[i, 2] * velocity
-    return p[i, 0]
-
-
-@kernel
-def _bias(m: Model, i: int, length: float, velocity: float) -> float:
-    p = m.actuator_biasprm
-    if m.actuator_biastype[i] == AFFINE:
-        return p[i, 0] + p[i, 1] * length + p[i, 2] * velocity
-    return 0.0
-
-
-@kernel
-def force_slopes(m: Model, i: int, value: float) -> tuple[float, float]:
-    """Derivative of the force by length and by velocity, at input `value`."""
-    length, velocity = 0.0, 0.0
-    if m.actuator_gaintype[i] == AFFINE:
-        length += m.actuator_gainprm[i, 1] * value
-        velocity += m.actuator_gainprm[i, 2] * value
-    if m.actuator_biastype[i] == AFFINE:
-        length += m.actuator_biasprm[i, 1]
-        velocity += m.actuator_biasprm[i, 2]
-    return length, velocity
 
 
 @kernel
@@ -174,8 +104,10 @@ def force_is_clamped(m: Model, d: Data, i: int) -> bool:
     force, t = d.actuator_force[i], m.actuator_trnid[i, 0]
     if m.actuator_forcelimited[i] and (force <= m.actuator_forcerange[i, 0] or force >= m.actuator_forcerange[i, 1]):
         return True
-    if m.actuator_trntype[i] != TRN_TENDON:
+    if m.actuator_trntype[i] == TRN_JOINT or m.actuator_trntype[i] == TRN_JOINTINPARENT:
         return dof_is_clamped(m, d, m.jnt_dofadr[t])
+    if m.actuator_trntype[i] != TRN_TENDON:
+        return False
     limits = m.tendon_actfrcrange
     return m.tendon_actfrclimited[t] != 0 and (force <= limits[t, 0] or force >= limits[t, 1])
 
@@ -197,16 +129,18 @@ def actuation(m: Model, d: Data) -> None:
     for v in range(m.nv):
         d.qfrc_actuator[v] = 0.0
     for i in range(m.nu):
-        _transmission(m, d, i)
-        _activation_rate(m, d, i)
+        if not arms_move(m, i):
+            _transmission(m, d, i)
+        activation_rate(m, d, i)
         force = 0.0
         if m.actuator_enabled[i]:
             length, velocity = d.actuator_length[i], d.actuator_velocity[i]
-            force = _gain(m, i, length, velocity) * setpoint(m, d, i) + _bias(m, i, length, velocity)
+            force = actuator_gain(m, i, length, velocity) * setpoint(m, d, i) + actuator_bias(m, i, length, velocity)
             force = _limited(m, i, force)
         d.actuator_force[i] = force
         for k in range(m.moment_rowadr[i], _last_entry(m, i)):
-            d.qfrc_actuator[m.moment_colind[k]] += moment_arm(m, i, k) * force
+            d.qfrc_actuator[m.moment_colind[k]] += moment_arm(m, d, i, k) * force
+    actuator_gravcomp(m, d)
     for j in range(m.njnt):
         if m.jnt_actfrclimited[j] and (m.jnt_type[j] == HINGE or m.jnt_type[j] == SLIDE):
             v = m.jnt_dofadr[j]
@@ -215,75 +149,38 @@ def actuation(m: Model, d: Data) -> None:
 
 
 @kernel
-def _activation_rate(m: Model, d: Data, i: int) -> None:
-    """Fill act_dot of actuator `i`, if it has an activation."""
-    a = m.actuator_actadr[i]
-    if a < 0:
-        return
-    if not m.actuator_enabled[i]:
-        d.act_dot[a] = 0.0
-    elif m.actuator_dyntype[i] == DYN_INTEGRATOR:
-        d.act_dot[a] = clamped_ctrl(m, d, i)
-    else:
-        error = clamped_ctrl(m, d, i) - d.act[a]
-        turns = whole_turns(m, i, error)
-        if turns != 0.0:
-            error -= turns * turn_length(m, i)
-        d.act_dot[a] = error / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
-
-
-@kernel
-def activation_step(m: Model, i: int) -> float:
-    """Factor of act_dot in one step: the time step, or its exact-filter equivalent."""
-    if m.actuator_dyntype[i] != DYN_FILTEREXACT:
-        return m.timestep
-    tau = max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
-    return tau * (1.0 - math.exp(-m.timestep / tau))
+def actuator_gravcomp(m: Model, d: Data) -> None:
+    """Add gravity compensation to the actuators' forces, on joints where it is theirs."""
+    for v in range(m.nv):
+        if m.dof_gravcomp[v] == ACTUATED:
+            d.qfrc_actuator[v] += d.qfrc_gravcomp[v]
 
 
 @kernel
 def actuation_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
-    """Add the derivative of qfrc_adj . qfrc_actuator and of actdot_adj . act_dot.
+    """Add the derivative of qfrc_adj . qfrc_actuator and of actdot_adj . act_dot; after `transmission_adj`.
 
     With `implicit_time` h > 0 the force is the linearised one of implicitfast, at velocity
     qvel + h qacc: the gain then multiplies the input at that velocity.
     """
     for i in range(m.nu):
         if m.actuator_enabled[i]:
-            _activation_rate_adj(m, d, w, i)
-            if not force_is_clamped(m, d, i):
+            if not m.actuator_actearly[i]:
+                activation_rate_adj(m, d, w, i)
+            if not arms_move(m, i) and not force_is_clamped(m, d, i):
                 _force_adj(m, d, w, i, implicit_time)
-
-
-@kernel
-def _ctrl_is_clamped(m: Model, d: Data, i: int) -> bool:
-    u = d.ctrl[i]
-    return m.actuator_ctrllimited[i] and (u < m.actuator_ctrlrange[i, 0] or u > m.actuator_ctrlrange[i, 1])
-
-
-@kernel
-def _activation_rate_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
-    a = m.actuator_actadr[i]
-    if a < 0:
-        return
-    rate = 1.0
-    if m.actuator_dyntype[i] != DYN_INTEGRATOR:
-        rate = 1.0 / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
-        for k in range(w.nlane):
-            w.act_adj[a, k] -= rate * w.actdot_adj[a, k]
-    if not _ctrl_is_clamped(m, d, i):
-        for k in range(w.nlane):
-            w.ctrl_adj[i, k] += rate * w.actdot_adj[a, k]
+            if m.actuator_actearly[i]:  # the rate has a share in the force
+                activation_rate_adj(m, d, w, i)
 
 
 @kernel
 def _length_slope(m: Model, d: Data, i: int, k: int) -> float:
     """Derivative of the length of actuator `i` by the degree of freedom of its entry `k`."""
-    kind = joint_type(m, i)
+    kind = HINGE if m.actuator_trntype[i] == TRN_TENDON else m.jnt_type[m.actuator_trnid[i, 0]]
     if kind == FREE:
         return 0.0
     if kind != BALL:
-        return moment_arm(m, i, k)
+        return moment_arm(m, d, i, k)
     gear = (m.actuator_gear[i, 0], m.actuator_gear[i, 1], m.actuator_gear[i, 2])
     phi = ball_angles(d, m.jnt_qposadr[m.actuator_trnid[i, 0]])
     return right_jacobian_inv_t(phi, gear)[m.moment_gear[k]]
@@ -292,24 +189,31 @@ def _length_slope(m: Model, d: Data, i: int, k: int) -> float:
 @kernel
 def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
     """Add the derivative of qfrc_adj . (joint forces of actuator `i`) to qpos_adj, qvel_adj, act_adj, ctrl_adj."""
-    gain = _gain(m, i, d.actuator_length[i], d.actuator_velocity[i])
-    by_length, by_velocity = force_slopes(m, i, actuator_input(m, d, i))
-    ahead = implicit_time * m.actuator_gainprm[i, 2] if m.actuator_gaintype[i] == AFFINE else 0.0
+    gain, value = actuator_gain(m, i, d.actuator_length[i], d.actuator_velocity[i]), actuator_input(m, d, i)
+    by_length, by_velocity = force_slopes(m, d, i, value)
+    ahead = implicit_time * gain_rate(m, d, i)
+    bends = slope_changes(m, d, i, value)
     act, first, end = m.actuator_actadr[i], m.moment_rowadr[i], _last_entry(m, i)
-    passes_ctrl = act < 0 and not _ctrl_is_clamped(m, d, i)
+    passes_ctrl = act < 0 and not ctrl_is_clamped(m, d, i)
     for k in range(first, end):
-        v, arm = m.moment_colind[k], moment_arm(m, i, k)
+        v, arm = m.moment_colind[k], moment_arm(m, d, i, k)
         passes = not dof_is_clamped(m, d, v)
         by_input = gain if passes else 0.0
         if ahead != 0.0:
-            by_input += ahead * coupled_sum(m, i, k, d.qacc[:, None])
+            by_input += ahead * coupled_sum(m, d, i, k, d.qacc[:, None], 0)
         if act >= 0:
-            lanes_axpy(w.act_adj, act, arm * by_input, w.qfrc_adj, v)
+            activation_adj(m, d, w, i, arm * by_input, w.qfrc_adj, v)
         elif passes_ctrl:
             lanes_axpy(w.ctrl_adj, i, arm * by_input, w.qfrc_adj, v)
         if passes:
             for c in range(first, end):
                 u = m.moment_colind[c]
-                lanes_axpy(w.qvel_adj, u, arm * by_velocity * moment_arm(m, i, c), w.qfrc_adj, v)
+                lanes_axpy(w.qvel_adj, u, arm * by_velocity * moment_arm(m, d, i, c), w.qfrc_adj, v)
                 if by_length != 0.0:
                     lanes_axpy(w.qpos_adj, u, arm * by_length * _length_slope(m, d, i, c), w.qfrc_adj, v)
+        if implicit_time > 0.0 and (bends[0] != 0.0 or bends[1] != 0.0):
+            push = implicit_time * arm * coupled_sum(m, d, i, k, d.qacc[:, None], 0)
+            for c in range(first, end):
+                u = m.moment_colind[c]
+                lanes_axpy(w.qvel_adj, u, push * bends[1] * moment_arm(m, d, i, c), w.qfrc_adj, v)
+                lanes_axpy(w.qpos_adj, u, push * bends[0] * _length_slope(m, d, i, c), w.qfrc_adj, v)

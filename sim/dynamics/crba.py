@@ -9,11 +9,12 @@ from ..kernels.record import Floats
 from ..kernels.spatial import dot6, inert_mul, load6, load10
 from ..model.data import Data
 from ..model.model import Model
+from .tendon_armature import tendon_inertia
 
 
 @kernel
 def crb(m: Model, d: Data) -> None:
-    """Fill crb and, within each tree, the lower triangle of qM, armature included."""
+    """Fill crb and, within each tree, the lower triangle of qM, armature included; that of tendons needs ten_J."""
     for b in range(1, m.nbody):
         for i in range(10):
             d.crb[b, i] = d.cinert[b, i]
@@ -31,6 +32,7 @@ def crb(m: Model, d: Data) -> None:
             d.qM[v, c] = dot6(load6(d.cdof, c), force)
             c = m.dof_parentid[c]
         d.qM[v, v] += m.dof_armature[v]
+    tendon_inertia(m, d)
 
 
 @kernel

@@ -22,6 +22,7 @@ from ..model.model import Model
 from .parameters_adj import body_pos_share, lane6, pairing_adj
 from .rnea import virtual_velocities
 from .subtree import add_up_trees, lanes_add_up_trees
+from .tendon_armature_adj import add_tendon_inertia, tendon_armature_damping_adj
 from .velocity import dofs_moving_together
 
 
@@ -39,6 +40,7 @@ def implicit_damping_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> No
         store6(d.cacc, b, a)
         store6(d.cfrc, b, inert_mul(load10(d.cinert, b), a))
     virtual_velocities(m, d, w)
+    tendon_armature_damping_adj(m, d, w)
     for b in range(1, m.nbody):
         rows = inert_rows(load10(d.cinert, b))
         for r in range(6):
@@ -64,6 +66,7 @@ def implicit_damping_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> No
                         w.qfrc_adj[i, k] += axis[r] * w.wmom[b, r, k]
             before = after
             v += size
+    add_tendon_inertia(m, w)
 
 
 @kernel

@@ -11,27 +11,18 @@ from ..kernels.rotation import Mat3, Vec3, add3, cross3, load_mat3, mat_t_vec3, 
 from ..kernels.spatial import Inert, load10
 from ..model.data import Data, Lanes
 from ..model.model import Model
-from .actuation import actuator_input, force_is_clamped, force_slopes, moment_arm
+from .activation import actuator_input
+from .actuation import force_is_clamped, moment_arm
+from .actuator_law import force_slopes
 from .crba import factor_ltdl, solve_ltdl
+from .fluid_implicit import fluid_block, fluid_implicit
 from .tendon import moves_with, tendon_implicit
 
 
 @kernel
 def implicit_factor(m: Model, d: Data) -> None:
     """Fill qLD with the factor of the matrix, block_inv with the inverses of free bodies' blocks."""
-    h = m.timestep
-    for v in range(m.nv):
-        c = v
-        while c >= 0:
-            d.qLD[v, c] = d.qM[v, c]
-            c = m.dof_parentid[c]
-        d.qLD[v, v] += h * m.dof_damping[v]
-    for i in range(m.nu):
-        if m.actuator_enabled[i] and not force_is_clamped(m, d, i):
-            slope = force_slopes(m, i, actuator_input(m, d, i))[1]
-            if slope != 0.0:
-                _add_slope(m, d, i, h * slope)
-    tendon_implicit(m, d)
+    symmetric_part(m, d)
     for b in range(1, m.nbody):
         if m.body_freesolo[b]:
             _invert_block(m, d, b)
@@ -43,6 +34,25 @@ def implicit_factor(m: Model, d: Data) -> None:
 
 
 @kernel
+def symmetric_part(m: Model, d: Data) -> None:
+    """Fill qLD with inertia minus time step times the slopes of dampers, actuators and fluid, as far as symmetric."""
+    h = m.timestep
+    for v in range(m.nv):
+        c = v
+        while c >= 0:
+            d.qLD[v, c] = d.qM[v, c]
+            c = m.dof_parentid[c]
+        d.qLD[v, v] += h * m.dof_damping[v]
+    for i in range(m.nu):
+        if m.actuator_enabled[i] and not force_is_clamped(m, d, i):
+            slope = force_slopes(m, d, i, actuator_input(m, d, i))[1]
+            if slope != 0.0:
+                _add_slope(m, d, i, h * slope)
+    tendon_implicit(m, d)
+    fluid_implicit(m, d)
+
+
+@kernel
 def _add_slope(m: Model, d: Data, i: int, s: float) -> None:
     """Take s times the product of actuator i's moment arms off the entries that the inertia matrix has."""
     first, end = m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]
@@ -50,7 +60,7 @@ def _add_slope(m: Model, d: Data, i: int, s: float) -> None:
         for c in range(first, end):
             v, u = m.moment_colind[k], m.moment_colind[c]
             if moves_with(m, v, u):
-                d.qLD[v, u] -= s * moment_arm(m, i, k) * moment_arm(m, i, c)
+                d.qLD[v, u] -= s * moment_arm(m, d, i, k) * moment_arm(m, d, i, c)
 
 
 @kernel
@@ -133,6 +143,7 @@ def _invert_block(m: Model, d: Data, b: int) -> None:
         for i in range(3):
             a[i, 3 + c] += m.timestep * linear[i]
             a[3 + i, 3 + c] += m.timestep * angular[i]
+    fluid_block(m, d, b)
     for p in range(6):
         best = p
         for i in range(p + 1, 6):

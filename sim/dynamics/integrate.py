@@ -19,7 +19,8 @@ from ..kernels.rotation import (
 )
 from ..model.data import Data, Lanes
 from ..model.model import Model
-from .actuation import activation_step, turn_length, turn_length_slope, whole_turns
+from .activation import activation_step
+from .circle import turn_length, turn_length_slope, whole_turns
 
 
 @kernel

@@ -34,6 +34,12 @@ def has_own_position(m: Model, b: int) -> bool:
 
 
 @kernel
+def has_unturning(m: Model, d: Data) -> bool:
+    """Whether there are forces that do not turn with the bodies: compensated weight, wind, applied ones."""
+    return m.ngravcomp > 0 or m.windy > 0 or d.applied[1] > 0
+
+
+@kernel
 def mocap_weight_adj(m: Model, d: Data, w: Lanes) -> None:
     """Subtract the derivative of what `rne_adj` differentiates from mocap_adj: bodies on a mocap body turn with it."""
     for c in range(m.nmocap):
@@ -41,7 +47,7 @@ def mocap_weight_adj(m: Model, d: Data, w: Lanes) -> None:
         for i in range(3, 6):
             axis = mocap_axis(d, b, i)
             lanes_add_dot(w.mocap_adj, c, i, scale6(-1.0, cross_motion(load6(d.cacc, 0), axis)), w.wmom, b)
-            if m.ngravcomp > 0 or d.applied[1]:
+            if has_unturning(m, d):
                 for k in range(w.nlane):
                     for r in range(3):
                         w.mocap_adj[c, i, k] -= axis[r] * w.wgrav[b, r, k]

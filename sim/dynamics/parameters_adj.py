@@ -15,20 +15,11 @@ from ..kernels.rotation import Vec3, add3, cross3, dot3, load3, load_mat3, mat_t
 from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, load6, velocity_at
 from ..model.data import Data, Lanes
 from ..model.model import Model
-from .actuation import (
-    MIN_TIME_CONSTANT,
-    actuator_input,
-    clamped_ctrl,
-    coupled_sum,
-    dof_is_clamped,
-    dof_position,
-    force_is_clamped,
-    force_slopes,
-    moment_arm,
-    setpoint,
-    turn_length_slope,
-    whole_turns,
-)
+from .activation import MIN_TIME_CONSTANT, actuator_input, clamped_ctrl
+from .actuation import arms_move, coupled_sum, dof_is_clamped, dof_position, force_is_clamped, moment_arm, setpoint
+from .actuator_law import force_slopes, law_parameters_adj, slope_changes
+from .circle import turn_length_slope, whole_turns
+from .fluid import fluid_parameters_adj
 from .mocap import has_own_position
 from .passive import deflection
 
@@ -39,11 +30,7 @@ def parameters_adj(m: Model, d: Data, w: Lanes, damping_time: float, implicit_ti
 
     `damping_time`: how far ahead dampers see the velocity; `implicit_time`: actuators.
     """
-    for b in range(1, m.nbody):
-        _inertial_adj(m, d, w, b)
-        body_pos_share(
-            m, d, w, b, load6(d.cvel, m.body_parentid[b]), load6(d.cacc, m.body_parentid[b]), lane6(w.wcor, b)
-        )
+    inertial_parameters_adj(m, d, w)
     for v in range(m.nv):
         w.dof_armature_adj[v] -= w.qfrc_adj[v, 0] * d.qacc[v]
         w.dof_damping_adj[v] -= w.qfrc_adj[v, 0] * (d.qvel[v] + damping_time * d.qacc[v])
@@ -52,6 +39,17 @@ def parameters_adj(m: Model, d: Data, w: Lanes, damping_time: float, implicit_ti
     for i in range(m.nu):
         if m.actuator_enabled[i]:
             _actuator_adj(m, d, w, i, implicit_time)
+    fluid_parameters_adj(m, d, w)
+
+
+@kernel
+def inertial_parameters_adj(m: Model, d: Data, w: Lanes) -> None:
+    """The share of the bodies' inertia, positions and weight."""
+    for b in range(1, m.nbody):
+        _inertial_adj(m, d, w, b)
+        body_pos_share(
+            m, d, w, b, load6(d.cvel, m.body_parentid[b]), load6(d.cacc, m.body_parentid[b]), lane6(w.wcor, b)
+        )
 
 
 @kernel
@@ -119,42 +117,40 @@ def _stiffness_adj(m: Model, d: Data, w: Lanes, j: int) -> None:
 
 @kernel
 def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
-    """Add to gainprm, biasprm and gear of actuator `i`: what scales its force, and what its moment arms do."""
+    """Add to gainprm, biasprm and gear of actuator `i`: what scales its force, and what constant moment arms do."""
     first, end = m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]
     value, length = setpoint(m, d, i), d.actuator_length[i]
-    by_length, by_velocity = force_slopes(m, i, value)
+    by_length, by_velocity = force_slopes(m, d, i, value)
+    bends = slope_changes(m, d, i, value)
     force_adj, ahead = 0.0, 0.0  # cotangent of the force; of its velocity slope, by how far it looks ahead
     if force_is_clamped(m, d, i):
         by_length, by_velocity = 0.0, 0.0
     else:
         for k in range(first, end):
             v = m.moment_colind[k]
-            push = moment_arm(m, i, k) * w.qfrc_adj[v, 0]
-            ahead += push * implicit_time * coupled_sum(m, i, k, d.qacc[:, None])
+            push = moment_arm(m, d, i, k) * w.qfrc_adj[v, 0]
+            ahead += push * implicit_time * coupled_sum(m, d, i, k, d.qacc[:, None], 0)
             if not dof_is_clamped(m, d, v):
                 force_adj += push
-    by_powers = (force_adj, force_adj * length, force_adj * d.actuator_velocity[i] + ahead)
-    for r in range(3):
-        if r == 0 or m.actuator_gaintype[i] == 1:
-            w.actuator_gainprm_adj[i, r] += value * by_powers[r]
-        if m.actuator_biastype[i] == 1:
-            w.actuator_biasprm_adj[i, r] += by_powers[r]
+    law_parameters_adj(m, d, w, i, value, force_adj, ahead)
     turns = whole_turns(m, i, actuator_input(m, d, i) - length)
     rate_turns, act = 0.0, m.actuator_actadr[i]
     if act >= 0 and m.actuator_dyntype[i] != DYN_INTEGRATOR:
         rate_turns = whole_turns(m, i, clamped_ctrl(m, d, i) - d.act[act])
         rate_turns *= w.actdot_adj[act, 0] / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
-    for k in range(first, end):
+    for k in range(first, first if arms_move(m, i) else end):
         v, gear = m.moment_colind[k], m.moment_gear[k]
         by_arm = force_adj * (by_length * dof_position(m, d, v) + by_velocity * d.qvel[v])
         if not dof_is_clamped(m, d, v):
             by_arm += w.qfrc_adj[v, 0] * d.actuator_force[i]
+        by_arm += ahead * (bends[0] * dof_position(m, d, v) + bends[1] * d.qvel[v])
         if implicit_time > 0.0:
-            rate = coupled_sum(m, i, k, d.qacc[:, None])
-            push = coupled_sum(m, i, k, w.qfrc_adj)
+            rate = coupled_sum(m, d, i, k, d.qacc[:, None], 0)
+            push = coupled_sum(m, d, i, k, w.qfrc_adj, 0)
             by_arm += by_velocity * implicit_time * (w.qfrc_adj[v, 0] * rate + push * d.qacc[v])
         w.actuator_gear_adj[i, gear] += m.moment_coef[k] * by_arm
-        by_turn = force_adj * m.actuator_gainprm[i, 0] * turns + rate_turns
+    by_turn = force_adj * m.actuator_gainprm[i, 0] * turns + rate_turns
+    for gear in range(6):
         w.actuator_gear_adj[i, gear] -= by_turn * turn_length_slope(m, i, gear)
 
 

@@ -1,4 +1,4 @@
-"""Springs, dampers (those of tendons in `tendon.py`) and gravity compensation (mj_passive), and their adjoint."""
+"""Springs, dampers (of tendons: `tendon.py`), gravity compensation and fluid (mj_passive), and their adjoint."""
 
 from ..kernels.enums import BALL, FREE
 from ..kernels.jit import kernel
@@ -14,8 +14,17 @@ from ..kernels.rotation import (
 from ..kernels.spatial import dot6, inert_mul, load6, load10, store6
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .fluid import fluid
 from .subtree import add_up_trees
 from .tendon import tendon_passive, tendon_passive_adj
+
+ACTUATED, LOST = 1, 2  # in dof_gravcomp
+
+
+@kernel
+def gravcomp_is_apart(m: Model, v: int) -> bool:
+    """Whether gravity compensation of `v` is no passive force."""
+    return m.dof_gravcomp[v] != 0
 
 
 @kernel
@@ -47,6 +56,7 @@ def passive(m: Model, d: Data) -> None:
         else:
             d.qfrc_passive[v] -= k * (d.qpos[a] - m.qpos_spring[a])
     tendon_passive(m, d)
+    fluid(m, d)
     if m.ngravcomp > 0:
         _gravity_compensation(m, d)
 
@@ -60,14 +70,15 @@ def _gravity_compensation(m: Model, d: Data) -> None:
     add_up_trees(m, d.cfrc)
     for v in range(m.nv):
         d.qfrc_gravcomp[v] = dot6(load6(d.cdof, v), load6(d.cfrc, m.dof_bodyid[v]))
-        d.qfrc_passive[v] += d.qfrc_gravcomp[v]
+        if not gravcomp_is_apart(m, v):
+            d.qfrc_passive[v] += d.qfrc_gravcomp[v]
 
 
 @kernel
 def passive_adj(m: Model, d: Data, w: Lanes) -> None:
     """Add the derivative of qfrc_adj . (springs and dampers) to qpos_adj, qvel_adj.
 
-    Gravity compensation is left to `rne_adj`, which sees it as a change of weight.
+    Gravity compensation and the fluid are left to `rne_adj`, which sees them as forces on bodies.
     """
     n = w.nlane
     for v in range(m.nv):

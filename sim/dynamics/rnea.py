@@ -21,6 +21,7 @@ one w; F and all coefficients are shared by the lanes.
 """
 
 from ..kernels.jit import kernel
+from ..kernels.record import Floats
 from ..kernels.rotation import cross3, dot3
 from ..kernels.spatial import (
     Vec6,
@@ -43,7 +44,8 @@ from ..kernels.spatial import (
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .applied import body_wrench, turning_share
-from .mocap import mocap_weight_adj
+from .fluid import fluid_adj, fluid_taken_off
+from .mocap import has_unturning, mocap_weight_adj
 from .subtree import add_up_trees, lanes_add_up_trees
 from .velocity import axis_rate, dofs_moving_together
 
@@ -59,7 +61,7 @@ def rne_bias(m: Model, d: Data) -> None:
 
 @kernel
 def rne(m: Model, d: Data) -> None:
-    """Fill cacc, cfrc for the acceleration `d.qacc`; gravity compensation and applied forces are taken off."""
+    """Fill cacc, cfrc for the acceleration `d.qacc`; gravity compensation, fluid and applied forces are taken off."""
     _accelerations(m, d, True)
     _subtree_forces(m, d, True)
 
@@ -89,22 +91,30 @@ def _subtree_forces(m: Model, d: Data, with_given: bool) -> None:
         if with_given and d.applied[1]:
             force = axpy6(-1.0, body_wrench(m, d, b), force)
         store6(d.cfrc, b, add6(force, cross_force(v, inert_mul(inert, v))))
+    if with_given:
+        fluid_taken_off(m, d)
     add_up_trees(m, d.cfrc)
 
 
 @kernel
 def rne_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Subtract the derivative of qfrc_adj . (M qacc + bias - gravcomp - xfrc) from qpos_adj, qvel_adj, mocap_adj.
+    """Subtract the derivative of qfrc_adj . (M qacc + bias - gravcomp - fluid - xfrc): qpos_adj, qvel_adj, mocap_adj.
 
     Needs `rne` at the acceleration in question.
     """
-    _sweep_coefficients(m, d, w)
+    sweep_coefficients(m, d, w)
     virtual_velocities(m, d, w)
-    for b in range(1, m.nbody):
-        _virtual_momentum(m, d, w, b)
+    virtual_momenta(m, d, w)
+    fluid_adj(m, d, w)
+    pull_back(m, d, w)
+
+
+@kernel
+def pull_back(m: Model, d: Data, w: Lanes) -> None:
+    """Sum wmom, wcor, wgrav over subtrees and give every degree of freedom and every mocap body its share."""
     lanes_add_up_trees(m, w.wmom)
     lanes_add_up_trees(m, w.wcor)
-    turning = m.ngravcomp > 0 or d.applied[1] > 0
+    turning = has_unturning(m, d)
     if turning:
         lanes_add_up_trees(m, w.wgrav)
     mocap_weight_adj(m, d, w)
@@ -123,7 +133,7 @@ def rne_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
-def _sweep_coefficients(m: Model, d: Data, w: Lanes) -> None:
+def sweep_coefficients(m: Model, d: Data, w: Lanes) -> None:
     """What all lanes share: coriolis (per body), axis_force, axis_ddot, axis_rate (per dof)."""
     for b in range(1, m.nbody):
         velocity, acceleration = load6(d.cvel, m.body_parentid[b]), load6(d.cacc, m.body_parentid[b])
@@ -142,12 +152,12 @@ def _sweep_coefficients(m: Model, d: Data, w: Lanes) -> None:
                 store6(w.axis_ddot, i, add6(cross_motion(before_a, axis), cross_motion(before_v, rate)))
                 store6(w.axis_rate, i, add6(rate, axis_rate(m, d, i, velocity)))
             v += size
-        _coriolis(d, w, b)
+        coriolis_matrix(d, w.coriolis, b)
 
 
 @kernel
-def _coriolis(d: Data, w: Lanes, b: int) -> None:
-    """Matrix of W -> v x* I W - W x* I v - I (v x W) for body `b`: torques, the forces cancel.
+def coriolis_matrix(d: Data, a: Floats, b: int) -> None:
+    """a[b] (3, 6): matrix of W -> v x* I W - W x* I v - I (v x W) for body `b`: torques, the forces cancel.
 
     With v = (o, u), first moment c and momentum (n, p): turning part X + X' + [n] - c u' - u c' + 2 (u . c),
     X = [o] Io; linear part 2 [p].
@@ -158,7 +168,7 @@ def _coriolis(d: Data, w: Lanes, b: int) -> None:
     x = cross3(turn, (inert[0], inert[3], inert[4]))
     y = cross3(turn, (inert[3], inert[1], inert[5]))
     z = cross3(turn, (inert[4], inert[5], inert[2]))
-    a, along = w.coriolis, 2.0 * dot3(u, c)
+    along = 2.0 * dot3(u, c)
     a[b, 0, 0] = 2.0 * (x[0] - u[0] * c[0]) + along
     a[b, 1, 1] = 2.0 * (y[1] - u[1] * c[1]) + along
     a[b, 2, 2] = 2.0 * (z[2] - u[2] * c[2]) + along
@@ -196,6 +206,13 @@ def virtual_velocities(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
+def virtual_momenta(m: Model, d: Data, w: Lanes) -> None:
+    """Fill wmom, wcor, wgrav of all bodies, before they are summed over subtrees."""
+    for b in range(1, m.nbody):
+        _virtual_momentum(m, d, w, b)
+
+
+@kernel
 def _virtual_momentum(m: Model, d: Data, w: Lanes, b: int) -> None:
     """Fill wmom = I W, wcor, wgrav of body `b`, before they are summed over subtrees."""
     rows, c = inert_rows(load10(d.cinert, b)), w.coriolis
@@ -206,7 +223,7 @@ def _virtual_momentum(m: Model, d: Data, w: Lanes, b: int) -> None:
         lanes_set_dot(w.wcor, b, r, row, w.wvel, b)
         for k in range(w.nlane):
             w.wcor[b, 3 + r, k] = 0.0
-    if m.ngravcomp > 0 or d.applied[1]:
+    if has_unturning(m, d):
         s = -m.body_gravcomp[b]
         gx, gy, gz = s * m.gravity[0], s * m.gravity[1], s * m.gravity[2]
         for k in range(w.nlane):

@@ -9,16 +9,25 @@ import dis
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from numba.core.dispatcher import Dispatcher
 
+from .apart import SYMBOLS, UNITS, by_symbol, calls
 from .jit import KERNELS, compiled, kernel
 
 F = TypeVar("F")
 
 _HOOKS: set[Any] = set()
 _INSTANCES: dict[str, tuple[dict[str, Any], Any]] = {}  # by name: what was replaced in it, and the kernel
+
+
+class _Bound(NamedTuple):
+    """A kernel as its callers are to call it, the parts that it needs, and the units that are called in it."""
+
+    kernel: Any
+    parts: frozenset[str]
+    units: frozenset[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,25 +53,29 @@ def specialise(function: F, parts: Sequence[Part]) -> F:
     what calls no replaced kernel is shared as it is. RuntimeError where a hook is left empty.
     """
     replacements = {key: (part.name, value) for part in parts for key, value in part.table.items()}
-    done: dict[Any, tuple[Any, frozenset[str]]] = {}
+    done: dict[Any, _Bound] = {}
 
-    def visit(called: Any) -> tuple[Any, frozenset[str]]:
+    def visit(called: Any) -> _Bound:
         if called not in done:
             name, chosen = replacements.get(called, ("", called))
             if chosen in _HOOKS:
                 raise RuntimeError(f"no part replaces {source_of(chosen).__name__}")
-            bindings, needed = {}, set[str]()
-            for callee_name, callee in callees(chosen).items():
-                made, used = visit(callee)
-                needed |= used
-                if used:
-                    bindings[callee_name] = made
-            tag = "_".join(part.name for part in parts if part.name in needed)
-            made = _instance(chosen, tag, bindings) if needed else chosen
-            done[called] = made, frozenset(needed | {name} - {""})
+            inside = {callee_name: visit(callee) for callee_name, callee in callees(chosen).items()}
+            needed = frozenset[str]().union(*(bound.parts for bound in inside.values()))
+            units = frozenset[Any]().union(*(bound.units for bound in inside.values()))
+            made = chosen
+            if needed or units:
+                tag = "_".join(part.name for part in parts if part.name in needed) or "apart"
+                bindings = {key: bound.kernel for key, bound in inside.items() if bound.parts or bound.units}
+                made = _instance(chosen, tag, bindings, units)
+            if chosen in UNITS:
+                made, units = by_symbol(made), frozenset([made])
+            done[called] = _Bound(made, needed | {name} - {""}, units)
         return done[called]
 
-    return visit(function)[0]
+    visit(function)
+    bound = done[function].kernel
+    return SYMBOLS.get(bound, bound)
 
 
 def callees(function: Any) -> dict[str, Any]:
@@ -70,6 +83,7 @@ def callees(function: Any) -> dict[str, Any]:
     source = source_of(function)
     named = {i.argval for i in dis.get_instructions(source) if i.opname == "LOAD_GLOBAL"}
     found = {name: source.__globals__.get(name) for name in sorted(named)}
+    found = {name: SYMBOLS.get(value, value) if callable(value) else value for name, value in found.items()}
     return {name: value for name, value in found.items() if is_kernel(value)}
 
 
@@ -83,7 +97,7 @@ def source_of(function: Any) -> FunctionType:
     return getattr(function, "py_func", function)
 
 
-def _instance(function: Any, tag: str, bindings: dict[str, Any]) -> Any:
+def _instance(function: Any, tag: str, bindings: dict[str, Any], units: frozenset[Any]) -> Any:
     """The kernel with other functions under some of the names that it calls."""
     source = source_of(function)
     name = f"{source.__name__}_{tag}"
@@ -92,7 +106,9 @@ def _instance(function: Any, tag: str, bindings: dict[str, Any]) -> Any:
     if key not in _INSTANCES:
         copied = FunctionType(source.__code__, {**source.__globals__, **bindings}, name)
         copied.__module__, copied.__qualname__ = source.__module__, name
+        copied.__annotations__ = source.__annotations__
         made = compiled(cast(Any, copied), getattr(function, "targetoptions", {}).get("inline", "never"))
+        calls(made, units)
         _INSTANCES[key] = bindings, made
     known, made = _INSTANCES[key]
     if known != bindings:

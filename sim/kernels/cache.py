@@ -8,6 +8,7 @@ one. A kernel that cannot be kept, or was kept in part by a machine that stopped
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,20 @@ def keep(function: Any, folder: str) -> None:
         settings.CACHE_DIR = before
 
 
+def before_loading(function: Any, prepare: Callable[[], None]) -> None:
+    """Have `prepare` called before what was kept of a function is loaded."""
+    if isinstance(getattr(function, "_cache", None), _KernelCache):
+        function._cache.prepare = prepare  # noqa: SLF001 (set by `keep`)
+
+
 class _KernelCache(FunctionCache):
     """Numba's cache of one function, for which a full disk or a damaged file is no error."""
 
+    prepare: Callable[[], None] | None = None
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        if self.prepare is not None:
+            self.prepare()
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # what reading a damaged pickle raises may be anything

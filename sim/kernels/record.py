@@ -188,6 +188,12 @@ def kept_with(owner: Struct, key: Hashable, make: Callable[[], Kept]) -> Kept:
         return kept.setdefault(key, make())  # of two threads at once the first one's stays
 
 
+def numba_type_of(annotation: Any) -> types.Type:
+    """Numba's type of a kernel's argument: of a struct or a number."""
+    numbers: dict[Any, types.Type] = {float: types.float64, int: types.int64, bool: types.boolean}
+    return numbers.get(annotation) or annotation._numba_type_
+
+
 def _rebuild(cls: type[Struct], values: dict[str, Any]) -> Struct:
     """Unpickle: addresses belong to one process, so the table is made anew."""
     return cls(**values)

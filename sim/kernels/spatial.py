@@ -64,6 +64,12 @@ def velocity_at(v: Vec6, arm: Vec3) -> Vec3:
 
 
 @kernel
+def point_acceleration(a: Vec6, v: Vec6, arm: Vec3) -> Vec3:
+    """Second derivative of the point at `arm`, moving with velocity `v` and acceleration `a`."""
+    return add3(velocity_at(a, arm), cross3((v[0], v[1], v[2]), velocity_at(v, arm)))
+
+
+@kernel
 def cross_motion(v: Vec6, s: Vec6) -> Vec6:
     """v x s, both motions."""
     return (

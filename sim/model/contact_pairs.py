@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from ..kernels.enums import BOX, CAPSULE, CYLINDER, ELLIPSOID, MESH, PLANE, SPHERE
+from ..kernels.enums import BOX, CAPSULE, CYLINDER, ELLIPSOID, HFIELD, MESH, PLANE, SPHERE
 from ..kernels.record import Ints
 from .contact_groups import ascending, in_groups, places_of
 from .source import Source
 
-ROUND, BOXED, BOXES, RIMMED, CONVEX = 0, 1, 2, 3, 4  # families of pairs: each has its file in `collision/`
+# families of pairs: each has its file in `collision/`
+ROUND, BOXED, BOXES, RIMMED, CONVEX, FIELD = 0, 1, 2, 3, 4, 5
+MAX_CONTACTS = int(mujoco.mjMAXCONPAIR)  # of a height field and another geom
 
 
 class Collision(NamedTuple):
@@ -54,6 +56,7 @@ COLLISIONS = {
     (CYLINDER, CYLINDER): Collision(CONVEX, 4),
     (CYLINDER, BOX): Collision(CONVEX, 4),
     (CYLINDER, MESH): Collision(CONVEX, 4),
+    **{(HFIELD, kind): Collision(FIELD, MAX_CONTACTS) for kind in (SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH)},
 }
 _KINDS = int(mujoco.mjtGeom.mjNGEOMTYPES)
 _FAMILY, _MAX_CONTACTS = np.full(_KINDS * _KINDS, -1, np.int32), np.zeros(_KINDS * _KINDS, np.int32)
@@ -95,7 +98,19 @@ def possible_contact_pairs(m: Source) -> Pairs:
     order = in_groups(m, geom, index, place)
     geom, types = geom[order], m.geom_type.astype(np.int64)
     kinds = types[geom[:, 0]] * _KINDS + types[geom[:, 1]]
-    return Pairs(geom, index[order], place[order], _FAMILY[kinds], _MAX_CONTACTS[kinds])
+    family = _FAMILY[kinds]
+    return Pairs(geom, index[order], place[order], family, np.minimum(_MAX_CONTACTS[kinds], _prisms(m, geom, family)))
+
+
+def _prisms(m: Source, geom: Ints, family: Ints) -> Ints:
+    """How many prisms the height field of each pair (npair) has, each with a contact at most; no bound for others."""
+    count = np.full(len(geom), MAX_CONTACTS)
+    of_field = family == FIELD
+    if np.any(of_field):
+        pair = geom[of_field]
+        field = m.geom_dataid[np.where(m.geom_type[pair[:, 0]] == HFIELD, pair[:, 0], pair[:, 1])]
+        count[of_field] = 2 * (m.hfield_nrow[field] - 1) * (m.hfield_ncol[field] - 1)
+    return count
 
 
 def contacts_enabled(m: Source) -> bool:
@@ -139,7 +154,7 @@ def pair_fields(m: Source, pairs: Pairs) -> dict[str, Any]:
     return {
         "npair": len(pairs.geom),
         "nconmax": contacts,
-        **_convex_sizes(m, contacts if np.any(pairs.family == CONVEX) else 0),
+        **_convex_sizes(m, contacts if np.any((pairs.family == CONVEX) | (pairs.family == FIELD)) else 0),
         "con_geom": np.stack([np.where(descending, second, first), np.where(descending, first, second)], axis=1),
         "con_family": pairs.family,
     }

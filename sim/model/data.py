@@ -1,4 +1,4 @@
-"""What kernels work in: `Data` (forward quantities), `Lanes` (adjoints), `States` (room for some states).
+"""What kernels work in: `Data` (forward quantities), `Lanes` (adjoints), `Rates`, `States` (room for some states).
 
 One of each per thread. Shapes are declared with the fields. World frame, SI units, unless said;
 spatial vectors are (rotational, linear), referred to `subtree_com` of the tree's root body, as
@@ -7,6 +7,7 @@ in MuJoCo; that point counts as fixed in space during a step, so derivatives nee
 
 import mujoco
 
+from ..kernels.enums import RK4
 from ..kernels.record import Floats, Ints, Struct, floats, integer, ints
 from .model import Model
 
@@ -48,13 +49,22 @@ class Data(Struct):
     cvel_qacc: Floats = floats("nbody", 6)  # velocity that the body would have if qacc were the joint velocity
     cfrc: Floats = floats("nbody", 6)  # force through the body's joint: that of its whole subtree
 
+    fluid_force: Floats = floats("nfluid", 6)  # wrench of the fluid on a piece; linearised: see `fluid_implicit.py`
+    fluid_acc: Floats = floats("nfluid", 6)  # motion under qacc, piece's own frame
+    fluid_time: Floats = floats(1)  # how far ahead fluid_force sees the velocity [s]
     qfrc_bias: Floats = floats("nv")  # Coriolis, centrifugal, gravity [N or N m]
     qfrc_gravcomp: Floats = floats("nv")
-    ten_length: Floats = floats("ntendon")  # 0 for spatial tendons
+    ten_length: Floats = floats("ntendon")  # 0 for spatial tendons without force
     ten_velocity: Floats = floats("ntendon")
-    qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation
+    ten_J: Floats = floats("nshift")  # moment arms; derivatives of the length by shifts that are not degrees of freedom
+    ten_bend: Floats = floats("nbend")  # derivatives of a spatial tendon's moment arms by its shifts
+    ten_hess: Floats = floats(6, 6)  # of one piece: second derivatives of its length by both ends
+    ten_axis: Floats = floats("nmove", 6)  # motion axes of shifts
+    ten_ends: Floats = floats("nmove", 6)  # velocities of both ends of a piece along them
+    qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation, fluid
     qfrc_actuator: Floats = floats("nv")
     qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias + applied
+    actuator_moment: Floats = floats("nmoment")  # moment arms that move with the pose, in the model's table's order
     actuator_length: Floats = floats("nu")
     actuator_velocity: Floats = floats("nu")
     actuator_force: Floats = floats("nu")
@@ -88,6 +98,7 @@ class Data(Struct):
     cfrc_ext: Floats = floats("nbody", 6)  # force of the contacts on the body
     con_kind: Ints = ints("nconvex", 5)  # convex contacts: see `collision/convex_motion.py`
     con_shape: Floats = floats("nconvex", 8, 3)
+    prism: Floats = floats(6, 3)  # corners of one prism of a height field: see `collision/prism.py` [m]
     con_apart_by: Floats = floats("nconvex")  # distance at the single point [m]
     con_solve: Floats = floats(4, 14)  # see `collision/feature_system.py`
 
@@ -200,6 +211,10 @@ class Data(Struct):
     block_row: Floats = floats(6)
     block_inv: Floats = floats("nbody", 6, 6)
 
+    crb_coriolis: Floats = floats("nbodyimplicit", 3, 6)  # integrator implicit: see `implicit_full.py`
+    axis_slope: Floats = floats("nvimplicit", 6)  # slope of the bias by the velocity, before the inertia
+    qLU: Floats = floats("nvimplicit", "nvimplicit")  # matrix, then its factors U D L
+
     rk_qpos: Floats = floats(4, "nq")  # Runge-Kutta stages: state, rates
     rk_qvel: Floats = floats(4, "nv")
     rk_act: Floats = floats(4, "na")
@@ -208,8 +223,6 @@ class Data(Struct):
     rk_actdot: Floats = floats(4, "na")
     rk_shift: Floats = floats(4, "nv")  # position shift of the stage, tangent at the start
     shift_sum: Floats = floats("nv")
-    pos_by_start: Floats = floats("nv", "nv")  # transposed derivatives of `integrate_pos`
-    pos_by_shift: Floats = floats("nv", "nv")
     column: Floats = floats("nv", 1)
 
     @classmethod
@@ -224,6 +237,34 @@ class States(Struct):
     qpos: Floats = floats("nstate", "nq")
     qvel: Floats = floats("nstate", "nv")
     act: Floats = floats("nstate", "na")
+
+
+class Rates(Struct):
+    """Rates of change of a state on its way through a step, in `ndirection` directions at once, their index last.
+
+    The last nu directions are the control's; before them are those of the state it all starts from, or none.
+    """
+
+    ndirection: int = integer()
+    pos: Floats = floats("nv", "ndirection")  # of the state's tangent
+    vel: Floats = floats("nv", "ndirection")
+    act: Floats = floats("na", "ndirection")
+    found: Floats = floats("nfound", "ndirection")  # of the next qvel and act, or under Runge-Kutta of qacc and act_dot
+
+    rk_pos: Floats = floats("nv", "nrkdirection")  # Runge-Kutta: `pos`, `vel` and `act` of the step's start
+    rk_vel: Floats = floats("nv", "nrkdirection")
+    rk_act: Floats = floats("na", "nrkdirection")
+    rk_rate: Floats = floats("nv", "nrkdirection")  # of the stage's velocity, pulled back
+    rk_shift: Floats = floats("nv", "nrkdirection")
+    rk_shift_sum: Floats = floats("nv", "nrkdirection")
+    rk_found_sum: Floats = floats("nfound", "nrkdirection")
+
+    @classmethod
+    def for_model(cls, model: Model, ndirection: int) -> "Rates":
+        """An empty workspace for `ndirection` directions."""
+        sizes = {"nfound": model.nv + model.na, "nrkdirection": ndirection if model.integrator == RK4 else 0}
+        values = cls.allocate({**model.sizes, **sizes, "ndirection": ndirection}).as_dict()
+        return cls(**{**values, "ndirection": ndirection})
 
 
 class Lanes(Struct):
@@ -248,7 +289,9 @@ class Lanes(Struct):
     wvel: Floats = floats("nwvel", 6, "nlane")  # virtual velocity under qfrc_adj of the bodies; rows of dof_beforeid
     wmom: Floats = floats("nbody", 6, "nlane")  # subtree sum: inertia times virtual velocity
     wcor: Floats = floats("nbody", 6, "nlane")  # subtree sum: velocity product part
-    wgrav: Floats = floats("nbody", 3, "nlane")  # subtree sum: forces fixed in the world, gravity compensation's too
+    wgrav: Floats = floats(
+        "nbody", 3, "nlane"
+    )  # subtree sum: forces fixed in the world, gravity compensation's and wind's too
 
     wpush: Floats = floats("nbody", 6, "nlane")  # subtree sum: contact forces that damp qvel beyond con_damping wmom
     con_lanes: Floats = floats(3, 6, "nlane")  # of one contact: see `contact_adj.py`
@@ -258,6 +301,8 @@ class Lanes(Struct):
     efc_z: Floats = floats("nefclane", "nlane")  # minus derivative of the force times efc_y
     subtree_com_adj: Floats = floats("nbody", 3, "nlane")  # of the trees' centres, which those velocities refer to
     cfrc_ext_adj: Floats = floats("nbody", 6, "nlane")  # pairs with the force like a velocity of the body
+
+    ten_adj: Floats = floats(2, "nlane")  # of one tendon: cotangents that its shifts share
 
     efc_pos_adj: Floats = floats("ne", "nlane")  # cotangent of the residual of equalities, the first rows
 
@@ -271,6 +316,12 @@ class Lanes(Struct):
     axis_force: Floats = floats("nv", 6)
     axis_ddot: Floats = floats("nv", 6)
     axis_rate: Floats = floats("nv", 6)
+
+    force_adj: Floats = floats(2, "nlane")  # of one actuator: cotangent of its force, of that's slope by velocity,
+    length_adj: Floats = floats(1, "nlane")  # of its length,
+    velocity_adj: Floats = floats(1, "nlane")  # of its velocity
+    moment_adj: Floats = floats("nmovingarm", "nlane")  # and moment arms
+    arm_lanes: Floats = floats(5, 6, "nlane")  # see `wrench_adj.py`
 
     rk_rate_adj: Floats = floats(4, "nv", "nlane")
     rk_qacc_adj: Floats = floats(4, "nv", "nlane")

@@ -5,9 +5,10 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from ..kernels.enums import IMPLICIT
 from ..kernels.record import Floats, Ints
 from .contact_groups import group_fields, group_reach
-from .contact_pairs import pair_fields, possible_contact_pairs
+from .contact_pairs import contacts_enabled, pair_fields, possible_contact_pairs
 from .contact_parameters import (
     contact_dim,
     contact_friction,
@@ -18,9 +19,11 @@ from .contact_parameters import (
     contact_solreffriction,
 )
 from .couplings import ROWS, equality_fields, moment_fields, tendon_fields, widest_row
+from .fluids import fluid_fields
 from .recipes import Made
 from .source import Source
-from .static_geoms import geom_boxes, static_boxes, static_hierarchy, static_pairs
+from .static_geoms import bounding_radii, geom_boxes, static_boxes, static_hierarchy, static_pairs
+from .tendon_paths import path_fields, spans_of_tendons
 from .unsupported import check_supported, disabled
 
 _BIT = mujoco.mjtDisableBit
@@ -28,8 +31,11 @@ _SOLREFS = ("jnt_solref", "dof_solref", "tendon_solref_lim", "tendon_solref_fri"
 
 
 def _options(m: Source, _: Made) -> dict[str, Any]:
+    implicit = int(m.opt.integrator) == IMPLICIT
     return {
         "integrator": int(m.opt.integrator),
+        "nvimplicit": int(m.nv) * implicit,
+        "nbodyimplicit": int(m.nbody) * implicit,
         "cone": int(m.opt.cone),
         "solver": int(m.opt.solver),
         "iterations": int(m.opt.iterations),
@@ -52,11 +58,29 @@ def _passive(m: Source, made: Made) -> dict[str, Any]:
     return {
         "eulerdamp": int(damper and not disabled(m, _BIT.mjDSBL_EULERDAMP)),
         "damped": int(np.any(damping)),
+        "dof_gravcomp": m.jnt_actgravcomp[m.dof_jntid] * bool(np.any(gravcomp)) * (1 if _actuates(m) else 2),
         "ngravcomp": int(np.count_nonzero(gravcomp)),
         "body_gravcomp": gravcomp,
         "jnt_stiffness": m.jnt_stiffness * spring,
         "dof_damping": damping,
     }
+
+
+def _surfaces(m: Source, _: Made) -> dict[str, Any]:
+    number = int(m.ngeom) if m.flg_surfacevel and contacts_enabled(m) else 0
+    return {"nsurface": number, "geom_surfacevel": m.geom_surfacevel[:number].copy()}
+
+
+def _fluid(m: Source, made: Made) -> dict[str, Any]:
+    # MuJoCo skips all passive forces when both are disabled
+    enabled = not (disabled(m, _BIT.mjDSBL_SPRING) and disabled(m, _BIT.mjDSBL_DAMPER))
+    skew = np.logical_or(made["body_freesolo"], made["integrator"] == IMPLICIT)
+    return fluid_fields(m, enabled, skew)
+
+
+def _actuates(m: Source) -> bool:
+    """Whether MuJoCo computes actuators; else gravity compensation that is theirs is lost."""
+    return m.nu > 0 and not disabled(m, _BIT.mjDSBL_ACTUATION)
 
 
 def _actuation(m: Source, _: Made) -> dict[str, Any]:
@@ -73,7 +97,7 @@ def _actuation(m: Source, _: Made) -> dict[str, Any]:
     }
 
 
-def _limits_and_friction(m: Source, _: Made) -> dict[str, Any]:
+def _limits_and_friction(m: Source, made: Made) -> dict[str, Any]:
     limit, friction = (_constrained(m, flag) for flag in (_BIT.mjDSBL_LIMIT, _BIT.mjDSBL_FRICTIONLOSS))
     limited = m.jnt_limited.astype(bool) & limit
     return {
@@ -82,6 +106,7 @@ def _limits_and_friction(m: Source, _: Made) -> dict[str, Any]:
         "dof_frictionloss": m.dof_frictionloss * friction,
         **tendon_fields(
             m,
+            made["ten_J_rownnz"] > 0,
             spring=not disabled(m, _BIT.mjDSBL_SPRING),
             damper=not disabled(m, _BIT.mjDSBL_DAMPER),
             limit=limit,
@@ -90,8 +115,8 @@ def _limits_and_friction(m: Source, _: Made) -> dict[str, Any]:
     }
 
 
-def _equalities(m: Source, _: Made) -> dict[str, Any]:
-    fields = equality_fields(m, _constrained(m, _BIT.mjDSBL_EQUALITY))
+def _equalities(m: Source, made: Made) -> dict[str, Any]:
+    fields = equality_fields(m, made["ten_J_rownnz"] > 0, _constrained(m, _BIT.mjDSBL_EQUALITY))
     return {**fields, "ne": sum(ROWS[int(kind)] for kind in m.eq_type[fields["eq_active0"]])}
 
 
@@ -123,7 +148,8 @@ def _rows(m: Source, made: Made) -> dict[str, Any]:
 
 def _row_width(m: Source, made: Made) -> dict[str, Any]:
     tendons = made["tendon_limited"] | (made["tendon_frictionloss"] > 0)
-    return {"nefcdof": widest_row(m, made["con_geom"], tendons, made["eq_active0"], made["eq_bodyid"])}
+    spans = spans_of_tendons(m, made["ten_J_rowadr"], made["ten_J_rownnz"], made["shift_id"])
+    return {"nefcdof": widest_row(m, made["con_geom"], tendons, spans, made["eq_active0"], made["eq_bodyid"])}
 
 
 def _contact_solrefs(m: Source, made: Made) -> dict[str, Any]:
@@ -187,9 +213,12 @@ RECIPES = (
     _options,
     _passive,
     _actuation,
-    lambda m, _: moment_fields(m),
+    lambda m, _: path_fields(m),
+    lambda m, made: moment_fields(m, made["ten_J_rowadr"], made["ten_J_rownnz"], made["shift_id"]),
     lambda m, _: _before_joints(m),
     lambda m, _: {"body_freesolo": _free_without_descendants(m)},
+    _fluid,
+    _surfaces,
     _mocap_bodies,
     _limits_and_friction,
     _equalities,
@@ -201,6 +230,7 @@ RECIPES = (
     lambda m, made: {"con_solimp": contact_solimp(m, made["contact_pairs"])},
     _contact_distances,
     lambda m, _: {"geom_box": geom_boxes(m)},
+    lambda m, _: {"geom_rbound": bounding_radii(m)},
     _static_boxes,
     lambda _, made: static_pairs(made["contact_pairs"], made["movers"], made["static_geom"]),
     lambda _, made: static_hierarchy(made["static_low"], made["static_high"]),

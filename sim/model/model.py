@@ -16,6 +16,7 @@ from ..kernels.record import Floats, Ints, Struct, floats, integer, ints, kept_w
 from .contact_pairs import Pairs
 from .contact_softness import SOFTENED, softened
 from .derived_fields import RECIPES
+from .fluids import NCOEF
 from .keyframes import key_id
 from .recipes import Portion, follow
 from .replacement import checked_iterations, replacement
@@ -24,9 +25,15 @@ from .source import Source, written
 # symbols in declared shapes
 _SIZES = (
     *("nq", "nv", "nu", "na", "nbody", "nwvel", "ntree", "njnt", "ngeom", "nsite", "ntendon", "nwrap", "neq", "ne"),
+    *("npiece", "nshift", "nmove", "nbend"),
     "nmocap",
     *(
         "nmoment",
+        "nfluid",
+        "nsurface",
+        "nvimplicit",
+        "nbodyimplicit",
+        "nmovingarm",
         "npair",
         "ngroup",
         "nmover",
@@ -48,6 +55,7 @@ _SIZES = (
     ),
     *("nmesh", "nmeshvert", "nmeshgraph", "nmeshpoly", "nmeshpolyvert", "nmeshpolymap"),
     *("nconvex", "nccdvert", "nccdface", "nside", "nclip"),
+    *("nhfield", "nhfielddata"),
 )
 
 
@@ -95,10 +103,20 @@ class Model(Struct):
     nsite: int = integer()
     ntendon: int = integer()
     nwrap: int = integer()
+    npiece: int = integer()  # pieces of spatial tendons' paths: see `tendon_paths.py`
+    nshift: int = integer()  # coordinates that change a tendon's length, counted for each tendon
+    nmove: int = integer()  # the same of pieces, counted for each piece
+    nbend: int = integer()  # degrees of freedom of a spatial tendon times its shifts, for each tendon
     neq: int = integer()
     ne: int = integer()  # constraint rows of active equalities
     nmoment: int = integer()  # degrees of freedom that actuators act on, counted for each actuator
+    nmovingarm: int = integer()  # most of them of one actuator whose moment arms move with the pose, 0: none does
     ngravcomp: int = integer()
+    nvimplicit: int = integer()  # nv for the integrator implicit, else 0
+    nbodyimplicit: int = integer()  # nbody for it, else 0
+    nsurface: int = integer()  # ngeom if the surface of a geom moves, else 0
+    nfluid: int = integer()  # pieces of bodies that the fluid pushes; 0 without fluid
+    windy: int = integer()  # 1: it flows
     npair: int = integer()  # pairs of geoms that may collide
     nalways: int = integer()  # those of them that are always tested, the first ones; then those with static geoms
     ngroup: int = integer()  # the rest are in groups, of two bodies or of two trees
@@ -125,6 +143,8 @@ class Model(Struct):
     nmeshpoly: int = integer()
     nmeshpolyvert: int = integer()
     nmeshpolymap: int = integer()
+    nhfield: int = integer()
+    nhfielddata: int = integer()
     nconvex: int = integer()  # nconmax, 0 if no pair needs the general convex routine
     nccdvert: int = integer()  # most vertices of the difference of two convex geoms
     nccdface: int = integer()
@@ -145,6 +165,9 @@ class Model(Struct):
     damped: int = integer()  # 1: a joint has damping
     timestep: float = real()  # [s]
     gravity: Floats = floats(3)  # [m/s^2]
+    density: float = real()  # of the fluid [kg/m^3]
+    viscosity: float = real()  # [Pa s]
+    wind: Floats = floats(3)  # velocity of the fluid [m/s]
 
     qpos0: Floats = floats("nq")
     qpos_spring: Floats = floats("nq")
@@ -192,6 +215,7 @@ class Model(Struct):
     dof_beforeid: Ints = ints("nv")  # what moves as the body did before this joint: its parent, or nbody + a number
     dof_armature: Floats = floats("nv")
     dof_damping: Floats = floats("nv")
+    dof_gravcomp: Ints = ints("nv")  # gravity compensation is 0: passive, 1: the actuators', 2: neither
     dof_frictionloss: Floats = floats("nv")
     dof_invweight0: Floats = floats("nv")
     dof_solref: Floats = floats("nv", 2)
@@ -202,9 +226,10 @@ class Model(Struct):
     geom_size: Floats = floats("ngeom", 3)
     geom_rbound: Floats = floats("ngeom")
     geom_box: Floats = floats("ngeom", 6)  # centre and half sizes of a box around it, its own frame [m]
-    geom_dataid: Ints = ints("ngeom")  # mesh, -1: none
+    geom_dataid: Ints = ints("ngeom")  # mesh or height field, -1: none
     geom_pos: Floats = floats("ngeom", 3)
     geom_quat: Floats = floats("ngeom", 4)
+    geom_surfacevel: Floats = floats("nsurface", 6)  # velocity [m/s], rotation [rad/s] of the surface, geom frame
     site_bodyid: Ints = ints("nsite")
     site_pos: Floats = floats("nsite", 3)
     site_quat: Floats = floats("nsite", 4)
@@ -223,6 +248,12 @@ class Model(Struct):
     mesh_polymapadr: Ints = ints("nmeshvert")  # faces at a vertex
     mesh_polymapnum: Ints = ints("nmeshvert")
     mesh_polymap: Ints = ints("nmeshpolymap")
+
+    hfield_size: Floats = floats("nhfield", 4)  # half sizes x, y; elevation where the data are 1; base below 0 [m]
+    hfield_nrow: Ints = ints("nhfield")  # rows go along y
+    hfield_ncol: Ints = ints("nhfield")
+    hfield_adr: Ints = ints("nhfield")
+    hfield_data: Floats = floats("nhfielddata")  # elevation, 0 to 1, row by row
 
     mover_geomadr: Ints = ints("nmover")  # a moving body's geoms: place in mover_geom
     mover_geomnum: Ints = ints("nmover")
@@ -255,8 +286,11 @@ class Model(Struct):
     tendon_range: Floats = floats("ntendon", 2)
     tendon_margin: Floats = floats("ntendon")
     tendon_stiffness: Floats = floats("ntendon")
+    tendon_stiffnesspoly: Floats = floats("ntendon", mujoco.mjNPOLY)  # of further powers of the stretch
     tendon_lengthspring: Floats = floats("ntendon", 2)  # no spring force between these lengths
     tendon_damping: Floats = floats("ntendon")
+    tendon_dampingpoly: Floats = floats("ntendon", mujoco.mjNPOLY)  # of further powers of the speed
+    tendon_armature: Floats = floats("ntendon")  # inertia against changes of the length
     tendon_frictionloss: Floats = floats("ntendon")
     tendon_length0: Floats = floats("ntendon")  # length at qpos0
     tendon_invweight0: Floats = floats("ntendon")
@@ -268,6 +302,33 @@ class Model(Struct):
     tendon_actfrcrange: Floats = floats("ntendon", 2)
     wrap_objid: Ints = ints("nwrap")  # joint
     wrap_prm: Floats = floats("nwrap")  # its coefficient
+    tendon_spatial: Ints = ints("ntendon")  # 1: it is spatial and exerts forces
+    tendon_pieceadr: Ints = ints("ntendon")
+    tendon_piecenum: Ints = ints("ntendon")
+    ten_J_rowadr: Ints = ints("ntendon")  # the tendon's first shift, place in shift_* and ten_J
+    ten_J_rownnz: Ints = ints("ntendon")  # those of its shifts that are degrees of freedom, the first ones
+    tendon_shiftnum: Ints = ints("ntendon")  # all its shifts
+    tendon_bendadr: Ints = ints("ntendon")  # place in ten_bend
+    piece_siteid: Ints = ints("npiece", 2)  # a path's piece: from site to site
+    piece_geomid: Ints = ints("npiece")  # past a geom, -1: none
+    piece_sideid: Ints = ints("npiece")  # side site, -1: none
+    piece_divisor: Floats = floats("npiece")  # the pulley's
+    piece_moveadr: Ints = ints("npiece")  # what moves it: place in move_*
+    piece_movenum: Ints = ints("npiece")
+    move_shift: Ints = ints("nmove")  # number of the shift among those of the tendon
+    move_ends: Ints = ints("nmove")  # what of the piece it moves, bits: tendon_paths.FIRST_END, ...
+    shift_kind: Ints = ints("nshift")  # tendon_paths.DOF, ...
+    shift_id: Ints = ints("nshift")  # degree of freedom, 6 * mocap body + coordinate, or 3 * body + axis of body_pos
+    shift_bodyid: Ints = ints("nshift")  # the body that it moves, with all behind
+    bend_carries: Ints = ints("nbend")  # 1: the shift turns the degree of freedom's axis along
+
+    fluid_bodyid: Ints = ints("nfluid")
+    fluid_box: Ints = ints("nfluid")  # 1: the box of the body's inertia, 0: an ellipsoid
+    fluid_skew: Ints = ints("nfluid")  # 1: implicitfast keeps its slope as it is, 0: symmetric
+    fluid_dofadr: Ints = ints("nfluid")  # last degree of freedom that moves it
+    fluid_pos: Floats = floats("nfluid", 3)  # its frame in the body's [m]
+    fluid_quat: Floats = floats("nfluid", 4)
+    fluid_coef: Floats = floats("nfluid", NCOEF)  # see `inertia_box.py`, `ellipsoid.py`
 
     eq_type: Ints = ints("neq")  # mjtEq
     eq_obj1id: Ints = ints("neq")  # of joint and tendon equalities
@@ -288,11 +349,15 @@ class Model(Struct):
     moment_rownnz: Ints = ints("nu")  # number of its entries
     moment_colind: Ints = ints("nmoment")  # degree of freedom
     moment_gear: Ints = ints("nmoment")  # the moment arm is this gear
-    moment_coef: Floats = floats("nmoment")  # times this
+    moment_coef: Floats = floats("nmoment")  # times this; or a sign: see `couplings.py`
+    moment_moves: Ints = ints("nu")  # 1: the pose decides, see `transmission.py`
+    actuator_turngear: Ints = ints("nu")  # first gear of a transmission that lives on a circle, -1: it does not
+    actuator_cranklength: Floats = floats("nu")  # [m]
     actuator_dyntype: Ints = ints("nu")
     actuator_gaintype: Ints = ints("nu")
     actuator_biastype: Ints = ints("nu")
     actuator_actadr: Ints = ints("nu")  # -1: no activation
+    actuator_actearly: Ints = ints("nu")  # 1: the force is that of the next activation
     actuator_enabled: Ints = ints("nu")
     actuator_ctrllimited: Ints = ints("nu")
     actuator_ctrlrange: Floats = floats("nu", 2)
@@ -304,6 +369,8 @@ class Model(Struct):
     actuator_dynprm: Floats = floats("nu", mujoco.mjNDYN)
     actuator_gainprm: Floats = floats("nu", mujoco.mjNGAIN)
     actuator_biasprm: Floats = floats("nu", mujoco.mjNBIAS)
+    actuator_lengthrange: Floats = floats("nu", 2)  # of muscles: where their range of scaled lengths is
+    actuator_acc0: Floats = floats("nu")  # of muscles: acceleration that a unit force makes, to which scale is relative
 
     contact_softness: float
     origin: Origin

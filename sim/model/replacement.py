@@ -30,6 +30,8 @@ _VALUES = {
 _LEAST = {
     "timestep": 0,
     "impratio": 0,
+    "density": 0,
+    "viscosity": 0,
     "tolerance": 0,
     "disableflags": 0,
     "ls_iterations": 0,
@@ -69,6 +71,10 @@ def replacement(base: mujoco.MjModel, used: Container[str], name: str, value: An
     if name in _LEAST and (numbers < _LEAST[name] or (numbers == 0 and name in _POSITIVE)):
         need = "more than 0" if name in _POSITIVE else f"{_LEAST[name]} or more"
         raise ValueError(f"Model.replace: {name} is {numbers}, need {need}")
+    if name == "hfield_data" and not np.all((numbers >= 0) & (numbers <= 1)):
+        raise ValueError("Model.replace: hfield_data is not within 0 and 1; hfield_size[:, 2] is the elevation of 1")
+    if name == "hfield_size" and not np.all(numbers > 0):
+        raise ValueError(f"Model.replace: hfield_size has {numbers.min()}, need more than 0")
     return numbers.astype(old.dtype) if isinstance(old, np.ndarray) else type(old)(numbers)
 
 

@@ -11,16 +11,19 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from ..kernels.enums import HFIELD
+
 # fields of mjOption that `Model.replace` accepts
 OPTIONS = (
-    *("timestep", "gravity", "integrator", "cone", "impratio", "solver", "iterations", "ls_iterations", "tolerance"),
+    *("timestep", "gravity", "density", "viscosity", "wind"),
+    *("integrator", "cone", "impratio", "solver", "iterations", "ls_iterations", "tolerance"),
     *("noslip_iterations", "noslip_tolerance"),
     *("ccd_iterations", "disableflags"),
 )
 # what `body_subtreemass` and `dof_M0` are made of
 _INERTIAL = {
     *("body_mass", "body_inertia", "body_pos", "body_quat", "body_ipos", "body_iquat"),
-    *("jnt_pos", "jnt_axis", "dof_armature"),
+    *("jnt_pos", "jnt_axis", "dof_armature", "tendon_armature"),
 }
 
 
@@ -71,6 +74,8 @@ def written(base: mujoco.MjModel, changed: Mapping[str, Any]) -> mujoco.MjModel:
     if changed.keys() & {"geom_margin", "geom_gap"}:
         m.body_margin[:] = 0.0
         np.maximum.at(m.body_margin, m.geom_bodyid, m.geom_margin + m.geom_gap)
+    if changed.keys() & {"hfield_size"}:
+        _resize_fields(m)
     if changed.keys() & {"geom_rbound"}:
         _grow_boxes(base, m)
     if changed.keys() & {"geom_contype", "geom_conaffinity"}:
@@ -80,6 +85,30 @@ def written(base: mujoco.MjModel, changed: Mapping[str, Any]) -> mujoco.MjModel:
     return m
 
 
+def _resize_fields(m: mujoco.MjModel) -> None:
+    """What MuJoCo's broad phase knows of height fields, as mj_setConst makes it of their sizes."""
+    fields = np.flatnonzero(m.geom_type == HFIELD)
+    size = m.hfield_size[m.geom_dataid[fields]]
+    box, before = field_boxes(size), m.geom_aabb[fields]
+    beyond = np.maximum(np.abs(box[:, :3] - before[:, :3]) + box[:, 3:] - before[:, 3:], 0.0)
+    m.geom_aabb[fields], m.geom_rbound[fields] = box, field_radii(size)
+    grown = np.zeros(m.nbody)
+    np.maximum.at(grown, m.geom_bodyid[fields], np.linalg.norm(beyond, axis=1))
+    _grow_bodies(m, grown)
+
+
+def field_boxes(size: Any) -> Any:
+    """Centre and half sizes (n, 6) of the boxes around height fields of sizes (n, 4) [m]."""
+    x, y, top, base = size.T
+    nothing = np.zeros(len(size))
+    return np.stack([nothing, nothing, 0.5 * (top - base), x, y, 0.5 * (top + base)], axis=1)
+
+
+def field_radii(size: Any) -> Any:
+    """Radii (n) of the spheres about the origins of height fields of sizes (n, 4) [m]."""
+    return np.sqrt(size[:, 0] ** 2 + size[:, 1] ** 2 + np.maximum(size[:, 2], size[:, 3]) ** 2)
+
+
 def _grow_boxes(base: mujoco.MjModel, m: mujoco.MjModel) -> None:
     """Boxes of geoms, and of bodies, around which MuJoCo looks for contacts: not smaller than they must be."""
     grown = np.maximum(m.geom_rbound - base.geom_rbound, 0.0)
@@ -87,6 +116,11 @@ def _grow_boxes(base: mujoco.MjModel, m: mujoco.MjModel) -> None:
     m.geom_aabb[:, 3:] += grown[:, None]
     most = np.zeros(m.nbody)
     np.maximum.at(most, m.geom_bodyid, grown)
+    _grow_bodies(m, most)
+
+
+def _grow_bodies(m: mujoco.MjModel, most: Any) -> None:
+    """Boxes of bodies, wider by `most` (nbody) on all sides."""
     for body in np.flatnonzero(most):
         first = m.body_bvhadr[body]
         m.bvh_aabb[first : first + m.body_bvhnum[body], 3:] += most[body]

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.enums import CAPSULE, CYLINDER, MESH, PLANE, SPHERE
+from ..kernels.enums import CAPSULE, CYLINDER, HFIELD, MESH, PLANE, SPHERE
 from ..kernels.record import Floats, Ints
 from .contact_groups import STATIC
 from .contact_pairs import Pairs
-from .source import Source
+from .source import Source, field_boxes, field_radii
 
 ROUNDING = 1e-9  # m by which boxes are larger than they need be
 
@@ -30,7 +30,17 @@ def geom_boxes(m: Source) -> Floats:
     half[kind == CAPSULE] = size[kind == CAPSULE][:, [0, 0, 1]] + size[kind == CAPSULE][:, [2, 2, 0]] * [0, 0, 1]
     boxes[kind == MESH] = m.geom_aabb[kind == MESH]
     half[kind == PLANE] = 0.0
+    if np.any(kind == HFIELD):
+        boxes[kind == HFIELD] = field_boxes(m.hfield_size[m.geom_dataid[kind == HFIELD]])
     return boxes
+
+
+def bounding_radii(m: Source) -> Floats:
+    """geom_rbound (ngeom), of height fields from their sizes, which a changed model may have new [m]."""
+    radii, fields = m.geom_rbound.copy(), m.geom_type == HFIELD
+    if np.any(fields):
+        radii[fields] = field_radii(m.hfield_size[m.geom_dataid[fields]])
+    return radii
 
 
 def static_boxes(m: Source, pairs: Pairs, box: Floats, reach: Floats) -> dict[str, Floats]:

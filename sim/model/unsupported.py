@@ -10,15 +10,28 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from ..kernels.enums import PLANE, TRN_JOINT, TRN_JOINTINPARENT, TRN_TENDON
+from ..kernels.enums import (
+    BOX,
+    CAPSULE,
+    CYLINDER,
+    MESH,
+    PLANE,
+    TRN_BODY,
+    TRN_JOINT,
+    TRN_JOINTINPARENT,
+    TRN_SITE,
+    TRN_SLIDERCRANK,
+    TRN_TENDON,
+)
 from .contact_groups import ascending
-from .contact_pairs import CONVEX, Pairs, contacts_enabled
-from .couplings import are_fixed, are_simulated
+from .contact_pairs import CONVEX, FIELD, Pairs, contacts_enabled
+from .couplings import are_simulated
 from .source import Source
 
 INTEGRATORS = {
     int(mujoco.mjtIntegrator.mjINT_EULER),
     int(mujoco.mjtIntegrator.mjINT_RK4),
+    int(mujoco.mjtIntegrator.mjINT_IMPLICIT),
     int(mujoco.mjtIntegrator.mjINT_IMPLICITFAST),
 }
 _DYNAMICS = {
@@ -26,10 +39,11 @@ _DYNAMICS = {
     int(mujoco.mjtDyn.mjDYN_INTEGRATOR),
     int(mujoco.mjtDyn.mjDYN_FILTER),
     int(mujoco.mjtDyn.mjDYN_FILTEREXACT),
+    int(mujoco.mjtDyn.mjDYN_MUSCLE),
 }
-_GAINS = {int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtGain.mjGAIN_AFFINE)}
-_BIASES = {int(mujoco.mjtBias.mjBIAS_NONE), int(mujoco.mjtBias.mjBIAS_AFFINE)}
-_ROTATIONAL = [int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)]
+_GAINS = {int(getattr(mujoco.mjtGain, f"mjGAIN_{name}")) for name in ("FIXED", "AFFINE", "MUSCLE")}
+_BIASES = {int(getattr(mujoco.mjtBias, f"mjBIAS_{name}")) for name in ("NONE", "AFFINE", "MUSCLE")}
+_AWAKE = [int(mujoco.mjtSleepPolicy.mjSLEEP_AUTO_NEVER), int(mujoco.mjtSleepPolicy.mjSLEEP_NEVER)]
 _NAMES, _LINES = 3, 22  # in a message: names of a kind, kinds
 
 
@@ -97,12 +111,14 @@ def _options(m: Source) -> Iterator[UnsupportedKind]:
     integrator = int(m.opt.integrator)
     if integrator not in INTEGRATORS:
         known = mujoco.mjtIntegrator(integrator).name.removeprefix("mjINT_").lower()
-        yield UnsupportedKind(f"option integrator '{known}'", "use Euler, RK4 or implicitfast", ())
-    for field in ("density", "viscosity"):
-        if float(getattr(m.opt, field)) != 0:
-            yield UnsupportedKind(f"option {field} (fluid forces)", f'set {field}="0", and damping on joints', ())
+        yield UnsupportedKind(f"option integrator '{known}'", "use Euler, RK4, implicit or implicitfast", ())
     if int(m.opt.enableflags) & int(mujoco.mjtEnableBit.mjENBL_SLEEP):
-        yield UnsupportedKind("option flag sleep", "leave the flag out: what rests is then computed too", ())
+        # a tree that falls asleep stops short of rest; where none may, the flag changes nothing
+        roots = m.dof_bodyid[m.tree_dofadr[~np.isin(m.tree_sleep_policy, _AWAKE)]]
+        if len(roots):
+            advice = 'leave the flag out, or give them sleep="never"'
+            names = _names(m, mujoco.mjtObj.mjOBJ_BODY, m.body_rootid[roots])
+            yield UnsupportedKind("option flag sleep, with body {} that may fall asleep", advice, names)
 
 
 def _joints(m: Source) -> Iterator[UnsupportedKind]:
@@ -111,7 +127,6 @@ def _joints(m: Source) -> Iterator[UnsupportedKind]:
     for problem, which, advice in (
         ("polynomial stiffness", spring & _nonzero(m.jnt_stiffnesspoly), "give a single stiffness"),
         ("springyield", spring & (m.jnt_springyield != 0), 'set springyield="0"'),
-        ("actuatorgravcomp", m.jnt_actgravcomp != 0, 'set actuatorgravcomp="false": gravcomp acts beside actuators'),
         ("polynomial damping", damper & _nonzero(m.dof_dampingpoly)[m.jnt_dofadr], "give a single damping"),
     ):
         if np.any(which):
@@ -131,25 +146,13 @@ def _actuators(m: Source) -> Iterator[UnsupportedKind]:
             yield UnsupportedKind(f"actuator {{}}: {problem}", advice, _names(m, mujoco.mjtObj.mjOBJ_ACTUATOR, which))
 
 
-_INSTEAD = {
-    "tendon": "let it act on a joint or a fixed tendon (this one is spatial)",
-    "site": "let it act on joints",
-    "body": "adhesion is not simulated: leave the actuator out",
-    "slidercrank": "let it act on a joint of the mechanism",
-}
-
-
 def _transmissions(m: Source) -> Iterator[tuple[str, Any, str]]:
-    kind, target = m.actuator_trntype, m.actuator_trnid.reshape(-1, 2)[:, 0]
-    pulls = kind == TRN_TENDON
-    pulls[pulls] = are_fixed(m)[target[pulls]]
-    other = (kind != TRN_JOINT) & (kind != TRN_JOINTINPARENT) & ~pulls
+    kind = m.actuator_trntype
+    known = [TRN_BODY, TRN_JOINT, TRN_JOINTINPARENT, TRN_SITE, TRN_SLIDERCRANK, TRN_TENDON]
+    other = ~np.isin(kind, known)
     for number in np.unique(kind[other]):
         name = mujoco.mjtTrn(int(number)).name.removeprefix("mjTRN_").lower()
-        yield f"transmission {name}", other & (kind == number), _INSTEAD.get(name, "let it act on joints")
-    in_parent = kind == TRN_JOINTINPARENT
-    in_parent[in_parent] = np.isin(m.jnt_type[target[in_parent]], _ROTATIONAL)
-    yield "jointinparent transmission on a ball or free joint", in_parent, "use joint in place of jointinparent"
+        yield f"transmission {name}", other & (kind == number), "let it act on joints"
 
 
 def _actuator_types(m: Source) -> Iterator[tuple[str, Any, str]]:
@@ -168,7 +171,6 @@ def _actuator_extras(m: Source) -> Iterator[tuple[str, Any, str]]:
     several = (m.actuator_ctrlnum > 1) | (m.actuator_actnum > 1)
     damping = (m.actuator_damping != 0) | _nonzero(m.actuator_dampingpoly)
     yield "several controls or activations", several, "use actuators of one control, as position or velocity"
-    yield "actearly", m.actuator_actearly != 0, 'set actearly="false"'
     yield "delay", m.actuator_delay != 0, 'set delay="0"'
     yield "damping", damping, "put it on the joint"
     yield "armature", m.actuator_armature != 0, "put it on the joint"
@@ -176,25 +178,10 @@ def _actuator_extras(m: Source) -> Iterator[tuple[str, Any, str]]:
 
 
 def _tendons(m: Source) -> Iterator[UnsupportedKind]:
-    bit, fixed = mujoco.mjtDisableBit, are_fixed(m)
-    spring, damper = not disabled(m, bit.mjDSBL_SPRING), not disabled(m, bit.mjDSBL_DAMPER)
-    limit, friction = not disabled(m, bit.mjDSBL_LIMIT), not disabled(m, bit.mjDSBL_FRICTIONLOSS)
-    if disabled(m, bit.mjDSBL_CONSTRAINT):
-        limit = friction = False
-    polynomial = _nonzero(m.tendon_stiffnesspoly), _nonzero(m.tendon_dampingpoly)
+    spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
     pulls = np.bincount(m.actuator_trnid.reshape(-1, 2)[m.actuator_trntype == TRN_TENDON, 0], minlength=m.ntendon)
-    joints = "use a fixed tendon or joints, or set {}"
     for problem, which, advice in (
-        ("limits (it is spatial)", ~fixed & (m.tendon_limited != 0) & limit, joints.format('limited="false"')),
-        ("frictionloss (it is spatial)", ~fixed & (m.tendon_frictionloss != 0) & friction, joints.format("it to 0")),
-        ("stiffness (it is spatial)", ~fixed & ((m.tendon_stiffness != 0) | polynomial[0]) & spring,
-         joints.format("it to 0")),
-        ("damping (it is spatial)", ~fixed & ((m.tendon_damping != 0) | polynomial[1]) & damper,
-         joints.format("it to 0")),
-        ("polynomial stiffness", fixed & polynomial[0] & spring, "give a single stiffness"),
-        ("polynomial damping", fixed & polynomial[1] & damper, "give a single damping"),
         ("springyield", (m.tendon_springyield != 0) & spring, 'set springyield="0"'),
-        ("armature", m.tendon_armature != 0, "put it on joints"),
         ("actuatorfrcrange shared by several actuators", (m.tendon_actfrclimited != 0) & (pulls > 1),
          "give each actuator a forcerange"),
     ):  # fmt: skip
@@ -213,18 +200,16 @@ def _constraints(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         unknown = (m.eq_active0 != 0) & ~are_simulated(m)
         for kind in np.unique(m.eq_type[unknown]):
             name = mujoco.mjtEq(int(kind)).name.removeprefix("mjEQ_").lower()
-            of = "spatial tendons" if name == "tendon" else name
             which = _names(m, mujoco.mjtObj.mjOBJ_EQUALITY, unknown & (m.eq_type == kind))
-            advice = 'set active="false", or hold bodies, sites, joints or fixed tendons together'
-            yield UnsupportedKind(f"equality {{}}: of {of}", advice, which)
+            advice = 'set active="false", or hold bodies, sites, joints or tendons together'
+            yield UnsupportedKind(f"equality {{}}: of {name}", advice, which)
     if contacts_enabled(m):
         yield from _contacts(m, pairs)
 
 
 def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
-    for flag, field in (("flg_surfacevel", "surfacevel"), ("flg_adhesion", "adhesion")):
-        if getattr(m, flag):
-            yield UnsupportedKind(f"geom {field}", f"leave {field} out", ())
+    if m.flg_adhesion:
+        yield UnsupportedKind("geom adhesion", "leave adhesion out", ())
     unknown = pairs.geom[pairs.family < 0]
     kinds = ascending(m.geom_type[unknown])
     for first, second in np.unique(kinds, axis=0):
@@ -234,10 +219,15 @@ def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         advice = "use other shapes, or keep them apart by contype and conaffinity or contact/exclude"
         names = [f"{one} and {other}" for one, other in zip(a, b, strict=True)]
         yield UnsupportedKind(f"contact of geoms {{}} ({shapes})", advice, names)
-    bit = mujoco.mjtDisableBit
-    flags = [flag for flag in ("nativeccd", "multiccd") if disabled(m, getattr(bit, f"mjDSBL_{flag.upper()}"))]
-    if flags and np.any(np.all(m.geom_type[pairs.geom[pairs.family == CONVEX]] != PLANE, axis=1)):
-        for flag in flags:
+    convex = ascending(m.geom_type[pairs.geom[pairs.family == CONVEX]])
+    convex = convex[convex[:, 0] != PLANE]
+    # of other pairs, those of height fields too, MuJoCo makes one contact
+    several = np.isin(convex[:, 0], [CAPSULE, CYLINDER, BOX, MESH]) & np.isin(convex[:, 1], [CYLINDER, BOX, MESH])
+    for flag, matters in (
+        ("nativeccd", len(convex) > 0 or bool(np.any(pairs.family == FIELD))),
+        ("multiccd", bool(several.any())),
+    ):
+        if matters and disabled(m, getattr(mujoco.mjtDisableBit, f"mjDSBL_{flag.upper()}")):
             yield UnsupportedKind(f"option flag {flag} disabled", "leave the flag out", ())
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ..kernels.record import kept_with
-from .data import Data, Lanes, States
+from .data import Data, Lanes, Rates, States
 from .model import Model
 
 Kept = TypeVar("Kept")
@@ -35,6 +35,11 @@ def adjoint_workspace(model: Model, nlane: int, with_params: bool = False) -> _B
     """A `Lanes` of the model for the current thread, kept for later calls."""
     free: list[Lanes] = kept_with(model, ("free lanes", nlane, with_params), list)
     return _Borrowed(free, lambda: Lanes.for_model(model, nlane, with_params))
+
+
+def rates_workspace(model: Model, ndirection: int) -> _Borrowed[Rates]:
+    """A `Rates` of the model for the current thread, kept for later calls."""
+    return _Borrowed(kept_with(model, ("free rates", ndirection), list), lambda: Rates.for_model(model, ndirection))
 
 
 def states_between(model: Model, lanes: Lanes, use: str, count: int) -> States:

@@ -4,11 +4,10 @@ from functools import cache, cached_property
 from typing import Any
 
 from ..kernels.binding import Part, specialise
-from ..kernels.enums import RK4
 from ..kernels.record import kept_with
 from ..model.model import Model
 from .contact_force import CONTACT_FORCE, cfrc_ext_adj_worlds, cfrc_ext_worlds
-from .jacobian import jacobian_worlds, step_jacobian_worlds
+from .jacobian import jacobian_worlds
 from .parts import parts_of
 from .worlds import forward_world, rollout_adj_worlds, rollout_worlds
 
@@ -16,8 +15,8 @@ from .worlds import forward_world, rollout_adj_worlds, rollout_worlds
 class EntryPoints:
     """What a model runs, each function bound when it is first asked for."""
 
-    def __init__(self, parts: tuple[Part, ...], moves_by_next_velocity: bool, noslip: bool) -> None:
-        self._parts, self._moves_by_next_velocity, self._noslip = parts, moves_by_next_velocity, noslip
+    def __init__(self, parts: tuple[Part, ...], noslip: bool) -> None:
+        self._parts, self._noslip = parts, noslip
 
     @cached_property
     def forward(self) -> Any:
@@ -36,11 +35,6 @@ class EntryPoints:
         return specialise(jacobian_worlds, self._parts)
 
     @cached_property
-    def step_jacobian(self) -> Any:
-        """The shorter way to the Jacobian of one step; None where the integrator has none."""
-        return specialise(step_jacobian_worlds, self._parts) if self._moves_by_next_velocity else None
-
-    @cached_property
     def cfrc_ext(self) -> Any:
         return specialise(cfrc_ext_worlds, self._parts)
 
@@ -56,11 +50,9 @@ class EntryPoints:
 
 def entry_points(model: Model) -> EntryPoints:
     """The compiled functions for `model`; models of the same parts share them."""
-    return kept_with(
-        model, "entry points", lambda: _entry_points(parts_of(model), model.integrator != RK4, model.nnoslip > 0)
-    )
+    return kept_with(model, "entry points", lambda: _entry_points(parts_of(model), model.nnoslip > 0))
 
 
 @cache
-def _entry_points(parts: tuple[Part, ...], moves_by_next_velocity: bool, noslip: bool) -> EntryPoints:
-    return EntryPoints(parts, moves_by_next_velocity, noslip)
+def _entry_points(parts: tuple[Part, ...], noslip: bool) -> EntryPoints:
+    return EntryPoints(parts, noslip)

@@ -1,93 +1,42 @@
-"""Whole Jacobians of a step, from one reverse sweep with a lane for every row.
+"""The steps under one control, and with them the Jacobians of the state that they lead to."""
 
-The rows of the position need no lanes of their own after one Euler step: the next position is the
-old one moved by the next velocity, so its derivative is that of the velocity times that of
-`integrate_pos`. Half the lanes are left.
-"""
-
-from ..dynamics.integrate import integrate_pos_adj
 from ..kernels.jit import kernel
 from ..kernels.record import Floats, Ints, struct_at
-from ..model.data import Data, Lanes, States
+from ..model.data import Data, Lanes, Rates
 from ..model.inputs import InputRows
 from ..model.model import Model
-from .worlds import clear_cotangent, load_ctrl, load_inputs, load_world, steps_adj
+from .rates import step_with_rates, unit_rates
+from .worlds import load_ctrl, load_inputs, load_world, store_world
 
 
 @kernel
 def jacobian_worlds(
-    begin: int, end: int, m: Model, models: Ints, d: Data, w: Lanes, between: States,
-    qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, inputs: InputRows, A: Floats, B: Floats,
+    begin: int, end: int, m: Model, models: Ints, d: Data, w: Lanes, r: Rates,
+    qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, inputs: InputRows, n_steps: int,
+    next_qpos: Floats, next_qvel: Floats, next_act: Floats, A: Floats, B: Floats, unconverged: Ints,
 ) -> None:  # fmt: skip
-    """Fill A (worlds, nx, nx), B (worlds, nx, nu) of as many steps as `between` has room for; `w` has nx lanes."""
+    """Fill the states (worlds, ...) after `n_steps` steps, as `rollout_worlds` does, and their Jacobians.
+
+    A (worlds, nx, nx) is that by the first state, B (worlds, nx, nu) that by the control. `w` has nv + na lanes,
+    `r` nx + nu directions, or nu: A is left alone then. unconverged[b] gets the number of steps in which the solver
+    was stopped before it converged.
+    """
     for b in range(begin, end):
         m = struct_at(m, models, b)
-        clear_cotangent(w)
-        for v in range(m.nv):
-            w.qpos_adj[v, v], w.qvel_adj[v, m.nv + v] = 1.0, 1.0
-        _load(m, d, w, 2 * m.nv, qpos[b], qvel[b], act[b], ctrl[b])
+        load_world(m, d, qpos[b], qvel[b], act[b])
+        load_ctrl(m, d, ctrl[b])
         load_inputs(m, d, inputs, b, 0)
-        steps_adj(m, d, w, between)
-        for k in range(w.nlane):
-            _store_row(m, w, k, A[b, k], B[b, k])
-
-
-@kernel
-def step_jacobian_worlds(
-    begin: int, end: int, m: Model, models: Ints, d: Data, w: Lanes, between: States,
-    qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats, inputs: InputRows, A: Floats, B: Floats,
-) -> None:  # fmt: skip
-    """The same for one step of an integrator that moves the position by the next velocity; nv + na lanes."""
-    nv = m.nv
-    for b in range(begin, end):
-        m = struct_at(m, models, b)
-        clear_cotangent(w)
-        for v in range(nv):
-            w.qvel_adj[v, v] = 1.0
-        _load(m, d, w, nv, qpos[b], qvel[b], act[b], ctrl[b])
-        load_inputs(m, d, inputs, b, 0)
-        steps_adj(m, d, w, between)
-        for k in range(w.nlane):
-            _store_row(m, w, k, A[b, nv + k], B[b, nv + k])
-        _fill_position_rows(m, d, A[b], B[b])
-
-
-@kernel
-def _fill_position_rows(m: Model, d: Data, A: Floats, B: Floats) -> None:
-    """Rows of the next position from those of the next velocity, whose step from the old position is in shift_sum."""
-    nv, by_start, by_shift = m.nv, d.pos_by_start, d.pos_by_shift
-    for i in range(nv):
-        for j in range(nv):
-            by_start[i, j], by_shift[i, j] = 1.0 if i == j else 0.0, 0.0
-    integrate_pos_adj(m, by_start, by_shift, d.shift_sum, m.timestep)
-    for i in range(nv):
-        for j in range(A.shape[1]):
-            A[i, j] = by_start[j, i] if j < nv else 0.0
-        for j in range(m.nu):
-            B[i, j] = 0.0
-        for v in range(nv):
-            s = by_shift[v, i]
-            if s != 0.0:
-                for j in range(A.shape[1]):
-                    A[i, j] += s * A[nv + v, j]
-                for j in range(m.nu):
-                    B[i, j] += s * B[nv + v, j]
-
-
-@kernel
-def _load(m: Model, d: Data, w: Lanes, first: int, qpos: Floats, qvel: Floats, act: Floats, ctrl: Floats) -> None:
-    """State and control, and unit cotangents of the activations from lane `first` on."""
-    for a in range(m.na):
-        w.act_adj[a, first + a] = 1.0
-    load_world(m, d, qpos, qvel, act)
-    load_ctrl(m, d, ctrl)
-
-
-@kernel
-def _store_row(m: Model, w: Lanes, k: int, by_state: Floats, by_ctrl: Floats) -> None:
-    for v in range(m.nv):
-        by_state[v], by_state[m.nv + v] = w.qpos_adj[v, k], w.qvel_adj[v, k]
-    for a in range(m.na):
-        by_state[2 * m.nv + a] = w.act_adj[a, k]
-    for i in range(m.nu):
-        by_ctrl[i] = w.ctrl_adj[i, k]
+        unit_rates(m, r)
+        unconverged[b] = 0
+        for s in range(n_steps):
+            d.unconverged[0] = 0
+            step_with_rates(m, d, w, r, s == 0)
+            unconverged[b] += min(d.unconverged[0], 1)
+        store_world(m, d, next_qpos[b], next_qvel[b], next_act[b])
+        states = r.ndirection - m.nu
+        for row in range(B.shape[1]):
+            rates = r.pos[row] if row < m.nv else (r.vel[row - m.nv] if row < 2 * m.nv else r.act[row - 2 * m.nv])
+            for k in range(states):
+                A[b, row, k] = rates[k]
+            for k in range(m.nu):
+                B[b, row, k] = rates[states + k]

@@ -14,18 +14,64 @@ from ..collision.box_geoms import collide_box
 from ..collision.box_motion import box_motion
 from ..collision.convex import collide_convex
 from ..collision.convex_motion import convex_motion
+from ..collision.height_field import collide_height_field, height_field_motion
+from ..collision.prism import prism_corner, prism_face, prism_faces, prism_support
 from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
+from ..constraint.adhesion import adhesion, contacts
+from ..constraint.adhesion_adj import adhesion_adj
 from ..constraint.contact_wrench import contact_row_changes, contact_row_velocities
 from ..constraint.equality import equality, equality_bias
 from ..constraint.equality_adj import equality_adj
 from ..constraint.rows_adj import row_change, row_velocity
+from ..constraint.surface_velocity import surface_velocity, surface_velocity_adj
 from ..constraint.tendon_rows import tendon_friction, tendon_limits
-from ..dynamics.tendon import tendon, tendon_implicit, tendon_passive, tendon_passive_adj
+from ..constraint.tendon_rows_adj import spatial_equality_adj, spatial_row_adj
+from ..dynamics.aba import aba_factor, aba_solve, aba_solve_lanes
+from ..dynamics.activation import (
+    activation,
+    activation_adj,
+    activation_rate,
+    activation_rate_adj,
+    linear_activation_rate,
+    linear_activation_rate_adj,
+    present_activation,
+    present_activation_adj,
+)
+from ..dynamics.actuation import actuator_gravcomp, arms_move
+from ..dynamics.actuator_gravcomp_adj import actuator_gravcomp_adj
+from ..dynamics.actuator_law import (
+    actuator_bias,
+    actuator_gain,
+    affine_bias,
+    affine_gain,
+    affine_gain_rate,
+    affine_parameters_adj,
+    affine_slope_changes,
+    affine_slopes,
+    force_slopes,
+    gain_rate,
+    law_parameters_adj,
+    slope_changes,
+)
+from ..dynamics.fluid import fluid, fluid_adj, fluid_parameters_adj, fluid_taken_off
+from ..dynamics.fluid_implicit import fluid_ahead, fluid_ahead_adj, fluid_block, fluid_implicit
+from ..dynamics.implicit import gyroscopic_adj, implicit_factor, implicit_solve
+from ..dynamics.implicit_full import bias_ahead_adj, implicit_full_factor, implicit_full_solve
+from ..dynamics.matrix_solve import matrix_factor, matrix_solve, matrix_solve_lanes
+from ..dynamics.parameters_adj import gyroscopic_parameters_adj
+from ..dynamics.passive import gravcomp_is_apart
+from ..dynamics.spatial_tendon import spatial_tendon, spatial_transmission
+from ..dynamics.spatial_tendon_adj import spatial_tendon_adj, spatial_transmission_adj
+from ..dynamics.tendon import tendon, tendon_implicit, tendon_implicit_adj, tendon_passive, tendon_passive_adj
+from ..dynamics.tendon_armature import tendon_bias, tendon_inertia
+from ..dynamics.tendon_armature_adj import add_tendon_inertia, tendon_armature_adj, tendon_armature_damping_adj
+from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
-from ..kernels.enums import EULER, IMPLICITFAST, PGS, RK4
+from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICIT, IMPLICITFAST, MUSCLE, PGS, RK4, TRN_BODY
 from ..kernels.jit import kernel
-from ..model.contact_pairs import BOXED, BOXES, CONVEX, RIMMED
+from ..kernels.rotation import Vec3
+from ..model.contact_pairs import BOXED, BOXES, CONVEX, FIELD, RIMMED
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from ..solver.newton import solve_newton, solve_newton_adj
@@ -33,7 +79,9 @@ from ..solver.noslip import noslip
 from ..solver.noslip_adj import contact_rows_known, noslip_adj, row_known
 from ..solver.pgs import solve_pgs
 from ..solver.pgs_adj import contact_row_changes_known, row_change_known, solve_pgs_adj
+from .rates import semi_implicit_with_rates, step_with_rates
 from .runge_kutta import rk4, rk4_adj
+from .runge_kutta_rates import rk4_with_rates
 from .step import (
     euler,
     euler_acceleration,
@@ -70,14 +118,91 @@ def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
 
 
 @kernel
+def _nothing_ahead_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
+    """The same, for forces that implicitfast takes ahead."""
+
+
+@kernel
 def _nothing_of_one(m: Model, d: Data, index: int) -> None:
     """In place of what the model lacks for a pair of geoms, or a contact."""
 
 
+@kernel
+def _nothing_of_one_adj(m: Model, d: Data, w: Lanes, index: int) -> None:
+    """The adjoint of `_nothing_of_one`."""
+
+
+@kernel
+def _nothing_of_equality_adj(
+    m: Model, d: Data, w: Lanes, r: int, t: int, slope: float, bend: float, rate: float
+) -> None:
+    """In place of `spatial_equality_adj`."""
+
+
+@kernel
+def _nothing_implicit_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
+    """In place of `spatial_tendon_adj`."""
+
+
+@kernel
+def _nothing_of_lanes(m: Model, w: Lanes) -> None:
+    """In place of a part that the model lacks."""
+
+
+@kernel
+def _never(m: Model, index: int) -> bool:  # noqa: ARG001 (in place of a kernel that uses both)
+    """In place of whether something of the model is so."""
+    return False
+
+
+@kernel
+def _no_support(_d: Data, direction: Vec3) -> tuple[Vec3, int]:
+    """In place of the support point of a prism, in a model without height fields."""
+    return direction, 0
+
+
+@kernel
+def _no_corner(_d: Data, _corner: int) -> Vec3:
+    """In place of its corner."""
+    return 0.0, 0.0, 0.0
+
+
+@kernel
+def _no_faces(_d: Data, _side: int) -> int:
+    """In place of its faces."""
+    return 0
+
+
+@kernel
+def _no_face(_d: Data, _face: int, _row: int) -> int:
+    """In place of one of them."""
+    return 0
+
+
 INTEGRATORS = {
-    EULER: Part("euler", {step: euler, step_adj: euler_adj}),
-    RK4: Part("rk4", {step: rk4, step_adj: rk4_adj}),
-    IMPLICITFAST: Part("implicitfast", {step: implicitfast, step_adj: implicitfast_adj}),
+    EULER: Part("euler", {step: euler, step_adj: euler_adj, step_with_rates: semi_implicit_with_rates}),
+    RK4: Part("rk4", {step: rk4, step_adj: rk4_adj, step_with_rates: rk4_with_rates}),
+    IMPLICIT: Part(
+        "implicit",
+        {
+            step: implicitfast,
+            step_adj: implicitfast_adj,
+            step_with_rates: semi_implicit_with_rates,
+            implicit_factor: implicit_full_factor,
+            implicit_solve: implicit_full_solve,
+            gyroscopic_adj: _nothing_adj,
+            gyroscopic_parameters_adj: _nothing_adj,
+        },
+    ),
+    IMPLICITFAST: Part(
+        "implicitfast",
+        {
+            step: implicitfast,
+            step_adj: implicitfast_adj,
+            step_with_rates: semi_implicit_with_rates,
+            bias_ahead_adj: _nothing_adj,
+        },
+    ),
 }
 CONSTRAINED = Part(
     "constrained",
@@ -90,6 +215,7 @@ CONSTRAINED = Part(
         forward_world: forward_constrained_world,
     },
 )
+ADHESION = Part("adhesion", {contacts: _nothing})  # which `adhesion` has found before
 NEWTON = Part("newton", {solve_constraints: solve_newton, solve_constraints_adj: solve_newton_adj})
 GAUSS_SEIDEL = Part(
     "pgs",
@@ -100,6 +226,7 @@ GAUSS_SEIDEL = Part(
         contact_row_changes: contact_row_changes_known,
     },
 )
+MATRIX = Part("matrix", {aba_factor: matrix_factor, aba_solve: matrix_solve, aba_solve_lanes: matrix_solve_lanes})
 NOSLIP = Part(
     "noslip",
     {
@@ -112,11 +239,21 @@ NOSLIP = Part(
 )
 
 
+def _has_muscles(m: Model) -> bool:
+    of_force = (m.actuator_gaintype == MUSCLE) | (m.actuator_biastype == MUSCLE)
+    return bool((of_force | (m.actuator_dyntype == DYN_MUSCLE)).any())
+
+
 class Feature(NamedTuple):
     """Something that a model may do without."""
 
     needed: Callable[[Model], bool]
     missing: Part
+
+
+def has_tendon_armature(m: Model) -> bool:
+    """Whether a tendon adds to the inertia matrix."""
+    return bool(m.tendon_armature.any())
 
 
 def _geometry(family: int, name: str, collide: Any, motion: Any) -> Feature:
@@ -126,6 +263,10 @@ def _geometry(family: int, name: str, collide: Any, motion: Any) -> Feature:
     return Feature(needed, Part(f"no_{name}", {collide: _nothing_of_one, motion: _nothing_of_one}))
 
 
+def _adheres(m: Model) -> bool:
+    return bool((m.actuator_trntype == TRN_BODY).any())
+
+
 FEATURES = (
     Feature(lambda m: m.nnoslip > 0, Part("no_noslip", {noslip: _nothing, main_solution_adj: _nothing_adj})),
     _geometry(BOXED, "box", collide_box, box_motion),
@@ -133,18 +274,108 @@ FEATURES = (
     _geometry(BOXES, "boxes", collide_box_box, box_box_motion),
     _geometry(CONVEX, "convex", collide_convex, convex_motion),
     Feature(
+        lambda m: bool((m.con_family == FIELD).any()),
+        Part(
+            "no_field",
+            {
+                **dict.fromkeys((collide_height_field, height_field_motion), _nothing_of_one),
+                **{prism_support: _no_support, prism_corner: _no_corner, prism_faces: _no_faces, prism_face: _no_face},
+            },
+        ),
+    ),
+    Feature(
         lambda m: m.ne > 0,
         Part("no_equality", {equality: _nothing, equality_bias: _nothing, equality_adj: _nothing_adj}),
     ),
     Feature(
-        lambda m: bool(m.tendon_num.any()),
+        lambda m: m.nshift > 0 or m.npiece > 0,
         Part(
             "no_tendon",
             {
                 **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
                 tendon_passive_adj: _nothing_adj,
+                tendon_implicit_adj: _nothing_adj,
             },
         ),
+    ),
+    Feature(
+        lambda m: m.nsurface > 0,
+        Part("no_surface", {surface_velocity: _nothing, surface_velocity_adj: _nothing_of_one_adj}),
+    ),
+    Feature(
+        lambda m: m.nfluid > 0,
+        Part(
+            "no_fluid",
+            {
+                **dict.fromkeys((fluid, fluid_taken_off, fluid_implicit, fluid_ahead), _nothing),
+                **dict.fromkeys((fluid_adj, fluid_parameters_adj, fluid_ahead_adj), _nothing_adj),
+                fluid_block: _nothing_of_one,
+            },
+        ),
+    ),
+    Feature(
+        has_tendon_armature,
+        Part(
+            "no_tendon_armature",
+            {
+                tendon_inertia: _nothing,
+                tendon_bias: _nothing,
+                tendon_armature_adj: _nothing_adj,
+                tendon_armature_damping_adj: _nothing_adj,
+                add_tendon_inertia: _nothing_of_lanes,
+            },
+        ),
+    ),
+    Feature(
+        lambda m: m.npiece > 0,
+        Part(
+            "no_spatial",
+            {
+                spatial_tendon: _nothing,
+                spatial_tendon_adj: _nothing_implicit_adj,
+                tendon_bias: _nothing,
+                tendon_armature_adj: _nothing_adj,
+                spatial_transmission: _nothing_of_one,
+                spatial_row_adj: _nothing_of_one_adj,
+                spatial_transmission_adj: _nothing_of_one_adj,
+                spatial_equality_adj: _nothing_of_equality_adj,
+            },
+        ),
+    ),
+    Feature(
+        lambda m: bool(m.moment_moves.any()),
+        Part(
+            "no_moving_arms",
+            {transmission: _nothing, transmission_adj: _nothing_ahead_adj, arms_move: _never},
+        ),
+    ),
+    Feature(_adheres, Part("no_adhesion", {adhesion: _nothing, adhesion_adj: _nothing_ahead_adj})),
+    Feature(
+        lambda m: bool(m.dof_gravcomp.any()),
+        Part(
+            "no_actuator_gravcomp",
+            {actuator_gravcomp: _nothing, actuator_gravcomp_adj: _nothing_adj, gravcomp_is_apart: _never},
+        ),
+    ),
+    Feature(
+        _has_muscles,
+        Part(
+            "no_muscle",
+            {
+                actuator_gain: affine_gain,
+                actuator_bias: affine_bias,
+                force_slopes: affine_slopes,
+                gain_rate: affine_gain_rate,
+                slope_changes: affine_slope_changes,
+                law_parameters_adj: affine_parameters_adj,
+                activation_rate: linear_activation_rate,
+                activation_rate_adj: linear_activation_rate_adj,
+            },
+        ),
+    ),
+    Feature(
+        lambda m: bool(m.actuator_actearly.any()),
+        Part("no_early", {activation: present_activation, activation_adj: present_activation_adj}),
     ),
 )
 
@@ -156,15 +387,25 @@ def parts_of(model: Model) -> tuple[Part, ...]:
         model.nefcmax > 0,
         model.solver,
         model.nnoslip > 0,
+        has_tendon_armature(model),
+        _adheres(model),
         tuple(not feature.needed(model) for feature in FEATURES),
     )
 
 
 @cache
 def _parts(
-    integrator: int, constrained: bool, solver: int, noslips: bool, missing: tuple[bool, ...]
+    integrator: int,
+    constrained: bool,
+    solver: int,
+    noslips: bool,
+    matrix: bool,
+    adheres: bool,
+    missing: tuple[bool, ...],
 ) -> tuple[Part, ...]:
     chosen = [INTEGRATORS[integrator], GAUSS_SEIDEL if solver == PGS else NEWTON]
     chosen += [CONSTRAINED] if constrained else []
     chosen += [NOSLIP] if noslips else []
+    chosen += [MATRIX] if matrix else []
+    chosen += [ADHESION] if adheres else []
     return (*chosen, *(feature.missing for feature, lacks in zip(FEATURES, missing, strict=True) if lacks))

@@ -11,6 +11,7 @@ from ..dynamics.integrate import (
     integrate_pos,
     integrate_pos_adj,
 )
+from ..kernels.apart import unit
 from ..kernels.enums import BALL, FREE
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
@@ -70,7 +71,17 @@ def _pull_back_adj(
 @kernel
 def _stages(m: Model, d: Data) -> None:
     """Run the four stages from the state in `d`; leaves stage quantities in rk_*, d at stage 3."""
-    h = m.timestep
+    keep_start(m, d)
+    for s in range(4):
+        if s > 0:
+            enter_stage(m, d, s, m.timestep * STAGE[s])
+        forward(m, d)
+        keep_stage(m, d, s)
+
+
+@kernel
+def keep_start(m: Model, d: Data) -> None:
+    """The state in `d` as that of stage 0."""
     for i in range(m.nq):
         d.rk_qpos[0, i] = d.qpos[i]
     for v in range(m.nv):
@@ -78,30 +89,33 @@ def _stages(m: Model, d: Data) -> None:
         d.rk_shift[0, v] = 0.0
     for a in range(m.na):
         d.rk_act[0, a] = d.act[a]
-    for s in range(4):
-        if s > 0:
-            _enter_stage(m, d, s, h * STAGE[s])
-        forward(m, d)
-        _pull_back(m, d.rk_rate[s], d.rk_shift[s], d.qvel)
-        for v in range(m.nv):
-            d.rk_qacc[s, v] = d.qacc[v]
-        for a in range(m.na):
-            d.rk_actdot[s, a] = d.act_dot[a]
 
 
 @kernel
-def _enter_stage(m: Model, d: Data, s: int, time: float) -> None:
+def keep_stage(m: Model, d: Data, s: int) -> None:
+    """What stage `s`, evaluated in `d`, adds to the step."""
+    _pull_back(m, d.rk_rate[s], d.rk_shift[s], d.qvel)
+    for v in range(m.nv):
+        d.rk_qacc[s, v] = d.qacc[v]
+    for a in range(m.na):
+        d.rk_actdot[s, a] = d.act_dot[a]
+
+
+@kernel
+def enter_stage(m: Model, d: Data, s: int, time: float) -> None:
+    """The state of stage `s` from what stage s - 1 found, into rk_* and `d`."""
     for v in range(m.nv):
         d.rk_shift[s, v] = time * d.rk_rate[s - 1, v]
         d.rk_qvel[s, v] = d.rk_qvel[0, v] + time * d.rk_qacc[s - 1, v]
     for a in range(m.na):
         d.rk_act[s, a] = d.rk_act[0, a] + time * d.rk_actdot[s - 1, a]
     integrate_pos(m, d.rk_qpos[s], d.rk_qpos[0], d.rk_shift[s], 1.0)
-    _load_stage(m, d, s)
+    load_stage(m, d, s)
 
 
 @kernel
-def _load_stage(m: Model, d: Data, s: int) -> None:
+def load_stage(m: Model, d: Data, s: int) -> None:
+    """The state of stage `s` into `d`."""
     for i in range(m.nq):
         d.qpos[i] = d.rk_qpos[s, i]
     for v in range(m.nv):
@@ -111,7 +125,7 @@ def _load_stage(m: Model, d: Data, s: int) -> None:
 
 
 @kernel
-def _combine(m: Model, d: Data) -> None:
+def combine(m: Model, d: Data) -> None:
     """Weighted rates of the four stages: shift to shift_sum, qacc, act_dot."""
     for v in range(m.nv):
         d.shift_sum[v] = 0.0
@@ -125,29 +139,29 @@ def _combine(m: Model, d: Data) -> None:
             d.act_dot[a] += WEIGHT[s] * d.rk_actdot[s, a]
 
 
-@kernel
+@unit
 def rk4(m: Model, d: Data) -> None:
     """Advance the state in `d` by one step."""
     _stages(m, d)
-    _combine(m, d)
-    _load_stage(m, d, 0)
+    combine(m, d)
+    load_stage(m, d, 0)
     for v in range(m.nv):
         d.qvel[v] += m.timestep * d.qacc[v]
     integrate_pos(m, d.qpos, d.rk_qpos[0], d.shift_sum, 1.0)
     advance_activations(m, d)
 
 
-@kernel
+@unit
 def rk4_adj(m: Model, d: Data, w: Lanes) -> None:
     """Turn the cotangent of the next state into that of the state in `d`; adds to ctrl_adj."""
     _stages(m, d)
-    _combine(m, d)
+    combine(m, d)
     _final_adj(m, d, w)
     for s in range(3, -1, -1):
         if s < 3:
-            _load_stage(m, d, s)
+            load_stage(m, d, s)
         _stage_adj(m, d, w, s)
-    _load_stage(m, d, 0)
+    load_stage(m, d, 0)
     for v in range(m.nv):
         for k in range(w.nlane):
             w.qpos_adj[v, k] = w.rk_qpos_adj[v, k]

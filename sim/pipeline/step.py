@@ -3,7 +3,8 @@
 The order is that of MuJoCo's documentation, Computation: poses, velocities and smooth forces,
 collision, constraint rows, solver, integration. Models without constraints take a shorter form of
 some stages, the articulated-body algorithm in place of inertia matrix, rows and solver; the two
-forms stand side by side, and `parts.py` binds the one that a model needs.
+forms stand side by side, and `parts.py` binds the one that a model needs. Where actuators pull at
+contacts, `adhesion` finds these before the forces.
 
 At the acceleration a the equation of motion F(a; q, v, u) = M a + c - tau - J' f(J a - aref) = 0
 holds. With H = dF/da, which is M without constraints and else what Newton's method factorises, a
@@ -15,15 +16,19 @@ into that of the state in `d`, and adds to `w.ctrl_adj` and to the adjoints of m
 forces; it keeps the state and the inputs in `d`.
 """
 
-from ..collision.contacts import collide
+from ..constraint.adhesion import adhesion, contacts
+from ..constraint.adhesion_adj import adhesion_adj
 from ..constraint.rows import make_constraints
 from ..constraint.rows_adj import constraint_adj
 from ..dynamics.aba import aba_factor, aba_solve, aba_solve_lanes
 from ..dynamics.actuation import actuation, actuation_adj
+from ..dynamics.actuator_gravcomp_adj import actuator_gravcomp_adj
 from ..dynamics.applied import applied_adj, applied_force
 from ..dynamics.crba import crb, factor_m, mul_m_lanes, solve_ltdl, solve_m
 from ..dynamics.damping_adj import implicit_damping_adj
+from ..dynamics.fluid_implicit import fluid_ahead, fluid_ahead_adj
 from ..dynamics.implicit import gyroscopic_adj, implicit_factor, implicit_solve
+from ..dynamics.implicit_full import bias_ahead_adj
 from ..dynamics.inertia import com_pos
 from ..dynamics.integrate import (
     advance_activations,
@@ -31,14 +36,20 @@ from ..dynamics.integrate import (
     integrate_pos,
     integrate_pos_adj,
 )
-from ..dynamics.kinematics import geom_site_poses, kinematics
+from ..dynamics.kinematics import kinematics
 from ..dynamics.parameters_adj import gyroscopic_parameters_adj, parameters_adj
 from ..dynamics.passive import passive, passive_adj
 from ..dynamics.rnea import rne, rne_adj, rne_bias, virtual_velocities
-from ..dynamics.tendon import tendon
+from ..dynamics.spatial_tendon import spatial_tendon
+from ..dynamics.spatial_tendon_adj import spatial_tendon_adj
+from ..dynamics.tendon import tendon, tendon_implicit_adj
+from ..dynamics.tendon_armature import tendon_bias
+from ..dynamics.tendon_armature_adj import tendon_armature_adj
+from ..dynamics.transmission import transmission, transmission_adj
 from ..dynamics.velocity import com_vel
+from ..kernels.apart import unit
 from ..kernels.binding import hook
-from ..kernels.jit import kernel, sequence
+from ..kernels.jit import sequence
 from ..kernels.spatial import lanes_set
 from ..model.data import Data, Lanes
 from ..model.model import Model
@@ -53,30 +64,34 @@ def step(m: Model, d: Data) -> None:
     """Advance the state in `d`: `euler`, `implicitfast`, or `rk4` of `runge_kutta.py`."""
 
 
-@sequence
+@unit
 def euler(m: Model, d: Data) -> None:
     """Semi-implicit Euler; joint damping implicit unless the model says otherwise."""
     euler_acceleration(m, d)
     advance(m, d)
 
 
-@sequence
+@unit
 def implicitfast(m: Model, d: Data) -> None:
-    """Euler with the velocity slope of dampers and actuators taken implicitly."""
+    """Euler with the velocity slope of forces taken implicitly; `implicit` is the same with a fuller matrix."""
     implicit_acceleration(m, d)
     advance(m, d)
 
 
-@sequence
+@unit
 def forward_smooth(m: Model, d: Data) -> None:
     """Poses, velocities and the smooth forces, those without constraints."""
     kinematics(m, d)
     com_pos(m, d)
     com_vel(m, d)
+    adhesion(m, d)
     tendon(m, d)
+    spatial_tendon(m, d)
     passive(m, d)
+    transmission(m, d)
     actuation(m, d)
     rne_bias(m, d)
+    tendon_bias(m, d)
     for v in range(m.nv):
         d.qfrc_smooth[v] = d.qfrc_passive[v] + d.qfrc_actuator[v] - d.qfrc_bias[v]
     applied_force(m, d)
@@ -87,7 +102,7 @@ def forward_smooth(m: Model, d: Data) -> None:
     d.solver_residual[0] = 0.0
 
 
-@sequence
+@unit
 def forward(m: Model, d: Data) -> None:
     """Acceleration `qacc` of the state and control in `d`."""
     forward_smooth(m, d)
@@ -95,12 +110,11 @@ def forward(m: Model, d: Data) -> None:
     aba_solve(m, d)
 
 
-@sequence
+@unit
 def forward_constrained(m: Model, d: Data) -> None:
     """The same with constraints; `qacc` also kept in qacc_warmstart, and the constraint forces."""
     forward_smooth(m, d)
-    geom_site_poses(m, d)
-    collide(m, d)
+    contacts(m, d)
     crb(m, d)
     factor_m(m, d, 0.0)
     solve_m(m, d, d.qacc)
@@ -183,7 +197,7 @@ def step_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `step`."""
 
 
-@sequence
+@unit
 def euler_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `euler`."""
     euler_acceleration(m, d)
@@ -192,7 +206,7 @@ def euler_adj(m: Model, d: Data, w: Lanes) -> None:
     forward_adj(m, d, w, m.timestep if m.eulerdamp and (m.damped or w.with_params) else 0.0)
 
 
-@sequence
+@unit
 def implicitfast_adj(m: Model, d: Data, w: Lanes) -> None:
     """Adjoint of `implicitfast`."""
     implicit_acceleration(m, d)
@@ -200,19 +214,24 @@ def implicitfast_adj(m: Model, d: Data, w: Lanes) -> None:
     implicit_acceleration_adj(m, d, w)
 
 
-@sequence
+@unit
 def forward_smooth_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     """Adjoint of the smooth forces: from the multiplier qfrc_adj and actdot_adj, at the acceleration `qacc`."""
     rne(m, d)
     rne_adj(m, d, w)
     applied_adj(m, d, w)
     passive_adj(m, d, w)
+    spatial_tendon_adj(m, d, w, 0.0)
+    tendon_armature_adj(m, d, w)
+    transmission_adj(m, d, w, 0.0)
+    adhesion_adj(m, d, w, 0.0)
     actuation_adj(m, d, w, 0.0)
+    actuator_gravcomp_adj(m, d, w)
     if w.with_params:
         parameters_adj(m, d, w, damping_time, 0.0)
 
 
-@sequence
+@unit
 def forward_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     """From qacc_adj, actdot_adj: add to qpos_adj, qvel_adj, act_adj, ctrl_adj.
 
@@ -222,7 +241,7 @@ def forward_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     forward_smooth_adj(m, d, w, damping_time)
 
 
-@sequence
+@unit
 def forward_constrained_adj(m: Model, d: Data, w: Lanes, damping_time: float) -> None:
     """The same with constraints; qacc_warmstart is the acceleration before damping."""
     active = d.nefc[0] > 0
@@ -274,15 +293,24 @@ def implicit_smooth_adj(m: Model, d: Data, w: Lanes) -> None:
     """The same with the constraint force held fixed; leaves the multiplier in qfrc_adj."""
     lanes_set(w.qfrc_adj, w.qacc_adj)
     implicit_solve(m, d, w.qfrc_adj, True)
+    fluid_ahead(m, d)
     rne(m, d)
     rne_adj(m, d, w)
     applied_adj(m, d, w)
     gyroscopic_adj(m, d, w)
     passive_adj(m, d, w)
+    spatial_tendon_adj(m, d, w, m.timestep)
+    tendon_armature_adj(m, d, w)
+    tendon_implicit_adj(m, d, w)
+    transmission_adj(m, d, w, m.timestep)
+    adhesion_adj(m, d, w, m.timestep)
     actuation_adj(m, d, w, m.timestep)
+    actuator_gravcomp_adj(m, d, w)
     if w.with_params:
         parameters_adj(m, d, w, m.timestep, m.timestep)
         gyroscopic_parameters_adj(m, d, w)
+    fluid_ahead_adj(m, d, w)
+    bias_ahead_adj(m, d, w)
 
 
 @sequence
@@ -311,15 +339,17 @@ def constraint_force_adj(m: Model, d: Data, w: Lanes) -> None:
     main_solution_adj(m, d, w)
 
 
-@kernel
+@unit
 def main_solution_adj(m: Model, d: Data, w: Lanes) -> None:
     """Of the forces that noslip starts from, whose cotangent is efc_force_adj: add the derivative by the state.
 
     They belong to another acceleration, the main solver's, whose equation of motion has a multiplier of its own.
     """
     for v in range(m.nv):
-        d.qacc_warmstart[v] = d.main_acc[d.map_dof2idof[v]]
-        d.qacc[v] = d.qacc_warmstart[v]
+        i = d.map_dof2idof[v]
+        d.qacc[v] = d.main_acc[i]
+        d.main_acc[i] = d.qacc_warmstart[v]  # kept for the next step's solver
+        d.qacc_warmstart[v] = d.qacc[v]
     for r in range(d.nefc[0]):
         d.efc_force[r] = d.main_force[r]
     set_jar_of(d, d.qacc)
@@ -331,6 +361,8 @@ def main_solution_adj(m: Model, d: Data, w: Lanes) -> None:
             w.actdot_adj[a, k] = 0.0  # activations have had their share
     forward_smooth_adj(m, d, w, 0.0)
     constraint_adj(m, d, w)
+    for v in range(m.nv):
+        d.qacc_warmstart[v] = d.main_acc[d.map_dof2idof[v]]
 
 
 @sequence

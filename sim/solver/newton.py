@@ -14,6 +14,7 @@ longer falls: when two steps running began at a gradient that is nothing but rou
 import math
 
 from ..constraint.row import TINY, row_dof, row_dot, row_width
+from ..kernels.apart import unit
 from ..kernels.enums import CONTACT_ELLIPTIC, EQUALITY, FRICTION_DOF, FRICTION_TENDON
 from ..kernels.jit import kernel
 from ..model.data import Data, Lanes
@@ -25,7 +26,7 @@ from .islands import dofs_of, row_at, rows_of
 LOST = 4e-15  # a share of what was added up that rounding alone can be
 
 
-@kernel
+@unit
 def solve_newton(m: Model, d: Data) -> None:
     """Fill iacc, efc_force, ifrc_constraint.
 
@@ -85,7 +86,7 @@ def _move(d: Data, k: int, alpha: float) -> bool:
     return moved
 
 
-@kernel
+@unit
 def solve_newton_adj(m: Model, d: Data, w: Lanes) -> None:
     """qfrc_adj <- H^-1 qfrc_adj: from the cotangent of M qacc to the multiplier of the equation of motion.
 

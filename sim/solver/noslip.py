@@ -9,6 +9,7 @@ and the first sweep counts the regulariser's share of the cost with it.
 """
 
 from ..constraint.row import TINY
+from ..kernels.apart import unit
 from ..kernels.enums import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, FRICTION_DOF, FRICTION_TENDON, PGS
 from ..kernels.jit import kernel
 from ..model.data import Data
@@ -22,7 +23,7 @@ LEAST_CURVATURE = 1e-10  # of a friction force; MuJoCo's, as is what it takes fo
 WORSE = 1e-10  # updates that raise the cost by more than this are taken back
 
 
-@kernel
+@unit
 def noslip(m: Model, d: Data) -> None:
     """Sweep over the friction forces in efc_force; iacc and ifrc_constraint to match. After a solver.
 
@@ -30,6 +31,8 @@ def noslip(m: Model, d: Data) -> None:
     """
     if m.solver != PGS:
         responses(m, d)
+    for i in range(m.nv):  # of islands without rows too: the adjoint reads all
+        d.main_acc[i] = d.iacc[i]
     for k in range(d.nisland[0]):
         if d.island_nefc[k] > 0:
             _solve_island(m, d, k)
@@ -39,8 +42,6 @@ def noslip(m: Model, d: Data) -> None:
 def _solve_island(m: Model, d: Data, k: int) -> None:
     begin, end = dofs_of(d, k)
     first_row, end_row = rows_of(d, k)
-    for i in range(begin, end):
-        d.main_acc[i] = d.iacc[i]
     for i in range(first_row, end_row):
         r = row_at(d, i)
         d.main_force[r] = d.efc_force[r]

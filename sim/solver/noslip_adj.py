@@ -26,6 +26,7 @@ import math
 
 from ..constraint.row import TINY, row_dot
 from ..dynamics.crba import factor_m, solve_ltdl
+from ..kernels.apart import unit
 from ..kernels.enums import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, FRICTION_DOF, FRICTION_TENDON
 from ..kernels.jit import kernel
 from ..kernels.record import Floats
@@ -40,7 +41,7 @@ from .pgs_rows import coupling, force_bounds, spans_of_trees
 HELD, STICKS, SLIDES = 0, 1, 2
 
 
-@kernel
+@unit
 def noslip_adj(m: Model, d: Data, w: Lanes) -> None:
     """qfrc_adj <- u, from the cotangent of M qacc; efc_z <- z, efc_y <- 0 (no regulariser), efc_force_adj <- x.
 

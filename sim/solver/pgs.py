@@ -10,6 +10,7 @@ formed. Each island (`islands.py`) gets as many sweeps as it needs; vectors and 
 
 import math
 
+from ..kernels.apart import unit
 from ..kernels.enums import CONTACT_ELLIPTIC
 from ..kernels.jit import kernel
 from ..model.data import Data
@@ -21,7 +22,7 @@ from .pgs_cone import cone_update
 from .pgs_rows import LOST, cost_slope, coupling, force_bounds, move, row_velocity, spans_of_trees
 
 
-@kernel
+@unit
 def solve_pgs(m: Model, d: Data) -> None:
     """Fill iacc, efc_force, ifrc_constraint, efc_slope, cone_on and cone_hess.
 

@@ -10,6 +10,7 @@ motion, and z = C J w where the sweeps have converged.
 
 from ..constraint.row import row_dof, row_width
 from ..dynamics.crba import factor_m, solve_ltdl
+from ..kernels.apart import unit
 from ..kernels.enums import CONTACT_ELLIPTIC
 from ..kernels.jit import kernel
 from ..kernels.spatial import lanes_axpy
@@ -20,7 +21,7 @@ from .islands import row_at, rows_of
 from .pgs_rows import LOST, spans_of_trees
 
 
-@kernel
+@unit
 def solve_pgs_adj(m: Model, d: Data, w: Lanes) -> None:
     """qfrc_adj <- H^-1 qfrc_adj (see `solve_newton_adj`); efc_z <- minus the cotangent of efc_aref.
 
