@@ -14,7 +14,7 @@ from gradgym.sim.kernels.layout import WARP, Layout
 from gradgym.sim.model.data import Data, Lanes, States
 from gradgym.sim.model.inputs import InputAdjoints, InputRows, Inputs, input_adjoints, input_rows
 from gradgym.sim.model.model import Model, tangent_size
-from gradgym.sim.pipeline.entry_points import entry_points
+from gradgym.sim.pipeline.entry_points import whole_entry_points
 
 Floats = NDArray[np.float64]
 _world: Any = layout.world_of
@@ -65,7 +65,7 @@ class Tiles:
 
 def _loops(model: sim.Model, model_type: Any, data_type: Any, lanes_type: Any) -> tuple[Any, Any]:
     """What a launch does, as loops over worlds."""
-    entries, each = entry_points(model), np.empty(0, np.int64)
+    entries, each = whole_entry_points(model), np.empty(0, np.int64)
     rollout, pull_back = entries.rollout, entries.rollout_adj
     model_at, data_at, lanes_at = (_placed(kind) for kind in (model_type, data_type, lanes_type))
     options: dict[str, Any] = {"error_model": "numpy", "fastmath": FASTMATH}

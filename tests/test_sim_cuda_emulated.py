@@ -149,15 +149,24 @@ def test_jacobians_gradients_of_a_step_parameters_and_forces(name: str, gpu: Emu
     model, (state, ctrls) = scene.model, _drive(scene)
     ctrl, forces = ctrls[:, 0], rng.standard_normal((WORLDS, model.nv))
     cotangent = rng.standard_normal((WORLDS, tangent_size(model)))
-    jacobian = sim.step_jacobian(model, state, ctrl, qfrc_applied=forces)
+    jacobian = sim.linearize(model, state, ctrl, 2, qfrc_applied=forces)
+    by_ctrl = sim.linearize(model, state, ctrl, by_state=False)
     gradient = sim.step_vjp(model, state, ctrl, cotangent, params=True, qfrc_applied=forces)
     external = sim.cfrc_ext(model, state, ctrl)
     with emulated(gpu):
-        found = sim.step_jacobian(model, _tensors(state), ctrl, qfrc_applied=forces)
+        found = sim.linearize(model, _tensors(state), ctrl, 2, qfrc_applied=forces)
+        short = sim.linearize(model, _tensors(state), ctrl, by_state=False)
         by = sim.step_vjp(model, _tensors(state), ctrl, cotangent, params=True, qfrc_applied=forces)
         qpos, qvel, act, given = (torch.from_numpy(x) for x in (*state[:3], ctrl))
         seen = torch_bridge.cfrc_ext(model, qpos, qvel, act, given)
-    pairs = [(jacobian.A, found.A), (jacobian.B, found.B), (gradient.state, by.state), (gradient.ctrl, by.ctrl)]
+    pairs: list[tuple[Any, Any]] = [
+        (jacobian.A, found.A),
+        (jacobian.B, found.B),
+        (gradient.state, by.state),
+        (gradient.ctrl, by.ctrl),
+    ]
+    pairs += [(by_ctrl.B, short.B), *zip(jacobian.state[:3], found.state[:3], strict=True)]
+    assert short.A is None and (np.asarray(found.unconverged) == jacobian.unconverged).all()
     pairs += [(external, seen), (gradient.qfrc_applied, by.qfrc_applied)]
     assert gradient.params is not None and by.params is not None and gradient.params.keys() == by.params.keys()
     pairs += [(gradient.params[name], by.params[name]) for name in gradient.params]

@@ -47,14 +47,18 @@ class AdjointArrays(Worlds):
 
 
 class JacobianArrays(Worlds):
-    """Of `jacobian_worlds` and `step_jacobian_worlds`."""
+    """Of `jacobian_worlds`."""
 
     qpos: Floats = floats("nworld", "nq")
     qvel: Floats = floats("nworld", "nv")
     act: Floats = floats("nworld", "na")
     ctrl: Floats = floats("nworld", "nu")
-    A: Floats = floats("nworld", "nx", "nx")
+    next_qpos: Floats = floats("nworld", "nq")
+    next_qvel: Floats = floats("nworld", "nv")
+    next_act: Floats = floats("nworld", "na")
+    A: Floats = floats("nworld", "nx", "ndirection")  # nx, or none
     B: Floats = floats("nworld", "nx", "nu")
+    unconverged: Ints = ints("nworld")
 
 
 class ForceArrays(Worlds):

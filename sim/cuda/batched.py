@@ -82,14 +82,16 @@ def step_vjp(
     return _gradient(models, path, torch.cat([torch.zeros_like(seed), seed], 1), params, given)
 
 
-def step_jacobian(
-    models: Model | Models, state: State, ctrl: Any, n_steps: int, inputs: Inputs, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """`sim.step_jacobian`."""
+def linearize(
+    models: Model | Models, state: State, ctrl: Any, n_steps: int, by_state: bool, inputs: Inputs, device: torch.device
+) -> tuple[Any, ...]:
+    """The fields of `sim.Linearization`."""
     model, repeat = one_of(models), at_least_one("n_steps", n_steps)
     given = _given(model, state, _one_control(model, ctrl, device), inputs, device)
-    a, b = worlds.jacobian(models, given.state, given.ctrl[:, 0], given.rows, repeat)
-    return a.reshape(*given.batch, *a.shape[1:]), b.reshape(*given.batch, *b.shape[1:])
+    found = worlds.linearize(models, given.state, given.ctrl[:, 0], given.rows, repeat, by_state)
+    arrays: Any = (*found.state, found.A, found.B, found.unconverged)
+    qpos, qvel, act, a, b, unconverged = (x.reshape(*given.batch, *x.shape[1:]) for x in arrays)
+    return State(qpos, qvel, act, *state[3:]), a if by_state else None, b, unconverged
 
 
 def _path(model: Model, trajectory: Trajectory, given: _Given) -> Path:

@@ -42,9 +42,8 @@ def binary(program: Program, capability: tuple[int, int]) -> Binary:
     _say(f"compiling {program.name} for CUDA sm_{capability[0]}{capability[1]}, once (a minute and more)")
     started = time.perf_counter()
     made = assembled(ptx(program, capability), capability)
-    memory = program.data.nbytes + (0 if program.lanes is None else program.lanes.nbytes)
     took, used = f"compiled in {time.perf_counter() - started:.0f} s", f"{made.registers} registers a thread"
-    _say(f"{took}: {used}, {made.spilled} bytes spilled, {memory / 1024:.0f} KiB of memory a world")
+    _say(f"{took}: {used}, {made.spilled} bytes spilled, {program.nbytes / 1024:.0f} KiB of memory a world")
     _write(path, made)
     return made
 

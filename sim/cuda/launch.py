@@ -54,22 +54,19 @@ def launch(
     kernel = _loaded(program, device)
     rooms = [given.states for given in structs if isinstance(given, Room)]
     slots = _slots(program, model, rooms, worlds, device)
-    data, lanes = reserve(program.data.blocks(slots), device), None
-    spaces = [_address(data)]
-    if program.lanes is not None:
-        lanes = reserve(program.lanes.blocks(slots), device)
-        lanes = lanes.zero_() if after is not None else lanes
-        spaces.append(_address(lanes))
+    spaces = [reserve(layout.blocks(slots), device) for layout in program.workspaces]
+    if after is not None:
+        spaces[1].zero_()
     tables, kept = _tables(models, structs, model, slots, device)
     for first in range(0, worlds, slots):
         last = min(first + slots, worlds)
         width = warp_width(last - first, GPU.processors(device))
         warps = math.ceil((last - first) / width)
         address = _model_block(model, device).data_ptr()
-        arguments = [first, last, width, address, *spaces, *tables, *numbers]
+        arguments = [first, last, width, address, *map(_address, spaces), *tables, *numbers]
         GPU.launch(device, kernel, math.ceil(warps * WARP / _THREADS), _THREADS, arguments)
         if after is not None:
-            assert lanes is not None
+            lanes = spaces[1]
             after(first, last, lanes[_offset(lanes) :][: lanes.numel() - _ALIGNED].view(torch.float64))
             lanes.zero_()
     del kept  # may be handed out again: torch's allocator keeps to the order of the stream
@@ -86,7 +83,7 @@ def warp_width(worlds: int, processors: int) -> int:
 def bytes_per_world(program: Program, model: Model, rooms: Sequence[int] = ()) -> int:
     """Memory that a world takes while the program runs."""
     words = sum(count * (model.nq + model.nv + model.na) + type_of(States).words for count in rooms)
-    return program.data.nbytes + (0 if program.lanes is None else program.lanes.nbytes) + 8 * words
+    return program.nbytes + 8 * words
 
 
 def _slots(program: Program, model: Model, rooms: Sequence[int], worlds: int, device: torch.device) -> int:

@@ -14,10 +14,10 @@ from ..kernels import layout
 from ..kernels.binding import source_of
 from ..kernels.layout import WARP, Layout
 from ..kernels.record import Struct, kept_with, type_of
-from ..model.data import Data, Lanes, States
+from ..model.data import Data, Lanes, Rates, States
 from ..model.inputs import InputAdjoints, InputRows
-from ..model.model import Model
-from ..pipeline.entry_points import entry_points
+from ..model.model import Model, tangent_size
+from ..pipeline.entry_points import whole_entry_points
 from .arguments import AdjointArrays, ForceAdjointArrays, ForceArrays, JacobianArrays, RolloutArrays
 from .extra import numba_cuda
 
@@ -30,8 +30,12 @@ class Program(NamedTuple):
     name: str  # for people, and files
     arguments: tuple[Any, ...]  # Numba's types
     make: Callable[[], Any]  # the Python function; needs numba-cuda
-    data: Layout
-    lanes: Layout | None  # None: no adjoints
+    workspaces: tuple[Layout, ...]  # of `Data`, and where there are adjoints of `Lanes`, then maybe of `Rates`
+
+    @property
+    def nbytes(self) -> int:
+        """Of a world's workspaces."""
+        return sum(layout.nbytes for layout in self.workspaces)
 
 
 class Programs:
@@ -41,7 +45,7 @@ class Programs:
         self.model = model
         self.model_layout = Layout(Model, model.sizes, 1, model.sizes)
         self.data_layout = Layout(Data, model.sizes, WARP, {})
-        self.entries = entry_points(model)
+        self.entries = whole_entry_points(model)
 
     @cached_property
     def rollout(self) -> Program:
@@ -91,30 +95,32 @@ class Programs:
         structs = (States, States, AdjointArrays, InputRows, InputAdjoints)
         return self._program(run, make, structs, lanes)
 
-    def jacobian(self, n_steps: int) -> Program:
-        """Of one step by the shorter way, where the integrator has one."""
-        short = n_steps == 1 and self.entries.step_jacobian is not None
-        run: Any = self.entries.step_jacobian if short else self.entries.jacobian
-        lanes = self._lanes(self.model.nv + self.model.na if short else 2 * self.model.nv + self.model.na, False)
+    def jacobian(self, by_state: bool) -> Program:
+        """With `by_state` both Jacobians, else that by the control alone."""
+        run, lanes = self.entries.jacobian, self._lanes(self.model.nv + self.model.na, False)
+        sizes, scalars = Rates.extents(self.model, self.model.nu + (tangent_size(self.model) if by_state else 0))
+        rates = Layout(Rates, sizes, WARP, scalars)
 
         def make() -> Any:
             grid: Any = numba_cuda().grid
 
             def jacobian(
-                first: int, last: int, width: int, m: Any, data: Any, lanes: Any, between: Any, a: Any, inputs: Any
-            ) -> None:
+                first: int, last: int, width: int, m: Any, data: Any, lanes: Any, rates: Any, a: Any, inputs: Any,
+                n_steps: int,
+            ) -> None:  # fmt: skip
                 thread = grid(1)
                 b = first + (thread >> 5) * width + (thread & 31)
                 if (thread & 31) < width and b < last:
                     i = b - first
                     run(
-                        b, b + 1, m, a.models, _world(data, i), _world(lanes, i), _world(between, i),
-                        a.qpos, a.qvel, a.act, a.ctrl, inputs, a.A, a.B,
+                        b, b + 1, m, a.models, _world(data, i), _world(lanes, i), _world(rates, i),
+                        a.qpos, a.qvel, a.act, a.ctrl, inputs, n_steps, a.next_qpos, a.next_qvel, a.next_act,
+                        a.A, a.B, a.unconverged,
                     )  # fmt: skip
 
             return jacobian
 
-        return self._program(run, make, (States, JacobianArrays, InputRows), lanes)
+        return self._program(run, make, (JacobianArrays, InputRows), lanes, rates, numbers=1)
 
     @cached_property
     def cfrc_ext(self) -> Program:
@@ -161,13 +167,12 @@ class Programs:
         return Layout(Lanes, sizes, WARP, scalars)
 
     def _program(
-        self, run: Any, make: Callable[[], Any], structs: tuple[type[Struct], ...], lanes: Layout | None = None,
-        numbers: int = 0,
-    ) -> Program:  # fmt: skip
-        spaces = [self.model_layout, self.data_layout] + ([] if lanes is None else [lanes])
-        given = [layout.numba_type for layout in spaces] + [type_of(struct) for struct in structs]
+        self, run: Any, make: Callable[[], Any], structs: tuple[type[Struct], ...], *adjoints: Layout, numbers: int = 0
+    ) -> Program:
+        spaces = self.data_layout, *adjoints
+        given = [layout.numba_type for layout in (self.model_layout, *spaces)] + [type_of(s) for s in structs]
         kinds = (*(types.int64,) * 3, *given, *(types.int64,) * numbers)
-        return Program(source_of(run).__name__, kinds, make, self.data_layout, lanes)
+        return Program(source_of(run).__name__, kinds, make, spaces)
 
 
 def programs(model: Model) -> Programs:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..model.inputs import InputAdjoints, InputRows
-from ..model.model import Model
+from ..model.model import Model, tangent_size
 from ..models import Models, one_of
 from ..trajectory import COLLECTED
 from .arguments import AdjointArrays, ForceAdjointArrays, ForceArrays, JacobianArrays, RolloutArrays
@@ -110,9 +110,9 @@ def pull_back(models: Model | Models, path: Path, cotangent: Tensor, params: boo
         found = {name: cotangent.new_empty((worlds, *shape)) for name, shape in shapes.items()}
 
         def collect(first: int, last: int, lanes: Tensor) -> None:
-            assert found is not None and program.lanes is not None
+            assert found is not None
             for name, value in found.items():
-                value[first:last] = program.lanes.view(lanes, f"{name}_adj")[: last - first]
+                value[first:last] = program.workspaces[1].view(lanes, f"{name}_adj")[: last - first]
 
         after = collect
     arrays = {**_states(path), "cotangent": cotangent.contiguous().unsqueeze(-1)}
@@ -123,16 +123,29 @@ def pull_back(models: Model | Models, path: Path, cotangent: Tensor, params: boo
     return PathGradient(state_adj.squeeze(-1), ctrl_adj.squeeze(-1), input_adj, found)
 
 
-def jacobian(
-    models: Model | Models, state: States, ctrl: Tensor, inputs: InputTensors, n_steps: int
-) -> tuple[Tensor, Tensor]:
-    """A (worlds, nx, nx) and B (worlds, nx, nu) of `n_steps` steps."""
+class Linearized(NamedTuple):
+    """The states after some steps, and their Jacobians."""
+
+    state: States
+    A: Tensor  # (worlds, nx, nx), or (worlds, nx, 0) if it was not asked for
+    B: Tensor  # (worlds, nx, nu)
+    unconverged: Tensor  # (worlds,) int32
+
+
+def linearize(
+    models: Model | Models, state: States, ctrl: Tensor, inputs: InputTensors, n_steps: int, by_state: bool
+) -> Linearized:
+    """`n_steps` steps and their Jacobians, without `by_state` that by the control alone."""
     model, worlds = one_of(models), len(ctrl)
-    nx = 2 * model.nv + model.na
-    arrays = {"A": ctrl.new_empty((worlds, nx, nx)), "B": ctrl.new_empty((worlds, nx, model.nu))}
-    given = Room(n_steps), (JacobianArrays, {**arrays, **_state(state, ctrl)}), (InputRows, inputs._asdict())
-    launch(programs(model).jacobian(n_steps), models, given)
-    return arrays["A"], arrays["B"]
+    nx = tangent_size(model)
+    after = States(*(torch.empty_like(x, memory_format=torch.contiguous_format) for x in state))
+    a, b = ctrl.new_empty((worlds, nx, nx if by_state else 0)), ctrl.new_empty((worlds, nx, model.nu))
+    unconverged = torch.empty(worlds, dtype=torch.int32, device=ctrl.device)
+    arrays = {f"next_{name}": value for name, value in after._asdict().items()}
+    arrays |= {"A": a, "B": b, "unconverged": unconverged, **_state(state, ctrl)}
+    given = (JacobianArrays, arrays), (InputRows, inputs._asdict())
+    launch(programs(model).jacobian(by_state), models, given, (n_steps,))
+    return Linearized(after, a, b, unconverged)
 
 
 def cfrc_ext(models: Model | Models, state: States, ctrl: Tensor, inputs: InputTensors) -> Tensor:

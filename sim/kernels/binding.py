@@ -45,12 +45,14 @@ def hook(function: F) -> F:
     return made
 
 
-def specialise(function: F, parts: Sequence[Part]) -> F:
+def specialise(function: F, parts: Sequence[Part], apart: bool = True) -> F:
     """`function` with kernels that it calls, directly or further down, replaced as `parts` say.
 
     What replaces a kernel is specialised too; where parts differ the last one counts. Callers on the
     way become instances, named after the parts that they need and shared by all who need the same;
     what calls no replaced kernel is shared as it is. RuntimeError where a hook is left empty.
+    Without `apart` units are compiled as part of their callers: a symbol of the CPU's code means nothing
+    elsewhere, and takes the arguments of one layout.
     """
     replacements = {key: (part.name, value) for part in parts for key, value in part.table.items()}
     done: dict[Any, _Bound] = {}
@@ -66,9 +68,10 @@ def specialise(function: F, parts: Sequence[Part]) -> F:
             made = chosen
             if needed or units:
                 tag = "_".join(part.name for part in parts if part.name in needed) or "apart"
+                tag = tag if apart else f"{tag}_whole"
                 bindings = {key: bound.kernel for key, bound in inside.items() if bound.parts or bound.units}
                 made = _instance(chosen, tag, bindings, units)
-            if chosen in UNITS:
+            if apart and chosen in UNITS:
                 made, units = by_symbol(made), frozenset([made])
             done[called] = _Bound(made, needed | {name} - {""}, units)
         return done[called]

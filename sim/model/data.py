@@ -262,9 +262,14 @@ class Rates(Struct):
     @classmethod
     def for_model(cls, model: Model, ndirection: int) -> "Rates":
         """An empty workspace for `ndirection` directions."""
+        sizes, own = cls.extents(model, ndirection)
+        return cls(**{**cls.allocate(sizes).as_dict(), **own})
+
+    @staticmethod
+    def extents(model: Model, ndirection: int) -> tuple[dict[str, int], dict[str, int]]:
+        """The values of the symbols in declared shapes, and those of the scalar fields."""
         sizes = {"nfound": model.nv + model.na, "nrkdirection": ndirection if model.integrator == RK4 else 0}
-        values = cls.allocate({**model.sizes, **sizes, "ndirection": ndirection}).as_dict()
-        return cls(**{**values, "ndirection": ndirection})
+        return {**model.sizes, **sizes, "ndirection": ndirection}, {"ndirection": ndirection}
 
 
 class Lanes(Struct):
