@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--resume", type=Path, metavar="RUN_DIR", help="go on with a run, to more --total-timesteps if given"
     )
+    parser.add_argument("--device", help="cpu, or cuda for a GPU: where networks and, for shac, environments are")
     parser.add_argument(
         "--num-threads", type=int, default=1, help="torch's threads; small networks are fastest with the default, 1"
     )
@@ -83,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the command line changes in the preset; before its file."""
     changes = parse_settings(arguments.hyperparams)
-    changes |= {name: value for name in ("arch", "enhancement") if (value := getattr(arguments, name)) is not None}
+    changes |= {
+        name: value for name in ("arch", "enhancement", "device") if (value := getattr(arguments, name)) is not None
+    }
     if arguments.config is None:
         return changes
     block = "default" if arguments.algo in DATASET_TRAININGS else full_id(arguments.env or _ENV)
@@ -129,6 +132,7 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig | DatasetConfig:
         "hyperparams",
         "config",
         "callback",
+        "device",
         "run_dir",
     ):
         if (value := getattr(arguments, name)) not in (None, []):

@@ -85,6 +85,10 @@ class Measurement:
         ]
         return "\n\n".join(parts) + "\n"
 
+    def empty_page(self) -> str:
+        """The page while nothing is stored."""
+        return f"# {self.title}\n\nNot measured yet: `{self.command}` does it.\n"
+
     def main(self, argv: Sequence[str] | None = None) -> int:
         parser = argparse.ArgumentParser(description=self.shows)
         parser.add_argument("--quick", action="store_true", help="the same in seconds, to try the script")

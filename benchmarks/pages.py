@@ -14,6 +14,7 @@ import ant_figure5
 import ant_table5
 import consistency_figure5
 import contact_speed
+import gpu_throughput
 import grasp_network
 import grasp_planning
 import locomotion_clock
@@ -71,6 +72,8 @@ def updated() -> dict[Path, str]:
     """
     made, places = tables(), dict[str, Path]()
     measured = {measurement.page_path: measurement.page() for measurement in MEASUREMENTS}
+    gpu = gpu_throughput.MEASUREMENT
+    measured[gpu.page_path] = gpu.page() if gpu.results.exists() else gpu.empty_page()
     texts = {path: path.read_text() for path in (README, *(ROOT / "docs" / "results").glob("*.md"))}
 
     def filled(found: re.Match[str], page: Path) -> str:

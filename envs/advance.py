@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
+from ..sim import placement
 from .arrays import Array, as_numpy, as_tensor
 from .gradients import Gradients, transition_gradients
 from .task import Task
@@ -145,6 +147,14 @@ def is_finite(state: TaskState) -> NDArray[np.bool_]:
         batch = state.qpos.shape[:-1]
         return np.ones(batch, bool) if batch else _TRUE
     return np.all(np.abs(np.concatenate(numbers, axis=-1)) < MAX_STATE, axis=-1)
+
+
+def finite_rows(state: TaskState) -> Tensor:
+    """`is_finite` as a tensor, where the tensors of the state are."""
+    if not placement.is_on_gpu(state.qpos):
+        return torch.from_numpy(is_finite(state.map(Tensor.detach)))
+    numbers = torch.cat([state.qpos, state.qvel, state.act], -1).detach()
+    return (numbers.abs() < MAX_STATE).all(-1)
 
 
 def _zero_unless_finite(derivatives: dict[str, NDArray[np.float64]], diverged: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -26,10 +26,15 @@ def as_float(x: Array) -> Array:
 
 
 def as_numpy(x: Array) -> Any:
-    """The numbers without torch, not copied."""
-    return x if type(x) is np.ndarray or not isinstance(x, Tensor) else x.detach().numpy()
+    """The numbers without torch, not copied unless they are on a GPU."""
+    return x if type(x) is np.ndarray or not isinstance(x, Tensor) else x.detach().cpu().numpy()
 
 
 def as_tensor(x: Array) -> Tensor:
     """The numbers for torch, not copied."""
     return x if isinstance(x, Tensor) else torch.from_numpy(np.asarray(x))
+
+
+def beside(constant: Tensor, x: Tensor) -> Tensor:
+    """A task's constant on the device where `x` is."""
+    return constant if constant.device == x.device else constant.to(x.device)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .advance import is_finite
+from .advance import finite_rows
 from .vector import TaskVectorEnv
 
 
@@ -78,7 +78,7 @@ class DifferentiableEnvs:
         unconverged = torch.zeros_like(after.time) if after.unconverged is None else after.unconverged
         qpos, qvel, act = _Guard.apply(self.record, self.adjoint_limit, after.qpos, after.qvel, after.act)
         after = replace(after, qpos=qpos, qvel=qvel, act=act, known_kinematics=None, known_forces=None)
-        finite = torch.from_numpy(is_finite(after.map(Tensor.detach)))
+        finite = finite_rows(after)
         if not finite.all():
             after = after.where(finite, state.map(Tensor.detach))
         next_obs, reward = task.observation(after), torch.where(finite, task.reward(state, action, after), 0.0)
@@ -88,7 +88,7 @@ class DifferentiableEnvs:
             ended = terminated | truncated
         obs = next_obs
         if ended.any():
-            after = after.where(~ended, self.envs.start_states(ended.numpy()))
+            after = after.where(~ended, self.envs.restarts(ended))
             obs = task.observation(after)
         self.envs.state = after
         return TensorStep(obs, reward, terminated, truncated, ~finite, unconverged, next_obs)

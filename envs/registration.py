@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .task import Task
 
 _ADAPTER = "gradgym.envs.single:TaskEnv"
-VECTOR_ADAPTER = "gradgym.envs.vector:TaskVectorEnv"
+VECTOR_ADAPTER = "gradgym.envs.vector_on_device:vector_env"
 
 # Name: module in tasks/, which holds a class of that name, and max_episode_steps.
 _TASKS = {

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import sim
-from ..sim import Model, Models, State, mujoco_twin, torch_bridge
+from ..sim import Model, Models, State, mujoco_twin, placement, torch_bridge
 from .arrays import Array, as_numpy
 from .task_state import ContactForces, TaskState
 
@@ -44,6 +44,8 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
     # Whether all functions of this very class, inherited ones included, also take numpy's arrays and `Dual`s. Looked
     # up in the class itself and not in its bases: a subclass may add a function that is torch's alone.
     serves_numpy: ClassVar[bool] = False
+    # Whether they also take tensors of a GPU: constants in them are `arrays.beside` what they meet.
+    serves_gpu: ClassVar[bool] = True
     n_substeps: int = 1
     pays_for_contact_forces: bool = False  # whether the reward asks for `contact_forces` of every next state
     max_return: float | None = None
@@ -130,7 +132,9 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         if type(action) is np.ndarray:  # with single actions `clip` takes numpy longer
             low, high = self._action_limits
             return np.minimum(np.maximum(action, low), high)
-        return action.clip(*(self._action_bounds if isinstance(action, Tensor) else self._action_limits))
+        if isinstance(action, Tensor):
+            return action.clip(*(bound.to(action.device) for bound in self._action_bounds))
+        return action.clip(*self._action_limits)
 
     @cached_property
     def _action_limits(self) -> tuple[Floats, Floats]:
@@ -148,7 +152,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         """
         ctrl = self.control(action)
         torches = isinstance(ctrl, Tensor)
-        if torches and self.backend is sim and torch.is_grad_enabled():
+        if torches and self.backend is sim and (torch.is_grad_enabled() or placement.is_on_gpu(ctrl)):
             numbers = state.qpos, state.qvel, state.act, ctrl
             mocap = {"mocap_pos": state.mocap_pos, "mocap_quat": state.mocap_quat}
             after, unconverged = torch_bridge.counted_step(self.models_at(state), *numbers, self.n_substeps, **mocap)
@@ -185,7 +189,7 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         # While torch records, numbers from before are constants to it, and only a leaf stands for itself.
         if known is not None and (known.cfrc_ext.requires_grad or not recording) and torch.equal(known.ctrl, ctrl):
             return known.cfrc_ext
-        if recording:
+        if recording or placement.is_on_gpu(ctrl):
             numbers = state.qpos, state.qvel, state.act, ctrl
             mocap = {"mocap_pos": state.mocap_pos, "mocap_quat": state.mocap_quat}
             return torch_bridge.cfrc_ext(self.models_at(state), *numbers, self.backend, **mocap)

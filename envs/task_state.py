@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..sim import Model, State, poses
+from ..sim import Model, State, placement, poses
 from ..sim.tangent import gradient_to_tangent
 from ..sim.torch_bridge import Kinematics, kinematics
 from .arrays import Array, as_numpy, as_tensor, namespace
@@ -59,7 +59,8 @@ class TaskState:
         # Poses that were computed under no_grad are constants to torch.
         varying = recording and any(x is not None and x.requires_grad for x in given)
         if known is None or (varying and not known.xpos.requires_grad):
-            known = kinematics(self.model, *given) if recording else _poses(self.model, *given)
+            graph = recording or placement.is_on_gpu(self.qpos)
+            known = kinematics(self.model, *given) if graph else _poses(self.model, *given)
             object.__setattr__(self, "known_kinematics", known)
         return known
 
@@ -148,7 +149,7 @@ class TaskState:
         """What stands for None: poses (nmocap, n) of the model's mocap bodies, the first variant."""
         pos, quat = self.model.mocap_poses
         default = {"variant": np.zeros((), np.int64), "mocap_pos": pos, "mocap_quat": quat}[name]
-        return as_tensor(default) if isinstance(self.qpos, Tensor) else default
+        return as_tensor(default).to(self.qpos.device) if isinstance(self.qpos, Tensor) else default
 
     def after(
         self, qpos: Array, qvel: Array, act: Array, unconverged: Array | None, forces: ContactForces | None = None

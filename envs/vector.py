@@ -149,14 +149,7 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         not given, or no boolean is True.
         """
         rows = self._reset_rows(options)
-        if seed is not None:
-            many = isinstance(seed, Sequence | np.ndarray)
-            seeds = list(seed) if many else [read_seed(seed) + i for i in range(self.num_envs)]
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"{len(seeds)} seeds for num_envs={self.num_envs}")
-            for i in np.flatnonzero(rows):
-                if seeds[i] is not None:
-                    self._rngs[i] = seeding.np_random(read_seed(seeds[i]))[0]
+        self._seed(seed, rows)
         if rows.all():
             self._state, obs, started = begin(self.task, self._rngs)
             info = _masked(started, rows)
@@ -166,6 +159,17 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._ended = self._ended & ~rows
         self._show()
         return obs, info
+
+    def _seed(self, seed: int | Sequence[int | None] | None, rows: Rows) -> None:
+        """New generators for the environments `rows`, where there is a seed."""
+        if seed is not None:
+            many = isinstance(seed, Sequence | np.ndarray)
+            seeds = list(seed) if many else [read_seed(seed) + i for i in range(self.num_envs)]
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"{len(seeds)} seeds for num_envs={self.num_envs}")
+            for i in np.flatnonzero(rows):
+                if seeds[i] is not None:
+                    self._rngs[i] = seeding.np_random(read_seed(seeds[i]))[0]
 
     def _reset_rows(self, options: dict[str, Any] | None) -> Rows:
         """Which environments are to be reset, (num_envs,)."""
@@ -220,9 +224,9 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             info |= _masked({"gradients": done.gradients}, np.ones(self.num_envs, bool))
         return done.obs, done.reward, done.terminated, truncated, info
 
-    def start_states(self, rows: Rows) -> TaskState:
-        """First states of new episodes in the environments `rows` (num_envs,); the other rows mean nothing."""
-        indices = np.flatnonzero(rows)
+    def restarts(self, ended: torch.Tensor) -> TaskState:
+        """First states of new episodes where `ended` (num_envs,) bool is true; the other rows mean nothing."""
+        indices = np.flatnonzero(ended.numpy())
         initial = self.task.start([self._rngs[i] for i in indices])
         return _spread(initial, indices, self.num_envs)
 

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import placement
 from .kernels.direct import run
 from .kernels.record import Floats
 from .kernels.threads import for_worlds
 from .model.arguments import at_least_one, checked_state, floats_of, for_kernel
-from .model.inputs import checked_inputs, input_rows
+from .model.inputs import Inputs, checked_inputs, input_rows
 from .model.model import Model, State, tangent_size
 from .model.workspaces import adjoint_workspace, rates_workspace, workspace
 from .models import AnyModel, addresses, check_count, models_of, one_of
@@ -44,43 +45,65 @@ def linearize(
     *,
     qfrc_applied: Any = None,
     xfrc_applied: Any = None,
+    device: Any = None,
 ) -> Linearization:
     """`step` and `step_jacobian` at once, bit for bit, for the time of the latter.
 
     Without `by_state` the Jacobian by the control is all that is made, which is quicker over several steps.
+    `device` as in `rollout`.
     """
-    if type(model) is Model and qfrc_applied is None and xfrc_applied is None:
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None and device is None:
         world = enter_world(model, state, ctrl)
         if world is not None:
             found = world.linearize(model, at_least_one("n_steps", n_steps), by_state)
             warn_if_unconverged(model, int(found[3]), n_steps, stacklevel=2)
             return Linearization(*found)
-    return _linearized(model, state, ctrl, n_steps, by_state, qfrc_applied, xfrc_applied)
+    return _linearized(model, state, ctrl, n_steps, by_state, qfrc_applied, xfrc_applied, device)
 
 
 def step_jacobian(
-    model: AnyModel, state: State, ctrl: Any, n_steps: int = 1, *, qfrc_applied: Any = None, xfrc_applied: Any = None
+    model: AnyModel,
+    state: State,
+    ctrl: Any,
+    n_steps: int = 1,
+    *,
+    qfrc_applied: Any = None,
+    xfrc_applied: Any = None,
+    device: Any = None,
 ) -> StepJacobian:
     """Both Jacobians of `step`: each time step's from nv + na unit cotangents in one sweep, multiplied along the steps.
 
     Of a step that Newton's method did not finish within `iterations` they are those of the finished one, and
     `UnconvergedWarning` says so; projected Gauss-Seidel is swept back as often as the solver may sweep.
+    `device` as in `rollout`; on a GPU nobody warns, `linearize` counts.
     """
-    if type(model) is Model and qfrc_applied is None and xfrc_applied is None:
+    if type(model) is Model and qfrc_applied is None and xfrc_applied is None and device is None:
         world = enter_world(model, state, ctrl)
         if world is not None:
             A, B, unconverged = world.jacobian(model, at_least_one("n_steps", n_steps))
             warn_if_unconverged(model, int(unconverged), n_steps, stacklevel=2)
             return StepJacobian(A, B)
-    found = _linearized(model, state, ctrl, n_steps, True, qfrc_applied, xfrc_applied)
+    found = _linearized(model, state, ctrl, n_steps, True, qfrc_applied, xfrc_applied, device)
     return StepJacobian(found.A, found.B)
 
 
 def _linearized(
-    model: AnyModel, state: State, ctrl: Any, n_steps: int, by_state: bool, qfrc_applied: Any, xfrc_applied: Any
+    model: AnyModel,
+    state: State,
+    ctrl: Any,
+    n_steps: int,
+    by_state: bool,
+    qfrc_applied: Any,
+    xfrc_applied: Any,
+    device: Any,
 ) -> Linearization:
     repeat = at_least_one("n_steps", n_steps)
     models = models_of(model)
+    if (gpu := placement.gpu_of(device, ctrl, getattr(state, "qpos", None))) is not None:
+        from .cuda import batched
+
+        forces = Inputs(None, None, qfrc_applied, xfrc_applied)
+        return Linearization(*batched.linearize(models, state, ctrl, repeat, by_state, forces, gpu))
     model = one_of(models)
     start = checked_state(model, state)
     batch = start.qpos.shape[:-1]

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from . import placement
 from .kernels.record import Floats
 from .model.arguments import checked_state, floats_of
 from .model.inputs import Inputs, checked_inputs, poses_of
@@ -22,6 +23,7 @@ def rollout(
     mocap_quat: Any = None,
     qfrc_applied: Any = None,
     xfrc_applied: Any = None,
+    device: Any = None,
 ) -> Trajectory:
     """Simulate under the controls `ctrls` (..., T, nu), each held for `n_steps` time steps.
 
@@ -35,8 +37,16 @@ def rollout(
     (..., T, nmocap, 3), `mocap_quat` (..., T, nmocap, 4). Applied forces, none by default and with the
     meaning of `forward`, are constant, `qfrc_applied` (..., nv) and `xfrc_applied` (..., nbody, 6), or
     one for each control, (..., T, nv) and (..., T, nbody, 6).
+
+    `device="cuda"`, or tensors in a GPU's memory, simulate there: the trajectory is of tensors, and numbers are
+    not checked, so that nothing waits for the GPU (docs/gpu.md).
     """
     models = models_of(model)
+    if (gpu := placement.gpu_of(device, ctrls, getattr(state, "qpos", None))) is not None:
+        from .cuda import batched
+
+        forces = Inputs(mocap_pos, mocap_quat, qfrc_applied, xfrc_applied)
+        return batched.rollout(models, state, ctrls, n_steps, checkpoint_interval, forces, gpu)
     start, controls, inputs = checked_drive(
         one_of(models), state, ctrls, mocap_pos, mocap_quat, qfrc_applied, xfrc_applied
     )
@@ -75,5 +85,9 @@ def rollout_vjp(model: AnyModel, trajectory: Trajectory, cotangents: Any, params
         raise ValueError(f"trajectory has {kept} states, but {steps} controls with checkpoint_interval {interval}")
     shape = (*trajectory.ctrl.shape[:-2], kept)
     models = models_of(model)
+    if (gpu := placement.gpu_of(None, trajectory.qpos)) is not None:
+        from .cuda import batched
+
+        return batched.rollout_vjp(models, trajectory, cotangents, params, gpu)
     seeds = floats_of("cotangents", cotangents, tangent_size(one_of(models)), shape)
     return gradient_of(models, trajectory, seeds, params)

@@ -26,7 +26,7 @@ class _Blocks(NamedTuple):
     quats: list[tuple[int, int]]  # qpos address and dof address of every quaternion
 
 
-def _blocks(model: Model) -> _Blocks:
+def blocks_of(model: Model) -> _Blocks:
     """The model's addresses, kept with it."""
     return kept_with(model, "blocks", lambda: _find_blocks(model))
 
@@ -46,13 +46,13 @@ def _find_blocks(model: Model) -> _Blocks:
     return _Blocks(addresses[:, 0], addresses[:, 1], quats)
 
 
-_FACTOR = np.array([[1, 2, 3], [0, 3, 2], [3, 0, 1], [2, 1, 0]])  # which of (w, x, y, z), in `_matrix`
-_SIGN = 0.5 * np.array([[-1, -1, -1], [1, -1, 1], [1, 1, -1], [-1, 1, 1]])
+FACTOR = np.array([[1, 2, 3], [0, 3, 2], [3, 0, 1], [2, 1, 0]])  # which of (w, x, y, z), in `_matrix`
+SIGN = 0.5 * np.array([[-1, -1, -1], [1, -1, 1], [1, 1, -1], [-1, 1, 1]])
 
 
 def _matrix(quat: Floats) -> Floats:
     """(..., 4, 3): derivative of q exp(s) by s at s = 0, for unit quaternions."""
-    return _SIGN * quat[..., _FACTOR]
+    return SIGN * quat[..., FACTOR]
 
 
 def _unit(quat: Floats) -> tuple[Floats, Floats]:
@@ -74,7 +74,7 @@ def quat_rate_to_tangent(quat: Floats, rate: Floats) -> Floats:
 
 def gradient_to_tangent(model: Model, qpos: Floats, gradient: Floats) -> Floats:
     """Gradient by qpos (..., nq) to gradient by its tangent (..., nv)."""
-    blocks = _blocks(model)
+    blocks = blocks_of(model)
     out = np.zeros((*gradient.shape[:-1], model.nv))
     out[..., blocks.dof] = gradient[..., blocks.qpos]
     for a, v in blocks.quats:
@@ -85,7 +85,7 @@ def gradient_to_tangent(model: Model, qpos: Floats, gradient: Floats) -> Floats:
 
 def gradient_from_tangent(model: Model, qpos: Floats, gradient: Floats) -> Floats:
     """Gradient by the tangent (..., nv) to the gradient by raw qpos (..., nq), none along quaternions."""
-    blocks = _blocks(model)
+    blocks = blocks_of(model)
     out = np.zeros((*gradient.shape[:-1], model.nq))
     out[..., blocks.qpos] = gradient[..., blocks.dof]
     for a, v in blocks.quats:
@@ -95,7 +95,7 @@ def gradient_from_tangent(model: Model, qpos: Floats, gradient: Floats) -> Float
 
 def velocity_to_tangent(model: Model, qpos: Floats, rate: Floats) -> Floats:
     """Direction of change of raw qpos (..., nq) to the tangent direction (..., nv)."""
-    blocks = _blocks(model)
+    blocks = blocks_of(model)
     out = np.zeros((*rate.shape[:-1], model.nv))
     out[..., blocks.dof] = rate[..., blocks.qpos]
     for a, v in blocks.quats:
@@ -105,7 +105,7 @@ def velocity_to_tangent(model: Model, qpos: Floats, rate: Floats) -> Floats:
 
 def rates_from_tangent(model: Model, qpos: Floats, rates: Floats) -> Floats:
     """Rates (..., nv, K) of the tangent in K directions to those of qpos (..., nq, K), as of unit quaternions."""
-    blocks = _blocks(model)
+    blocks = blocks_of(model)
     out = np.empty((*rates.shape[:-2], model.nq, rates.shape[-1]))
     out[..., blocks.qpos, :] = rates[..., blocks.dof, :]
     for a, v in blocks.quats:
@@ -117,7 +117,7 @@ def rates_from_tangent(model: Model, qpos: Floats, rates: Floats) -> Floats:
 def integrate_pos(model: Model, qpos: Floats, shift: Floats) -> Floats:
     """qpos (..., nq) moved by the tangent vector `shift` (..., nv), as mj_integratePos."""
     qpos, shift = floats_of("qpos", qpos, model.nq), floats_of("shift", shift, model.nv)
-    blocks = _blocks(model)
+    blocks = blocks_of(model)
     out = np.empty((*np.broadcast_shapes(qpos.shape[:-1], shift.shape[:-1]), model.nq))
     out[..., blocks.qpos] = qpos[..., blocks.qpos] + shift[..., blocks.dof]
     for a, v in blocks.quats:

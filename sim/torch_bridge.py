@@ -3,9 +3,10 @@
 `step`, `rollout` and `cfrc_ext` have reverse mode; `kinematics` also forward mode, so that torch.func.jvp,
 vjp and linearize work through it. Gradients are computed in float64 whatever the tensors' type.
 Quaternions in `qpos` and `mocap_quat` are raw coordinates here: gradients have their size and no part
-along the quaternion, since only its direction matters.
+along the quaternion, since only its direction matters. Tensors on a GPU stay there (`kinematics` excepted).
 """
 
+import importlib
 import sys
 import weakref
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import poses
+from . import placement, poses
 from .model.inputs import Inputs
 from .model.model import Model, State
 from .models import AnyModel, Models, models_of, one_of
@@ -45,6 +46,11 @@ class Kinematics(NamedTuple):
     geom_xmat: Tensor  # (..., ngeom, 9)
     site_xpos: Tensor  # (..., nsite, 3)
     site_xmat: Tensor  # (..., nsite, 9)
+
+
+def _gpu() -> ModuleType:
+    """The same functions on a GPU; what they need is only imported where there is one."""
+    return importlib.import_module(".cuda.bridge", __package__)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:
@@ -124,6 +130,8 @@ class _RolloutPullBack(_FirstDerivative):
     @staticmethod
     def forward(models: Model | Models, n_steps: int, interval: int, *tensors: Tensor) -> Any:
         model = one_of(models)
+        if placement.is_on_gpu(tensors[0]):
+            return _gpu().rollout_pull_back(models, n_steps, interval, tensors)
         qpos, qvel, act, ctrls, *rows = tensors[:8]
         start = _numpy(qpos), _numpy(qvel), _numpy(act), _numpy(ctrls)
         path = Trajectory(*start, n_steps, interval, _numpy(tensors[8]), *_inputs(rows, ctrls.shape[1]))
@@ -154,6 +162,8 @@ class _Rollout(torch.autograd.Function):
     def forward(*args: Any) -> Any:
         qpos, qvel, act, ctrls = args[:4]
         models, n_steps, interval = args[8:]
+        if placement.is_on_gpu(qpos):
+            return _gpu().rollout(models, args[:8], n_steps, interval)
         steps = ctrls.shape[1]
         given = _inputs(args[4:8], steps)
         poses_given = (given.mocap_pos, given.mocap_quat)
@@ -271,6 +281,8 @@ class _ExternalForcePullBack(_FirstDerivative):
     @staticmethod
     def forward(models: Model | Models, backend: ModuleType, *tensors: Tensor) -> Any:
         model = one_of(models)
+        if placement.is_on_gpu(tensors[0]) and backend is _SIM:
+            return _gpu().cfrc_ext_pull_back(models, tensors)
         (qpos, qvel, act, ctrl), weights = map(_numpy, tensors[:4]), _numpy(tensors[8])
         state, forces = _held(qpos, qvel, act, tensors[4:8])
         by_state, by_ctrl, _, *by_inputs = backend.cfrc_ext_vjp(models, state, ctrl, weights, **forces)
@@ -305,6 +317,8 @@ class _ExternalForce(torch.autograd.Function):
     @staticmethod
     def forward(*args: Any) -> Any:
         model, backend = args[8:]
+        if placement.is_on_gpu(args[0]) and backend is _SIM:
+            return _gpu().cfrc_ext(model, args[:8])
         qpos, qvel, act, ctrl = map(_numpy, args[:4])
         state, forces = _held(qpos, qvel, act, args[4:8])
         return _like(backend.cfrc_ext(model, state, ctrl, **forces), args[0])

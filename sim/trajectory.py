@@ -26,12 +26,12 @@ from .models import Models, addresses, check_count, one_of, spans
 from .pipeline.entry_points import entry_points
 from .unconverged import warn_if_unconverged
 
-_COLLECTED = tuple(
+COLLECTED = tuple(
     name.removesuffix("_adj")
     for name in Lanes.fields
     if name.endswith("_adj") and name.removesuffix("_adj") in Model.fields and name != "act_adj"
 )
-PARAMETERS = (*(name for name in _COLLECTED if name not in PAIR_FIELDS), *CONTACT_PARAMETERS)
+PARAMETERS = (*(name for name in COLLECTED if name not in PAIR_FIELDS), *CONTACT_PARAMETERS)
 
 
 class Trajectory(NamedTuple):
@@ -181,7 +181,7 @@ def trajectory_adj(
     ctrl_adj = np.empty((worlds, steps, model.nu, lanes))
     params: dict[str, Floats] | None = None
     if with_params:
-        params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in _COLLECTED}
+        params = {name: np.zeros((worlds, *np.shape(getattr(model, name)))) for name in COLLECTED}
 
     rollout_adj_worlds = entry_points(model).rollout_adj
     check_count(models, worlds)
@@ -198,7 +198,7 @@ def trajectory_adj(
                 run(rollout_adj_worlds, begin, end, *arguments)
             else:
                 for b in range(begin, end):
-                    for name in _COLLECTED:
+                    for name in COLLECTED:
                         getattr(adjoint, name + "_adj")[...] = 0.0
                     run(rollout_adj_worlds, b, b + 1, *arguments)
                     for name, value in params.items():
@@ -207,10 +207,10 @@ def trajectory_adj(
 
     for_worlds(worlds, work)
     warn_if_unconverged(model, sum(unconverged), worlds * steps * trajectory.n_steps, stacklevel=4)
-    return state_adj, ctrl_adj, None if params is None else _by_parameters(models, params), input_adj
+    return state_adj, ctrl_adj, None if params is None else by_parameters(models, params), input_adj
 
 
-def _by_parameters(models: Model | Models, found: dict[str, Floats]) -> dict[str, Floats]:
+def by_parameters(models: Model | Models, found: dict[str, Floats]) -> dict[str, Floats]:
     """Gradients (worlds, ...) by MuJoCo's fields from those by the simulator's own."""
     worlds = len(next(iter(found.values())))
     parts = [

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 DEVICE = torch.device("meta")
 _COPY, _MOVE = torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default
+_INDEX = torch.ops.aten.index.Tensor  # takes indices of the CPU, as on a GPU
 
 
 class Elsewhere(torch.Tensor):
@@ -37,7 +38,8 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
     given = [x for x in tensors if isinstance(x, Elsewhere)]
     mixed = given and any(not isinstance(x, Elsewhere) and x.dim() > 0 for x in tensors)
-    if mixed and func not in (_COPY, _MOVE):
+    indexed = func is _INDEX and isinstance(args[0], Elsewhere)
+    if mixed and not indexed and func not in (_COPY, _MOVE):
         raise RuntimeError(f"{func}: tensors of the CPU and of the stand-in device")
     asked = kwargs.get("device")
     here_args, here_kwargs = pytree.tree_map_only(Elsewhere, lambda x: x.here, (args, kwargs))

@@ -74,9 +74,17 @@ def test_baselines_train_on_another_device() -> None:
 
 
 @pytest.mark.parametrize("algorithm", [SHAC, BPTT])
-def test_trainers_by_gradient_stay_on_the_cpu(algorithm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is a GPU, "auto" means the simulator's device, and another one is refused."""
+def test_trainers_by_gradient_go_to_a_gpu_only_where_asked(algorithm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is a GPU "auto" still means the CPU, on which few environments are quicker."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert algorithm("MlpPolicy", "Slide-v0", n_envs=2, device="auto").device == torch.device("cpu")
-    with pytest.raises(ValueError, match="the simulator is on the CPU"):
-        algorithm("MlpPolicy", "Slide-v0", n_envs=2, device="cuda")
+    with pytest.raises(ValueError, match=r"device='mps': \w+ runs on cpu"):
+        algorithm("MlpPolicy", "Slide-v0", n_envs=2, device="mps")
+
+
+def test_what_cannot_be_on_a_gpu_says_so() -> None:
+    with pytest.raises(ValueError, match="device='cuda': BPTT runs on cpu"):
+        BPTT("MlpPolicy", "Slide-v0", n_envs=2, device="cuda")
+    envs = gymnasium.make_vec("Slide-v0", 2, autoreset_mode="SameStep")
+    with pytest.raises(ValueError, match='the environments are on "cpu", make them with device="cuda"'):
+        SHAC("MlpPolicy", envs, device="cuda")  # pyright: ignore[reportArgumentType]

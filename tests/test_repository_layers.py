@@ -12,10 +12,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = ("sim", "envs", "agents")  # each may import those before it
-ROOMS = ("kernels", "model", "dynamics", "collision", "constraint", "solver", "pipeline")  # folders of sim, likewise
+ROOMS = (
+    "kernels",
+    "model",
+    "dynamics",
+    "collision",
+    "constraint",
+    "solver",
+    "pipeline",
+    "cuda",
+)  # folders of sim, likewise
 OUTSIDE = ("tests", "benchmarks", "examples")
 ABOVE_SIM = {"gymnasium", "gymnasium_robotics", "stable_baselines3"}
-TORCH_FILE = "torch_bridge.py"  # the only one of sim that imports torch
+TORCH_PLACES = {"torch_bridge.py", "cuda"}  # the only ones of sim that import torch
 
 
 class Import(NamedTuple):
@@ -60,7 +69,7 @@ def broken(root: Path, path: Path) -> list[str]:
             "points up": inside and target not in LAYERS[: LAYERS.index(layer) + 1],
             "is no part of the package": top in outside,
             "is not for sim": layer == "sim" and top in ABOVE_SIM,
-            "is for the bridge": layer == "sim" and top == "torch" and place.name != TORCH_FILE,
+            "is for the bridge": layer == "sim" and top == "torch" and not {room, place.name} & TORCH_PLACES,
             "is no public file of sim": layer != "sim" and target == "sim" and not _is_public(root, module[2:]),
         }
         if layer == target == "sim" and room in ROOMS and below in ROOMS:

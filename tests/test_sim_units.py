@@ -50,11 +50,17 @@ for part in (Part("once", {change: add}), Part("twice", {change: add_twice})):
 print(PROGRESS.count)
 (library,) = (made.library for made in bound.overloads.values())
 print(int("fadd" in library.get_llvm_str()))
+whole = specialise(entry, [Part("twice", {change: add_twice})], apart=False)
+box = Box.allocate({"n": 3})
+whole(box)
+print(box.x[2], whole is not bound)
+(library,) = (made.library for made in whole.overloads.values())
+print(int("fadd" in library.get_llvm_str()))
 """
 
 
 def test_units_are_loaded_before_their_callers(tmp_path: Path) -> None:
-    """The second process compiles nothing; the entry's code has no addition in it."""
+    """The second process compiles nothing; the entry's code has no addition in it, but where nothing is apart."""
     (tmp_path / "units_at_work.py").write_text(PROGRAM)
     settings = {**os.environ, "GRADGYM_CACHE_DIR": str(tmp_path / "cache")}
     command = [sys.executable, "-c", "import units_at_work"]
@@ -62,4 +68,5 @@ def test_units_are_loaded_before_their_callers(tmp_path: Path) -> None:
         subprocess.run(command, cwd=tmp_path, env=settings, check=True, capture_output=True, text=True).stdout.split()
         for _ in range(2)
     ]
-    assert outputs == [["1.75", "3.5", "6", "0"], ["1.75", "3.5", "0", "0"]]
+    whole = ["3.5", "True", "1"]
+    assert outputs == [["1.75", "3.5", "6", "0", *whole], ["1.75", "3.5", "0", "0", *whole]]

@@ -12,6 +12,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import safe_mean
 from torch import Tensor
 
+from ...envs.arrays import as_numpy
 from ...envs.differentiable import DifferentiableEnvs, TensorStep
 from ..action_space import unscale
 from ..training.configuration import RunConfig
@@ -49,8 +50,11 @@ class AnalyticPolicyGradient(Sb3Algorithm):
         gamma: discount.
         max_grad_norm: the norms of the policy's and the critic's gradients are cut to this.
         adjoint_limit: on the adjoint of each environment's state, see `DifferentiableEnvs`.
-        policy_kwargs, stats_window_size, tensorboard_log, verbose, seed, device: as in SB3; the device is the CPU.
+        policy_kwargs, stats_window_size, tensorboard_log, verbose, seed: as in SB3.
+        device: of networks and environments alike; "auto" is the CPU.
     """
+
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)  # that the algorithm can be on
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": ShortHorizonPolicy}
     policy: ShortHorizonPolicy  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -74,8 +78,9 @@ class AnalyticPolicyGradient(Sb3Algorithm):
         device: torch.device | str = "cpu",
         _init_setup_model: bool = True,
     ) -> None:
-        if torch.device("cpu" if device == "auto" else device).type != "cpu":
-            raise ValueError(f"device={device!r}: the simulator is on the CPU, and so are these networks")
+        place = torch.device("cpu" if device == "auto" else device)
+        if place.type not in self.devices:
+            raise ValueError(f"device={device!r}: {type(self).__name__} runs on {' and '.join(self.devices)}")
         if horizon is not None and horizon < 1:
             raise ValueError(f"horizon={horizon}: must be at least 1")
         if max_grad_norm <= 0.0:
@@ -84,14 +89,14 @@ class AnalyticPolicyGradient(Sb3Algorithm):
             raise ValueError(f"gamma={gamma}: must be above 0 and at most 1")
         super().__init__(
             policy,
-            None if env is None else native(env, n_envs),  # pyright: ignore[reportArgumentType]
+            None if env is None else native(env, n_envs, place),  # pyright: ignore[reportArgumentType]
             learning_rate,
             policy_kwargs=policy_kwargs,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
             verbose=verbose,
             seed=seed,
-            device="cpu",
+            device=place,
             support_multi_env=True,
         )
         self.horizon, self.gamma = horizon, gamma
@@ -107,16 +112,17 @@ class AnalyticPolicyGradient(Sb3Algorithm):
     def rehearse(cls, config: RunConfig) -> None:
         """As `Algorithm` says: two steps there and back, and one without gradients."""
         arguments = constructor_arguments(config.hyperparams)
-        envs = native(cls.training_env(config, arguments), arguments.get("n_envs", _NUM_ENVS)).envs
+        device = torch.device(arguments.get("device", "cpu").replace("auto", "cpu"))
+        envs = native(cls.training_env(config, arguments), arguments.get("n_envs", _NUM_ENVS), device).envs
         envs.reset()
-        action = torch.from_numpy(envs.action_space.sample()).requires_grad_()
-        worlds, total = DifferentiableEnvs(envs), torch.zeros(())
+        action = torch.from_numpy(envs.action_space.sample()).to(device).requires_grad_()
+        worlds, total = DifferentiableEnvs(envs), torch.zeros((), device=device)
         for _ in range(2):
             step = worlds.step(action)
             total = total + step.reward.sum() + step.next_obs.sum()
         total.backward()
         worlds.detach()
-        envs.step(action.detach().numpy())
+        envs.step(action.detach().cpu().numpy())
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> NativeVecEnv:
@@ -130,12 +136,12 @@ class AnalyticPolicyGradient(Sb3Algorithm):
         if env is not None:
             saved, _, _ = load_from_zip_file(path, device="cpu", custom_objects=kwargs.get("custom_objects"))
             assert saved is not None
-            env = native(env, saved["n_envs"])
+            env = native(env, saved["n_envs"], torch.device("cpu" if device == "auto" else device))
         return super().load(path, env, device, **kwargs)
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
         """Changes the environments; an id or an `Env` becomes as many as there were."""
-        super().set_env(native(env, self.n_envs), force_reset)
+        super().set_env(native(env, self.n_envs, self.device), force_reset)
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
@@ -195,15 +201,17 @@ class AnalyticPolicyGradient(Sb3Algorithm):
         assert self.env is not None
         obs, observed, steps = worlds.detach().float(), [], []
         for _ in range(self._window_length()):
-            action = self.policy.act(obs, torch.randn(self.n_envs, *self.action_space.shape))  # pyright: ignore[reportOptionalIterable] (a Box has a shape)
+            noise = torch.randn(self.n_envs, *self.action_space.shape, device=self.device)  # pyright: ignore[reportOptionalIterable] (a Box has a shape)
+            action = self.policy.act(obs, noise)
             step = worlds.step(unscale(action, self.action_space))
             observed.append(obs.detach())
             steps.append(step)
             obs = step.obs.float()
             self.num_timesteps += self.n_envs
-            self._last_obs = obs.detach().numpy()
-            reward, dones = step.reward.detach().numpy(), (step.terminated | step.truncated).numpy()
-            infos = self.env.count(reward, step.terminated.numpy(), step.truncated.numpy())
+            self._last_obs, reward = as_numpy(obs), as_numpy(step.reward)
+            terminated, truncated = as_numpy(step.terminated), as_numpy(step.truncated)
+            dones = terminated | truncated
+            infos = self.env.count(reward, terminated, truncated)
             self._update_info_buffer(infos, dones)
             callback.update_locals({"infos": infos, "rewards": reward, "dones": dones})
             self._last_episode_starts = dones

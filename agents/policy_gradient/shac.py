@@ -31,8 +31,11 @@ class SHAC(AnalyticPolicyGradient):
         critic_batches: into which each pass is divided.
 
     The defaults are those that serve Gymnasium's robots, whose steps take 40 to 50 ms; the paper's, for steps
-    of 17 ms, are a horizon of 32 and 16 epochs. See agents/presets/shac.yaml.
+    of 17 ms, are a horizon of 32 and 16 epochs. See agents/presets/shac.yaml. With `device="cuda"` networks and
+    environments are on the GPU; the returns of episodes are counted on the host.
     """
+
+    devices = "cpu", "cuda"
 
     def __init__(  # noqa: PLR0913 (one argument for each setting, as in SB3)
         self,
@@ -87,7 +90,7 @@ class SHAC(AnalyticPolicyGradient):
         losses = [0.0]
         for _ in range(self.critic_epochs):
             losses = []
-            for rows in torch.randperm(len(obs)).chunk(self.critic_batches):
+            for rows in torch.randperm(len(obs), device=obs.device).chunk(self.critic_batches):
                 loss = (critic(inputs[rows]).squeeze(-1) - target[rows]).square().mean()
                 for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
                     parameter.grad = gradient

@@ -9,6 +9,7 @@ from typing import Any
 import cloudpickle
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
@@ -18,8 +19,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
 from ...envs import VECTOR_ADAPTER
+from ...envs.arrays import as_numpy
 from ...envs.single import TaskEnv
 from ...envs.vector import TaskVectorEnv
+from ...envs.vector_on_device import vector_env
 from .configuration import full_id
 from .wrappers import time_limit, wrappers
 
@@ -49,17 +52,18 @@ class NativeVecEnv(VecEnv):
         self._reset_seeds()
         self._reset_options()
         self.returns[:], self.lengths[:] = 0.0, 0
-        return obs
+        return as_numpy(obs)
 
     def step_async(self, actions: NDArray[Any]) -> None:
         self._actions = actions
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], list[dict[str, Any]]]:
-        obs, reward, terminated, truncated, info = self.envs.step(self._actions)
+        *found, info = self.envs.step(self._actions)
+        obs, reward, terminated, truncated = map(as_numpy, found)
         done = terminated | truncated
         infos = self.count(reward, terminated, truncated)
         for i in np.flatnonzero(done):
-            infos[i]["terminal_observation"] = info["final_obs"][i]
+            infos[i]["terminal_observation"] = as_numpy(info["final_obs"][i])
         return obs, reward, done, infos
 
     def count(self, reward: NDArray[Any], terminated: NDArray[Any], truncated: NDArray[Any]) -> list[dict[str, Any]]:
@@ -95,33 +99,42 @@ class NativeVecEnv(VecEnv):
         return self.envs.render() or [None] * self.num_envs
 
 
-def native(env: Any, num_envs: int) -> NativeVecEnv:
+def native(env: Any, num_envs: int, device: torch.device | None = None) -> NativeVecEnv:
     """Native environments for an id, an `Env`, a `VectorEnv` or SB3's vector of ours, or what it already made.
 
     An id or an `Env` gives `num_envs` environments of its task, a `VectorEnv` as many as it has: itself, or
     where it restarts episodes a step later (Gymnasium's default) others like it. What SB3's `make_vec_env` made
-    gives as many like it, with its seeds.
+    gives as many like it, with its seeds. What is made is on `device`, by default the CPU; ValueError where `env`
+    is on another one.
     """
+    made = _native(env, num_envs, {} if device is None or device.type == "cpu" else {"device": str(device)})
+    own = getattr(made.envs, "device", torch.device("cpu"))
+    if device is not None and own.type != device.type:
+        raise ValueError(f'device="{device}": the environments are on "{own}", make them with device="{device}"')
+    return made
+
+
+def _native(env: Any, num_envs: int, place: dict[str, Any]) -> NativeVecEnv:
     if isinstance(env, NativeVecEnv):
         return env
     if isinstance(env, str):
         env = full_id(env)
         if gymnasium.spec(env.rpartition(":")[2]).vector_entry_point != VECTOR_ADAPTER:
             raise TypeError(f"env={env!r}: not an environment of gradgym's, so it has no gradients{suggestion(env)}")
-        env = gymnasium.make_vec(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+        env = gymnasium.make_vec(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **place)
     if isinstance(env, TaskVectorEnv):
         if env.autoreset_mode is AutoresetMode.SAME_STEP:
             return NativeVecEnv(env)
-        return _like(env, env.num_envs, env.max_episode_steps)
+        return _like(env, env.num_envs, env.max_episode_steps, place)
     if isinstance(env, gymnasium.Env) and isinstance(env.unwrapped, TaskEnv):
         _check_wrappers(env)
-        return _like(env.unwrapped, num_envs, time_limit(env))
+        return _like(env.unwrapped, num_envs, time_limit(env), place)
     if isinstance(env, VecEnv):
-        return _as_sb3_vector(env)
+        return _as_sb3_vector(env, place)
     raise TypeError(f"env={env!r}: pass the id of an environment of gradgym's, an Env or a VectorEnv made from one")
 
 
-def _as_sb3_vector(env: VecEnv) -> NativeVecEnv:
+def _as_sb3_vector(env: VecEnv, place: dict[str, Any]) -> NativeVecEnv:
     if isinstance(env, VecEnvWrapper):
         raise TypeError(_wrapped(type(env).__name__))
     if not isinstance(env, DummyVecEnv):
@@ -136,7 +149,7 @@ def _as_sb3_vector(env: VecEnv) -> NativeVecEnv:
         if not alike or time_limit(one) != time_limit(env.envs[0]):
             raise TypeError("env has environments with different arguments: native ones are alike")
     assert isinstance(first, TaskEnv)
-    made = _like(first, env.num_envs, time_limit(env.envs[0]))
+    made = _like(first, env.num_envs, time_limit(env.envs[0]), place)
     made._seeds = list(env._seeds)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] (SB3 has no other name)
     return made
 
@@ -148,13 +161,13 @@ def suggestion(env_id: str) -> str:
     return "" if version is None else f"; {get_env_id('gradgym', name, version)} does"
 
 
-def _like(env: TaskEnv | TaskVectorEnv, num_envs: int, max_episode_steps: int | None) -> NativeVecEnv:
+def _like(
+    env: TaskEnv | TaskVectorEnv, num_envs: int, max_episode_steps: int | None, place: dict[str, Any]
+) -> NativeVecEnv:
     """New environments of the same task."""
     task: dict[str, Any] = env.task_arguments
-    mode = AutoresetMode.SAME_STEP
-    return NativeVecEnv(
-        TaskVectorEnv(num_envs=num_envs, max_episode_steps=max_episode_steps, autoreset_mode=mode, **task)
-    )
+    settings: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "max_episode_steps": max_episode_steps}
+    return NativeVecEnv(vector_env(num_envs=num_envs, **settings, **task, **place))
 
 
 def _check_wrappers(env: gymnasium.Env[Any, Any]) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...sim import Model
 from .. import ASSETS
+from ..arrays import beside
 from ..task import Task, place_on_ground
 from ..task_state import TaskState
 
@@ -68,9 +69,12 @@ class BallToTarget(Task):
         """Position of the ball's centre, (..., 3) [m]."""
         return state.qpos[..., self.n_joints : self.n_joints + 3]
 
+    def _beside_target(self, place: Tensor) -> Tensor:
+        return place - beside(self._target, place)
+
     def distance(self, state: TaskState) -> Tensor:
         """From the ball to the target, (...) [m]."""
-        return torch.linalg.vector_norm(self.ball(state) - self._target, dim=-1)
+        return torch.linalg.vector_norm(self._beside_target(self.ball(state)), dim=-1)
 
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
         """Shape (..., 2 k + 13) for k joints.
@@ -86,7 +90,7 @@ class BallToTarget(Task):
         tool = state.kinematics.site_xpos[..., self._tool, :] - ball
         time = (state.time / self.episode_steps)[..., None]
         joints = [state.qpos[..., :k], state.qvel[..., :k]]
-        return torch.cat([*joints, ball - self._target, state.qvel[..., k : k + 3], spin, tool, time], dim=-1)
+        return torch.cat([*joints, self._beside_target(ball), state.qvel[..., k : k + 3], spin, tool, time], dim=-1)
 
     def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
         """How much nearer the ball came, (...) [m]."""

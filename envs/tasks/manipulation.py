@@ -87,6 +87,7 @@ class Manipulation(Task):
             others, see `envs.randomization.variants`; None for the object as it is.
     """
 
+    serves_gpu = False
     n_substeps = 10
     on_table = False  # whether the object lies on a table at the start
     rewarded_from = 0.0  # when the object's pose begins to be rewarded [s]

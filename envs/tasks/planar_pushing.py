@@ -58,6 +58,7 @@ class PlanarPushing(Task):
         ValueError: an argument is out of its range.
     """
 
+    serves_gpu = False
     n_substeps = 8
 
     def __init__(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...sim import Model
 from .. import ASSETS
+from ..arrays import beside
 from ..task import Task, place_on_ground
 from ..task_state import TaskState
 
@@ -121,7 +122,7 @@ class Racecar(Task):
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Tensor:
         """Shape (..., 20)."""
         rotation = _rotation(state.qpos[..., 3:7])
-        target = _in_frame(rotation, self._target - state.qpos[..., :3])[..., :2]
+        target = _in_frame(rotation, beside(self._target, state.qpos) - state.qpos[..., :3])[..., :2]
         velocity = _in_frame(rotation, state.qvel[..., :3])
         rims = self.constants.wheel_radius * state.qvel[..., self._wheel_dofs]
         steering = state.qpos[..., [v + 1 for v in self._steering_dofs]]  # one number more in the root's quaternion
@@ -145,7 +146,7 @@ class Racecar(Task):
 
     def _distance(self, state: TaskState) -> Tensor:
         # At the target the norm has a kink; a centimetre is near enough.
-        return ((state.qpos[..., :2] - self._target[:2]).square().sum(-1) + 1e-4).sqrt()
+        return ((state.qpos[..., :2] - beside(self._target, state.qpos)[:2]).square().sum(-1) + 1e-4).sqrt()
 
 
 def racecar_model(constants: RacecarConstants) -> Model:

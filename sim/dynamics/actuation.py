@@ -200,7 +200,7 @@ def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> Non
         passes = not dof_is_clamped(m, d, v)
         by_input = gain if passes else 0.0
         if ahead != 0.0:
-            by_input += ahead * coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
+            by_input += ahead * coupled_sum(m, d, i, k, d.qacc[:, None], 0)
         if act >= 0:
             activation_adj(m, d, w, i, arm * by_input, w.qfrc_adj, v)
         elif passes_ctrl:
@@ -212,7 +212,7 @@ def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> Non
                 if by_length != 0.0:
                     lanes_axpy(w.qpos_adj, u, arm * by_length * _length_slope(m, d, i, c), w.qfrc_adj, v)
         if implicit_time > 0.0 and (bends[0] != 0.0 or bends[1] != 0.0):
-            push = implicit_time * arm * coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
+            push = implicit_time * arm * coupled_sum(m, d, i, k, d.qacc[:, None], 0)
             for c in range(first, end):
                 u = m.moment_colind[c]
                 lanes_axpy(w.qvel_adj, u, push * bends[1] * moment_arm(m, d, i, c), w.qfrc_adj, v)

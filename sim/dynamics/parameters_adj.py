@@ -129,7 +129,7 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
         for k in range(first, end):
             v = m.moment_colind[k]
             push = moment_arm(m, d, i, k) * w.qfrc_adj[v, 0]
-            ahead += push * implicit_time * coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
+            ahead += push * implicit_time * coupled_sum(m, d, i, k, d.qacc[:, None], 0)
             if not dof_is_clamped(m, d, v):
                 force_adj += push
     law_parameters_adj(m, d, w, i, value, force_adj, ahead)
@@ -145,7 +145,7 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
             by_arm += w.qfrc_adj[v, 0] * d.actuator_force[i]
         by_arm += ahead * (bends[0] * dof_position(m, d, v) + bends[1] * d.qvel[v])
         if implicit_time > 0.0:
-            rate = coupled_sum(m, d, i, k, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
+            rate = coupled_sum(m, d, i, k, d.qacc[:, None], 0)
             push = coupled_sum(m, d, i, k, w.qfrc_adj, 0)
             by_arm += by_velocity * implicit_time * (w.qfrc_adj[v, 0] * rate + push * d.qacc[v])
         w.actuator_gear_adj[i, gear] += m.moment_coef[k] * by_arm

@@ -94,7 +94,7 @@ def _force_cotangents(m: Model, d: Data, w: Lanes, i: int, implicit_time: float)
         if not dof_is_clamped(m, d, v):
             lanes_axpy(w.force_adj, 0, arm, w.qfrc_adj, v)
         if implicit_time > 0.0:
-            rate = coupled_sum(m, d, i, e, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
+            rate = coupled_sum(m, d, i, e, d.qacc[:, None], 0)
             lanes_axpy(w.force_adj, 1, implicit_time * arm * rate, w.qfrc_adj, v)
 
 
@@ -106,7 +106,7 @@ def _moment_cotangents(m: Model, d: Data, w: Lanes, i: int, ahead: float) -> Non
         v = m.moment_colind[e]
         push = 0.0 if dof_is_clamped(m, d, v) else d.actuator_force[i]
         if ahead != 0.0:
-            push += ahead * coupled_sum(m, d, i, e, d.qacc.reshape((d.qacc.shape[0], 1)), 0)
+            push += ahead * coupled_sum(m, d, i, e, d.qacc[:, None], 0)
         for k in range(w.nlane):
             w.moment_adj[e - first, k] = push * w.qfrc_adj[v, k] + d.qvel[v] * w.velocity_adj[0, k]
         for c in range(first, end if ahead != 0.0 else first):

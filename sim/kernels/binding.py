@@ -6,6 +6,7 @@ model compiles what it uses and nothing else, and who reads a step need not know
 """
 
 import dis
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
@@ -18,6 +19,7 @@ from .jit import KERNELS, compiled, kernel
 
 F = TypeVar("F")
 
+_LONGEST_TAG = 40  # characters of an instance's name that tell its parts; more are told by their hash
 _HOOKS: set[Any] = set()
 _INSTANCES: dict[str, tuple[dict[str, Any], Any]] = {}  # by name: what was replaced in it, and the kernel
 
@@ -45,12 +47,14 @@ def hook(function: F) -> F:
     return made
 
 
-def specialise(function: F, parts: Sequence[Part]) -> F:
+def specialise(function: F, parts: Sequence[Part], apart: bool = True) -> F:
     """`function` with kernels that it calls, directly or further down, replaced as `parts` say.
 
     What replaces a kernel is specialised too; where parts differ the last one counts. Callers on the
     way become instances, named after the parts that they need and shared by all who need the same;
     what calls no replaced kernel is shared as it is. RuntimeError where a hook is left empty.
+    Without `apart` units are compiled as part of their callers: a symbol of the CPU's code means nothing
+    elsewhere, and takes the arguments of one layout.
     """
     replacements = {key: (part.name, value) for part in parts for key, value in part.table.items()}
     done: dict[Any, _Bound] = {}
@@ -66,9 +70,10 @@ def specialise(function: F, parts: Sequence[Part]) -> F:
             made = chosen
             if needed or units:
                 tag = "_".join(part.name for part in parts if part.name in needed) or "apart"
+                tag = tag if apart else f"{tag}_whole"
                 bindings = {key: bound.kernel for key, bound in inside.items() if bound.parts or bound.units}
                 made = _instance(chosen, tag, bindings, units)
-            if chosen in UNITS:
+            if apart and chosen in UNITS:
                 made, units = by_symbol(made), frozenset([made])
             done[called] = _Bound(made, needed | {name} - {""}, units)
         return done[called]
@@ -100,8 +105,10 @@ def source_of(function: Any) -> FunctionType:
 def _instance(function: Any, tag: str, bindings: dict[str, Any], units: frozenset[Any]) -> Any:
     """The kernel with other functions under some of the names that it calls."""
     source = source_of(function)
+    # Numba's cache knows an instance by its file and name, of which it makes a file's name
+    if len(tag) > _LONGEST_TAG:
+        tag = f"{tag[:_LONGEST_TAG]}_{hashlib.sha256(tag.encode()).hexdigest()[:10]}"
     name = f"{source.__name__}_{tag}"
-    # Numba's cache knows an instance by its file and name
     key = f"{source.__module__}.{name}"
     if key not in _INSTANCES:
         copied = FunctionType(source.__code__, {**source.__globals__, **bindings}, name)

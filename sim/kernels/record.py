@@ -46,6 +46,9 @@ _settings: Any = config
 DISABLE_JIT = bool(_settings.DISABLE_JIT)
 
 
+_SCALARS: dict[type, types.Type] = {np.float64: types.float64, np.int32: types.int32, np.int64: types.int64}
+
+
 class Field(NamedTuple):
     """Declared shape (symbols or numbers) and scalar type of a field."""
 
@@ -63,6 +66,11 @@ def ints(*shape: str | int) -> Any:
     return Field(shape, np.int32)
 
 
+def addresses(*shape: str | int) -> Any:
+    """Declare an int64 array field: what `struct_at` takes."""
+    return Field(shape, np.int64)
+
+
 def integer() -> Any:
     """Declare an integer scalar."""
     return Field((), int)
@@ -73,13 +81,20 @@ def real() -> Any:
     return Field((), float)
 
 
-class StructType(types.Type):
+class AddressType(types.Type):
+    """Base of Numba's views of structs, which are addresses to kernels; `fields` tells what there is."""
+
+    fields: Mapping[str, types.Type]
+
+
+class StructType(AddressType):
     """Numba's view of a `Struct` subclass: an address plus the static list of fields."""
 
     def __init__(self, name: str, fields: Mapping[str, Field]) -> None:
-        self.fields = {key: _numba_type(field) for key, field in fields.items()}
+        self.fields = {key: numba_type(field, "C") for key, field in fields.items()}
         self.slots = _slots(fields)
         self.extents = {key: field.shape for key, field in fields.items()}
+        self.words = sum(1 + len(field.shape) for field in fields.values())  # of the table
         super().__init__(name=f"Struct({name})")
 
 
@@ -89,13 +104,18 @@ def _slots(fields: Mapping[str, Field]) -> dict[str, int]:
     return dict(zip(fields, itertools.accumulate(sizes, initial=0), strict=False))
 
 
-def _numba_type(field: Field) -> types.Type:
+def numba_type(field: Field, layout: str) -> types.Type:
+    """What kernels see in a field; `layout` of arrays is "C", or "A" where their entries lie apart."""
     if field.dtype is int:
         return types.int64
     if field.dtype is float:
         return types.float64
-    scalar = types.float64 if field.dtype is np.float64 else types.int32
-    return types.Array(scalar, len(field.shape), "C")
+    return types.Array(_SCALARS[field.dtype], len(field.shape), layout)
+
+
+def type_of(struct: "type[Struct]") -> StructType:
+    """What kernels see in a struct."""
+    return struct._numba_type_  # pyright: ignore[reportPrivateUsage] (Numba's name for it)
 
 
 class Struct:
@@ -115,7 +135,7 @@ class Struct:
         cls._numba_type_ = StructType(cls.__name__, cls.fields)
 
     def __init__(self, **values: Any) -> None:
-        table = np.zeros(sum(1 + len(field.shape) for field in self.fields.values()), np.int64)
+        table = np.zeros(self._numba_type_.words, np.int64)
         vars(self).update(_table=table, address=table.ctypes.data)
         for name in self.fields:
             self._put(name, values.pop(name))
@@ -257,14 +277,14 @@ def struct_at(one: Any, addresses: Any, index: int) -> Any:
 
 
 @intrinsic
-def _struct_of(_: Any, one: StructType, address: types.Type) -> Any:
+def _struct_of(_: Any, one: AddressType, address: types.Type) -> Any:
     """The struct of the type of `one` at an address: in kernels a struct is its address."""
     return one(one, address), lambda context, builder, signature, arguments: arguments[1]
 
 
 @overload(struct_at)
 def _struct_at(one: Any, addresses: Any, index: Any) -> Any:  # noqa: ARG001 (Numba matches names)
-    if not isinstance(one, StructType):
+    if not isinstance(one, AddressType):
         return None
 
     as_struct: Any = _struct_of  # its first argument is Numba's own

@@ -98,18 +98,29 @@ def _neg(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
     return builder.fneg(arguments[0])
 
 
-def _place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    """Address of the vector at arguments [array, row, first column]."""
-    array = make_array(signature.args[0])(context, builder, arguments[0])
-    at = [context.cast(builder, x, t, types.intp) for x, t in zip(arguments[1:3], signature.args[1:3], strict=True)]
-    pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, at, wraparound=False)
-    return builder.bitcast(pointer, _VECTOR.as_pointer())
+def _places(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+    """Addresses of the numbers at arguments [array, row, first column]: of the first alone where they are in a row."""
+    kind: Any = signature.args[0]
+    array = make_array(kind)(context, builder, arguments[0])
+    row, first = (
+        context.cast(builder, x, t, types.intp) for x, t in zip(arguments[1:3], signature.args[1:3], strict=True)
+    )
+    columns = [first] if kind.layout == "C" else [builder.add(first, first.type(j)) for j in range(AT_ONCE)]
+    return [
+        cgutils.get_item_pointer(context, builder, kind, array, [row, column], wraparound=False) for column in columns
+    ]
 
 
 @intrinsic
 def _load8(_: Any, x: Any, i: Any, k: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_place(context, builder, signature, arguments), align=8)
+        places = _places(context, builder, signature, arguments)
+        if len(places) == 1:
+            return builder.load(builder.bitcast(places[0], _VECTOR.as_pointer()), align=8)
+        found = ir.Constant(_VECTOR, ir.Undefined)
+        for j, place in enumerate(places):  # worlds are interleaved (`layout.py`)
+            found = builder.insert_element(found, builder.load(place), ir.IntType(32)(j))
+        return found
 
     return _vec8(x, i, k), code
 
@@ -117,7 +128,12 @@ def _load8(_: Any, x: Any, i: Any, k: Any) -> Any:
 @intrinsic
 def _store8(_: Any, out: Any, i: Any, k: Any, value: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[3], _place(context, builder, signature, arguments), align=8)
+        places = _places(context, builder, signature, arguments)
+        if len(places) == 1:
+            builder.store(arguments[3], builder.bitcast(places[0], _VECTOR.as_pointer()), align=8)
+        else:
+            for j, place in enumerate(places):
+                builder.store(builder.extract_element(arguments[3], ir.IntType(32)(j)), place)
         return context.get_dummy_value()
 
     return types.none(out, i, k, value), code

@@ -264,9 +264,14 @@ class Rates(Struct):
     @classmethod
     def for_model(cls, model: Model, ndirection: int) -> "Rates":
         """An empty workspace for `ndirection` directions."""
+        sizes, own = cls.extents(model, ndirection)
+        return cls(**{**cls.allocate(sizes).as_dict(), **own})
+
+    @staticmethod
+    def extents(model: Model, ndirection: int) -> tuple[dict[str, int], dict[str, int]]:
+        """The values of the symbols in declared shapes, and those of the scalar fields."""
         sizes = {"nfound": model.nv + model.na, "nrkdirection": ndirection if model.integrator == RK4 else 0}
-        values = cls.allocate({**model.sizes, **sizes, "ndirection": ndirection}).as_dict()
-        return cls(**{**values, "ndirection": ndirection})
+        return {**model.sizes, **sizes, "ndirection": ndirection}, {"ndirection": ndirection}
 
 
 class Lanes(Struct):
@@ -361,12 +366,17 @@ class Lanes(Struct):
     @classmethod
     def for_model(cls, model: Model, nlane: int, with_params: bool = False) -> "Lanes":
         """An empty workspace for `nlane` simultaneous cotangents."""
+        sizes, own = cls.extents(model, nlane, with_params)
+        return cls(**{**cls.allocate(sizes).as_dict(), **own})
+
+    @staticmethod
+    def extents(model: Model, nlane: int, with_params: bool = False) -> tuple[dict[str, int], dict[str, int]]:
+        """The values of the symbols in declared shapes, and those of the scalar fields."""
         # contacts take turns, unless sweeps or parameters come back to their rows
         keeps = with_params or model.ndual > 0
         rows = model.nefcmax if keeps else model.nefcbefore + MAX_CONTACT_ROWS
         if nlane > 1 and nlane % AT_ONCE:
             raise ValueError(f"Lanes: {nlane} lanes, need 1 or a multiple of {AT_ONCE}")
-        sizes = {**model.sizes, "nlane": nlane, "nefclane": rows, "ncolumn": round_up(model.nefcdof)}
-        values = cls.allocate(sizes).as_dict()
         own = {"nlane": nlane, "with_params": int(with_params), "con_row": -1 if keeps else model.nefcbefore}
-        return cls(**{**values, **own})
+        sizes = {**model.sizes, "nlane": nlane, "nefclane": rows, "ncolumn": round_up(model.nefcdof)}
+        return sizes, own
