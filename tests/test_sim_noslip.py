@@ -17,8 +17,9 @@ from derivatives import (
 from parity import spoil_workspaces
 
 from gradgym import sim
+from gradgym.sim.kernels.record import kept_with
 from gradgym.sim.model.data import Data
-from gradgym.sim.model.workspaces import workspace
+from gradgym.sim.single_world import SingleWorld
 from gradgym.sim.solver.noslip_adj import SLIDES, STICKS
 
 PGS = int(mujoco.mjtSolver.mjSOL_PGS)
@@ -150,8 +151,8 @@ def test_derivatives_equal_differences(
         model = model.replace(solver=PGS, iterations=20000, tolerance=1e-22)
     for seed, (state, ctrl) in enumerate(points):
         smooth += assert_constrained_step(model, state, ctrl, seed)
-        with workspace(model) as data:
-            states |= set(data.noslip_state[: data.nefc[0]].tolist())
+        data = kept_with(model, "free single worlds", list[SingleWorld])[-1].data
+        states |= set(data.noslip_state[: data.nefc[0]].tolist())
     assert smooth >= 2 and state_found in states
 
 

@@ -21,7 +21,7 @@ from random_models import SMOOTH_MECHANISM, SPECIAL_MODELS, random_tree
 
 from gradgym import sim
 
-GYMNASIUM = sorted(path for path in GYMNASIUM_ASSETS.glob("*.xml") if path.stem != "swimmer")
+GYMNASIUM = sorted(GYMNASIUM_ASSETS.glob("*.xml"))
 HANDS = [HAND_ASSETS / name for name in ("manipulate_block.xml", "manipulate_pen.xml", "reach.xml")]
 repeatable = settings(deadline=None, derandomize=True, max_examples=60)
 thorough = settings(deadline=None, derandomize=True, max_examples=2000)
@@ -30,11 +30,6 @@ trees = {"seed": st.integers(0, 10**6), "nbody": st.integers(1, 12), "integrator
 
 def test_gymnasium_still_ships_the_models() -> None:
     assert {"ant", "humanoid", "half_cheetah", "hopper", "walker2d", "pusher"} <= {path.stem for path in GYMNASIUM}
-
-
-def test_swimmer_is_refused_for_its_fluid() -> None:
-    with pytest.raises(sim.UnsupportedModelError, match="density"):
-        load(GYMNASIUM_ASSETS / "swimmer.xml")
 
 
 @pytest.mark.parametrize("path", [*GYMNASIUM, *HANDS], ids=lambda path: path.stem)

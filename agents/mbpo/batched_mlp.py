@@ -21,9 +21,7 @@ class BatchedMlp(nn.Module):
         if x.dim() == 2:
             x = x.expand(len(self.weights[0]), *x.shape)
         last = len(self.weights) - 1
-        # Past the lists' own iteration, which costs as much as a small layer.
-        parameters = (tensors._parameters.values() for tensors in (self.weights, self.biases))  # noqa: SLF001
-        for layer, (weight, bias) in enumerate(zip(*parameters, strict=True)):
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias, x, weight)
             if layer < last:
                 x = self.activation(x)

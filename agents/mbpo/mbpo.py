@@ -284,7 +284,7 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         _, log_prob = squashed_gaussian(mean, log_std, torch.randn_like(mean))
         entropy_cost = self._ent_coef() * log_prob
         loss = enhanced_actor_loss(batch.dvalue_daction, torch.tanh(mean), batch.actions, entropy_cost)
-        descend(self.actor.optimizer, loss)
+        descend(self.actor.optimizer, list(self.actor.parameters()), loss)
         self._update_ent_coef(log_prob)
         return loss.detach()
 

@@ -1,6 +1,6 @@
 """Stable-Baselines3's soft actor-critic with its update written anew, for speed, in the pieces that MBPO needs."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from stable_baselines3 import SAC
@@ -39,14 +39,14 @@ class BatchedSAC(SAC):
         next_value = next_q.detach() - self._ent_coef() * next_log_prob.detach()
         target = td_target(batch.rewards, batch.dones, next_value, self.gamma)
         loss = critic_loss(self.critic.values(batch.obs, batch.actions), target)
-        descend(self.critic.optimizer, loss)
+        descend(self.critic.optimizer, list(self.critic.parameters()), loss)
         return loss.detach(), value_gradient
 
     def _update_actor(self, obs: Tensor) -> Tensor:
         """One step of the policy at observations (B, n_obs), and of the entropy coefficient."""
         action, log_prob = self._act(obs)
         loss = actor_loss(self.critic.values(obs, action), log_prob, self._ent_coef())
-        descend(self.actor.optimizer, loss)
+        descend(self.actor.optimizer, list(self.actor.parameters()), loss)
         self._update_ent_coef(log_prob)
         return loss.detach()
 
@@ -55,7 +55,7 @@ class BatchedSAC(SAC):
         if self.ent_coef_optimizer is not None:
             assert self.log_ent_coef is not None and isinstance(self.target_entropy, float)
             loss = entropy_loss(self.log_ent_coef, log_prob, self.target_entropy)
-            descend(self.ent_coef_optimizer, loss)
+            descend(self.ent_coef_optimizer, [self.log_ent_coef], loss)
 
     def _update_target(self) -> None:
         soft_update(self.critic_target, self.critic, self.tau)
@@ -71,9 +71,8 @@ class BatchedSAC(SAC):
         self.logger.record("time/updates_per_second", 1.0 / seconds_per_update)
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step for the optimizer's parameters alone; whatever else the loss depends on keeps its gradients."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+def descend(optimizer: torch.optim.Optimizer, parameters: list[Any], loss: Tensor) -> None:
+    """One step for `parameters` alone; whatever else the loss depends on keeps its gradients."""
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
         parameter.grad = gradient
     optimizer.step()
