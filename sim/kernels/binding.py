@@ -6,6 +6,7 @@ model compiles what it uses and nothing else, and who reads a step need not know
 """
 
 import dis
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
@@ -18,6 +19,7 @@ from .jit import KERNELS, compiled, kernel
 
 F = TypeVar("F")
 
+LONGEST_NAME = 160  # Numba names files after kernels, and adds some; file systems take 255 bytes
 _HOOKS: set[Any] = set()
 _INSTANCES: dict[str, tuple[dict[str, Any], Any]] = {}  # by name: what was replaced in it, and the kernel
 
@@ -101,6 +103,8 @@ def _instance(function: Any, tag: str, bindings: dict[str, Any], units: frozense
     """The kernel with other functions under some of the names that it calls."""
     source = source_of(function)
     name = f"{source.__name__}_{tag}"
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME - 17]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     # Numba's cache knows an instance by its file and name
     key = f"{source.__module__}.{name}"
     if key not in _INSTANCES:
