@@ -14,7 +14,7 @@ from gradgym.envs import ASSETS
 from gradgym.sim.constraint.rows import make_constraints
 from gradgym.sim.dynamics.kinematics import kinematics
 from gradgym.sim.kernels import jit
-from gradgym.sim.kernels.binding import Part, source_of, specialise
+from gradgym.sim.kernels.binding import LONGEST_NAME, Part, source_of, specialise
 from gradgym.sim.kernels.enums import EULER, IMPLICIT, IMPLICITFAST, PGS, RK4
 from gradgym.sim.pipeline import parts as model_parts
 from gradgym.sim.pipeline.contact_force import CONTACT_FORCE
@@ -107,6 +107,14 @@ def test_every_kernel_that_a_part_names_is_met_by_some_model() -> None:
 def test_names_of_parts_are_unique() -> None:
     names = [part.name for part in all_parts()]
     assert len(set(names)) == len(names)
+
+
+def test_names_of_many_parts_leave_room_in_the_names_of_files() -> None:
+    for one in MODELS:
+        names = [
+            source_of(kernel).__name__ for entry in ENTRIES for kernel in all_kernels(getattr(entry_points(one), entry))
+        ]
+        assert max(map(len, names)) <= LONGEST_NAME
 
 
 def test_an_empty_hook_is_refused() -> None:

@@ -19,7 +19,7 @@ from .jit import KERNELS, compiled, kernel
 
 F = TypeVar("F")
 
-_LONGEST_TAG = 40  # characters of an instance's name that tell its parts; more are told by their hash
+LONGEST_NAME = 160  # Numba names files after kernels, and adds some; file systems take 255 bytes
 _HOOKS: set[Any] = set()
 _INSTANCES: dict[str, tuple[dict[str, Any], Any]] = {}  # by name: what was replaced in it, and the kernel
 
@@ -105,10 +105,10 @@ def source_of(function: Any) -> FunctionType:
 def _instance(function: Any, tag: str, bindings: dict[str, Any], units: frozenset[Any]) -> Any:
     """The kernel with other functions under some of the names that it calls."""
     source = source_of(function)
-    # Numba's cache knows an instance by its file and name, of which it makes a file's name
-    if len(tag) > _LONGEST_TAG:
-        tag = f"{tag[:_LONGEST_TAG]}_{hashlib.sha256(tag.encode()).hexdigest()[:10]}"
     name = f"{source.__name__}_{tag}"
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME - 17]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    # Numba's cache knows an instance by its file and name
     key = f"{source.__module__}.{name}"
     if key not in _INSTANCES:
         copied = FunctionType(source.__code__, {**source.__globals__, **bindings}, name)
