@@ -86,6 +86,22 @@ def test_code_is_kept_on_disk_and_made_anew_where_it_is_damaged(
     assert build.binary(program, CAPABILITY) == first and len(calls) == 3
 
 
+def test_programs_with_long_names_are_kept_apart(
+    program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names have all parts of a model, which can be more than the 255 characters of a file's name."""
+    calls: list[str] = []
+    monkeypatch.setenv("GRADGYM_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(build, "version", lambda _: "0.30.4")
+    monkeypatch.setattr(build, "ptx", lambda *_: "text")
+    monkeypatch.setattr(build, "assembled", _made(calls))
+    one, other = (program._replace(name=f"{program.name}{'_no_part' * 30}_{end}") for end in "ab")
+    for given in (one, other, one, other):
+        build.binary(given, CAPABILITY)
+    assert len(calls) == 2 and len(list(tmp_path.rglob("*.cubin"))) == 2
+    assert "not kept" not in capsys.readouterr().err
+
+
 def test_models_of_one_structure_share_code_and_others_do_not() -> None:
     model = SCENES["Ant"]().model
     same = model.replace(body_mass=2.0 * model.body_mass, timestep=0.001)

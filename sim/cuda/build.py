@@ -22,6 +22,8 @@ from ..kernels.jit import source_hash
 from .extra import cuda_bindings, numba_cuda
 from .programs import Program
 
+_SHOWN = 60  # characters of a program's name in those of its files
+
 
 class Binary(NamedTuple):
     """A compiled program."""
@@ -82,7 +84,8 @@ def _sources() -> str:
 
 def _place(program: Program, capability: tuple[int, int]) -> Path:
     key = hashlib.sha256(repr((_sources(), program.name, [str(kind) for kind in program.arguments])).encode())
-    return cache_folder("cuda") / f"{program.name}-sm_{capability[0]}{capability[1]}-{key.hexdigest()[:20]}"
+    name = program.name[:_SHOWN]  # with all its parts it can be longer than file systems allow
+    return cache_folder("cuda") / f"{name}-sm_{capability[0]}{capability[1]}-{key.hexdigest()[:20]}"
 
 
 def _read(path: Path) -> Binary:
