@@ -95,7 +95,7 @@ def test_other_environments_are_refused(env: Callable[[], Any], error: type[Exce
         ({"max_grad_norm": 0.0}, r"max_grad_norm=0\.0"),
         ({"critic_batches": 0}, "critic_batches=0"),
         ({"tau": 1.5}, r"tau=1\.5"),
-        ({"device": "mps"}, "device='mps': the simulator runs on"),
+        ({"device": "mps"}, "device='mps': SHAC runs on cpu and cuda"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
