@@ -75,16 +75,26 @@ from ..dynamics.tendon_armature_adj import tendon_armature_adj, tendon_armature_
 from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
 from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICIT, IMPLICITFAST, MUSCLE, PGS, RK4, TRN_BODY
-from ..kernels.jit import kernel
-from ..kernels.rotation import Vec3
 from ..model.contact_pairs import BOXED, BOXES, CONVEX, FIELD, RIMMED
-from ..model.data import Data, Lanes
 from ..model.model import Model
 from ..solver.newton import solve_newton, solve_newton_adj
 from ..solver.noslip import noslip
 from ..solver.noslip_adj import contact_rows_known, noslip_adj, row_known
 from ..solver.pgs import solve_pgs
 from ..solver.pgs_adj import contact_row_changes_known, row_change_known, solve_pgs_adj
+from .absent import (
+    never,
+    no_corner,
+    no_face,
+    no_faces,
+    no_support,
+    nothing,
+    nothing_adj,
+    nothing_ahead_adj,
+    nothing_of_equality_adj,
+    nothing_of_one,
+    nothing_of_one_adj,
+)
 from .rates import semi_implicit_with_rates, step_with_rates
 from .runge_kutta import rk4, rk4_adj
 from .runge_kutta_rates import rk4_with_rates
@@ -113,74 +123,6 @@ from .step import (
 )
 from .worlds import forward_constrained_world, forward_world
 
-
-@kernel
-def _nothing(m: Model, d: Data) -> None:
-    """In place of a part that the model lacks."""
-
-
-@kernel
-def _nothing_adj(m: Model, d: Data, w: Lanes) -> None:
-    """The adjoint of `_nothing`."""
-
-
-@kernel
-def _nothing_ahead_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
-    """The same, for forces that implicitfast takes ahead."""
-
-
-@kernel
-def _nothing_of_one(m: Model, d: Data, index: int) -> None:
-    """In place of what the model lacks for a pair of geoms, or a contact."""
-
-
-@kernel
-def _nothing_of_one_adj(m: Model, d: Data, w: Lanes, index: int) -> None:
-    """The adjoint of `_nothing_of_one`."""
-
-
-@kernel
-def _nothing_of_equality_adj(
-    m: Model, d: Data, w: Lanes, r: int, t: int, slope: float, bend: float, rate: float
-) -> None:
-    """In place of `spatial_equality_adj`."""
-
-
-@kernel
-def _nothing_implicit_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
-    """In place of `spatial_tendon_adj`."""
-
-
-@kernel
-def _never(m: Model, index: int) -> bool:  # noqa: ARG001 (in place of a kernel that uses both)
-    """In place of whether something of the model is so."""
-    return False
-
-
-@kernel
-def _no_support(_d: Data, direction: Vec3) -> tuple[Vec3, int]:
-    """In place of the support point of a prism, in a model without height fields."""
-    return direction, 0
-
-
-@kernel
-def _no_corner(_d: Data, _corner: int) -> Vec3:
-    """In place of its corner."""
-    return 0.0, 0.0, 0.0
-
-
-@kernel
-def _no_faces(_d: Data, _side: int) -> int:
-    """In place of its faces."""
-    return 0
-
-
-@kernel
-def _no_face(_d: Data, _face: int, _row: int) -> int:
-    """In place of one of them."""
-    return 0
-
-
 INTEGRATORS = {
     EULER: Part("euler", {step: euler, step_adj: euler_adj, step_with_rates: semi_implicit_with_rates}),
     RK4: Part("rk4", {step: rk4, step_adj: rk4_adj, step_with_rates: rk4_with_rates}),
@@ -192,8 +134,8 @@ INTEGRATORS = {
             step_with_rates: semi_implicit_with_rates,
             implicit_factor: implicit_full_factor,
             implicit_solve: implicit_full_solve,
-            gyroscopic_adj: _nothing_adj,
-            gyroscopic_parameters_adj: _nothing_adj,
+            gyroscopic_adj: nothing_adj,
+            gyroscopic_parameters_adj: nothing_adj,
         },
     ),
     IMPLICITFAST: Part(
@@ -202,7 +144,7 @@ INTEGRATORS = {
             step: implicitfast,
             step_adj: implicitfast_adj,
             step_with_rates: semi_implicit_with_rates,
-            bias_ahead_adj: _nothing_adj,
+            bias_ahead_adj: nothing_adj,
         },
     ),
 }
@@ -217,7 +159,7 @@ CONSTRAINED = Part(
         forward_world: forward_constrained_world,
     },
 )
-ADHESION = Part("adhesion", {contacts: _nothing})  # which `adhesion` has found before
+ADHESION = Part("adhesion", {contacts: nothing})  # which `adhesion` has found before
 NEWTON = Part("newton", {solve_constraints: solve_newton, solve_constraints_adj: solve_newton_adj})
 GAUSS_SEIDEL = Part(
     "pgs",
@@ -245,8 +187,8 @@ JACOBIAN = Part(
     "jacobian",
     {
         implicit_damping_adj: implicit_damping_adj_by_pairs,
-        pull_positions: _nothing_adj,
-        applied_adj: _nothing_adj,
+        pull_positions: nothing_adj,
+        applied_adj: nothing_adj,
     },
 )
 RNE_JACOBIAN = Part("rne_jacobian", {rne_adj: rne_adj_by_pairs})
@@ -255,7 +197,7 @@ CONTACT_JACOBIAN = Part(
     {
         clear_pushes: clear_rates,
         contact_adj: contact_adj_by_pairs,
-        gather_pushes: _nothing_adj,
+        gather_pushes: nothing_adj,
     },
 )
 LANE_VELOCITIES = Part("lane_velocities", {known_velocities: virtual_velocities})
@@ -282,7 +224,7 @@ def _geometry(family: int, name: str, collide: Any, motion: Any) -> Feature:
     def needed(m: Model) -> bool:
         return bool((m.con_family == family).any())
 
-    return Feature(needed, Part(f"no_{name}", {collide: _nothing_of_one, motion: _nothing_of_one}))
+    return Feature(needed, Part(f"no_{name}", {collide: nothing_of_one, motion: nothing_of_one}))
 
 
 def _adheres(m: Model) -> bool:
@@ -290,7 +232,7 @@ def _adheres(m: Model) -> bool:
 
 
 FEATURES = (
-    Feature(lambda m: m.nnoslip > 0, Part("no_noslip", {noslip: _nothing, main_solution_adj: _nothing_adj})),
+    Feature(lambda m: m.nnoslip > 0, Part("no_noslip", {noslip: nothing, main_solution_adj: nothing_adj})),
     _geometry(BOXED, "box", collide_box, box_motion),
     _geometry(RIMMED, "rim", collide_rim, rim_motion),
     _geometry(BOXES, "boxes", collide_box_box, box_box_motion),
@@ -300,38 +242,38 @@ FEATURES = (
         Part(
             "no_field",
             {
-                **dict.fromkeys((collide_height_field, height_field_motion), _nothing_of_one),
-                **{prism_support: _no_support, prism_corner: _no_corner, prism_faces: _no_faces, prism_face: _no_face},
+                **dict.fromkeys((collide_height_field, height_field_motion), nothing_of_one),
+                **{prism_support: no_support, prism_corner: no_corner, prism_faces: no_faces, prism_face: no_face},
             },
         ),
     ),
     Feature(
         lambda m: m.ne > 0,
-        Part("no_equality", {equality: _nothing, equality_bias: _nothing, equality_adj: _nothing_adj}),
+        Part("no_equality", {equality: nothing, equality_bias: nothing, equality_adj: nothing_adj}),
     ),
     Feature(
         lambda m: m.nshift > 0 or m.npiece > 0,
         Part(
             "no_tendon",
             {
-                **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), _nothing),
-                tendon_passive_adj: _nothing_adj,
-                tendon_implicit_adj: _nothing_adj,
+                **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), nothing),
+                tendon_passive_adj: nothing_adj,
+                tendon_implicit_adj: nothing_adj,
             },
         ),
     ),
     Feature(
         lambda m: m.nsurface > 0,
-        Part("no_surface", {surface_velocity: _nothing, surface_velocity_adj: _nothing_of_one_adj}),
+        Part("no_surface", {surface_velocity: nothing, surface_velocity_adj: nothing_of_one_adj}),
     ),
     Feature(
         lambda m: m.nfluid > 0,
         Part(
             "no_fluid",
             {
-                **dict.fromkeys((fluid, fluid_taken_off, fluid_implicit, fluid_ahead), _nothing),
-                **dict.fromkeys((fluid_adj, fluid_parameters_adj, fluid_ahead_adj), _nothing_adj),
-                fluid_block: _nothing_of_one,
+                **dict.fromkeys((fluid, fluid_taken_off, fluid_implicit, fluid_ahead), nothing),
+                **dict.fromkeys((fluid_adj, fluid_parameters_adj, fluid_ahead_adj), nothing_adj),
+                fluid_block: nothing_of_one,
             },
         ),
     ),
@@ -340,10 +282,10 @@ FEATURES = (
         Part(
             "no_tendon_armature",
             {
-                tendon_inertia: _nothing,
-                tendon_bias: _nothing,
-                tendon_armature_adj: _nothing_adj,
-                tendon_armature_damping_adj: _nothing_adj,
+                tendon_inertia: nothing,
+                tendon_bias: nothing,
+                tendon_armature_adj: nothing_adj,
+                tendon_armature_damping_adj: nothing_adj,
             },
         ),
     ),
@@ -352,14 +294,14 @@ FEATURES = (
         Part(
             "no_spatial",
             {
-                spatial_tendon: _nothing,
-                spatial_tendon_adj: _nothing_implicit_adj,
-                tendon_bias: _nothing,
-                tendon_armature_adj: _nothing_adj,
-                spatial_transmission: _nothing_of_one,
-                spatial_row_adj: _nothing_of_one_adj,
-                spatial_transmission_adj: _nothing_of_one_adj,
-                spatial_equality_adj: _nothing_of_equality_adj,
+                spatial_tendon: nothing,
+                spatial_tendon_adj: nothing_ahead_adj,
+                tendon_bias: nothing,
+                tendon_armature_adj: nothing_adj,
+                spatial_transmission: nothing_of_one,
+                spatial_row_adj: nothing_of_one_adj,
+                spatial_transmission_adj: nothing_of_one_adj,
+                spatial_equality_adj: nothing_of_equality_adj,
             },
         ),
     ),
@@ -367,15 +309,15 @@ FEATURES = (
         lambda m: bool(m.moment_moves.any()),
         Part(
             "no_moving_arms",
-            {transmission: _nothing, transmission_adj: _nothing_ahead_adj, arms_move: _never},
+            {transmission: nothing, transmission_adj: nothing_ahead_adj, arms_move: never},
         ),
     ),
-    Feature(_adheres, Part("no_adhesion", {adhesion: _nothing, adhesion_adj: _nothing_ahead_adj})),
+    Feature(_adheres, Part("no_adhesion", {adhesion: nothing, adhesion_adj: nothing_ahead_adj})),
     Feature(
         lambda m: bool(m.dof_gravcomp.any()),
         Part(
             "no_actuator_gravcomp",
-            {actuator_gravcomp: _nothing, actuator_gravcomp_adj: _nothing_adj, gravcomp_is_apart: _never},
+            {actuator_gravcomp: nothing, actuator_gravcomp_adj: nothing_adj, gravcomp_is_apart: never},
         ),
     ),
     Feature(
