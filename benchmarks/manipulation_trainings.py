@@ -23,10 +23,11 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from trainings import Benchmark, Row, table_line, train_run
 
-from gradgym.agents import Consistency
 from gradgym.agents.training.algorithm import Policy
 from gradgym.agents.training.configuration import RunConfig, load_preset
 from gradgym.agents.training.evaluation import rewards
+from gradgym.agents.training.policy_file import load_policy
+from gradgym.agents.training.run import FINAL
 
 # Of each: label, environment, arguments, steps at the end of which success must have lasted, minutes. In its minute
 # the algorithm of gradients makes fewer steps with two fingers than its preset has for all cubes.
@@ -105,7 +106,6 @@ def train(task: str, method: str, seed: int, quick: bool, work_dir: Path) -> Row
     config = RunConfig.from_settings(settings, algo=algo, env=env_id, seed=seed, env_kwargs=kwargs)
     snapshots = Snapshots(1.0 if quick else 5.0 * minutes)
     run, measured = train_run(config, work_dir / f"{task}-{method}-{seed}", snapshots)
-    run.algorithm.save(work_dir / f"{task}-{method}-{seed}" / "last_model.zip")
     del measured["curve"]
     starts, curve_starts = (2, 1) if quick else (STARTS, CURVE_STARTS)
     row: Row = {"task": task, "method": method, "seed": seed, "seconds": round(run.clock.seconds, 1), **measured}
@@ -160,7 +160,7 @@ def strips(work_dir: Path, file: Path, frames: int = 7) -> None:
         run_dir = work_dir / f"{task}-consistency-0"
         if not run_dir.exists():
             continue
-        policy = Consistency.load(run_dir / "last_model.zip")
+        policy = load_policy(run_dir / FINAL)
         env = gymnasium.make(f"gradgym/{name}-v0", render_mode="rgb_array", backend="mujoco", **kwargs)
         seen: list[Any] = [env.render() for _ in rewards(policy, env, UNSEEN)]
         env.close()
