@@ -6,6 +6,7 @@ Shapes are declared with the fields. Units are SI, angles in radians, quaternion
 
 import copy
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import mujoco
@@ -18,6 +19,7 @@ from .contact_softness import SOFTENED, softened
 from .derived_fields import RECIPES
 from .fluids import NCOEF
 from .keyframes import key_id
+from .option_flags import set_flags
 from .recipes import Portion, follow
 from .replacement import checked_iterations, replacement
 from .source import Source, written
@@ -377,7 +379,11 @@ class Model(Struct):
 
     @classmethod
     def from_xml_path(
-        cls, path: str | os.PathLike[str], contact_softness: float = 0.0, iterations: int | None = None
+        cls,
+        path: str | os.PathLike[str],
+        contact_softness: float = 0.0,
+        iterations: int | None = None,
+        flags: Mapping[str, str] | None = None,
     ) -> "Model":
         """Read an MJCF or URDF file; ValueError with the compiler's message if it is malformed."""
         if not isinstance(path, str | os.PathLike):
@@ -391,14 +397,20 @@ class Model(Struct):
             mj_model = mujoco.MjModel.from_xml_path(os.fspath(path))
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
-        return cls.from_mujoco(mj_model, contact_softness, iterations)
+        return cls.from_mujoco(mj_model, contact_softness, iterations, flags)
 
     @classmethod
-    def from_xml_string(cls, xml: str, contact_softness: float = 0.0, iterations: int | None = None) -> "Model":
+    def from_xml_string(
+        cls,
+        xml: str,
+        contact_softness: float = 0.0,
+        iterations: int | None = None,
+        flags: Mapping[str, str] | None = None,
+    ) -> "Model":
         """Read MJCF or URDF text; ValueError with the compiler's message if it is malformed."""
         if not isinstance(xml, str):
             raise TypeError(f"Model.from_xml_string: expected text, got {type(xml).__name__}; files: from_xml_path")
-        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness, iterations)
+        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness, iterations, flags)
 
     @classmethod
     def from_mujoco(
@@ -406,6 +418,7 @@ class Model(Struct):
         source: "mujoco.MjModel | mujoco.MjSpec",
         contact_softness: float = 0.0,
         iterations: int | None = None,
+        flags: Mapping[str, str] | None = None,
     ) -> "Model":
         """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
         check_cache()
@@ -417,9 +430,12 @@ class Model(Struct):
         base = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
         if iterations is not None:
             base.opt.iterations = checked_iterations(iterations)
+        set_flags(base.opt, flags or {})
         m = Source(base, softened(Source(base, {}), contact_softness))
         portions, made = follow(RECIPES, m, (), set())
         values = {name: made[name] if name in made else _copied(m, name) for name in cls.fields}
+        # no tree may fall asleep: the flag means nothing, and MuJoCo's differences refuse it
+        set_flags(base.opt, {"sleep": "disable"})
         model = cls(**values)
         vars(model).update(origin=Origin(base, {}, portions), contact_softness=float(contact_softness))
         return model

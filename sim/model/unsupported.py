@@ -26,6 +26,7 @@ from ..kernels.enums import (
 from .contact_groups import ascending
 from .contact_pairs import CONVEX, FIELD, Pairs, contacts_enabled
 from .couplings import are_simulated
+from .option_flags import advice_on_flag
 from .source import Source
 
 INTEGRATORS = {
@@ -116,9 +117,9 @@ def _options(m: Source) -> Iterator[UnsupportedKind]:
         # a tree that falls asleep stops short of rest; where none may, the flag changes nothing
         roots = m.dof_bodyid[m.tree_dofadr[~np.isin(m.tree_sleep_policy, _AWAKE)]]
         if len(roots):
-            advice = 'leave the flag out, or give them sleep="never"'
+            awake = f"{advice_on_flag('sleep', 'disable')}: all then stay awake"
             names = _names(m, mujoco.mjtObj.mjOBJ_BODY, m.body_rootid[roots])
-            yield UnsupportedKind("option flag sleep, with body {} that may fall asleep", advice, names)
+            yield UnsupportedKind("option flag sleep, with body {} that may fall asleep", awake, names)
 
 
 def _joints(m: Source) -> Iterator[UnsupportedKind]:
@@ -195,7 +196,7 @@ def _constraints(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         return
     for flag in ("override", "diagexact", "ipc", "speculative"):
         if int(m.opt.enableflags) & int(getattr(mujoco.mjtEnableBit, f"mjENBL_{flag.upper()}")):
-            yield UnsupportedKind(f"option flag {flag}", "leave the flag out", ())
+            yield UnsupportedKind(f"option flag {flag}", advice_on_flag(flag, "disable"), ())
     if not disabled(m, bit.mjDSBL_EQUALITY):
         unknown = (m.eq_active0 != 0) & ~are_simulated(m)
         for kind in np.unique(m.eq_type[unknown]):
@@ -228,7 +229,7 @@ def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         ("multiccd", bool(several.any())),
     ):
         if matters and disabled(m, getattr(mujoco.mjtDisableBit, f"mjDSBL_{flag.upper()}")):
-            yield UnsupportedKind(f"option flag {flag} disabled", "leave the flag out", ())
+            yield UnsupportedKind(f"option flag {flag} disabled", advice_on_flag(flag, "enable"), ())
 
 
 def _other_elements(m: Source) -> Iterator[UnsupportedKind]:
