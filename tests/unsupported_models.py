@@ -41,6 +41,10 @@ UNSUPPORTED = {
         TENDON.format('actuatorfrclimited="true" actuatorfrcrange="-1 1"')
         + '<actuator><motor tendon="cord"/><motor tendon="cord"/></actuator>',
     ),
+    "geom adhesion with the option flags spring and damper disabled": document(
+        '<geom size="1" adhesion="1"/><body pos="3 0 0"><freejoint/><geom size="1"/></body>',
+        "<option><flag spring='disable' damper='disable'/></option>",
+    ),
     "contact of geoms 'g' and 'h' (sphere and sdf)": document(
         '<geom name="g" type="sdf" mesh="ring"><plugin instance="ring"/></geom>'
         '<body><freejoint/><geom name="h" size="1"/></body>',
@@ -64,4 +68,8 @@ WITHOUT_CONTACT = "<option><flag contact='disable'/></option>"
 def unsupported_model(element: str) -> str:
     """The MJCF that has `element`, of `UNSUPPORTED`, and no other that is not simulated."""
     text = UNSUPPORTED[element]
-    return text if element.startswith("contact") else text.replace("<worldbody>", WITHOUT_CONTACT + "<worldbody>", 1)
+    return (
+        text
+        if element.startswith(("contact", "geom"))
+        else text.replace("<worldbody>", WITHOUT_CONTACT + "<worldbody>", 1)
+    )

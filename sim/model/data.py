@@ -358,6 +358,7 @@ class Lanes(Struct):
     con_friction_adj: Floats = floats("npair", 5)
     con_solref_adj: Floats = floats("npair", 2)
     con_solreffriction_adj: Floats = floats("npair", 2)
+    con_adhesion_adj: Floats = floats("nadhesive")
     actuator_gainprm_adj: Floats = floats("nu", mujoco.mjNGAIN)
     actuator_biasprm_adj: Floats = floats("nu", mujoco.mjNBIAS)
     actuator_gear_adj: Floats = floats("nu", 6)

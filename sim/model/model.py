@@ -33,6 +33,7 @@ _SIZES = (
         "nmoment",
         "nfluid",
         "nsurface",
+        "nadhesive",
         "nvimplicit",
         "nbodyimplicit",
         "nmovingarm",
@@ -117,6 +118,7 @@ class Model(Struct):
     nvimplicit: int = integer()  # nv for the integrator implicit, else 0
     nbodyimplicit: int = integer()  # nbody for it, else 0
     nsurface: int = integer()  # ngeom if the surface of a geom moves, else 0
+    nadhesive: int = integer()  # npair if geoms stick to one another, else 0
     nfluid: int = integer()  # pieces of bodies that the fluid pushes; 0 without fluid
     windy: int = integer()  # 1: it flows
     npair: int = integer()  # pairs of geoms that may collide
@@ -281,6 +283,7 @@ class Model(Struct):
     con_solimp: Floats = floats("npair", 5)
     con_margin: Floats = floats("npair")
     con_gap: Floats = floats("npair")
+    con_adhesion: Floats = floats("nadhesive")  # force that a contact can pull with [N]
 
     tendon_adr: Ints = ints("ntendon")
     tendon_num: Ints = ints("ntendon")  # joints of a fixed tendon, 0 for spatial ones

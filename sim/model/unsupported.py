@@ -209,8 +209,12 @@ def _constraints(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
 
 
 def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
-    if m.flg_adhesion:
-        yield UnsupportedKind("geom adhesion", "leave adhesion out", ())
+    bit = mujoco.mjtDisableBit
+    sticks = np.any(m.geom_adhesion) or np.any(m.pair_adhesion)
+    if sticks and disabled(m, bit.mjDSBL_SPRING) and disabled(m, bit.mjDSBL_DAMPER):
+        # MuJoCo drops the pull and keeps what holds against it
+        text = "geom adhesion with the option flags spring and damper disabled"
+        yield UnsupportedKind(text, advice_on_flag("spring", "enable"), ())
     unknown = pairs.geom[pairs.family < 0]
     kinds = ascending(m.geom_type[unknown])
     for first, second in np.unique(kinds, axis=0):

@@ -20,6 +20,19 @@ from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
 from ..constraint.adhesion import adhesion, contacts
 from ..constraint.adhesion_adj import adhesion_adj
+from ..constraint.adhesive_contact import (
+    adhesion_parameter_adj,
+    adhesive_pull,
+    adhesive_reference,
+    directions,
+    given_directions,
+    in_gap,
+    no_push,
+    out_of_reach,
+    pulled,
+    reference_push,
+    whole,
+)
 from ..constraint.contact_adj import contact_adj
 from ..constraint.contact_derivatives import clear_rates, contact_adj_by_pairs
 from ..constraint.contact_wrench import contact_row_changes, contact_row_velocities
@@ -263,6 +276,21 @@ FEATURES = (
         ),
     ),
     Feature(
+        lambda m: m.nadhesive > 0,
+        Part(
+            "no_adhesive",
+            {
+                adhesive_pull: nothing,
+                adhesive_reference: nothing,
+                out_of_reach: in_gap,
+                directions: given_directions,
+                pulled: whole,
+                reference_push: no_push,
+                adhesion_parameter_adj: nothing_of_one_adj,
+            },
+        ),
+    ),
+    Feature(
         lambda m: m.nsurface > 0,
         Part("no_surface", {surface_velocity: nothing, surface_velocity_adj: nothing_of_one_adj}),
     ),
@@ -344,11 +372,11 @@ FEATURES = (
 
 
 def jacobian_parts_of(model: Model) -> tuple[Part, ...]:
-    """The same for a Jacobian: derivatives pair by pair, but for what is known of fluids and surfaces by lanes alone.
+    """The same for a Jacobian: derivatives pair by pair, but for what lanes alone know: fluids, surfaces, adhesion.
 
     Solvers that know the rows' changes lane by lane have them in lanes for contacts too.
     """
-    contacts_in_lanes = model.solver == PGS or model.nnoslip > 0 or model.nsurface > 0
+    contacts_in_lanes = model.solver == PGS or model.nnoslip > 0 or model.nsurface > 0 or model.nadhesive > 0
     parts = (*parts_of(model), JACOBIAN)
     if not contacts_in_lanes:
         parts += (CONTACT_JACOBIAN,)
