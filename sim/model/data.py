@@ -62,6 +62,7 @@ class Data(Struct):
     ten_hess: Floats = floats(6, 6)  # of one piece: second derivatives of its length by both ends
     ten_axis: Floats = floats("nmove", 6)  # motion axes of shifts
     ten_ends: Floats = floats("nmove", 6)  # velocities of both ends of a piece along them
+    tendon_force: Floats = floats("ntendon")  # sum of the actuators' forces before a range that they share
     qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation, fluid
     qfrc_actuator: Floats = floats("nv")
     qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias + applied

@@ -180,12 +180,14 @@ def _actuator_extras(m: Source) -> Iterator[tuple[str, Any, str]]:
 
 def _tendons(m: Source) -> Iterator[UnsupportedKind]:
     spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
-    pulls = np.bincount(m.actuator_trnid.reshape(-1, 2)[m.actuator_trntype == TRN_TENDON, 0], minlength=m.ntendon)
+    on_tendon = np.flatnonzero(m.actuator_trntype == TRN_TENDON)
+    tendon = m.actuator_trnid.reshape(-1, 2)[on_tendon, 0]
+    idle = np.bincount(tendon[m.actuator_gear[on_tendon, 0] == 0], minlength=m.ntendon) > 0
+    shared = (m.tendon_actfrclimited != 0) & (np.bincount(tendon, minlength=m.ntendon) > 1)
     for problem, which, advice in (
         ("springyield", (m.tendon_springyield != 0) & spring, 'set springyield="0"'),
-        ("actuatorfrcrange shared by several actuators", (m.tendon_actfrclimited != 0) & (pulls > 1),
-         "give each actuator a forcerange"),
-    ):  # fmt: skip
+        ("actuatorfrcrange shared with an actuator of gear 0", shared & idle, "leave that actuator out"),
+    ):
         if np.any(which):
             yield UnsupportedKind(f"tendon {{}}: {problem}", advice, _names(m, mujoco.mjtObj.mjOBJ_TENDON, which))
 
