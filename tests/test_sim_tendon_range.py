@@ -34,6 +34,7 @@ ARM = """<mujoco><option timestep="0.004"/><worldbody><site name="wall" pos="-0.
     <velocity tendon="mix" kv="1.5"/>
     <position tendon="mix" kp="2" gear="0.6" forcerange="-0.9 0.9"/>
     <intvelocity tendon="mix" kp="1.2" gear="1.7" actrange="-2 2"/>
+    <general tendon="mix" gaintype="affine" gainprm="0.8 0.3 -0.5"/>
     <motor tendon="own"/>
   </actuator></mujoco>"""
 ALL_INTEGRATORS = (*INTEGRATORS, "implicit")
