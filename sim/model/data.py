@@ -364,6 +364,8 @@ class Lanes(Struct):
     actuator_biasprm_adj: Floats = floats("nu", mujoco.mjNBIAS)
     actuator_gear_adj: Floats = floats("nu", 6)
     gravity_adj: Floats = floats(3)
+    fluid_medium_adj: Floats = floats(2)
+    wind_adj: Floats = floats(3)
 
     @classmethod
     def for_model(cls, model: Model, nlane: int, with_params: bool = False) -> "Lanes":

@@ -334,6 +334,8 @@ class Model(Struct):
     fluid_pos: Floats = floats("nfluid", 3)  # its frame in the body's [m]
     fluid_quat: Floats = floats("nfluid", 4)
     fluid_coef: Floats = floats("nfluid", NCOEF)  # see `inertia_box.py`, `ellipsoid.py`
+    fluid_unit: Floats = floats("nfluid", 2, NCOEF)  # the same of unit density alone, and of unit viscosity alone
+    fluid_medium: Floats = floats(2)  # density and viscosity
 
     eq_type: Ints = ints("neq")  # mjtEq
     eq_obj1id: Ints = ints("neq")  # of joint and tendon equalities
