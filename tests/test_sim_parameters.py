@@ -67,7 +67,7 @@ def assert_parameter_gradients(
 def test_the_parameters_are_those_promised() -> None:
     expected = {"body_mass", "body_inertia", "body_ipos", "body_pos", "dof_armature", "dof_damping", "jnt_stiffness"}
     expected |= {"actuator_gainprm", "actuator_biasprm", "actuator_gear", "gravity"}
-    expected |= {"density", "viscosity", "wind", "geom_adhesion", "pair_adhesion"}
+    expected |= {"density", "viscosity", "wind", "geom_adhesion", "pair_adhesion", "actuator_dynprm"}
     expected |= {"geom_friction", "geom_solref", "pair_friction", "dof_frictionloss", "jnt_solref"}
     assert set(sim.PARAMETERS) >= expected
 

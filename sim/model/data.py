@@ -363,6 +363,8 @@ class Lanes(Struct):
     actuator_gainprm_adj: Floats = floats("nu", mujoco.mjNGAIN)
     actuator_biasprm_adj: Floats = floats("nu", mujoco.mjNBIAS)
     actuator_gear_adj: Floats = floats("nu", 6)
+    actuator_dynprm_adj: Floats = floats("nu", mujoco.mjNDYN)
+    actuator_lengthrange_adj: Floats = floats("nu", 2)
     gravity_adj: Floats = floats(3)
     fluid_medium_adj: Floats = floats(2)
     wind_adj: Floats = floats(3)
