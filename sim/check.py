@@ -202,6 +202,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", type=Path, metavar="MODEL.xml", help="MJCF or URDF")
     parser.add_argument("--states", type=int, default=24, help="in which steps are compared; default: 24")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--flag", action="append", default=[], metavar="NAME=VALUE",
+                        help="an option flag that the file has otherwise, as sleep=disable")  # fmt: skip
     return parser
 
 
@@ -211,7 +213,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.states < 1:
             raise ValueError(f"--states is {arguments.states}, need at least 1")
-        model = Model.from_xml_path(arguments.model)
+        flags = {name: value for name, _, value in (flag.partition("=") for flag in arguments.flag)}
+        model = Model.from_xml_path(arguments.model, flags=flags)
     except UnsupportedModelError as error:
         print(f"gradgym-check: {arguments.model}: {error}", file=sys.stderr)
         return 1

@@ -31,7 +31,9 @@ COLLECTED = tuple(
     for name in Lanes.fields
     if name.endswith("_adj") and name.removesuffix("_adj") in Model.fields and name != "act_adj"
 )
-PARAMETERS = (*(name for name in COLLECTED if name not in PAIR_FIELDS), *CONTACT_PARAMETERS)
+_OWN = (*PAIR_FIELDS, "fluid_medium")  # fields that MuJoCo has not
+_MEDIUM = ("density", "viscosity")
+PARAMETERS = (*(name for name in COLLECTED if name not in _OWN), *CONTACT_PARAMETERS, *_MEDIUM)
 
 
 class Trajectory(NamedTuple):
@@ -213,6 +215,9 @@ def trajectory_adj(
 def by_parameters(models: Model | Models, found: dict[str, Floats]) -> dict[str, Floats]:
     """Gradients (worlds, ...) by MuJoCo's fields from those by the simulator's own."""
     worlds = len(next(iter(found.values())))
+    found = {name: value for name, value in found.items() if name != "fluid_medium"} | dict(
+        zip(_MEDIUM, found["fluid_medium"].T, strict=True)
+    )
     parts = [
         model_gradients(own, {name: value[first:last] for name, value in found.items()})
         for first, last, own in spans(models, 0, worlds)
@@ -227,6 +232,6 @@ def gradient_of(models: Model | Models, trajectory: Trajectory, cotangents: Floa
     flat = cotangents.reshape(math.prod(batch), cotangents.shape[-2], nx, 1)
     state_adj, ctrl_adj, found, input_adj = trajectory_adj(models, trajectory, flat, params)
     if found is not None:
-        found = {name: value.reshape(*batch, *value.shape[1:]) for name, value in found.items()}
+        found = {name: value.reshape((*batch, *value.shape[1:])) for name, value in found.items()}
     by_inputs = input_gradients(model, trajectory.inputs, input_adj, batch)
     return RolloutGradient(state_adj.reshape(*batch, nx), ctrl_adj.reshape(*batch, steps, model.nu), found, *by_inputs)

@@ -147,7 +147,8 @@ def smooth_parameters(model: sim.Model, state: sim.State, ctrl: Floats, names: t
     params = sim.step_vjp(model, state, ctrl, cotangent, params=True).params
     assert params is not None
     for name in names:
-        value = getattr(model.mj_model, name).copy()
+        m = model.mj_model
+        value = np.array(getattr(m.opt if hasattr(m.opt, name) else m, name))
         direction = rng.normal(size=value.shape) * (np.abs(value) + 0.1 * np.abs(value).mean())
 
         def end(x: Floats, name: str = name) -> sim.State:

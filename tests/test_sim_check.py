@@ -49,6 +49,18 @@ def test_models_that_do_not_load(
     assert captured.out == "" and says in captured.err and captured.err.startswith("gradgym-check: ")
 
 
+def test_flags_are_set_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SLED.replace('"0.004"/>', '"0.004"><flag sleep="enable"/></option>')
+    assert run(tmp_path / "sled.xml", text) == 0  # what has an actuator may not fall asleep
+    text = text.replace('<actuator><motor joint="j"/></actuator>', "")
+    assert run(tmp_path / "sled.xml", text) == 1
+    assert 'flags={"sleep": "disable"}' in capsys.readouterr().err
+    assert run(tmp_path / "sled.xml", text, "--flag", "sleep=disable") == 0
+    capsys.readouterr()
+    assert run(tmp_path / "sled.xml", text, "--flag", "sleep") == 2
+    assert "expected 'enable' or 'disable'" in capsys.readouterr().err
+
+
 def test_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check.main([str(tmp_path / "none.xml")]) == 2
     assert capsys.readouterr().err == f"gradgym-check: no model file at {str(tmp_path / 'none.xml')!r}\n"

@@ -11,6 +11,7 @@ from derivatives import (
     is_smooth,
     smooth_parameters,
     step_map,
+    tangent_between,
 )
 from driven import load_drive, visited, whole_gradient
 from driven import step_map as drive_map
@@ -49,6 +50,7 @@ SWIMMER = """
   <actuator><position joint="fin" kp="3" kv="0.2"/><motor joint="tail"/><position tendon="cord"/>
     <general joint="tail" dyntype="muscle" dynprm="0.02 0.05" actearly="true"/></actuator>
 </mujoco>"""
+MEDIUM = ("density", "viscosity", "wind")
 SHAPES = {"boxes": ("", ""), "ellipsoids": (LIFT, LIFT), "both": (LIFT, ""), "others": ("", LIFT)}
 
 
@@ -92,7 +94,7 @@ def test_derivatives_equal_differences(shapes: str, integrator: str) -> None:
 @pytest.mark.parametrize("integrator", QUICK)
 @pytest.mark.parametrize("shapes", ["boxes", "both"])
 def test_parameter_gradients_equal_differences(shapes: str, integrator: str) -> None:
-    names, smooth = ("body_mass", "body_inertia", "body_ipos", "body_pos"), list[str]()
+    names, smooth = ("body_mass", "body_inertia", "body_ipos", "body_pos", *MEDIUM), list[str]()
     model = swimmer(shapes, integrator)
     for seed in range(4):
         state, ctrl = random_state(model, seed)
@@ -142,6 +144,26 @@ def test_bodies_at_rest_have_finite_derivatives() -> None:
         thin = model.replace(density=0.0).replace(viscosity=0.1)
         found = sim.step_jacobian(thin, model.initial_state(), np.zeros(model.nu))
         np.testing.assert_allclose(jac.A, found.A, rtol=0, atol=1e-9)  # quadratic drag has no slope at rest
+
+
+@pytest.mark.parametrize("water", ['density="900"', 'viscosity="2"'])
+def test_gradients_by_what_the_medium_has_none_of(water: str) -> None:
+    """Of density where there is viscosity alone, and the other way round; of a wind that does not blow."""
+    model, rng = swimmer("both", "implicitfast", water), np.random.default_rng(1)
+    missing = "viscosity" if "density" in water else "density"
+    state, ctrl = random_state(model, 3)
+    cotangent = rng.normal(size=2 * model.nv + model.na)
+    params = sim.step_vjp(model, state, ctrl, cotangent, params=True).params
+    assert params is not None
+    rates = []
+    for h in (1e-6, 2e-6):
+        start, end = (sim.step(model.replace(**{missing: x}), state, ctrl) for x in (0.0, h))
+        rates.append(cotangent @ tangent_between(model, start, end) / h)
+    assert params[missing] == pytest.approx(2.0 * rates[0] - rates[1], rel=1e-4)
+    gust = rng.normal(size=3)
+    ends = [sim.step(model.replace(wind=s * 1e-4 * gust), state, ctrl) for s in (-1.0, 1.0)]
+    rate = cotangent @ tangent_between(model, *ends) / 2e-4
+    assert params["wind"] @ gust == pytest.approx(rate, rel=1e-6)
 
 
 def test_options_can_be_replaced() -> None:

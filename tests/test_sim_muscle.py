@@ -38,6 +38,7 @@ ARM = """
   <tendon><fixed name="biceps"><joint joint="shoulder" coef="0.4"/><joint joint="elbow" coef="-0.7"/></fixed></tendon>
   <actuator>{}<general joint="hand" dyntype="muscle" dynprm="0.02 0.05" actearly="true"/></actuator>
 </mujoco>"""
+OWN = ("actuator_dynprm", "actuator_lengthrange")
 GROUND = '<body pos="0 0 0.8"><geom type="plane" size="3 3 1"/></body>'
 TARGETS = ('joint="shoulder"', 'joint="elbow"', 'joint="hand"', 'tendon="biceps"', 'joint="neck" gear="0.3 1 0.4"')
 
@@ -124,7 +125,7 @@ def test_derivatives_equal_differences(integrator: str) -> None:
 
 @pytest.mark.parametrize("integrator", QUICK)
 def test_parameter_gradients_equal_differences(integrator: str) -> None:
-    names, smooth = ("actuator_gainprm", "actuator_biasprm", "actuator_gear", "body_mass"), list[str]()
+    names, smooth = ("actuator_gainprm", "actuator_biasprm", "actuator_gear", "body_mass", *OWN), list[str]()
     for seed in range(8):
         model = load(ARM.format(random_muscles(seed)), integrator)
         state, ctrl = situation(model, seed)

@@ -36,10 +36,14 @@ UNSUPPORTED = {
     "actuator 'a': damping": with_actuator('<motor name="a" joint="j" damping="0.5"/>'),
     "actuator 'a': armature": with_actuator('<motor name="a" joint="j" armature="0.5"/>'),
     "tendon 'cord': springyield": document(LIMB, TENDON.format('stiffness="2" springyield="0.3"')),
-    "tendon 'cord': actuatorfrcrange shared by several actuators": document(
+    "tendon 'cord': actuatorfrcrange shared with an actuator of gear 0": document(
         LIMB,
         TENDON.format('actuatorfrclimited="true" actuatorfrcrange="-1 1"')
-        + '<actuator><motor tendon="cord"/><motor tendon="cord"/></actuator>',
+        + '<actuator><motor tendon="cord"/><motor tendon="cord" gear="0"/></actuator>',
+    ),
+    "geom adhesion with the option flags spring and damper disabled": document(
+        '<geom size="1" adhesion="1"/><body pos="3 0 0"><freejoint/><geom size="1"/></body>',
+        "<option><flag spring='disable' damper='disable'/></option>",
     ),
     "contact of geoms 'g' and 'h' (sphere and sdf)": document(
         '<geom name="g" type="sdf" mesh="ring"><plugin instance="ring"/></geom>'
@@ -64,4 +68,5 @@ WITHOUT_CONTACT = "<option><flag contact='disable'/></option>"
 def unsupported_model(element: str) -> str:
     """The MJCF that has `element`, of `UNSUPPORTED`, and no other that is not simulated."""
     text = UNSUPPORTED[element]
-    return text if element.startswith("contact") else text.replace("<worldbody>", WITHOUT_CONTACT + "<worldbody>", 1)
+    touches = element.startswith(("contact", "geom"))
+    return text if touches else text.replace("<worldbody>", WITHOUT_CONTACT + "<worldbody>", 1)

@@ -14,6 +14,7 @@ from ..kernels.rotation import Vec3, dot3, load3, sub3
 from ..kernels.spatial import load6, velocity_at
 from ..model.data import Data
 from ..model.model import Model
+from .adhesive_contact import out_of_reach
 from .row import last_dof
 
 
@@ -55,7 +56,7 @@ def adheres(m: Model, d: Data, i: int, c: int) -> bool:
     one, two, body = contact_body(m, d, c, 0), contact_body(m, d, c, 1), m.actuator_trnid[i, 0]
     if one != body and two != body:
         return False
-    return d.con_dist[c] >= m.con_margin[d.con_pair[c]] or last_dof(m, one) != last_dof(m, two)
+    return out_of_reach(m, d, c) or last_dof(m, one) != last_dof(m, two)
 
 
 @kernel

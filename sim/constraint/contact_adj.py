@@ -25,6 +25,7 @@ from ..kernels.spatial import (
 )
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .adhesive_contact import reference_push
 from .contact_frame_adj import frame_hinge, frame_pushes, frame_turn
 from .contact_wrench import at_contact, carried, contact_row_count, contact_row_products, contact_wrench, row_wrench
 from .row import stiffening
@@ -158,6 +159,7 @@ def _rows(m: Model, d: Data, w: Lanes, c: int, first: int, at: int, count: int, 
                     for k in range(n):
                         z[Y, i, k] -= s * w.efc_z[at + e, k]
         stiffness = d.efc_kbip[r, 0] * (d.efc_kbip[r, 2] + d.efc_kbip[r, 3] * d.efc_pos[r])
+        stiffness += by_dist * reference_push(m, d, c, e)
         pressure = d.efc_force[r] * by_dist
         for k in range(n):
             w.con_dist_adj[k] += pressure * w.efc_y[at + e, k] - stiffness * w.efc_z[at + e, k]

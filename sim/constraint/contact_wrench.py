@@ -11,6 +11,7 @@ from ..kernels.rotation import Vec3, add3, cross3, load3, scale3, sub3
 from ..kernels.spatial import Vec6, axpy6, lanes_gain_dot, scale6, velocity_at
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .adhesive_contact import directions, pulled
 
 
 @kernel
@@ -32,7 +33,7 @@ def row_wrench(m: Model, d: Data, c: int, first: int, e: int) -> Vec6:
 @kernel
 def contact_row_count(m: Model, d: Data, c: int) -> int:
     """How many rows contact `c` has."""
-    dim = m.con_dim[d.con_pair[c]]
+    dim = directions(m, d, c)
     return 2 * (dim - 1) if d.efc_type[d.con_efc[c]] == CONTACT_PYRAMIDAL else dim
 
 
@@ -43,7 +44,7 @@ def contact_wrench(m: Model, d: Data, c: int) -> Vec6:
     total: Vec6 = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for e in range(count):
         total = axpy6(d.efc_force[first + e], row_wrench(m, d, c, first, e), total)
-    return total
+    return pulled(m, d, c, total)
 
 
 @kernel

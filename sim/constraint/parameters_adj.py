@@ -11,6 +11,8 @@ from ..kernels.enums import CONTACT_ELLIPTIC, CONTACT_PYRAMIDAL, FRICTION_DOF, L
 from ..kernels.jit import kernel
 from ..model.data import Data, Lanes
 from ..model.model import Model
+from .adhesive_contact import adhesion_parameter_adj, directions, reference_push
+from .contact_wrench import contact_row_count
 from .row import TINY
 
 
@@ -49,9 +51,8 @@ def _solref_adj(d: Data, w: Lanes, r: int, ref0: float, ref1: float, p1: float) 
 @kernel
 def _contact_adj(m: Model, d: Data, w: Lanes, c: int, first: int, p: int) -> None:
     """Add to con_solref_adj, con_solreffriction_adj, con_friction_adj of pair `p`, from the rows of contact `c`."""
-    dim, kind = m.con_dim[p], d.efc_type[first]
-    count = 2 * (dim - 1) if kind == CONTACT_PYRAMIDAL else dim
-    for e in range(count):
+    dim, kind = directions(m, d, c), d.efc_type[first]
+    for e in range(contact_row_count(m, d, c)):
         if kind == CONTACT_ELLIPTIC and e > 0:
             ref0, ref1 = m.con_solreffriction[p, 0], m.con_solreffriction[p, 1]
             by_ref = _solref_adj(d, w, first + e, ref0, ref1, m.con_solimp[p, 1])
@@ -61,8 +62,9 @@ def _contact_adj(m: Model, d: Data, w: Lanes, c: int, first: int, p: int) -> Non
             by_ref = _solref_adj(d, w, first + e, m.con_solref[p, 0], m.con_solref[p, 1], m.con_solimp[p, 1])
             w.con_solref_adj[p, 0] += by_ref[0]
             w.con_solref_adj[p, 1] += by_ref[1]
+    adhesion_parameter_adj(m, d, w, c)
     if kind == CONTACT_PYRAMIDAL:
-        _pyramid_adj(m, d, w, first, p, dim)
+        _pyramid_adj(m, d, w, c, first, p, dim)
     elif kind == CONTACT_ELLIPTIC and d.cone_on[c]:
         _sliding_adj(m, d, w, c, first, p, dim)
     elif kind == CONTACT_ELLIPTIC:
@@ -73,7 +75,7 @@ def _contact_adj(m: Model, d: Data, w: Lanes, c: int, first: int, p: int) -> Non
 
 
 @kernel
-def _pyramid_adj(m: Model, d: Data, w: Lanes, first: int, p: int, dim: int) -> None:
+def _pyramid_adj(m: Model, d: Data, w: Lanes, c: int, first: int, p: int, dim: int) -> None:
     """An edge is the normal plus or minus friction times a tangent, whose velocities are half a difference of edges."""
     pressure = 0.0
     for e in range(dim - 1):
@@ -85,6 +87,7 @@ def _pyramid_adj(m: Model, d: Data, w: Lanes, first: int, p: int, dim: int) -> N
         force, change = d.efc_force[a] - d.efc_force[b], w.efc_z[a, 0] - w.efc_z[b, 0]
         w.con_friction_adj[p, e] += force * virtual - change * target
         pressure += w.efc_y[a, 0] * d.efc_force[a] + w.efc_y[b, 0] * d.efc_force[b]
+        pressure -= (w.efc_z[a, 0] + w.efc_z[b, 0]) * reference_push(m, d, c, e)
     friction = m.con_friction[p, 0]  # R of all edges goes with friction^2 (1 + friction^2), the second unless clamped
     scaled = 0.0 if d.efc_least[first] else 2.0 * friction / (1.0 + friction * friction)
     w.con_friction_adj[p, 0] -= pressure * (2.0 / friction + scaled)

@@ -23,6 +23,7 @@ from ..kernels.rotation import Vec3, dot3, load3, quat_log, quat_normalize, sub3
 from ..kernels.spatial import Vec6, load6, velocity_at
 from ..model.data import Data
 from ..model.model import Model
+from .adhesive_contact import adhesive_reference, directions, out_of_reach
 from .equality import equality, equality_bias
 from .row import TINY, Spans, column, last_dof, new_row, row_dot, set_row, spans_of_bodies, stiffness_damping
 from .surface_velocity import surface_velocity
@@ -48,6 +49,7 @@ def make_constraints(m: Model, d: Data) -> None:
         d.efc_aref[r] = -b * velocity - k * imp * d.efc_pos[r]
         d.efc_D[r] = 1.0 / d.efc_R[r]
     surface_velocity(m, d)
+    adhesive_reference(m, d)
     equality_bias(m, d)
 
 
@@ -121,9 +123,9 @@ def _contact(m: Model, d: Data, c: int) -> None:
     b1, b2 = m.geom_bodyid[m.con_geom[p, 0]], m.geom_bodyid[m.con_geom[p, 1]]
     spans = spans_of_bodies(m, b1, b2)
     d.con_efc[c] = -1
-    if d.con_dist[c] >= m.con_margin[p] or last_dof(m, b1) == last_dof(m, b2):
+    if out_of_reach(m, d, c) or last_dof(m, b1) == last_dof(m, b2):
         return  # in the gap, or nothing moves one against the other: detected, without force
-    dim = m.con_dim[p]
+    dim = directions(m, d, c)
     for r in range(dim):
         for i in range(spans[1] + spans[3]):
             d.con_jac[r, i] = 0.0

@@ -120,7 +120,7 @@ def _params(models: Model | Models, found: PathGradient, batch: tuple[int, ...])
         return None
     device = found.state0.device
     named = by_parameters(models, {name: value.cpu().numpy() for name, value in found.params.items()})
-    return {k: torch.from_numpy(v).to(device).reshape(*batch, *v.shape[1:]) for k, v in named.items()}
+    return {k: torch.from_numpy(v).to(device).reshape((*batch, *v.shape[1:])) for k, v in named.items()}
 
 
 def _input_gradients(model: Model, given: _Given, found: InputTensors) -> list[Any]:

@@ -9,7 +9,7 @@ from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .circle import turn_length, whole_turns
-from .muscle import muscle_rate
+from .muscle import muscle_rate, muscle_rate_parameters_adj
 
 MIN_TIME_CONSTANT = 1e-15
 
@@ -68,6 +68,8 @@ def activation_adj(m: Model, d: Data, w: Lanes, i: int, s: float, x: Floats, v: 
         if not _next(m, d, i)[1]:
             return
         lanes_axpy(w.actdot_adj, m.actuator_actadr[i], s * activation_step(m, i), x, v)
+        if w.with_params:
+            step_parameter_adj(m, w, i, s * x[v, 0] * d.act_dot[m.actuator_actadr[i]])
     present_activation_adj(m, d, w, i, s, x, v)
 
 
@@ -115,6 +117,15 @@ def activation_step(m: Model, i: int) -> float:
 
 
 @kernel
+def step_parameter_adj(m: Model, w: Lanes, i: int, step_adj: float) -> None:
+    """Add to dynprm_adj from the cotangent of `activation_step`."""
+    tau = m.actuator_dynprm[i, 0]
+    if m.actuator_dyntype[i] == DYN_FILTEREXACT and tau > MIN_TIME_CONSTANT:
+        share = m.timestep / tau
+        w.actuator_dynprm_adj[i, 0] += step_adj * (1.0 - (1.0 + share) * math.exp(-share))
+
+
+@kernel
 def activation_rate_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
     """Add the derivative of actdot_adj . act_dot to act_adj, ctrl_adj."""
     a = m.actuator_actadr[i]
@@ -122,6 +133,8 @@ def activation_rate_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
         linear_activation_rate_adj(m, d, w, i)
         return
     _, by_act, by_ctrl = muscle_rate(m, i, d.act[a], clamped_ctrl(m, d, i))
+    if w.with_params:
+        muscle_rate_parameters_adj(m, w, i, d.act[a], clamped_ctrl(m, d, i), w.actdot_adj[a, 0])
     passes = not ctrl_is_clamped(m, d, i)
     for k in range(w.nlane):
         w.act_adj[a, k] += by_act * w.actdot_adj[a, k]
@@ -138,6 +151,8 @@ def linear_activation_rate_adj(m: Model, d: Data, w: Lanes, i: int) -> None:
     rate = 1.0
     if m.actuator_dyntype[i] != DYN_INTEGRATOR:
         rate = 1.0 / max(m.actuator_dynprm[i, 0], MIN_TIME_CONSTANT)
+        if w.with_params and m.actuator_dynprm[i, 0] > MIN_TIME_CONSTANT:
+            w.actuator_dynprm_adj[i, 0] -= rate * d.act_dot[a] * w.actdot_adj[a, 0]
         for k in range(w.nlane):
             w.act_adj[a, k] -= rate * w.actdot_adj[a, k]
     if not ctrl_is_clamped(m, d, i):

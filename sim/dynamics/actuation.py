@@ -18,6 +18,14 @@ from .actuator_law import actuator_bias, actuator_gain, force_slopes, gain_rate,
 from .circle import turn_length, whole_turns
 from .passive import ACTUATED
 from .tendon import moves_with
+from .tendon_range import (
+    limit_tendons,
+    limited_tendon,
+    own_range_clamps,
+    shared_pull,
+    tendon_is_clamped,
+    tendon_is_scaled,
+)
 
 
 @kernel
@@ -100,27 +108,29 @@ def dof_is_clamped(m: Model, d: Data, v: int) -> bool:
 
 @kernel
 def force_is_clamped(m: Model, d: Data, i: int) -> bool:
-    """Whether the force of actuator `i` sits on its own range, its tendon's, or its joint's total does."""
-    force, t = d.actuator_force[i], m.actuator_trnid[i, 0]
-    if m.actuator_forcelimited[i] and (force <= m.actuator_forcerange[i, 0] or force >= m.actuator_forcerange[i, 1]):
+    """Whether the force of actuator `i` sits on its own range, or its tendon's or joint's total does."""
+    if own_range_clamps(m, d, i):
         return True
     if m.actuator_trntype[i] == TRN_JOINT or m.actuator_trntype[i] == TRN_JOINTINPARENT:
-        return dof_is_clamped(m, d, m.jnt_dofadr[t])
-    if m.actuator_trntype[i] != TRN_TENDON:
-        return False
-    limits = m.tendon_actfrcrange
-    return m.tendon_actfrclimited[t] != 0 and (force <= limits[t, 0] or force >= limits[t, 1])
+        return dof_is_clamped(m, d, m.jnt_dofadr[m.actuator_trnid[i, 0]])
+    return tendon_is_clamped(m, d, i)
 
 
 @kernel
-def _limited(m: Model, i: int, force: float) -> float:
-    """`force` of actuator `i` inside the range of its tendon, then its own."""
-    t = m.actuator_trnid[i, 0]
-    if m.actuator_trntype[i] == TRN_TENDON and m.tendon_actfrclimited[t]:
-        force = min(max(force, m.tendon_actfrcrange[t, 0]), m.tendon_actfrcrange[t, 1])
-    if m.actuator_forcelimited[i]:
-        force = min(max(force, m.actuator_forcerange[i, 0]), m.actuator_forcerange[i, 1])
-    return force
+def force_passes(m: Model, d: Data, i: int) -> float:
+    """What the joints get of a change of actuator `i`'s force, in its own moment arms."""
+    t = limited_tendon(m, i)
+    if t < 0:
+        return force_passes_apart(m, d, i)
+    if tendon_is_scaled(m, d, t):
+        return shared_pull(m, d, i, t)
+    return 0.0 if own_range_clamps(m, d, i) else 1.0
+
+
+@kernel
+def force_passes_apart(m: Model, d: Data, i: int) -> float:
+    """The same where no two actuators share a range."""
+    return 0.0 if force_is_clamped(m, d, i) else 1.0
 
 
 @kernel
@@ -136,8 +146,13 @@ def actuation(m: Model, d: Data) -> None:
         if m.actuator_enabled[i]:
             length, velocity = d.actuator_length[i], d.actuator_velocity[i]
             force = actuator_gain(m, i, length, velocity) * setpoint(m, d, i) + actuator_bias(m, i, length, velocity)
-            force = _limited(m, i, force)
         d.actuator_force[i] = force
+    limit_tendons(m, d)
+    for i in range(m.nu):
+        force = d.actuator_force[i]
+        if m.actuator_forcelimited[i]:
+            force = min(max(force, m.actuator_forcerange[i, 0]), m.actuator_forcerange[i, 1])
+            d.actuator_force[i] = force
         for k in range(m.moment_rowadr[i], _last_entry(m, i)):
             d.qfrc_actuator[m.moment_colind[k]] += moment_arm(m, d, i, k) * force
     actuator_gravcomp(m, d)
@@ -167,8 +182,10 @@ def actuation_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
         if m.actuator_enabled[i]:
             if not m.actuator_actearly[i]:
                 activation_rate_adj(m, d, w, i)
-            if not arms_move(m, i) and not force_is_clamped(m, d, i):
-                _force_adj(m, d, w, i, implicit_time)
+            passes = 0.0 if arms_move(m, i) else force_passes(m, d, i)
+            if passes != 0.0:
+                # where the force is clamped implicitfast takes nothing ahead
+                _force_adj(m, d, w, i, passes, 0.0 if force_is_clamped(m, d, i) else implicit_time)
             if m.actuator_actearly[i]:  # the rate has a share in the force
                 activation_rate_adj(m, d, w, i)
 
@@ -187,10 +204,14 @@ def _length_slope(m: Model, d: Data, i: int, k: int) -> float:
 
 
 @kernel
-def _force_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
-    """Add the derivative of qfrc_adj . (joint forces of actuator `i`) to qpos_adj, qvel_adj, act_adj, ctrl_adj."""
-    gain, value = actuator_gain(m, i, d.actuator_length[i], d.actuator_velocity[i]), actuator_input(m, d, i)
+def _force_adj(m: Model, d: Data, w: Lanes, i: int, share: float, implicit_time: float) -> None:
+    """Add the derivative of qfrc_adj . (joint forces of actuator `i`) to qpos_adj, qvel_adj, act_adj, ctrl_adj.
+
+    `share` is that of `force_passes`.
+    """
+    gain, value = share * actuator_gain(m, i, d.actuator_length[i], d.actuator_velocity[i]), actuator_input(m, d, i)
     by_length, by_velocity = force_slopes(m, d, i, value)
+    by_length, by_velocity = share * by_length, share * by_velocity
     ahead = implicit_time * gain_rate(m, d, i)
     bends = slope_changes(m, d, i, value)
     act, first, end = m.actuator_actadr[i], m.moment_rowadr[i], _last_entry(m, i)

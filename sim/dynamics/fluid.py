@@ -14,6 +14,7 @@ the derivative of W . df/dx A: `fluid_implicit.py`.
 """
 
 from ..kernels.jit import kernel
+from ..kernels.record import Floats
 from ..kernels.rotation import (
     Mat3,
     Vec3,
@@ -28,7 +29,7 @@ from ..kernels.rotation import (
     quat_to_mat,
     sub3,
 )
-from ..kernels.spatial import Vec6, add6, dot6, load6, scale6, store6, velocity_at
+from ..kernels.spatial import Vec6, add6, axpy6, dot6, load6, scale6, store6, velocity_at
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .ellipsoid import ellipsoid_bend, ellipsoid_force, ellipsoid_slope, ellipsoid_slope_t
@@ -71,7 +72,12 @@ def piece_velocity(m: Model, d: Data, p: int, mat: Mat3, arm: Vec3) -> Vec6:
 @kernel
 def piece_slope(m: Model, p: int, x: Vec6, y: Vec6) -> Vec6:
     """implicitfast's derivative of the wrench by the velocity `x`, times `y`."""
-    c = m.fluid_coef[p]
+    return _slope(m, p, m.fluid_coef[p], x, y)
+
+
+@kernel
+def _slope(m: Model, p: int, c: Floats, x: Vec6, y: Vec6) -> Vec6:
+    """The same for the coefficients `c`."""
     if m.fluid_box[p]:
         return box_slope(c, x, y)
     if m.fluid_skew[p]:
@@ -103,8 +109,13 @@ def fluid_forces(m: Model, d: Data) -> None:
     for p in range(m.nfluid):
         mat, arm = piece_frame(m, d, p)
         x = piece_velocity(m, d, p, mat, arm)
-        force = box_force(m.fluid_coef[p], x) if m.fluid_box[p] else ellipsoid_force(m.fluid_coef[p], x)
-        store6(d.fluid_force, p, from_piece(mat, arm, force))
+        store6(d.fluid_force, p, from_piece(mat, arm, _force(m, p, m.fluid_coef[p], x)))
+
+
+@kernel
+def _force(m: Model, p: int, c: Floats, x: Vec6) -> Vec6:
+    """Force of piece `p` at the velocity `x`, with the coefficients `c`."""
+    return box_force(c, x) if m.fluid_box[p] else ellipsoid_force(c, x)
 
 
 @kernel
@@ -167,18 +178,27 @@ def fluid_adj(m: Model, d: Data, w: Lanes) -> None:
 
 @kernel
 def fluid_parameters_adj(m: Model, d: Data, w: Lanes) -> None:
-    """Add to mass, inertia and centre of mass of bodies that are boxes; runs after `rne_adj`, with one lane."""
+    """Add to the medium, and to mass, inertia and centre of mass of bodies that are boxes.
+
+    Runs after `rne_adj`, with one lane.
+    """
     for p in range(m.nfluid):
-        if not m.fluid_box[p]:
-            continue
         b, time = m.fluid_bodyid[p], d.fluid_time[0]
         mat, arm = piece_frame(m, d, p)
         x, virtual = piece_velocity(m, d, p, mat, arm), lane_motion(w, b, 0)
         y = to_piece(mat, arm, virtual)
         z = load6(d.fluid_acc, p) if time > 0.0 else (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        cotangent = from_piece(mat, arm, _velocity_adj(m, d, p, x, y))
+        for i in range(2):  # forces are sums of what density and viscosity make, each in proportion
+            c = m.fluid_unit[p, i]
+            w.fluid_medium_adj[i] += dot6(y, axpy6(time, _slope(m, p, c, x, z), _force(m, p, c, x)))
+        for i in range(3):
+            w.wind_adj[i] -= cotangent[3 + i]
+        if not m.fluid_box[p]:
+            continue
         box_parameters_adj(m, d, w, p, x, y, z)
         # the point that moves and is pushed
-        cotangent, force = from_piece(mat, arm, _velocity_adj(m, d, p, x, y)), load6(d.fluid_force, p)
+        force = load6(d.fluid_force, p)
         by_pos = cross3((cotangent[3], cotangent[4], cotangent[5]), (d.cvel[b, 0], d.cvel[b, 1], d.cvel[b, 2]))
         by_pos = add3(by_pos, cross3((force[3], force[4], force[5]), (virtual[0], virtual[1], virtual[2])))
         if time > 0.0:

@@ -19,7 +19,7 @@ from ..kernels.rotation import (
 )
 from ..model.data import Data, Lanes
 from ..model.model import Model
-from .activation import activation_step
+from .activation import activation_step, step_parameter_adj
 from .circle import turn_length, turn_length_slope, whole_turns
 
 
@@ -92,6 +92,8 @@ def advance_activations_adj(m: Model, d: Data, w: Lanes, act: Floats, act_dot: F
             free = not m.actuator_actlimited[i] or (m.actuator_actrange[i, 0] <= value <= m.actuator_actrange[i, 1])
             if w.with_params:
                 _circle_adj(m, d, w, i, value)
+                if free:
+                    step_parameter_adj(m, w, i, w.act_adj[a, 0] * act_dot[a])
             for k in range(w.nlane):
                 w.act_adj[a, k] = w.act_adj[a, k] if free else 0.0
                 w.actdot_adj[a, k] = step * w.act_adj[a, k]

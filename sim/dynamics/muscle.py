@@ -140,7 +140,7 @@ def muscle_bias_parameters_adj(m: Model, d: Data, w: Lanes, i: int, bias_adj: fl
     value, by_length, by_high = _passive_length(_scaled_length(m, i, p, d.actuator_length[i]), p[5])
     force = -_peak_force(m, i, p) * bias_adj
     _scale_adj(m, i, p, out, -bias_adj * p[7] * value)
-    _range_adj(m, d, i, out, force * p[7] * by_length)
+    _range_adj(m, d, w, i, p, out, force * p[7] * by_length)
     out[5] += force * p[7] * by_high
     out[7] += force * value
 
@@ -155,12 +155,15 @@ def _scale_adj(m: Model, i: int, p: Floats, out: Floats, force_adj: float) -> No
 
 
 @kernel
-def _range_adj(m: Model, d: Data, i: int, out: Floats, length_adj: float) -> None:
-    """The range sets where the scaled length starts and its unit."""
+def _range_adj(m: Model, d: Data, w: Lanes, i: int, p: Floats, out: Floats, length_adj: float) -> None:
+    """The ranges set where the scaled length starts and its unit."""
     low, high = m.actuator_lengthrange[i, 0], m.actuator_lengthrange[i, 1]
     share = (d.actuator_length[i] - low) / max(MINVAL, high - low)
     out[0] += length_adj * (1.0 - share)
     out[1] += length_adj * share
+    by_end = length_adj * (p[1] - p[0]) / max(MINVAL, high - low)
+    w.actuator_lengthrange_adj[i, 0] -= by_end * (1.0 - share)
+    w.actuator_lengthrange_adj[i, 1] -= by_end * share
 
 
 @kernel
@@ -175,7 +178,10 @@ def muscle_gain_parameters_adj(m: Model, d: Data, w: Lanes, i: int, gain_adj: fl
     by_scale = force * length[0] * (gain_adj * velocity[1] + rate_adj * velocity[2] / unit) * d.actuator_velocity[i]
     by_scale += force * length[0] * rate_adj * velocity[1]
     _scale_adj(m, i, p, out, -by_force)
-    _range_adj(m, d, i, out, by_length * length[1])
+    _range_adj(m, d, w, i, p, out, by_length * length[1])
+    by_span = by_scale / (unit * max(MINVAL, m.actuator_lengthrange[i, 1] - m.actuator_lengthrange[i, 0]))
+    w.actuator_lengthrange_adj[i, 0] += by_span
+    w.actuator_lengthrange_adj[i, 1] -= by_span
     out[0] -= by_scale / (unit * max(MINVAL, p[1] - p[0]))
     out[1] += by_scale / (unit * max(MINVAL, p[1] - p[0]))
     out[4] += by_length * length[2]
@@ -206,3 +212,22 @@ def muscle_rate(m: Model, i: int, act: float, ctrl: float) -> tuple[float, float
         tau, by_excess, by_slow = MINVAL, 0.0, 0.0
     rate = (1.0 - excess / tau * by_excess) / tau
     return excess / tau, -rate - excess / (tau * tau) * by_slow, rate if 0.0 <= ctrl <= 1.0 else 0.0
+
+
+@kernel
+def muscle_rate_parameters_adj(m: Model, w: Lanes, i: int, act: float, ctrl: float, rate_adj: float) -> None:
+    """Add to dynprm_adj: time constants of rise and decay, and the width of the change between them."""
+    p, out = m.actuator_dynprm, w.actuator_dynprm_adj
+    excess, slow = min(max(ctrl, 0.0), 1.0) - act, 0.5 + 1.5 * min(max(act, 0.0), 1.0)
+    rise, decay, width = p[i, 0] * slow, p[i, 1] / slow, p[i, 2]
+    share, by_width = 1.0 if excess > 0.0 else 0.0, 0.0
+    if width >= MINVAL:
+        x = min(max(excess / width + 0.5, 0.0), 1.0)
+        share = x * x * x * (3.0 * x * (2.0 * x - 5.0) + 10.0)
+        by_width = -(rise - decay) * 30.0 * x * x * (1.0 - x) * (1.0 - x) * excess / (width * width)
+    tau = decay + (rise - decay) * share
+    if tau > MINVAL:
+        by_tau = -rate_adj * excess / (tau * tau)
+        out[i, 0] += by_tau * share * slow
+        out[i, 1] += by_tau * (1.0 - share) / slow
+        out[i, 2] += by_tau * by_width

@@ -16,7 +16,16 @@ from ..kernels.spatial import Vec6, add6, cross_force, cross_motion, dot6, load6
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .activation import MIN_TIME_CONSTANT, actuator_input, clamped_ctrl
-from .actuation import arms_move, coupled_sum, dof_is_clamped, dof_position, force_is_clamped, moment_arm, setpoint
+from .actuation import (
+    arms_move,
+    coupled_sum,
+    dof_is_clamped,
+    dof_position,
+    force_is_clamped,
+    force_passes,
+    moment_arm,
+    setpoint,
+)
 from .actuator_law import force_slopes, law_parameters_adj, slope_changes
 from .circle import turn_length_slope, whole_turns
 from .fluid import fluid_parameters_adj
@@ -123,15 +132,18 @@ def _actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> 
     by_length, by_velocity = force_slopes(m, d, i, value)
     bends = slope_changes(m, d, i, value)
     force_adj, ahead = 0.0, 0.0  # cotangent of the force; of its velocity slope, by how far it looks ahead
-    if force_is_clamped(m, d, i):
+    share = force_passes(m, d, i)
+    if share == 0.0:
         by_length, by_velocity = 0.0, 0.0
-    else:
+    if force_is_clamped(m, d, i):
+        implicit_time = 0.0
+    if share != 0.0:
         for k in range(first, end):
             v = m.moment_colind[k]
             push = moment_arm(m, d, i, k) * w.qfrc_adj[v, 0]
             ahead += push * implicit_time * coupled_sum(m, d, i, k, d.qacc[:, None], 0)
             if not dof_is_clamped(m, d, v):
-                force_adj += push
+                force_adj += share * push
     law_parameters_adj(m, d, w, i, value, force_adj, ahead)
     turns = whole_turns(m, i, actuator_input(m, d, i) - length)
     rate_turns, act = 0.0, m.actuator_actadr[i]

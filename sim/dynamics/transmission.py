@@ -19,7 +19,7 @@ from ..kernels.spatial import lanes_axpy
 from ..model.data import Data, Lanes
 from ..model.model import Model
 from .activation import activation_adj, actuator_input, ctrl_is_clamped
-from .actuation import arms_move, coupled_sum, dof_is_clamped, force_is_clamped
+from .actuation import arms_move, coupled_sum, dof_is_clamped, force_is_clamped, force_passes
 from .actuator_law import actuator_gain, force_slopes, gain_rate, slope_changes
 from .joint_in_parent import joint_in_parent, joint_in_parent_adj
 from .spatial_tendon import spatial_transmission
@@ -64,15 +64,18 @@ def transmission_adj(m: Model, d: Data, w: Lanes, implicit_time: float) -> None:
 def actuator_adj(m: Model, d: Data, w: Lanes, i: int, implicit_time: float) -> None:
     """Set length_adj, moment_adj; add to qvel_adj, act_adj, ctrl_adj."""
     gain, gain_slope, by_length, by_velocity, bends = 0.0, 0.0, 0.0, 0.0, (0.0, 0.0)
-    if not force_is_clamped(m, d, i):
-        value = actuator_input(m, d, i)
-        gain, gain_slope = actuator_gain(m, i, d.actuator_length[i], d.actuator_velocity[i]), gain_rate(m, d, i)
+    value, share = actuator_input(m, d, i), force_passes(m, d, i)
+    if share != 0.0:
+        gain = share * actuator_gain(m, i, d.actuator_length[i], d.actuator_velocity[i])
         by_length, by_velocity = force_slopes(m, d, i, value)
-        bends = slope_changes(m, d, i, value)
+    if force_is_clamped(m, d, i):
+        implicit_time = 0.0  # implicitfast takes nothing ahead
+    else:
+        gain_slope, bends = gain_rate(m, d, i), slope_changes(m, d, i, value)
     _force_cotangents(m, d, w, i, implicit_time)
     for k in range(w.nlane):
-        w.length_adj[0, k] = by_length * w.force_adj[0, k] + bends[0] * w.force_adj[1, k]
-        w.velocity_adj[0, k] = by_velocity * w.force_adj[0, k] + bends[1] * w.force_adj[1, k]
+        w.length_adj[0, k] = share * by_length * w.force_adj[0, k] + bends[0] * w.force_adj[1, k]
+        w.velocity_adj[0, k] = share * by_velocity * w.force_adj[0, k] + bends[1] * w.force_adj[1, k]
     _moment_cotangents(m, d, w, i, implicit_time * by_velocity)
     for e in range(m.moment_rowadr[i], m.moment_rowadr[i] + m.moment_rownnz[i]):
         lanes_axpy(w.qvel_adj, m.moment_colind[e], d.actuator_moment[e], w.velocity_adj, 0)

@@ -15,8 +15,11 @@ from .model import Model
 
 Floats = NDArray[np.float64]
 
-PAIR_FIELDS = ("con_friction", "con_solref", "con_solreffriction")
-CONTACT_PARAMETERS = ("geom_friction", "geom_solref", "pair_friction", "pair_solref", "pair_solreffriction")
+PAIR_FIELDS = ("con_friction", "con_solref", "con_solreffriction", "con_adhesion")
+CONTACT_PARAMETERS = (
+    *("geom_friction", "geom_solref", "geom_adhesion"),
+    *("pair_friction", "pair_solref", "pair_solreffriction", "pair_adhesion"),
+)
 
 
 class _Shares(NamedTuple):
@@ -24,6 +27,7 @@ class _Shares(NamedTuple):
 
     friction: Floats  # (npair, 2, 3) from its first and second geom
     solref: Floats  # (npair, 2, 2)
+    adhesion: Floats  # (npair, 2)
     listed: NDArray[np.int64]  # (npair,) index into MuJoCo's list of pairs, -1: not in it
     listed_friction: Floats  # (npair, 5)
     listed_solref: Floats  # (npair, 2)
@@ -36,7 +40,7 @@ def model_gradients(model: Model, found: dict[str, Floats]) -> dict[str, Floats]
     result = {name: value for name, value in found.items() if name not in PAIR_FIELDS}
     for name in ("jnt_solref", "dof_solref"):
         result[name] = result[name] * (getattr(model, name) == getattr(model.mj_model, name))  # not at refsafe's bound
-    friction, solref, reffriction = (found[name] for name in PAIR_FIELDS)
+    friction, solref, reffriction, adhesion = (found[name] for name in PAIR_FIELDS)
     shares, m = _shares(model), model.mj_model
     for name in CONTACT_PARAMETERS:
         result[name] = np.zeros((len(friction), *getattr(m, name).shape))
@@ -45,8 +49,13 @@ def model_gradients(model: Model, found: dict[str, Floats]) -> dict[str, Floats]
         geom = model.con_geom[:, side]
         result["geom_friction"] += _sums(geom, by_geom * shares.friction[:, side], model.ngeom)
         result["geom_solref"] += _sums(geom, (solref + reffriction) * shares.solref[:, side], model.ngeom)
+        if model.nadhesive:
+            pulls = adhesion * shares.adhesion[:, side]
+            result["geom_adhesion"] += _sums(geom, pulls[..., None], model.ngeom)[..., 0]
     rows = np.flatnonzero(shares.listed >= 0)
     listed = shares.listed[rows]
+    if model.nadhesive:
+        result["pair_adhesion"][:, listed] = adhesion[:, rows]
     result["pair_friction"][:, listed] = friction[:, rows] * shares.listed_friction[rows]
     result["pair_solref"][:, listed] = solref[:, rows] * shares.listed_solref[rows]
     by_reffriction, own = reffriction[:, rows] * shares.listed_solreffriction[rows], shares.own_reffriction[rows]
@@ -89,6 +98,8 @@ def _make_shares(model: Model) -> _Shares:
     value = first * solref_a + (1.0 - first) * solref_b
     solref *= _free(value, model.con_solref)[:, None]
 
+    adhesion = np.concatenate([rank >= 0, rank <= 0], axis=1) * combined
+
     rows, own = np.flatnonzero(listed >= 0), np.zeros(n, bool)
     given = listed[rows]
     own[own_solreffriction(m, pairs)] = True
@@ -97,7 +108,7 @@ def _make_shares(model: Model) -> _Shares:
     ones[0][rows] = m.pair_friction[given] >= MIN_FRICTION
     ones[1][rows] = _free(m.pair_solref[given], model.con_solref[rows])
     ones[2][rows] = _free(reffriction, model.con_solreffriction[rows])
-    return _Shares(friction, solref, listed, *ones, own)
+    return _Shares(friction, solref, adhesion, listed, *ones, own)
 
 
 def _by_rank(rank: NDArray[np.int32], equal: Floats) -> Floats:

@@ -89,6 +89,16 @@ def contact_gap(m: Source, pairs: Pairs) -> Floats:
     )
 
 
+def contact_adhesion(m: Source, pairs: Pairs) -> Floats:
+    """con_adhesion [N]: the sum of both geoms'."""
+
+    def combined(a: Ints, b: Ints) -> Floats:
+        first, second = m.geom_adhesion[a], m.geom_adhesion[b]
+        return by_rank(m, a, b, first, second, first + second)
+
+    return _of_pairs(pairs, combined, lambda i: m.pair_adhesion[i], np.zeros(len(pairs.geom)))
+
+
 def by_rank(m: Source, a: Ints, b: Ints, first: Floats, second: Floats, both: Floats) -> Floats:
     """What counts for geoms a and b (n): the value of the one of higher priority, else `both`."""
     rank = (m.geom_priority[a] - m.geom_priority[b]).reshape(-1, *[1] * (both.ndim - 1))

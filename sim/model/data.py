@@ -62,6 +62,7 @@ class Data(Struct):
     ten_hess: Floats = floats(6, 6)  # of one piece: second derivatives of its length by both ends
     ten_axis: Floats = floats("nmove", 6)  # motion axes of shifts
     ten_ends: Floats = floats("nmove", 6)  # velocities of both ends of a piece along them
+    tendon_force: Floats = floats("ntendon")  # sum of the actuators' forces before a range that they share
     qfrc_passive: Floats = floats("nv")  # springs, dampers, gravity compensation, fluid
     qfrc_actuator: Floats = floats("nv")
     qfrc_smooth: Floats = floats("nv")  # passive + actuator - bias + applied
@@ -358,10 +359,15 @@ class Lanes(Struct):
     con_friction_adj: Floats = floats("npair", 5)
     con_solref_adj: Floats = floats("npair", 2)
     con_solreffriction_adj: Floats = floats("npair", 2)
+    con_adhesion_adj: Floats = floats("nadhesive")
     actuator_gainprm_adj: Floats = floats("nu", mujoco.mjNGAIN)
     actuator_biasprm_adj: Floats = floats("nu", mujoco.mjNBIAS)
     actuator_gear_adj: Floats = floats("nu", 6)
+    actuator_dynprm_adj: Floats = floats("nu", mujoco.mjNDYN)
+    actuator_lengthrange_adj: Floats = floats("nu", 2)
     gravity_adj: Floats = floats(3)
+    fluid_medium_adj: Floats = floats(2)
+    wind_adj: Floats = floats(3)
 
     @classmethod
     def for_model(cls, model: Model, nlane: int, with_params: bool = False) -> "Lanes":

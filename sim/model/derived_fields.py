@@ -10,6 +10,7 @@ from ..kernels.record import Floats, Ints
 from .contact_groups import group_fields, group_reach
 from .contact_pairs import contacts_enabled, pair_fields, possible_contact_pairs
 from .contact_parameters import (
+    contact_adhesion,
     contact_dim,
     contact_friction,
     contact_gap,
@@ -158,6 +159,12 @@ def _contact_solrefs(m: Source, made: Made) -> dict[str, Any]:
     return {name: _safe(m, value) for name, value in both.items()}
 
 
+def _adhesion(m: Source, made: Made) -> dict[str, Any]:
+    sticks = contacts_enabled(m) and (np.any(m.geom_adhesion) or np.any(m.pair_adhesion))
+    pulls = contact_adhesion(m, made["contact_pairs"]) if sticks else np.zeros(0)
+    return {"nadhesive": len(pulls), "con_adhesion": pulls}
+
+
 def _contact_distances(m: Source, made: Made) -> dict[str, Any]:
     margin, gap = contact_margin(m, made["contact_pairs"]), contact_gap(m, made["contact_pairs"])
     return {"con_margin": margin, "con_gap": gap, "group_reach": group_reach(made["group_pairadr"], margin + gap)}
@@ -229,6 +236,7 @@ RECIPES = (
     _contact_solrefs,
     lambda m, made: {"con_solimp": contact_solimp(m, made["contact_pairs"])},
     _contact_distances,
+    _adhesion,
     lambda m, _: {"geom_box": geom_boxes(m)},
     lambda m, _: {"geom_rbound": bounding_radii(m)},
     _static_boxes,

@@ -28,15 +28,11 @@ def fluid_fields(m: Source, enabled: bool, skew: Any) -> dict[str, Any]:
             pieces += [(b, g) for g in geoms] or [(b, -1)]
     body, geom = np.array(pieces, np.int32).reshape(-1, 2).T
     boxes, n = geom < 0, len(pieces)
-    pos, quat, coef = np.empty((n, 3)), np.empty((n, 4)), np.zeros((n, NCOEF))
+    pos, quat = np.empty((n, 3)), np.empty((n, 4))
     if n:
         pos[boxes], quat[boxes] = m.body_ipos[body[boxes]], m.body_iquat[body[boxes]]
-        coef[boxes, :12] = _box_coefficients(m.body_inertia[body[boxes]], m.body_mass[body[boxes]], density, viscosity)
-    for i in np.flatnonzero(~boxes):
-        g = geom[i]
-        pos[i], quat[i] = m.geom_pos[g], m.geom_quat[g]
-        axes = _semi_axes(m.geom_size[g], int(m.geom_type[g]))
-        coef[i] = _ellipsoid_coefficients(axes, m.geom_fluid[g], density, viscosity)
+        pos[~boxes], quat[~boxes] = m.geom_pos[geom[~boxes]], m.geom_quat[geom[~boxes]]
+    coef, dense, viscous = (_coefficients(m, body, geom, *of) for of in ((density, viscosity), (1.0, 0.0), (0.0, 1.0)))
     wind = np.array(m.opt.wind, np.float64)
     return {
         "density": density,
@@ -51,6 +47,8 @@ def fluid_fields(m: Source, enabled: bool, skew: Any) -> dict[str, Any]:
         "fluid_pos": pos,
         "fluid_quat": quat,
         "fluid_coef": coef,
+        "fluid_unit": np.stack([dense, viscous], axis=1),
+        "fluid_medium": np.array([density, viscosity]),
     }
 
 
@@ -60,6 +58,17 @@ def _last_dofs(m: Source) -> Any:
     for b, p in enumerate(m.body_parentid.tolist()):
         last[b] = first[b] + number[b] - 1 if number[b] else last[p]
     return last
+
+
+def _coefficients(m: Source, body: Any, geom: Any, density: float, viscosity: float) -> Floats:
+    """fluid_coef (n, NCOEF) of pieces: boxes of bodies, or ellipsoids where there is a geom."""
+    boxes, coef = geom < 0, np.zeros((len(body), NCOEF))
+    if np.any(boxes):
+        coef[boxes, :12] = _box_coefficients(m.body_inertia[body[boxes]], m.body_mass[body[boxes]], density, viscosity)
+    for i in np.flatnonzero(~boxes):
+        axes = _semi_axes(m.geom_size[geom[i]], int(m.geom_type[geom[i]]))
+        coef[i] = _ellipsoid_coefficients(axes, m.geom_fluid[geom[i]], density, viscosity)
+    return coef
 
 
 def _box_coefficients(inertia: Floats, mass: Floats, density: float, viscosity: float) -> Floats:

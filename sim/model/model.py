@@ -6,6 +6,7 @@ Shapes are declared with the fields. Units are SI, angles in radians, quaternion
 
 import copy
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import mujoco
@@ -18,6 +19,7 @@ from .contact_softness import SOFTENED, softened
 from .derived_fields import RECIPES
 from .fluids import NCOEF
 from .keyframes import key_id
+from .option_flags import set_flags
 from .recipes import Portion, follow
 from .replacement import checked_iterations, replacement
 from .source import Source, written
@@ -31,6 +33,7 @@ _SIZES = (
         "nmoment",
         "nfluid",
         "nsurface",
+        "nadhesive",
         "nvimplicit",
         "nbodyimplicit",
         "nmovingarm",
@@ -115,6 +118,7 @@ class Model(Struct):
     nvimplicit: int = integer()  # nv for the integrator implicit, else 0
     nbodyimplicit: int = integer()  # nbody for it, else 0
     nsurface: int = integer()  # ngeom if the surface of a geom moves, else 0
+    nadhesive: int = integer()  # npair if geoms stick to one another, else 0
     nfluid: int = integer()  # pieces of bodies that the fluid pushes; 0 without fluid
     windy: int = integer()  # 1: it flows
     npair: int = integer()  # pairs of geoms that may collide
@@ -279,6 +283,7 @@ class Model(Struct):
     con_solimp: Floats = floats("npair", 5)
     con_margin: Floats = floats("npair")
     con_gap: Floats = floats("npair")
+    con_adhesion: Floats = floats("nadhesive")  # force that a contact can pull with [N]
 
     tendon_adr: Ints = ints("ntendon")
     tendon_num: Ints = ints("ntendon")  # joints of a fixed tendon, 0 for spatial ones
@@ -329,6 +334,8 @@ class Model(Struct):
     fluid_pos: Floats = floats("nfluid", 3)  # its frame in the body's [m]
     fluid_quat: Floats = floats("nfluid", 4)
     fluid_coef: Floats = floats("nfluid", NCOEF)  # see `inertia_box.py`, `ellipsoid.py`
+    fluid_unit: Floats = floats("nfluid", 2, NCOEF)  # the same of unit density alone, and of unit viscosity alone
+    fluid_medium: Floats = floats(2)  # density and viscosity
 
     eq_type: Ints = ints("neq")  # mjtEq
     eq_obj1id: Ints = ints("neq")  # of joint and tendon equalities
@@ -377,7 +384,11 @@ class Model(Struct):
 
     @classmethod
     def from_xml_path(
-        cls, path: str | os.PathLike[str], contact_softness: float = 0.0, iterations: int | None = None
+        cls,
+        path: str | os.PathLike[str],
+        contact_softness: float = 0.0,
+        iterations: int | None = None,
+        flags: Mapping[str, str] | None = None,
     ) -> "Model":
         """Read an MJCF or URDF file; ValueError with the compiler's message if it is malformed."""
         if not isinstance(path, str | os.PathLike):
@@ -391,14 +402,20 @@ class Model(Struct):
             mj_model = mujoco.MjModel.from_xml_path(os.fspath(path))
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
-        return cls.from_mujoco(mj_model, contact_softness, iterations)
+        return cls.from_mujoco(mj_model, contact_softness, iterations, flags)
 
     @classmethod
-    def from_xml_string(cls, xml: str, contact_softness: float = 0.0, iterations: int | None = None) -> "Model":
+    def from_xml_string(
+        cls,
+        xml: str,
+        contact_softness: float = 0.0,
+        iterations: int | None = None,
+        flags: Mapping[str, str] | None = None,
+    ) -> "Model":
         """Read MJCF or URDF text; ValueError with the compiler's message if it is malformed."""
         if not isinstance(xml, str):
             raise TypeError(f"Model.from_xml_string: expected text, got {type(xml).__name__}; files: from_xml_path")
-        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness, iterations)
+        return cls.from_mujoco(mujoco.MjModel.from_xml_string(xml), contact_softness, iterations, flags)
 
     @classmethod
     def from_mujoco(
@@ -406,6 +423,7 @@ class Model(Struct):
         source: "mujoco.MjModel | mujoco.MjSpec",
         contact_softness: float = 0.0,
         iterations: int | None = None,
+        flags: Mapping[str, str] | None = None,
     ) -> "Model":
         """Take a compiled MuJoCo model, or compile a spec. The model is copied."""
         check_cache()
@@ -417,9 +435,12 @@ class Model(Struct):
         base = source.compile() if isinstance(source, mujoco.MjSpec) else copy.copy(source)
         if iterations is not None:
             base.opt.iterations = checked_iterations(iterations)
+        set_flags(base.opt, flags or {})
         m = Source(base, softened(Source(base, {}), contact_softness))
         portions, made = follow(RECIPES, m, (), set())
         values = {name: made[name] if name in made else _copied(m, name) for name in cls.fields}
+        # no tree may fall asleep: the flag means nothing, and MuJoCo's differences refuse it
+        set_flags(base.opt, {"sleep": "disable"})
         model = cls(**values)
         vars(model).update(origin=Origin(base, {}, portions), contact_softness=float(contact_softness))
         return model

@@ -8,9 +8,10 @@ import numpy as np
 
 from .source import OPTIONS
 
-_PAIR_FIELDS = ("friction", "solref", "solreffriction", "solimp", "margin", "gap", "dim")
+_PAIR_FIELDS = ("friction", "solref", "solreffriction", "solimp", "margin", "gap", "adhesion", "dim")
 _GEOM_FIELDS = (
-    *("friction", "solref", "solimp", "margin", "gap", "condim", "solmix", "priority", "contype", "conaffinity"),
+    *("friction", "solref", "solimp", "margin", "gap", "adhesion", "condim", "solmix", "priority"),
+    *("contype", "conaffinity"),
 )
 # fields that contact pairs and their parameters are made of
 CONTACT_SOURCES = {*(f"pair_{name}" for name in _PAIR_FIELDS), *(f"geom_{name}" for name in _GEOM_FIELDS)}

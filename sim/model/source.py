@@ -70,6 +70,8 @@ def written(base: mujoco.MjModel, changed: Mapping[str, Any]) -> mujoco.MjModel:
         made.body_simple[:], made.dof_simplenum[:] = 0, 0
         mujoco.mj_setConst(made, mujoco.MjData(made))
         m.body_subtreemass[:], m.dof_M0[:] = made.body_subtreemass, made.dof_M0
+    if changed.keys() & {"geom_adhesion", "pair_adhesion"}:
+        m.flg_adhesion = bool(m.geom_adhesion.any() or m.pair_adhesion.any())
     # what MuJoCo's broad phase knows of a body's geoms
     if changed.keys() & {"geom_margin", "geom_gap"}:
         m.body_margin[:] = 0.0

@@ -26,6 +26,7 @@ from ..kernels.enums import (
 from .contact_groups import ascending
 from .contact_pairs import CONVEX, FIELD, Pairs, contacts_enabled
 from .couplings import are_simulated
+from .option_flags import advice_on_flag
 from .source import Source
 
 INTEGRATORS = {
@@ -116,9 +117,9 @@ def _options(m: Source) -> Iterator[UnsupportedKind]:
         # a tree that falls asleep stops short of rest; where none may, the flag changes nothing
         roots = m.dof_bodyid[m.tree_dofadr[~np.isin(m.tree_sleep_policy, _AWAKE)]]
         if len(roots):
-            advice = 'leave the flag out, or give them sleep="never"'
+            awake = f"{advice_on_flag('sleep', 'disable')}: all then stay awake"
             names = _names(m, mujoco.mjtObj.mjOBJ_BODY, m.body_rootid[roots])
-            yield UnsupportedKind("option flag sleep, with body {} that may fall asleep", advice, names)
+            yield UnsupportedKind("option flag sleep, with body {} that may fall asleep", awake, names)
 
 
 def _joints(m: Source) -> Iterator[UnsupportedKind]:
@@ -179,12 +180,14 @@ def _actuator_extras(m: Source) -> Iterator[tuple[str, Any, str]]:
 
 def _tendons(m: Source) -> Iterator[UnsupportedKind]:
     spring = not disabled(m, mujoco.mjtDisableBit.mjDSBL_SPRING)
-    pulls = np.bincount(m.actuator_trnid.reshape(-1, 2)[m.actuator_trntype == TRN_TENDON, 0], minlength=m.ntendon)
+    on_tendon = np.flatnonzero(m.actuator_trntype == TRN_TENDON)
+    tendon = m.actuator_trnid.reshape(-1, 2)[on_tendon, 0]
+    idle = np.bincount(tendon[m.actuator_gear[on_tendon, 0] == 0], minlength=m.ntendon) > 0
+    shared = (m.tendon_actfrclimited != 0) & (np.bincount(tendon, minlength=m.ntendon) > 1)
     for problem, which, advice in (
         ("springyield", (m.tendon_springyield != 0) & spring, 'set springyield="0"'),
-        ("actuatorfrcrange shared by several actuators", (m.tendon_actfrclimited != 0) & (pulls > 1),
-         "give each actuator a forcerange"),
-    ):  # fmt: skip
+        ("actuatorfrcrange shared with an actuator of gear 0", shared & idle, "leave that actuator out"),
+    ):
         if np.any(which):
             yield UnsupportedKind(f"tendon {{}}: {problem}", advice, _names(m, mujoco.mjtObj.mjOBJ_TENDON, which))
 
@@ -195,7 +198,7 @@ def _constraints(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         return
     for flag in ("override", "diagexact", "ipc", "speculative"):
         if int(m.opt.enableflags) & int(getattr(mujoco.mjtEnableBit, f"mjENBL_{flag.upper()}")):
-            yield UnsupportedKind(f"option flag {flag}", "leave the flag out", ())
+            yield UnsupportedKind(f"option flag {flag}", advice_on_flag(flag, "disable"), ())
     if not disabled(m, bit.mjDSBL_EQUALITY):
         unknown = (m.eq_active0 != 0) & ~are_simulated(m)
         for kind in np.unique(m.eq_type[unknown]):
@@ -208,8 +211,12 @@ def _constraints(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
 
 
 def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
-    if m.flg_adhesion:
-        yield UnsupportedKind("geom adhesion", "leave adhesion out", ())
+    bit = mujoco.mjtDisableBit
+    sticks = np.any(m.geom_adhesion) or np.any(m.pair_adhesion)
+    if sticks and disabled(m, bit.mjDSBL_SPRING) and disabled(m, bit.mjDSBL_DAMPER):
+        # MuJoCo drops the pull and keeps what holds against it
+        text = "geom adhesion with the option flags spring and damper disabled"
+        yield UnsupportedKind(text, advice_on_flag("spring", "enable"), ())
     unknown = pairs.geom[pairs.family < 0]
     kinds = ascending(m.geom_type[unknown])
     for first, second in np.unique(kinds, axis=0):
@@ -228,7 +235,7 @@ def _contacts(m: Source, pairs: Pairs) -> Iterator[UnsupportedKind]:
         ("multiccd", bool(several.any())),
     ):
         if matters and disabled(m, getattr(mujoco.mjtDisableBit, f"mjDSBL_{flag.upper()}")):
-            yield UnsupportedKind(f"option flag {flag} disabled", "leave the flag out", ())
+            yield UnsupportedKind(f"option flag {flag} disabled", advice_on_flag(flag, "enable"), ())
 
 
 def _other_elements(m: Source) -> Iterator[UnsupportedKind]:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..collision.box_box import collide_box_box
 from ..collision.box_box_motion import box_box_motion
 from ..collision.box_geoms import collide_box
@@ -20,6 +22,19 @@ from ..collision.rim_geoms import collide_rim
 from ..collision.rim_motion import rim_motion
 from ..constraint.adhesion import adhesion, contacts
 from ..constraint.adhesion_adj import adhesion_adj
+from ..constraint.adhesive_contact import (
+    adhesion_parameter_adj,
+    adhesive_pull,
+    adhesive_reference,
+    directions,
+    given_directions,
+    in_gap,
+    no_push,
+    out_of_reach,
+    pulled,
+    reference_push,
+    whole,
+)
 from ..constraint.contact_adj import contact_adj
 from ..constraint.contact_derivatives import clear_rates, contact_adj_by_pairs
 from ..constraint.contact_wrench import contact_row_changes, contact_row_velocities
@@ -40,7 +55,7 @@ from ..dynamics.activation import (
     present_activation,
     present_activation_adj,
 )
-from ..dynamics.actuation import actuator_gravcomp, arms_move
+from ..dynamics.actuation import actuator_gravcomp, arms_move, force_passes, force_passes_apart
 from ..dynamics.actuator_gravcomp_adj import actuator_gravcomp_adj
 from ..dynamics.actuator_law import (
     actuator_bias,
@@ -72,9 +87,15 @@ from ..dynamics.spatial_tendon_adj import spatial_tendon_adj, spatial_transmissi
 from ..dynamics.tendon import tendon, tendon_implicit, tendon_implicit_adj, tendon_passive, tendon_passive_adj
 from ..dynamics.tendon_armature import tendon_bias, tendon_inertia
 from ..dynamics.tendon_armature_adj import tendon_armature_adj, tendon_armature_damping_adj
+from ..dynamics.tendon_range import (
+    limit_tendons,
+    limit_tendons_apart,
+    tendon_is_clamped,
+    tendon_is_clamped_apart,
+)
 from ..dynamics.transmission import transmission, transmission_adj
 from ..kernels.binding import Part
-from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICIT, IMPLICITFAST, MUSCLE, PGS, RK4, TRN_BODY
+from ..kernels.enums import DYN_MUSCLE, EULER, IMPLICIT, IMPLICITFAST, MUSCLE, PGS, RK4, TRN_BODY, TRN_TENDON
 from ..model.contact_pairs import BOXED, BOXES, CONVEX, FIELD, RIMMED
 from ..model.model import Model
 from ..solver.newton import solve_newton, solve_newton_adj
@@ -231,6 +252,11 @@ def _adheres(m: Model) -> bool:
     return bool((m.actuator_trntype == TRN_BODY).any())
 
 
+def _shares_tendon_ranges(m: Model) -> bool:
+    pulls = np.bincount(m.actuator_trnid[m.actuator_trntype == TRN_TENDON, 0], minlength=m.ntendon)
+    return bool(((m.tendon_actfrclimited != 0) & (pulls > 1)).any())
+
+
 FEATURES = (
     Feature(lambda m: m.nnoslip > 0, Part("no_noslip", {noslip: nothing, main_solution_adj: nothing_adj})),
     _geometry(BOXED, "box", collide_box, box_motion),
@@ -259,6 +285,21 @@ FEATURES = (
                 **dict.fromkeys((tendon, tendon_passive, tendon_implicit, tendon_friction, tendon_limits), nothing),
                 tendon_passive_adj: nothing_adj,
                 tendon_implicit_adj: nothing_adj,
+            },
+        ),
+    ),
+    Feature(
+        lambda m: m.nadhesive > 0,
+        Part(
+            "no_adhesive",
+            {
+                adhesive_pull: nothing,
+                adhesive_reference: nothing,
+                out_of_reach: in_gap,
+                directions: given_directions,
+                pulled: whole,
+                reference_push: no_push,
+                adhesion_parameter_adj: nothing_of_one_adj,
             },
         ),
     ),
@@ -312,6 +353,17 @@ FEATURES = (
             {transmission: nothing, transmission_adj: nothing_ahead_adj, arms_move: never},
         ),
     ),
+    Feature(
+        _shares_tendon_ranges,
+        Part(
+            "no_shared_range",
+            {
+                limit_tendons: limit_tendons_apart,
+                tendon_is_clamped: tendon_is_clamped_apart,
+                force_passes: force_passes_apart,
+            },
+        ),
+    ),
     Feature(_adheres, Part("no_adhesion", {adhesion: nothing, adhesion_adj: nothing_ahead_adj})),
     Feature(
         lambda m: bool(m.dof_gravcomp.any()),
@@ -344,11 +396,11 @@ FEATURES = (
 
 
 def jacobian_parts_of(model: Model) -> tuple[Part, ...]:
-    """The same for a Jacobian: derivatives pair by pair, but for what is known of fluids and surfaces by lanes alone.
+    """The same for a Jacobian: derivatives pair by pair, but for what lanes alone know: fluids, surfaces, adhesion.
 
     Solvers that know the rows' changes lane by lane have them in lanes for contacts too.
     """
-    contacts_in_lanes = model.solver == PGS or model.nnoslip > 0 or model.nsurface > 0
+    contacts_in_lanes = model.solver == PGS or model.nnoslip > 0 or model.nsurface > 0 or model.nadhesive > 0
     parts = (*parts_of(model), JACOBIAN)
     if not contacts_in_lanes:
         parts += (CONTACT_JACOBIAN,)

@@ -18,6 +18,7 @@ forces; it keeps the state and the inputs in `d`.
 
 from ..constraint.adhesion import adhesion, contacts
 from ..constraint.adhesion_adj import adhesion_adj
+from ..constraint.adhesive_contact import adhesive_pull
 from ..constraint.rows import make_constraints
 from ..constraint.rows_adj import constraint_adj
 from ..dynamics.aba import aba_factor, aba_solve, aba_solve_lanes
@@ -115,6 +116,7 @@ def forward_constrained(m: Model, d: Data) -> None:
     """The same with constraints; `qacc` also kept in qacc_warmstart, and the constraint forces."""
     forward_smooth(m, d)
     contacts(m, d)
+    adhesive_pull(m, d)
     crb(m, d)
     factor_m(m, d, 0.0)
     solve_m(m, d, d.qacc)
