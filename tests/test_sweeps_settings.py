@@ -4,8 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import pendulum_table4
 import pytest
+from snippets import ROOT, blocks
 
+from gradgym import train
+from gradgym.agents.sweeps.command_line import configurations
 from gradgym.agents.sweeps.settings import Row, applied, load_rows
 from gradgym.agents.training.configuration import parse_settings
 
@@ -64,3 +68,17 @@ def test_what_is_no_sweep_is_one_line(text: str, part: str, tmp_path: Path) -> N
     with pytest.raises(ValueError) as caught:
         rows(tmp_path, text)
     assert part in str(caught.value) and "sweep.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_file_on_the_page_is_of_the_tables_methods(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks((ROOT / "docs" / "sweeps.md").read_text()) if block.file]
+    (tmp_path / block.file).write_text(block.code)
+    words = ["--sweep", str(tmp_path / block.file), "--seeds", "0", "1"]
+    expected = [
+        (f"{name},n_links={n}", pendulum_table4.run_config(n, method, seed, quick=False))
+        for name, method in (("policy-enhancement", "policy"), ("MBPO", "mbpo"), ("SAC", "sac"))
+        for n in (1, 3)
+        for seed in (0, 1)
+    ]
+    found = configurations(train._parser().parse_args(words), train._new_config)
+    assert found == expected
