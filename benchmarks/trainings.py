@@ -1,9 +1,9 @@
 """What benchmarks that train share: runs that are stored one by one, and the command line.
 
 A finished run is stored at once; a benchmark that was killed goes on with the others, and so does
-one that finds stored results (delete the file to make all of them again). A run that was killed
-starts again, because its seconds are measured. With `--ray-address` runs are tasks of a Ray
-cluster, one processor each; the work folder is then one that all nodes share.
+one that finds stored results (delete that file and the work folder to make all of them again). A
+run that was killed starts again, because its seconds are measured. With `--ray-address` runs are
+tasks of a Ray cluster, one processor each; the work folder is then one that all nodes share.
 """
 
 import argparse
@@ -93,8 +93,11 @@ class Benchmark:
         work_dir: Path = arguments.work_dir.absolute()
         store = work_dir / f"{self.name}-rows"  # benchmarks may share a folder
         store.mkdir(parents=True, exist_ok=True)
-        found = self.rows(arguments.results) + [json.loads(path.read_text()) for path in sorted(store.glob("*.json"))]
+        stored = self.rows(arguments.results)
+        found = [*stored, *map(_read, sorted(store.glob("*.json")))]
         rows = {self.identity(row): row for row in found}
+        if len(rows) > len(stored):  # a benchmark was killed before it took them over
+            self._write(arguments.results, list(rows.values()))
         missing = [job for job in jobs if job not in rows]
         files = [store / f"{_file_name(job)}.json" for job in missing]
         for file in files:
@@ -106,7 +109,7 @@ class Benchmark:
             """Takes the row that was made; what made none and said no error was killed, and is tried once more."""
             file, error = files[number], files[number].with_suffix(".error")
             if file.exists():
-                row = json.loads(file.read_text())
+                row = _read(file)
                 rows[self.identity(row)] = row
                 self._write(arguments.results, list(rows.values()))
                 bar.update()
@@ -156,7 +159,13 @@ def _store(file: Path, train: Callable[..., Row], job: tuple[Any, ...]) -> None:
         file.with_suffix(".error").write_text(traceback.format_exc())
         return
     with written_beside(file) as temporary:
-        temporary.write_text(json.dumps(row))
+        temporary.write_text(json.dumps({"row": row, "machine": machine()}))
+
+
+def _read(file: Path) -> Row:
+    """The row of a worker; where that was another machine than this one, with what it was."""
+    found = json.loads(file.read_text())
+    return found["row"] if found["machine"] == machine() else {**found["row"], "machine": found["machine"]}
 
 
 def train_run(config: RunConfig, run_dir: Path, *callbacks: BaseCallback) -> tuple[Run, Row]:

@@ -1,7 +1,10 @@
 """`gradgym-train --seeds --ray-address`, and benchmarks: runs on the nodes of a cluster, one of which is lost."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -11,8 +14,8 @@ import pytest
 from children import started, wait_for_a_checkpoint
 from ray_cluster import losing_a_node, span, two_nodes
 from searches import search_folder
+from snippets import ROOT
 from sweeps import returns
-from trainings import Benchmark, Row
 
 from gradgym import train
 
@@ -76,15 +79,13 @@ def test_the_command_that_was_killed_goes_on(
     assert_as_alone(folder, command, range(2))
 
 
-def row(name: str, quick: bool, work_dir: Path) -> Row:
-    return {"name": name, "node": ray.get_runtime_context().get_node_id(), "threads": os.environ["GRADGYM_NUM_THREADS"]}
-
-
 def test_rows_of_a_benchmark_come_from_the_cluster(tmp_path: Path, cluster: Any) -> None:
-    stand_in = Benchmark("stand_in", ("name",), row, lambda rows: "")
-    places = ["--work-dir", str(tmp_path), "--results", str(tmp_path / "results.json")]
-    arguments = stand_in.parser("Stands in.").parse_args([*places, "--ray-address", cluster.address])
-    assert stand_in.main(arguments, [("a",), ("b",)]) == 0
-    rows = stand_in.rows(tmp_path / "results.json")
-    assert [found["name"] for found in rows] == ["a", "b"] and {found["threads"] for found in rows} == {"1"}
-    assert {found["node"] for found in rows} <= {node["NodeID"] for node in ray.nodes()}
+    """The script itself is the module of what it asks the nodes for."""
+    script, results = ROOT / "benchmarks" / "pendulum_table4.py", tmp_path / "results.json"
+    places = ["--work-dir", str(tmp_path / "work"), "--results", str(results), "--ray-address", cluster.address]
+    command = [sys.executable, str(script), "--quick", "--methods", "policy", "sac", *places]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    rows = json.loads(results.read_text())["rows"]
+    assert [(row["method"], row["env_steps"]) for row in rows] == [("policy", 600), ("sac", 600)]
+    first, second = (span(tmp_path / "work" / f"1-{method}-0") for method in ("policy", "sac"))
+    assert first[0] < second[1] and second[0] < first[1]

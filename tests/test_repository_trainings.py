@@ -61,6 +61,19 @@ def test_rows_come_from_processes(tmp_path: Path) -> None:
     assert code == 0 and row["process"] != os.getpid() and row["quick"] is False
 
 
+def test_a_row_of_another_machine_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = trainings.machine()
+    monkeypatch.setattr(trainings, "make_launcher", lambda *_, **__: InThisProcess())
+    _, (row,) = run(tmp_path, ("near", 1))
+    assert "machine" not in row and json.loads((tmp_path / "results.json").read_text())["machine"] == here
+    monkeypatch.setattr(trainings, "machine", lambda: {**here, "processor": "another"})
+    _, (row,) = run(tmp_path / "again", ("near", 1))
+    assert "machine" not in row
+    (tmp_path / "results.json").unlink()
+    _, (row,) = run(tmp_path)
+    assert row["machine"] == here
+
+
 def test_what_is_stored_is_shown_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"name": "whole", "number": 4}]
     (tmp_path / "results.json").write_text(json.dumps({"rows": rows}))
