@@ -43,8 +43,9 @@ def check_options(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--resume {arguments.resume}: the command that began a sweep goes on with it, leave it out")
     if arguments.seeds is not None and arguments.seed is not None:
         raise ValueError(f"--seed {arguments.seed}: --seeds are given too, leave one of them out")
-    for seed in arguments.seeds or []:
-        if arguments.seeds.count(seed) > 1:
+    seeds: list[int] = arguments.seeds or []
+    for seed in seeds:
+        if seeds.count(seed) > 1:
             raise ValueError(f"--seeds: {seed} is given twice")
 
 

@@ -7,6 +7,7 @@ results.csv         a line for each complete run
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 from tqdm import tqdm
@@ -57,10 +58,10 @@ class Sweep:
             jobs = {number: partial(train_in, run.run_dir, self.num_threads) for number, run in left.items()}
             run_jobs(jobs, launcher, at_once, self._again, lambda: self._watch(bar))
 
-    def _bar(self) -> "tqdm[None]":
+    def _bar(self) -> "tqdm[NoReturn]":
         return tqdm(total=sum(run.config.total_timesteps for run in self.runs), unit="step", mininterval=0.5)
 
-    def _watch(self, bar: "tqdm[None]") -> None:
+    def _watch(self, bar: "tqdm[NoReturn]") -> None:
         """Steps as of the last evaluations; a complete run counts as all that were planned, though time may end it."""
         complete = [run.complete for run in self.runs]
         steps = [
