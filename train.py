@@ -1,6 +1,7 @@
 """Trains an algorithm on an environment, or on a data set, in a folder from which the training can be resumed.
 
 gradgym-train --algo mbpo --enhancement policy --env gradgym/NLinkPendulum-v0 --env-kwargs n_links:5 --seed 0
+gradgym-train --algo shac --env gradgym/Hopper-v0 --seeds 0 1 2 --n-jobs 3
 gradgym-train --optimize --algo shac --env gradgym/Hopper-v0 --n-trials 50 --n-jobs 4
 """
 
@@ -17,6 +18,9 @@ import torch
 
 # Absolute, because this file also runs as a script, which belongs to no package.
 from gradgym.agents import ALGORITHMS, DATASET_TRAININGS
+from gradgym.agents.launchers import command_line as launching
+from gradgym.agents.sweeps import command_line as sweeping
+from gradgym.agents.sweeps.sweep import Sweep
 from gradgym.agents.training.configuration import (
     DatasetConfig,
     RunConfig,
@@ -77,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--num-threads", type=int, default=1, help="torch's threads; small networks are fastest with the default, 1"
     )
+    sweeping.add_options(parser)
     add_options(parser)
+    launching.add_options(parser)
     return parser
 
 
@@ -194,10 +200,14 @@ def _result(run: Run) -> str:
     return f"Return: best {best:.4f}, final {final:.4f}{maximum}"
 
 
+def _check_threads(num_threads: int) -> None:
+    if num_threads < 1:
+        raise ValueError(f"--num-threads {num_threads}: must be at least 1")
+
+
 def _prepared(arguments: argparse.Namespace) -> tuple[Run | DatasetTraining, Path]:
     """The training, and its folder with its configuration."""
-    if arguments.num_threads < 1:
-        raise ValueError(f"--num-threads {arguments.num_threads}: must be at least 1")
+    _check_threads(arguments.num_threads)
     torch.set_num_threads(arguments.num_threads)
     if arguments.resume is not None:
         config, run_dir = _resumed_config(arguments), arguments.resume
@@ -222,8 +232,7 @@ def _prepared_study(arguments: argparse.Namespace) -> tuple["Study", list[str]]:
     """The study, new or continued, and the arguments that train one of its configurations, but for what is best."""
     if arguments.resume is not None:
         raise ValueError(f"--resume {arguments.resume}: the command that began a study goes on with it, leave it out")
-    if arguments.num_threads < 1:
-        raise ValueError(f"--num-threads {arguments.num_threads}: must be at least 1")
+    _check_threads(arguments.num_threads)
     config = _new_config(arguments)
     if not isinstance(config, RunConfig):
         raise ValueError(f"--optimize: --algo {config.algo} trains on a data set, it has no return to search by")
@@ -246,6 +255,26 @@ def _optimize(arguments: argparse.Namespace) -> int:
         return 130
 
 
+def _prepared_sweep(arguments: argparse.Namespace) -> Sweep:
+    """The sweep, new or gone on with."""
+    _check_threads(arguments.num_threads)
+    configs = sweeping.configurations(arguments, _new_config)
+    name = _name(configs[0][1]).rpartition("-")[0] if arguments.sweep is None else arguments.sweep.stem
+    folder = arguments.run_dir or Path("runs") / f"sweep-{name}"
+    _check_folder(folder)
+    return Sweep(folder, configs, arguments.num_threads)
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    try:
+        found = _prepared_sweep(arguments)
+        print(f"Sweep: {found.folder}")
+        return sweeping.sweep(found, arguments)
+    except KeyboardInterrupt:
+        print("gradgym-train: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+
+
 def _train(training: Run | DatasetTraining) -> None:
     if not isinstance(training, Run):
         training.train()
@@ -259,9 +288,13 @@ def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     arguments = _parser().parse_args(argv)
     try:
+        launching.check_options(arguments, arguments.optimize or sweeping.is_sweep(arguments))
         check_options(arguments)
+        sweeping.check_options(arguments)
         if arguments.optimize:
             return _optimize(arguments)
+        if sweeping.is_sweep(arguments):
+            return _sweep(arguments)
         training, run_dir = _prepared(arguments)
     except (ValueError, TypeError, ImportError, OSError, gymnasium.error.Error) as error:
         print(f"gradgym-train: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)

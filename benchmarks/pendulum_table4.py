@@ -34,6 +34,7 @@ METHODS: dict[str, list[str]] = {
     # Equation 13 as printed: one step, then the critic.
     "policy, one step": ["--enhancement", "policy", "--hyperparams", "gradient_horizon:step"],
 }
+SEEDS = {"policy": 3, "mbpo": 3, "sac": 3, "policy, one step": 1}
 LABELS = {
     "policy": "policy enhancement, whole episode",
     "policy, one step": "policy enhancement, one step",
@@ -79,8 +80,7 @@ def planned(quick: bool, methods: list[str]) -> list[tuple[int, str, int]]:
     jobs = []
     for method in methods:
         for n in range(1, 8):
-            seeds = 1 if method == "policy, one step" or (n > 5 and method != "policy") else 3
-            jobs += [(n, method, seed) for seed in range(seeds)]
+            jobs += [(n, method, seed) for seed in range(SEEDS[method])]
     return sorted(jobs, key=lambda job: (job[1] != "policy", job[2], job[0]))
 
 

@@ -1,20 +1,22 @@
 """What benchmarks that train share: runs that are stored one by one, and the command line.
 
 A finished run is stored at once; a benchmark that was killed goes on with the others, and so does
-one that finds stored results (delete the file to make all of them again).
+one that finds stored results (delete that file and the work folder to make all of them again). A
+run that was killed starts again, because its seconds are measured. With `--ray-address` runs are
+tasks of a Ray cluster, one processor each; the work folder is then one that all nodes share.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
-import threading
+import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,12 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
+from gradgym.agents.launchers.command_line import make_launcher
+from gradgym.agents.launchers.launcher import run_jobs
 from gradgym.agents.training.configuration import RunConfig
 from gradgym.agents.training.provenance import machine, versions
 from gradgym.agents.training.run import Run
+from gradgym.agents.training.whole_file import written_beside
 
 Row = dict[str, Any]
 _RESULTS = Path(__file__).parent / "results"
@@ -63,7 +68,10 @@ class Benchmark:
     def parser(self, doc: str | None) -> argparse.ArgumentParser:
         parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
         parser.add_argument("--quick", action="store_true", help="a few steps and one seed, to try the script")
-        parser.add_argument("--jobs", type=int, default=2, help="processes, one core each")
+        parser.add_argument(
+            "--jobs", type=int, help="runs at once, one core each; default: 2, on a cluster as many as it has cores"
+        )
+        parser.add_argument("--ray-address", metavar="auto|HOST:PORT", help="runs are tasks of this cluster")
         parser.add_argument("--work-dir", type=Path, default=Path("runs") / self.name)
         parser.add_argument("--results", type=Path, default=self.results)
         parser.add_argument("--table", action="store_true", help="print the stored results as markdown")
@@ -78,28 +86,53 @@ class Benchmark:
             print(self.table(self.rows(arguments.results)))
         if self.plot is not None and file is not None:
             self.plot(self.rows(arguments.results), file)
-        if not arguments.table and file is None:
-            self._run(arguments, jobs)
-        return 0
+        return 0 if arguments.table or file is not None else self._run(arguments, jobs)
 
-    def _run(self, arguments: argparse.Namespace, jobs: Sequence[tuple[Any, ...]]) -> None:
-        work_dir: Path = arguments.work_dir
-        work_dir.mkdir(parents=True, exist_ok=True)
-        store = work_dir / f"{self.name}.jsonl"  # benchmarks may share a folder
-        found = self.rows(arguments.results)
-        found += [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
+    def _run(self, arguments: argparse.Namespace, jobs: Sequence[tuple[Any, ...]]) -> int:
+        """Makes the rows that are not stored; returns the exit code."""
+        work_dir: Path = arguments.work_dir.absolute()
+        store = work_dir / f"{self.name}-rows"  # benchmarks may share a folder
+        store.mkdir(parents=True, exist_ok=True)
+        stored = self.rows(arguments.results)
+        found = [*stored, *map(_read, sorted(store.glob("*.json")))]
         rows = {self.identity(row): row for row in found}
+        if len(rows) > len(stored):  # a benchmark was killed before it took them over
+            self._write(arguments.results, list(rows.values()))
         missing = [job for job in jobs if job not in rows]
-        os.environ["OMP_NUM_THREADS"] = os.environ["GRADGYM_NUM_THREADS"] = "1"  # inherited by the workers
-        with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-            train = partial(self.train, quick=arguments.quick, work_dir=work_dir)
-            futures = [pool.submit(train, *job) for job in missing]
-            for future in tqdm(as_completed(futures), total=len(futures), unit="run"):
-                row = future.result()
+        files = [store / f"{_file_name(job)}.json" for job in missing]
+        for file in files:
+            file.with_suffix(".error").unlink(missing_ok=True)
+        errors: dict[tuple[Any, ...], str] = {}
+        killed: set[int] = set()
+
+        def again(number: int, how: str) -> bool:
+            """Takes the row that was made; what made none and said no error was killed, and is tried once more."""
+            file, error = files[number], files[number].with_suffix(".error")
+            if file.exists():
+                row = _read(file)
                 rows[self.identity(row)] = row
-                with store.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
                 self._write(arguments.results, list(rows.values()))
+                bar.update()
+            elif error.exists() or number in killed:
+                errors[missing[number]] = error.read_text() if error.exists() else f"ended twice: {how}"
+            else:
+                killed.add(number)
+                return True
+            return False
+
+        os.environ["OMP_NUM_THREADS"] = os.environ["GRADGYM_NUM_THREADS"] = "1"  # inherited by the workers
+        at_once = arguments.jobs or (2 if arguments.ray_address is None else None)
+        launcher = make_launcher(arguments.ray_address, at_once or 1, modules=(Path(__file__).parent,))
+        train = partial(self.train, quick=arguments.quick, work_dir=work_dir)
+        work = {
+            number: partial(_store, file, train, job)
+            for number, (file, job) in enumerate(zip(files, missing, strict=True))
+        }
+        with tqdm(total=len(missing), unit="run") as bar:
+            run_jobs(work, launcher, at_once, again, bar.refresh)
+        for job, error in errors.items():
+            print(f"{self.name} {' '.join(map(str, job))}: {error}", file=sys.stderr)
+        return 1 if errors else 0
 
     def _write(self, path: Path, rows: list[Row]) -> None:
         content = {
@@ -109,22 +142,30 @@ class Benchmark:
             "rows": sorted(rows, key=self.identity),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
         first = f'{{"{self.key[0]}":'
-        temporary.write_text(json.dumps(content, separators=(",", ":")).replace(first, "\n" + first) + "\n")
-        os.replace(temporary, path)
+        with written_beside(path) as temporary:
+            temporary.write_text(json.dumps(content, separators=(",", ":")).replace(first, "\n" + first) + "\n")
 
 
-def _end_with_parent() -> None:
-    """In a worker: a benchmark that was killed leaves nobody behind who goes on with its jobs."""
+def _file_name(job: tuple[Any, ...]) -> str:
+    return re.sub(r"[^\w.+-]+", "-", "-".join(map(str, job)))
 
-    def wait() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+def _store(file: Path, train: Callable[..., Row], job: tuple[Any, ...]) -> None:
+    """In a worker: makes a row and writes it to a file, or beside it what went wrong."""
+    try:
+        row = train(*job)
+    except Exception:  # the others go on
+        file.with_suffix(".error").write_text(traceback.format_exc())
+        return
+    with written_beside(file) as temporary:
+        temporary.write_text(json.dumps({"row": row, "machine": machine()}))
+
+
+def _read(file: Path) -> Row:
+    """The row of a worker; where that was another machine than this one, with what it was."""
+    found = json.loads(file.read_text())
+    return found["row"] if found["machine"] == machine() else {**found["row"], "machine": found["machine"]}
 
 
 def train_run(config: RunConfig, run_dir: Path, *callbacks: BaseCallback) -> tuple[Run, Row]:

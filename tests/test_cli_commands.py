@@ -293,7 +293,7 @@ def test_benchmark_runs_and_goes_on(tmp_path: Path) -> None:
     places = ["--work-dir", str(tmp_path / "work"), "--results", str(tmp_path / "results.json")]
     benchmark("pendulum_table4", *places, "--quick", "--methods", "policy")
     benchmark("pendulum_table4", *places, "--quick", "--methods", "policy", "sac")
-    assert len((tmp_path / "work" / "pendulum_table4.jsonl").read_text().splitlines()) == 2
+    assert len(list((tmp_path / "work" / "pendulum_table4-rows").glob("*.json"))) == 2
     shown = benchmark("pendulum_table4", *places, "--table", "--plot", str(tmp_path / "p.png"))
     assert "SAC" in shown and (tmp_path / "p.png").stat().st_size > 10_000
 

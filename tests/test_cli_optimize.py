@@ -2,13 +2,11 @@
 
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
+from children import only_job, started, wait_for_a_checkpoint
 from optuna.trial import TrialState
 from searches import search_folder, trials
 
@@ -72,29 +70,6 @@ def test_without_optuna_it_is_one_line(
     assert "pip install 'gradgym[optimize]'" in error and error.count("\n") == 0
 
 
-def started(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "gradgym.train", *command],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-
-
-def wait_for_a_checkpoint(child: subprocess.Popen[str], run_dir: Path) -> None:
-    deadline = time.monotonic() + 300
-    while not (run_dir / "checkpoint.pkl").exists() and time.monotonic() < deadline and child.poll() is None:
-        time.sleep(0.01)
-
-
-def trial_process(child: subprocess.Popen[str]) -> psutil.Process:
-    found = [one for one in psutil.Process(child.pid).children() if "spawn_main" in " ".join(one.cmdline())]
-    (process,) = found
-    return process
-
-
 @pytest.mark.slow
 def test_a_study_survives_kills_of_a_trial_and_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial is killed, then the whole search, then Ctrl-C comes; the study ends as one that was left alone."""
@@ -105,10 +80,10 @@ def test_a_study_survives_kills_of_a_trial_and_of_itself(tmp_path: Path, monkeyp
     run_dir = killed / "search"
     child = started(command, killed)
     wait_for_a_checkpoint(child, run_dir / "trial-0")
-    trial_process(child).kill()
+    only_job(child).kill()
     wait_for_a_checkpoint(child, run_dir / "trial-1")
     assert trials(killed)[0].state is TrialState.COMPLETE
-    orphan = trial_process(child)
+    orphan = only_job(child)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     orphan.wait(20)  # it ends with the search

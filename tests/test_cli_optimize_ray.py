@@ -1,14 +1,12 @@
 """`gradgym-train --optimize --ray-address`: trials on the nodes of a cluster, one of which is lost."""
 
-import json
-import threading
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
+from ray_cluster import losing_a_node, span, two_nodes
 from searches import search_folder, trials
 
 from gradgym import train
@@ -19,22 +17,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
-    """Two nodes with a processor each: two trials at the same time are on different ones."""
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # on a busy machine nice workers never end
-    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
-    found = Cluster(initialize_head=True, head_node_args=node)
-    found.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-    yield found
-    ray.shutdown()
-    found.shutdown()
-
-
-def span(run_dir: Path) -> tuple[float, float]:
-    """When a trial began and ended."""
-    header = (run_dir / "monitor.csv").read_text().splitlines()[0]
-    return json.loads(header.removeprefix("#"))["t_start"], (run_dir / "evaluations.jsonl").stat().st_mtime
+    with two_nodes(monkeypatch) as found:
+        yield found
 
 
 def test_two_nodes_train_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Any) -> None:
@@ -49,13 +33,8 @@ def test_a_lost_node_costs_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     command = [*search_folder(tmp_path, monkeypatch), "--total-timesteps", "2000", "--n-trials", "3", "--n-jobs", "2"]
     folder = tmp_path / "search"
 
-    def lose() -> None:
-        while not all((folder / f"trial-{number}" / "checkpoint.pkl").exists() for number in range(2)):
-            time.sleep(0.05)
-        cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
-
-    thread = threading.Thread(target=lose, daemon=True)
-    thread.start()
+    checkpoints = [folder / f"trial-{number}" / "checkpoint.pkl" for number in range(2)]
+    thread = losing_a_node(cluster, checkpoints)
     assert train.main([*command, "--ray-address", cluster.address]) == 0
     thread.join(1)
     assert not thread.is_alive()

@@ -11,6 +11,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from gradgym import train
+from gradgym.agents.launchers.launcher import Job
 from gradgym.agents.training.configuration import RunConfig
 from gradgym.agents.training.evaluation import read_evaluations
 from gradgym.agents.tuning.study import Search, Study
@@ -34,16 +35,18 @@ class InThisProcess:
     """Runs a trial when it is started; `before` may kill it by returning False."""
 
     def __init__(self, before: Callable[[TrialOrder], bool] = lambda order: True) -> None:
-        self.before, self.started, self.over = before, list[int](), list[int]()
+        self.before, self.started, self.over = before, list[int](), dict[int, str]()
 
-    def start(self, order: TrialOrder) -> None:
-        self.started.append(order.number)
+    def start(self, number: int, job: Job) -> None:
+        (order,) = job.args
+        assert job.func is run_trial and order.number == number
+        self.started.append(number)
         if self.before(order):
-            run_trial(order)
-        self.over.append(order.number)
+            job()
+        self.over[number] = ""
 
-    def ended(self) -> list[int]:
-        found, self.over = self.over, []
+    def ended(self, timeout: float | None = None) -> dict[int, str]:
+        found, self.over = self.over, {}
         return found
 
     def finish(self) -> None:

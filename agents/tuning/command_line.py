@@ -1,12 +1,12 @@
 """The options of `gradgym-train --optimize`, and what it does."""
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..launchers.command_line import make_launcher
 from ..training.configuration import RunConfig
 
 if TYPE_CHECKING:
@@ -14,14 +14,12 @@ if TYPE_CHECKING:
 
 _DEFAULTS: dict[str, Any] = {
     "n_trials": 50,
-    "n_jobs": 1,
     "sampler": "tpe",
     "pruner": "median",
     "n_startup_trials": 10,
     "study_name": None,
     "storage": None,
     "search_space": None,
-    "ray_address": None,
 }
 
 
@@ -34,14 +32,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--optimize", action="store_true", help="search, in place of one training")
     group.add_argument("--n-trials", type=int, help="of the study in all, pruned ones too; default: 50")
-    group.add_argument("--n-jobs", type=int, help="trials at once, each in a process of its own; default: 1")
     group.add_argument("--sampler", choices=["tpe", "random"], help="default: tpe")
     group.add_argument("--pruner", choices=["median", "halving", "none"], help="default: median")
     group.add_argument("--n-startup-trials", type=int, help="before sampler and pruner begin; default: 10")
     group.add_argument("--study-name", help="default: that of its folder, runs/optimize-<algo>-<env>-<seed>")
     group.add_argument("--storage", help="a file for Optuna's journal, or a data base's URL; default: in the folder")
     group.add_argument("--search-space", type=Path, metavar="FILE.yaml", help="in place of the algorithm's own")
-    group.add_argument("--ray-address", metavar="auto|HOST:PORT", help="trials are tasks of this cluster; extra `ray`")
 
 
 def check_options(arguments: argparse.Namespace) -> None:
@@ -51,7 +47,7 @@ def check_options(arguments: argparse.Namespace) -> None:
         if value is not None and not arguments.optimize:
             raise ValueError(f"--{name.replace('_', '-')} {value}: is of a search: add --optimize, or leave it out")
         setattr(arguments, name, default if value is None else value)
-    for name, least in (("n_trials", 1), ("n_jobs", 1), ("n_startup_trials", 0)):
+    for name, least in (("n_trials", 1), ("n_startup_trials", 0)):
         if getattr(arguments, name) < least:
             raise ValueError(f"--{name.replace('_', '-')} {getattr(arguments, name)}: must be at least {least}")
 
@@ -79,20 +75,9 @@ def optimize(study: "Study", arguments: argparse.Namespace, same: list[str]) -> 
 
     ValueError: another process runs the study, or there is no cluster.
     """
-    from .launchers import ProcessLauncher, RayLauncher
-
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the trials
-    if arguments.n_jobs > 1:
-        os.environ.setdefault("GRADGYM_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // arguments.n_jobs)))
-    if arguments.ray_address is None:
-        launcher = ProcessLauncher()
-    else:
-        path = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
-        try:
-            launcher = RayLauncher(arguments.ray_address, path)
-        except ImportError as error:
-            raise ValueError(f"--ray-address: {error}: pip install 'gradgym[ray]'") from error
-    study.run(arguments.n_trials, arguments.n_jobs, launcher)
+    at_once = arguments.n_jobs or 1
+    gpu = str(study.config.hyperparams.get("device", "")).startswith("cuda")
+    study.run(arguments.n_trials, at_once, make_launcher(arguments.ray_address, at_once, gpu))
     for number, error in study.errors().items():
         print(f"trial {number} failed: {error}", file=sys.stderr)
     best = study.best

@@ -6,10 +6,8 @@ trial-<n>/      the run of each trial
 best.yaml       the best trial's settings, for `gradgym-train --config`
 """
 
-import fcntl
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +17,13 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
+from ..launchers.folder_lock import locked
+from ..launchers.launcher import Launcher
 from ..training.configuration import RunConfig, merged
 from ..training.whole_file import written_beside
-from .launchers import Launcher
 from .space import Space, suggest
 from .storage import open_storage
-from .trial import TrialOrder
+from .trial import TrialOrder, run_trial
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -128,14 +127,17 @@ class Study:
         ValueError: another process runs the study.
         KeyboardInterrupt: Ctrl-C, after checkpoints of the trials.
         """
-        with self._locked(), tqdm(total=n_trials, initial=self.count(*_ENDED), desc="trials", unit="trial") as bar:
+        with (
+            locked(self.folder, "study"),
+            tqdm(total=n_trials, initial=self.count(*_ENDED), desc="trials", unit="trial") as bar,
+        ):
             left = [trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
             running: set[int] = set()
             try:
                 while True:
                     while len(running) < jobs and (left or self.count(*_ENDED) + len(running) < n_trials):
                         number = left.pop(0) if left else self._new_trial()
-                        launcher.start(self._order(number))
+                        launcher.start(number, partial(run_trial, self._order(number)))
                         running.add(number)
                     if not running:
                         return
@@ -196,12 +198,3 @@ class Study:
         comment = f"# Trial {best.number} of the study {self.study.study_name}: return {best.value:.4f}.\n"
         with written_beside(self.folder / "best.yaml") as file:
             file.write_text(comment + yaml.safe_dump({self.config.env: settings}, sort_keys=False))
-
-    @contextmanager
-    def _locked(self) -> Generator[None]:
-        with (self.folder / "study.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed with the process, however it ends
-            except BlockingIOError:
-                raise ValueError(f"{self.folder}: another process runs this study, wait for it or end it") from None
-            yield

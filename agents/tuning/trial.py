@@ -1,8 +1,5 @@
 """One trial of a study, in a process of its own: a run whose evaluations the study sees, and may end early."""
 
-import os
-import threading
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,20 +84,3 @@ def run_trial(order: TrialOrder) -> None:
         study.tell(order.number, state=TrialState.PRUNED)
     else:
         study.tell(order.number, run.evaluation.best)
-
-
-def run_trial_of_parent(order: TrialOrder) -> None:
-    """The same in a process with a group of its own, which ends with the one that started it, however that ends."""
-
-    def wait() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    os.setsid()
-    threading.Thread(target=wait, daemon=True).start()
-    try:
-        run_trial(order)
-    except KeyboardInterrupt:
-        os._exit(130)
