@@ -1,7 +1,8 @@
 """`TensorVectorEnv`: environments of one task on a GPU, from physics to resets; what goes in and out are tensors there.
 
 Made by `gymnasium.make_vec(id, num_envs, device="cuda")`. No number of a step comes to the host, so a training
-that is on the GPU too never waits for copies.
+that is on the GPU too never waits for copies; but for poses of bodies, where an observation or a reward has them,
+and for the choice of models, where each world has its own.
 """
 
 from collections.abc import Sequence

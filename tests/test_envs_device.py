@@ -15,6 +15,9 @@ from gradgym.sim import placement
 
 NAMES = "NLinkPendulum", "Ant", "HalfCheetah", "Hopper", "Walker2d", "BallThrow", "Golf", "Racecar"
 
+RANDOM = {"randomize": {"size": (0.9, 1.1)}}
+HANDS = ("CubeReorient", RANDOM), ("CubeReorient", {"hand": "shadow"}), ("ShadowHandGrasp", RANDOM), ("WheelTurn", {})
+
 
 @pytest.fixture(autouse=True)
 def _device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,9 +28,9 @@ def _device(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_functions_of_a_task_stay_on_the_device(name: str) -> None:
-    envs: Any = gymnasium.make_vec(f"gradgym/{name}-v0", 3)
+@pytest.mark.parametrize(("name", "arguments"), [*((name, {}) for name in NAMES), *HANDS])
+def test_functions_of_a_task_stay_on_the_device(name: str, arguments: dict[str, Any]) -> None:
+    envs: Any = gymnasium.make_vec(f"gradgym/{name}-v0", 3, **arguments)
     task = envs.task
     assert task.serves_gpu
     start = task.start([np.random.default_rng(i) for i in range(3)]).tensors()

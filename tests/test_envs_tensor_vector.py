@@ -123,6 +123,22 @@ def test_every_episode_has_a_start_of_its_own(mode: str) -> None:
     assert torch.equal(other[:4], here.unwrapped.state.qpos)
 
 
+def test_hands_have_their_goals_and_objects_there() -> None:
+    made: dict[str, Any] = {"num_envs": 3, "randomize": {"size": (0.9, 1.1)}, "max_episode_steps": 1}
+    there: Any = gymnasium.make_vec("gradgym/CubeReorient-v0", device="cuda", **made)
+    here: Any = gymnasium.make_vec("gradgym/CubeReorient-v0", **made)
+    obs, _ = there.reset(seed=2)
+    assert_allclose(obs, here.reset(seed=2)[0], rtol=1e-6, atol=1e-7)
+    action = np.full(there.action_space.shape, 0.5)
+    found, known = there.step(action), here.step(action)
+    assert_allclose(found[0], known[0], rtol=1e-6, atol=1e-6)
+    assert_allclose(found[1], known[1], rtol=1e-9)
+    obs = there.step(action)[0]
+    goals, pool = there.state.mocap_pos, there._pool.mocap_pos
+    assert (there.state.time == 0).all() and all((goal == pool).all((1, 2)).any() for goal in goals)
+    assert_allclose(obs, there.task.observation(there.state).float())
+
+
 class Lifted(Hopper):
     """A task that draws other starts than the one that it is made of."""
 
@@ -160,8 +176,8 @@ def test_what_cannot_be_is_refused() -> None:
         _made(device="cuda", gradients="action")
     with pytest.raises(ValueError, match="backend='mujoco' runs on the CPU"):
         _made(device="cuda", backend="mujoco")
-    with pytest.raises(ValueError, match="CubeReorient runs on the CPU: leave device='cuda' out"):
-        gymnasium.make_vec("gradgym/CubeReorient-v0", 2, device="cuda")
+    with pytest.raises(ValueError, match="PlanarPushing runs on the CPU: leave device='cuda' out"):
+        gymnasium.make_vec("gradgym/PlanarPushing-v0", 2, device="cuda")
     envs = _made(device="cuda")
     envs.reset(seed=0)
     with pytest.raises(ValueError, match=r"NLinkPendulum: action has shape \(3,\), expected \(6, 3\)"):
