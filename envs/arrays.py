@@ -35,6 +35,11 @@ def as_tensor(x: Array) -> Tensor:
     return x if isinstance(x, Tensor) else torch.from_numpy(np.asarray(x))
 
 
+def uniform_like(x: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """Numbers between `low` and `high`, as many as `x` has, of its type and on its device, which is the generator's."""
+    return low + (high - low) * torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+
+
 def beside(constant: Tensor, x: Tensor) -> Tensor:
     """A task's constant on the device where `x` is."""
     return constant if constant.device == x.device else constant.to(x.device)

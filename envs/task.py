@@ -93,6 +93,30 @@ class Task(FuncEnv[TaskState, Tensor, Tensor, Tensor, Tensor, Any, None], ABC):
         """Start states, one for each generator: shapes (len(rng), ...)."""
         return self.state_at(self.model.initial_state(), len(rng))
 
+    def initial_tensors(self, still: TaskState, generator: torch.Generator) -> TaskState:
+        """`initial` on a GPU: one start for each of `still`, the model's initial states there, which stay as they are.
+
+        Of the same distribution, drawn by torch. Where a task defines `initial` and not this, environments on a GPU
+        draw their starts on the host, whenever they are reset.
+        """
+        return still
+
+    @property
+    def draws_tensors(self) -> bool:
+        """Whether `initial_tensors` is about the same starts as `initial`: defined with it, or further down."""
+        of = [next(c for c in type(self).__mro__ if name in vars(c)) for name in ("initial_tensors", "initial")]
+        return issubclass(*of)
+
+    def start_tensors(self, still: TaskState, generator: torch.Generator) -> TaskState:
+        """`start`, as `initial_tensors` is `initial`."""
+        state = self.initial_tensors(still, generator)
+        if state is not still:
+            state = replace(state, known_kinematics=None)  # which may be those of `still`
+        if len(self.models) == 1 or state.variant is not None:
+            return state
+        shape, device = state.time.shape, state.time.device
+        return replace(state, variant=torch.randint(len(self.models), shape, generator=generator, device=device))
+
     def start(self, rng: Sequence[np.random.Generator]) -> TaskState:
         """`initial`, with a model drawn for each episode where there are several and `initial` chose none."""
         state = self.initial(rng)

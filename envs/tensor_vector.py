@@ -1,7 +1,8 @@
 """`TensorVectorEnv`: environments of one task on a GPU, from physics to resets; what goes in and out are tensors there.
 
 Made by `gymnasium.make_vec(id, num_envs, device="cuda")`. No number of a step comes to the host, so a training
-that is on the GPU too never waits for copies.
+that is on the GPU too never waits for copies; but for poses of bodies, where an observation or a reward has them,
+and for the choice of models, where each world has its own.
 """
 
 from collections.abc import Sequence
@@ -28,8 +29,9 @@ class TensorVectorEnv(TaskVectorEnv):
     masks; `final_obs` is one tensor (num_envs, n_obs), whose rows count where `_final_obs` is true. Actions may be
     arrays or tensors; whether they are finite is not looked at.
 
-    Starts are drawn on the host when `reset` is called, two for each environment: its first one, and one for
-    a pool that later episodes begin at, in an order that the first seed determines.
+    The first episodes begin where those on the CPU do with the same seeds, later ones at starts that torch draws on
+    the GPU, by the first seed of `reset`. Where a task cannot draw them there (`Task.draws_tensors`), they are drawn
+    on the host when `reset` is called, one for each environment, and later episodes begin at one of these.
 
     Args:
         device: "cuda", or one of several, "cuda:1".
@@ -51,6 +53,10 @@ class TensorVectorEnv(TaskVectorEnv):
             raise ValueError(f"{type(self.task).__name__} runs on the CPU: leave device={str(device)!r} out")
         self.device = found
         self._finished = torch.zeros(num_envs, dtype=torch.bool, device=found)
+        with torch.no_grad():
+            self._still = self._moved(self.task.state_at(self.task.model.initial_state(), num_envs))
+        self._generator = self._generator_of(0)
+        self._pool: TaskState | None = None  # of a task that draws on the host
 
     def reset(  # pyright: ignore[reportIncompatibleMethodOverride] (tensors)
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -60,14 +66,21 @@ class TensorVectorEnv(TaskVectorEnv):
         rows = self._reset_rows({"reset_mask": mask.cpu().numpy()} if isinstance(mask, Tensor) else options)
         self._seed(seed, rows)
         with torch.no_grad():
-            first, self._pool = (self._moved(self.task.start(self._rngs)) for _ in range(2))
-            self._order = torch.Generator(self.device).manual_seed(int(self._rngs[0].integers(2**62)))
+            first = self._moved(self.task.start(self._rngs))
+            if not self.task.draws_tensors:
+                self._pool = self._moved(self.task.start(self._rngs))
+            if seed is not None:
+                self._generator = self._generator_of(int(rows.argmax()))
             where = torch.from_numpy(rows).to(self.device)
             self._state = first if rows.all() else self._current().where(~where, first)
             info = _masked(self.task.state_info(self._state), where)
             obs = self.task.observation(self._state).float()
         self._finished = self._finished & ~where
         return obs, info
+
+    def _generator_of(self, i: int) -> torch.Generator:
+        """torch's, seeded by the generator of environment i."""
+        return torch.Generator(self.device).manual_seed(int(self._rngs[i].integers(2**62)))
 
     def _moved(self, state: TaskState) -> TaskState:
         return state.tensors().map(lambda x: x.to(self.device))
@@ -77,9 +90,12 @@ class TensorVectorEnv(TaskVectorEnv):
         raise NotImplementedError("set_state takes arrays: on a GPU set `state`, a TaskState of tensors")
 
     def restarts(self, ended: Tensor) -> TaskState:
-        """Starts from the pool, one for each environment."""
-        places = torch.randint(self.num_envs, (self.num_envs,), generator=self._order, device=self.device)
-        return self._pool.map(lambda x: x[places])
+        """A start for each environment, drawn on the GPU, or from the pool."""
+        if self._pool is None:
+            return self.task.start_tensors(self._still, self._generator)
+        pool = self._pool
+        places = torch.randint(self.num_envs, (self.num_envs,), generator=self._generator, device=self.device)
+        return pool.map(lambda x: x[places])
 
     @torch.no_grad()
     def step(  # pyright: ignore[reportIncompatibleMethodOverride] (tensors)

@@ -11,6 +11,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+from feature_scenes import FEATURES
 from gpu_scenes import SCENES
 
 from gradgym import sim
@@ -54,12 +55,17 @@ def main(names: list[str]) -> int:
     Struct._put = _watched
     contacts = 0
     for name in names:
-        scene, rng = SCENES[name](), np.random.default_rng(0)
-        state, ctrls = scene.starts(4, rng), scene.ctrls(4, 1, rng)
-        after = sim.step(scene.model, state, ctrls[:, 0])
-        cotangent = rng.standard_normal((4, tangent_size(scene.model)))
-        sim.step_vjp(scene.model, after, ctrls[:, 0], cotangent)
-        contacts += int((sim.forward(scene.model, after, ctrls[:, 0]).contact.geom[..., 0] >= 0).sum())
+        scene, rng = {**SCENES, **FEATURES}[name](), np.random.default_rng(0)
+        model, state, ctrl = scene.model, scene.starts(4, rng), scene.ctrls(4, 1, rng)[:, 0]
+        if model.nnoslip > 0:  # few sweeps go where many do
+            model = model.replace(iterations=10, noslip_iterations=2)
+        after = sim.step(model, state, ctrl)
+        sim.step_vjp(model, after, ctrl, rng.standard_normal((4, tangent_size(model))), params=True)
+        first = sim.State(*(x[:1] for x in after[:3]))
+        sim.linearize(model, first, ctrl[:1])
+        if model.nnoslip == 0:  # after which forces have no derivative
+            sim.cfrc_ext_vjp(model, first, ctrl[:1], np.ones((1, model.nbody, 6)))
+        contacts += int((sim.forward(model, after, ctrl).contact.geom[..., 0] >= 0).sum())
     print(contacts)
     return 0
 

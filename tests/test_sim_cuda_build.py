@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from feature_scenes import FEATURES
 from gpu_scenes import SCENES
 
 from gradgym import sim
@@ -44,6 +45,18 @@ def test_machine_code_is_made_without_a_gpu(text: str) -> None:
     made = build.assembled(text, CAPABILITY)
     assert made.code[:4] == b"\x7fELF" and made.entry in text
     assert 32 < made.registers <= 255 and made.spilled == 0
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("way", ["rollout", "gradient"])
+def test_machine_code_is_made_of_every_feature(name: str, way: str) -> None:
+    made = programs(FEATURES[name]().model)
+    text = build.ptx(made.rollout if way == "rollout" else made.rollout_adj(False), CAPABILITY)
+    assert "malloc" not in text and "vprintf" not in text  # kernels allocate nothing and raise nothing
+    found = build.assembled(text, CAPABILITY)
+    assert found.code[:4] == b"\x7fELF" and found.entry in text and found.registers <= 255
 
 
 @needs_compiler

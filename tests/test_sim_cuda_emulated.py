@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from feature_scenes import FEATURES
 from gpu_scenes import SCENES, Scene
 from numpy.testing import assert_allclose
 
@@ -21,7 +22,8 @@ pytest.importorskip("numba_cuda", reason="the extra cuda is not installed: nothi
 from cuda_emulation import EmulatedGPU, emulated, shared_gpu
 
 WORLDS, STEPS = 35, 2
-_OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in SCENES if name != "pendulum"]
+_ALL = {**SCENES, **FEATURES}
+_OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in _ALL if name != "pendulum"]
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def _tensors(state: sim.State) -> sim.State:
 
 @pytest.mark.parametrize("name", ["pendulum", *_OTHERS])
 def test_rollouts_and_gradients_are_those_of_the_cpu(name: str, gpu: EmulatedGPU) -> None:
-    scene = SCENES[name]()
+    scene = _ALL[name]()
     state, ctrls = _drive(scene)
     expected = sim.rollout(scene.model, state, ctrls, n_steps=2)
     cotangents = np.random.default_rng(1).standard_normal((WORLDS, STEPS + 1, tangent_size(scene.model)))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import ASSETS
+from ..arrays import beside
 from ..hand import FINGER_RATE, SHADOW_HAND, attach_hand, command_rates, compiled
 from ..task_state import TaskState
 from .manipulation import Contacts, Draw, Manipulation, matrix, turned
@@ -100,9 +101,9 @@ class CubeReorient(Manipulation):
         """Two fingers hold the faces beside them; in the hand all fingertips are asked for near the cube's centre."""
         if self._in_hand:
             return super().contacts(state)
-        beside = matrix(state.kinematics.xquat[..., self.object_body, :])[..., 1]
+        across = matrix(state.kinematics.xquat[..., self.object_body, :])[..., 1]
         away = 0.025 * self.size(state)[..., None, None] + _BESIDE
-        points = self.start_tips[:, 1].sign()[:, None] * away * beside[..., None, :]
+        points = beside(self.start_tips, across)[:, 1].sign()[:, None] * away * across[..., None, :]
         return Contacts(points, torch.full_like(points[..., 0], 1.0 / len(self.tips)))
 
     def success(self, state: TaskState) -> Tensor:

@@ -9,7 +9,7 @@ the last Runge-Kutta stage, a prediction of the next state.
 """
 
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
 import mujoco
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ...sim import Model
-from ..arrays import Array, as_float, as_numpy, namespace
+from ..arrays import Array, as_float, as_numpy, namespace, uniform_like
 from ..task import Task
 from ..task_state import TaskState
 
@@ -79,6 +79,17 @@ class Locomotion(Task):
             qpos[i] += one.uniform(-scale, scale, m.nq)
             qvel[i] += scale * one.standard_normal(m.nv) if self.normal_velocities else one.uniform(-scale, scale, m.nv)
         return start
+
+    def initial_tensors(self, still: TaskState, generator: torch.Generator) -> TaskState:
+        """The same noise, drawn by torch."""
+        scale, speeds = self.constants.reset_noise_scale, still.qvel
+        if self.normal_velocities:
+            kind: dict[str, Any] = {"dtype": speeds.dtype, "device": speeds.device}
+            noise = scale * torch.randn(speeds.shape, generator=generator, **kind)
+        else:
+            noise = uniform_like(speeds, -scale, scale, generator)
+        qpos = still.qpos + uniform_like(still.qpos, -scale, scale, generator)
+        return replace(still, qpos=qpos, qvel=speeds + noise)
 
     def observation(self, state: TaskState, rng: Any = None, params: None = None) -> Array:
         """Shape (..., nq - n_hidden + nv)."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...sim import Model
+from ..arrays import beside
 from ..randomization import variants
 from ..task import Task
 from ..task_state import TaskState
@@ -87,7 +88,6 @@ class Manipulation(Task):
             others, see `envs.randomization.variants`; None for the object as it is.
     """
 
-    serves_gpu = False
     n_substeps = 10
     on_table = False  # whether the object lies on a table at the start
     rewarded_from = 0.0  # when the object's pose begins to be rewarded [s]
@@ -165,11 +165,12 @@ class Manipulation(Task):
 
     def size(self, state: TaskState) -> Tensor:
         """Of the object, as a factor of its usual one, (...) or ()."""
-        return self._sizes[0] if state.variant is None else self._sizes[state.variant]
+        sizes = beside(self._sizes, state.qpos)
+        return sizes[0] if state.variant is None else sizes[state.variant]
 
     def control(self, action: Tensor) -> Tensor:
         """Rates of the commands, (..., nu) [rad/s]."""
-        return super().control(action) * self._rates
+        return super().control(action) * beside(self._rates, action)
 
     def position_error(self, state: TaskState) -> Tensor:
         """From the object to the goal, (..., 3) [m]."""
@@ -178,7 +179,7 @@ class Manipulation(Task):
     def rotation_error(self, state: TaskState) -> Tensor:
         """The rotation that takes the object to the goal, in world axes, as a quaternion (..., 4)."""
         xquat = state.kinematics.xquat
-        return _products(xquat[..., self.goal_body, :], xquat[..., self.object_body, :]) @ _FROM_TO
+        return _products(xquat[..., self.goal_body, :], xquat[..., self.object_body, :]) @ beside(_FROM_TO, xquat)
 
     def orientation_error(self, state: TaskState) -> Tensor:
         """Angle of the rotation that takes the object to the goal, (...) from 0 to pi [rad]."""
@@ -222,7 +223,7 @@ class Manipulation(Task):
             spin = (rotation @ moves[..., 3:, None]).squeeze(-1)
             moves = torch.cat([moves[..., :3], spin], dim=-1)
         robot = [state.qpos[..., self.robot_qpos], state.qvel[..., self._robot_dofs], state.act]
-        place = state.kinematics.xpos[..., self.object_body, :] - self.origin
+        place = state.kinematics.xpos[..., self.object_body, :] - beside(self.origin, state.qpos)
         tips = torch.cat([self.tips_from_object(state).flatten(-2), self.gaps(state)[0].flatten(-2)], dim=-1)
         goal = [self.position_error(state), matrix(self.rotation_error(state)).flatten(-2)]
         time = (state.time / self.episode_steps)[..., None]
@@ -286,7 +287,7 @@ def ramp(x: Tensor, start: float, end: float) -> Tensor:
 
 def matrix(quat: Tensor) -> Tensor:
     """The rotation of a unit quaternion (..., 4), (..., 3, 3)."""
-    return (_products(quat, quat) @ _ROTATION).unflatten(-1, (3, 3)) + _EYE
+    return (_products(quat, quat) @ beside(_ROTATION, quat)).unflatten(-1, (3, 3)) + beside(_EYE, quat)
 
 
 def _products(p: Tensor, q: Tensor) -> Tensor:

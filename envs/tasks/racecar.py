@@ -7,7 +7,7 @@ The car is that of pybullet's racecar in primitives: `assets/racecar.xml`.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mujoco
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...sim import Model
 from .. import ASSETS
-from ..arrays import beside
+from ..arrays import Array, beside, namespace, uniform_like
 from ..task import Task, place_on_ground
 from ..task_state import TaskState
 
@@ -99,16 +99,27 @@ class Racecar(Task):
 
     def initial(self, rng: Any, params: None = None) -> TaskState:
         """The car at its speed along its heading, which noise turns and moves."""
-        start, c = self.state_at(self.model.initial_state(), len(rng)), self.constants
-        for i, one in enumerate(rng):
-            x, y, turn = c.reset_noise_scale * one.uniform(-1.0, 1.0, 3)
-            heading = c.heading_noise * turn
-            start.qpos[i, :2] = torch.tensor([c.position_noise * x, c.position_noise * y])
-            start.qpos[i, 3], start.qpos[i, 6] = np.cos(heading / 2), np.sin(heading / 2)
-            start.qvel[i, 0], start.qvel[i, 1] = c.initial_speed * np.cos(heading), c.initial_speed * np.sin(heading)
+        still = self.state_at(self.model.initial_state(), len(rng)).arrays()
+        return self._placed(still, np.array([one.uniform(-1.0, 1.0, 3) for one in rng])).tensors()
+
+    def initial_tensors(self, still: TaskState, generator: torch.Generator) -> TaskState:
+        """The same noise, drawn by torch."""
+        return self._placed(still, uniform_like(still.qpos[:, :3], -1.0, 1.0, generator))
+
+    def _placed(self, still: TaskState, noise: Array) -> TaskState:
+        """`still` with the car where noise (N, 3) moves it and turns it to."""
+        c = self.constants
+        qpos, qvel, scaled = still.qpos + 0.0, still.qvel + 0.0, c.reset_noise_scale * noise
+        heading = c.heading_noise * scaled[:, 2]
+        xp = namespace(noise)
+        cos, sin = xp.cos, xp.sin
+        qpos[:, :2] = c.position_noise * scaled[:, :2]
+        qpos[:, 3], qpos[:, 6] = cos(heading / 2), sin(heading / 2)
+        qvel[:, 0], qvel[:, 1] = c.initial_speed * cos(heading), c.initial_speed * sin(heading)
         if not c.braked:
-            start.qvel[:, self._wheel_dofs] = c.initial_speed / c.wheel_radius
-        return start
+            for dof in self._wheel_dofs:  # one by one: a list of them would be copied to a GPU
+                qvel[:, dof] = c.initial_speed / c.wheel_radius
+        return replace(still, qpos=qpos, qvel=qvel)
 
     def control(self, action: Tensor) -> Tensor:
         """Steering angles of both front wheels [rad], then the torques of the four wheels [N m]."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import ASSETS
+from ..arrays import beside
 from ..grasp_starts import grasp_starts
 from ..hand import SHADOW_HAND, attach_arm, attach_hand, compiled
 from ..task_state import TaskState
@@ -24,6 +25,7 @@ ABOVE = {
     **{"THJ5": 0.75, "THJ4": 1.2, "THJ2": -0.4, "THJ1": 0.1},
 }
 _UP = (0.0, 0.0, 1.0)
+_VERTICAL = torch.tensor(_UP, dtype=torch.float64)
 _MASS = 0.1  # [kg]
 # Of the fingertips' points: beside the faces, farther while the hand comes down, and between outer fingers.
 _BESIDE, _OPEN, _SPREAD = 0.003, 0.034, 0.018  # [m]
@@ -114,14 +116,15 @@ class ShadowHandGrasp(Manipulation):
         across = torch.gather(rotation[..., :2], -1, columns).squeeze(-1) * sign
         along = torch.linalg.cross(rotation[..., 2], across, dim=-1)
         away = (
-            self._half_widths[axis] * self.size(state)[..., None]
+            beside(self._half_widths, rotation)[axis] * self.size(state)[..., None]
             + _BESIDE
             + _OPEN * (1.0 - ramp(seconds, *_CLOSING))[..., None]
         )
         above = 0.05 - 0.02 * ramp(seconds, 0.0, 0.9) - 0.03 * ramp(seconds, 0.9, 1.5)
-        points = (self._side * away)[..., None] * across[..., None, :] + self._spread[:, None] * along[..., None, :]
-        points = points + above[..., None, None] * torch.tensor(_UP, dtype=torch.float64)
-        return Contacts(points, self._share.expand(*away.shape[:-1], -1))
+        side, spread, share = (beside(x, rotation) for x in (self._side, self._spread, self._share))
+        points = (side * away)[..., None] * across[..., None, :] + spread[:, None] * along[..., None, :]
+        points = points + above[..., None, None] * beside(_VERTICAL, rotation)
+        return Contacts(points, share.expand(*away.shape[:-1], -1))
 
     def lifted(self, state: TaskState) -> Tensor:
         """How far the object is above where it lay, (...) [m]."""

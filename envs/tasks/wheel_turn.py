@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import ASSETS
+from ..arrays import beside
 from ..hand import SHADOW_HAND, attach_arm, attach_hand, compiled
 from ..task_state import TaskState
 from .manipulation import Contacts, Draw, Manipulation, matrix, ramp, turned
@@ -84,7 +85,8 @@ class WheelTurn(Manipulation):
         x = _PEG[0] * along + sign * behind * across
         y = _PEG[0] * across - sign * behind * along
         point = stand @ torch.stack([x, y, above], dim=-1)[..., None]
-        return Contacts(point.squeeze(-1)[..., None, :] + self._row[side], self._shares[side])
+        row, shares = beside(self._row, point), beside(self._shares, point)
+        return Contacts(point.squeeze(-1)[..., None, :] + row[side], shares[side])
 
     def _plan(self, state: TaskState) -> tuple[Tensor, Tensor, Tensor]:
         """The stand's rotation (..., 3, 3), the goal's angle from there [rad] and how much of it is due, (...)."""
