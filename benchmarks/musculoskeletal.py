@@ -1,0 +1,261 @@
+"""Steps and Jacobians of MyoSuite's hand, legs and whole body, driven by muscles, beside MuJoCo's.
+
+    pip install myo_sim --no-deps          # the models; it asks for an older MuJoCo than it needs
+    python benchmarks/musculoskeletal.py
+
+Both sides in one process and one thread, from states that MuJoCo comes by under random excitations, in
+alternating blocks; medians of processor time.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import contact_speed
+import mujoco
+import numpy as np
+from measurement import Measurement, Row
+from numpy.typing import NDArray
+
+from gradgym import sim
+
+Floats = NDArray[np.float64]
+EPSILON = 1e-5  # of centred differences
+ALL_COLUMNS = 1000  # most columns of a Jacobian that are compared, spread evenly
+LARGE = 100  # degrees of freedom: there one state is enough for Jacobians, of a second each
+FLEXORS = ("FDS", "FDP", "FPL", "OP")
+
+
+class Case(NamedTuple):
+    """A model, how it starts, and the excitation of its muscles (nu,) for a tenth of a second."""
+
+    model: mujoco.MjModel
+    start: Callable[[mujoco.MjData], None]
+    excitation: Callable[[np.random.Generator], Floats]
+
+
+def _models() -> Any:
+    """The package that has the models. ImportError, in one line, if it is missing."""
+    try:
+        return import_module("myo_sim")
+    except ImportError:
+        raise ImportError(
+            "benchmarks/musculoskeletal.py: no module 'myo_sim', which has the models; pip install myo_sim --no-deps"
+        ) from None
+
+
+def hand() -> Case:
+    """The hand alone: it moves at random, some joints at their limits."""
+    m = _models().load_model("myohand_r")
+    return Case(m, lambda d: None, lambda rng: rng.uniform(size=m.nu) ** 3)
+
+
+def hand_with_ball() -> Case:
+    """Palm up, a ball on it, the fingers closing."""
+    spec, radius = _models().load_spec("myohand_r"), 0.025
+    ball = spec.worldbody.add_body(name="ball")
+    ball.add_freejoint()
+    ball.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[radius, 0, 0], mass=0.05, contype=1, conaffinity=1)
+    m = spec.compile()
+    flexes = np.array([m.actuator(i).name.startswith(FLEXORS) for i in range(m.nu)])
+
+    def start(d: mujoco.MjData) -> None:
+        d.joint("pro_sup_r").qpos[0] = -1.5
+        mujoco.mj_kinematics(m, d)
+        fingers = 0.5 * (d.geom("proxph3_coll_r").xpos + d.geom("proxph4_coll_r").xpos)
+        d.qpos[-7:-4] = fingers + np.array([0.0, 0.02, radius + 0.012])
+
+    return Case(m, start, lambda rng: np.where(flexes, 0.3, 0.02) * rng.uniform(0.8, 1.2, m.nu))
+
+
+def standing(name: str) -> Case:
+    """From the posture of its keyframe, feet on the floor, on its way down."""
+    m = _models().load_model(name)
+    return Case(m, lambda d: mujoco.mj_resetDataKeyframe(m, d, 0), lambda rng: rng.uniform(size=m.nu) ** 3)
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "MyoHand": hand,
+    "MyoHand, ball": hand_with_ball,
+    "MyoLegs": lambda: standing("myolegs"),
+    "MyoFullBody": lambda: standing("myofullbody"),
+}
+
+
+def starts(case: Case) -> contact_speed.Starts:
+    """States after 0.1 to 0.45 s, with the excitation that led there last."""
+    m, states, ctrls = case.model, [], []
+    for i in range(contact_speed.STATES):
+        d, rng = mujoco.MjData(m), np.random.default_rng(i)
+        case.start(d)
+        for k in range(2 + i):
+            if k % 2 == 0:
+                d.ctrl[:] = case.excitation(rng)
+            mujoco.mj_step(m, d, nstep=round(0.05 / m.opt.timestep))
+        states.append(sim.State(d.qpos.copy(), d.qvel.copy(), d.act.copy()))
+        ctrls.append(d.ctrl.copy())
+    return contact_speed.Starts(states, ctrls)
+
+
+def step_difference(case: Case, model: sim.Model, at: contact_speed.Starts) -> float:
+    """Largest difference of qvel after a step from MuJoCo's, relative to the largest change."""
+    d, worst = mujoco.MjData(case.model), 0.0
+    for state, ctrl in zip(at.states, at.ctrls, strict=True):
+        contact_speed.load(d, state, ctrl)
+        mujoco.mj_step(case.model, d)
+        ours = sim.step(model, state, ctrl)
+        worst = max(worst, float(np.abs(ours.qvel - d.qvel).max() / np.abs(d.qvel - state.qvel).max()))
+    return worst
+
+
+class Differences:
+    """MuJoCo's step from one state, solved to rounding, and nudged along the state's tangent or the control."""
+
+    def __init__(self, m: mujoco.MjModel, state: sim.State, ctrl: Floats) -> None:
+        self._m, self._d, self._at = m.__copy__(), mujoco.MjData(m), (state, ctrl)
+        self._m.opt.tolerance, self._m.opt.iterations, self._m.opt.ls_iterations = 1e-16, 200, 100
+        self._warm = np.zeros(m.nv)
+        self.rows = self._step(0, 0.0)
+        self._warm = self._d.qacc_warmstart.copy()
+        self._middle = self._d.qpos.copy(), self._d.qvel.copy(), self._d.act.copy()
+
+    def _step(self, i: int, size: float) -> bytes:
+        """Which constraint rows there are, and push."""
+        m, d, nx, nv = self._m, self._d, 2 * self._m.nv + self._m.na, self._m.nv
+        contact_speed.load(d, *self._at, warmstart=self._warm)
+        nudge = np.zeros(nx + m.nu)
+        nudge[i] = size
+        mujoco.mj_integratePos(m, d.qpos, nudge[:nv], 1.0)
+        d.qvel[:], d.act[:], d.ctrl[:] = d.qvel + nudge[nv : 2 * nv], d.act + nudge[2 * nv : nx], d.ctrl + nudge[nx:]
+        mujoco.mj_step(m, d)
+        return d.efc_state.tobytes() + d.efc_id.tobytes()
+
+    def nudged(self, i: int, size: float) -> tuple[Floats, bytes]:
+        """The next state's tangent (nx,) from where no nudge leads, and the rows."""
+        rows, d, nv = self._step(i, size), self._d, self._m.nv
+        qpos, qvel, act = self._middle
+        moved = np.empty(nv)
+        mujoco.mj_differentiatePos(self._m, moved, 1.0, qpos, d.qpos)
+        return np.concatenate([moved, d.qvel - qvel, d.act - act]), rows
+
+
+def jacobian_difference(case: Case, model: sim.Model, at: contact_speed.Starts) -> tuple[float, int, int]:
+    """Largest difference of a step's Jacobians from centred differences of MuJoCo, relative to the largest entry.
+
+    Of the first state; also how many columns are compared, and how many left out since rows switch there.
+    """
+    differences = Differences(case.model, at.states[0], at.ctrls[0])
+    a, b = sim.step_jacobian(model, at.states[0], at.ctrls[0])
+    exact = np.concatenate([a, b], axis=1)
+    worst, compared, switched = 0.0, 0, 0
+    for i in range(0, exact.shape[1], 1 + exact.shape[1] // ALL_COLUMNS):
+        (plus, rows), (minus, other_rows) = differences.nudged(i, EPSILON), differences.nudged(i, -EPSILON)
+        if not rows == other_rows == differences.rows:
+            switched += 1
+            continue
+        compared += 1
+        worst = max(worst, float(np.abs((plus - minus) / (2.0 * EPSILON) - exact[:, i]).max()))
+    return worst / float(np.abs(exact).max()), compared, switched
+
+
+def measured(name: str, blocks: int) -> Row:
+    """Medians over alternating blocks [us], ratios of the same blocks, and how equal the results are."""
+    sim.set_num_threads(1)
+    case = CASES[name]()
+    model, at = sim.Model.from_mujoco(case.model), starts(case)
+    functions = contact_speed.measured_functions(
+        contact_speed.Case(case.model, mujoco.MjData(case.model), 10), model, at
+    )
+    del functions["vjp"]
+    times: dict[str, list[float]] = {key: [] for key in functions}
+    for block in range(-1, blocks):
+        for key, (run, count) in functions.items():
+            begin = time.thread_time()
+            for i in range(contact_speed.STATES if model.nv < LARGE or count > 1 else 1):
+                run(i)
+            spent = 1e6 * (time.thread_time() - begin) / ((i + 1) * count)
+            if block >= 0:
+                times[key].append(spent)
+    found = [sim.forward(model, *start) for start in zip(at.states, at.ctrls, strict=True)]
+
+    def ratio(top: str, bottom: str) -> float:
+        return round(statistics.median(x / y for x, y in zip(times[top], times[bottom], strict=True)), 3)
+
+    difference, compared, switched = jacobian_difference(case, model, at)
+    return {
+        "case": name,
+        "nv": model.nv,
+        "muscles": model.na,
+        "contacts": [len(one.contact.dist) for one in found],
+        "rows": [len(one.efc_force) for one in found],
+        "microseconds": {key: round(statistics.median(values), 2) for key, values in times.items()},
+        "step / mj_step": ratio("step", "mj_step"),
+        "differences / jacobian": ratio("mj_jacobian", "jacobian"),
+        "difference of a step": step_difference(case, model, at),
+        "difference of a jacobian": difference,
+        "columns": [compared, switched],
+    }
+
+
+def measure(quick: bool) -> list[Row]:
+    rows = []
+    for name in ["MyoHand"] if quick else list(CASES):
+        rows.append(measured(name, 2 if quick else 15))
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _span(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def table(rows: list[Row]) -> str:
+    lines = [
+        "| | nv | muscles | contacts | rows | step [µs] | step / mj_step | Jacobian [µs] | differences / Jacobian |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        us = row["microseconds"]
+        lines.append(
+            f"| {row['case']} | {row['nv']} | {row['muscles']} | {_span(row['contacts'])} | {_span(row['rows'])} | "
+            f"{us['step']:.1f} | {row['step / mj_step']:.2f} | {us['jacobian']:.0f} | "
+            f"{row['differences / jacobian']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def notes(rows: list[Row]) -> str:
+    equal = [
+        f"{row['case']} {row['difference of a step']:.0e} and {row['difference of a jacobian']:.0e} "
+        f"({row['columns'][0]} columns, {row['columns'][1]} where rows switch left out)"
+        for row in rows
+    ]
+    return (
+        f"A step is one of a rollout of {contact_speed.STEPS} under constant excitation, from "
+        f"{contact_speed.STATES} states that MuJoCo comes by; contacts and rows of constraints are those of these "
+        "states. The hand alone touches nothing; with a ball, it lies on the palm, the fingers closing. Legs and body "
+        "start standing and fall. A Jacobian is one call for both, by state and by control; differences are "
+        "`mjd_transitionFD`, forward, and the step that its solver starts from.\n\n"
+        "Largest difference from MuJoCo of a step's change of velocity, and of the Jacobians from centred differences "
+        f"of MuJoCo ({EPSILON:.0e}), relative to the largest entry: {'; '.join(equal)}. Where a tendon passes through "
+        "a geom, MuJoCo finds the point to 1e-6 of an angle, which its differences magnify."
+    )
+
+
+MEASUREMENT = Measurement(
+    name="musculoskeletal",
+    title="Bodies driven by muscles",
+    shows="what a step and its Jacobians cost on MyoSuite's models, whose tendons wrap around bones, beside MuJoCo.",
+    leaves_out="environments and trainings on these models, or other engines.",
+    measure=measure,
+    table=table,
+    notes=notes,
+    rivals=("myo_sim",),
+)
+
+if __name__ == "__main__":
+    sys.exit(MEASUREMENT.main())
