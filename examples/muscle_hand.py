@@ -85,7 +85,7 @@ def picture(data: mujoco.MjData) -> NDArray[np.uint8]:
     mujoco.mj_forward(mj_model, data)
     camera = mujoco.MjvCamera()
     camera.lookat[:] = data.geom("proxph3_coll_r").xpos
-    camera.distance, camera.azimuth, camera.elevation = 0.45, 20.0, -20.0
+    camera.distance, camera.azimuth, camera.elevation = 0.3, 20.0, -20.0
     with mujoco.Renderer(mj_model, 400, 500) as renderer:
         renderer.update_scene(data, camera)
         return renderer.render()
