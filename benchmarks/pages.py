@@ -19,6 +19,7 @@ import grasp_network
 import grasp_planning
 import locomotion_clock
 import manipulation_trainings
+import musculoskeletal
 import pendulum_bptt
 import pendulum_table4
 import pretrained
@@ -50,7 +51,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "pushing table1": pushing_table1.BENCHMARK,
 }
 # With pages of their own.
-MEASUREMENTS = (*simulator_measurements.MEASUREMENTS, updates_per_second.MEASUREMENT)
+MEASUREMENTS = (*simulator_measurements.MEASUREMENTS, updates_per_second.MEASUREMENT, musculoskeletal.MEASUREMENT)
 
 _MARKED = re.compile(r"(<!-- ([\w ]+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -136,3 +136,22 @@ def test_ilqr_swings_up_and_bears_a_push() -> None:
     last = printed.splitlines()[-1].replace("+", "")
     assert abs(number_after("after 6 s:", last)) < 0.1
     assert abs(number_after("cart at", last)) < 0.2
+
+
+@pytest.mark.slow
+def test_muscle_hand_points() -> None:
+    pytest.importorskip("myo_sim", reason="the package that has the hand")
+    printed = run("muscle_hand")
+    found = number_after("joints are", printed)
+    assert found < 0.5 * float(re.findall(rf"joints are ({NUMBER})", printed)[0])
+    assert number_after("in MuJoCo the joints end", printed) == pytest.approx(found, abs=1.0)
+
+
+def test_muscle_hand_says_what_to_install() -> None:
+    missing = (
+        "import sys; sys.modules['myo_sim'] = None; import runpy; runpy.run_path(sys.argv[1], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", missing, str(EXAMPLES / "muscle_hand.py")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "pip install myo_sim" in done.stderr

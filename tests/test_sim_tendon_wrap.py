@@ -31,13 +31,13 @@ def vec(x: Floats) -> Vec3:
 
 def path(axis: Floats, ends: Floats, side: Floats | None) -> tuple[int, float, Floats]:
     """How the path from ends[:3] to ends[3:] goes, its length and the gradient."""
-    frame = plane_frame(vec(axis), vec(ends[:3]), vec(ends[3:]))
-    kind = wrap_kind(frame, RADIUS, side is not None, vec(np.zeros(3) if side is None else side))
+    points = vec(axis), vec(ends[:3]), vec(ends[3:])
+    kind = wrap_kind(*points, RADIUS, side is not None, vec(np.zeros(3) if side is None else side))
     if kind == STRAIGHT:
         step = ends[3:] - ends[:3]
         length = float(np.linalg.norm(step))
         return kind, length, np.concatenate([-step, step]) / length
-    length, one, two = wrap_gradient(frame, kind, vec(axis), float(axis @ (ends[3:] - ends[:3])), RADIUS)
+    length, one, two = wrap_gradient(plane_frame(*points), kind, vec(axis), float(axis @ (ends[3:] - ends[:3])), RADIUS)
     return kind, length, np.array([*one, *two])
 
 
@@ -95,7 +95,7 @@ def test_derivatives_equal_differences() -> None:
         if kind == STRAIGHT or any(path(axis, ends + h * direction, place)[0] != kind for h in near):
             continue
         frame = plane_frame(vec(axis), vec(ends[:3]), vec(ends[3:]))
-        if min(frame[5], frame[6]) < 1.02 * RADIUS or math.sin(frame[7]) < 0.05:
+        if min(frame[5], frame[6]) < 1.02 * RADIUS or frame[8] < 0.05:
             continue  # the length's third derivative is large there
         seen[kind] += 1
         found = hessian(axis, ends, kind)
@@ -147,3 +147,27 @@ def test_the_path_comes_off_smoothly() -> None:
         assert [kind for kind, _, _ in both] == [AROUND, STRAIGHT]
         assert both[0][1] == pytest.approx(both[1][1], abs=1e-9)
         np.testing.assert_allclose(both[0][2], both[1][2], atol=1e-5)
+
+
+def test_the_point_inside_is_found_to_rounding() -> None:
+    """Near the circle and far from it: turning both ends about the centre changes no length to first order."""
+    rng, found = np.random.default_rng(2), 0
+    for _ in range(2000):
+        ends = rng.normal(size=(2, 3))
+        ends *= (RADIUS * (1.0 + 10.0 ** rng.uniform(-3, 2, size=2)) / np.linalg.norm(ends, axis=1))[:, None]
+        kind, _, gradient = path(np.zeros(3), ends.ravel(), np.array([0.01, 0.0, 0.0]))
+        if kind == THROUGH:
+            found += 1
+            turned = np.cross(ends[0], gradient[:3]) + np.cross(ends[1], gradient[3:])
+            assert np.abs(turned).max() < 1e-11 * RADIUS
+    assert found > 200
+
+
+def test_side_sites_say_which_way_round_where_both_are_equal() -> None:
+    """Ends opposite to each other across a cylinder."""
+    axis, ends = np.array([0.0, 0.0, 1.0]), np.array([0.5, 0.0, 0.0, -0.7, 0.0, 0.1])
+    one, other = (path(axis, ends, np.array([0.0, y, 0.0])) for y in (RADIUS, -RADIUS))
+    assert (one[0], other[0]) == (AROUND, THE_OTHER_WAY)
+    assert one[1] == pytest.approx(other[1], abs=1e-14)
+    np.testing.assert_allclose(one[2][[0, 3]], other[2][[0, 3]])
+    np.testing.assert_allclose(one[2][[1, 4]], -other[2][[1, 4]])

@@ -7,7 +7,7 @@ bodies that can part. The table of moment arms lists all degrees of freedom.
 
 from ..collision.contacts import collide
 from ..collision.frame import row3
-from ..dynamics.kinematics import geom_site_poses
+from ..dynamics.kinematics import geom_poses
 from ..kernels.enums import TRN_BODY
 from ..kernels.jit import kernel, sequence
 from ..kernels.rotation import Vec3, dot3, load3, sub3
@@ -21,14 +21,14 @@ from .row import last_dof
 @sequence
 def contacts(m: Model, d: Data) -> None:
     """All contacts of the pose; nothing where `adhesion` has found them before the forces."""
-    geom_site_poses(m, d)
+    geom_poses(m, d)
     collide(m, d)
 
 
 @kernel
 def adhesion(m: Model, d: Data) -> None:
     """Fill the contacts; actuator_length, actuator_moment, actuator_velocity of actuators on bodies."""
-    geom_site_poses(m, d)
+    geom_poses(m, d)
     collide(m, d)
     for i in range(m.nu):
         if m.actuator_trntype[i] == TRN_BODY:

@@ -85,10 +85,22 @@ def _joint_pose(m: Model, d: Data, j: int, pos: Vec3, quat: Quat) -> tuple[Vec3,
 @kernel
 def geom_site_poses(m: Model, d: Data) -> None:
     """Fill geom_xpos, geom_xmat, site_xpos, site_xmat from the body poses."""
+    geom_poses(m, d)
+    site_poses(m, d)
+
+
+@kernel
+def geom_poses(m: Model, d: Data) -> None:
+    """Fill geom_xpos, geom_xmat."""
     for g in range(m.ngeom):
         b = m.geom_bodyid[g]
         store3(d.geom_xpos, g, add3(load3(d.xpos, b), mat_vec3(load_mat3(d.xmat, b), load3(m.geom_pos, g))))
         store_mat3(d.geom_xmat, g, quat_to_mat(quat_mul(load4(d.xquat, b), load4(m.geom_quat, g))))
+
+
+@kernel
+def site_poses(m: Model, d: Data) -> None:
+    """Fill site_xpos, site_xmat, which no step asks for."""
     for s in range(m.nsite):
         b = m.site_bodyid[s]
         store3(d.site_xpos, s, add3(load3(d.xpos, b), mat_vec3(load_mat3(d.xmat, b), load3(m.site_pos, s))))

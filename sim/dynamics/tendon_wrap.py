@@ -22,8 +22,10 @@ TINY = 1e-15  # mjMINVAL
 STRAIGHT, AROUND, THE_OTHER_WAY, THROUGH = 0, 1, 2, 3
 LEAST_SINE = 1e-9  # of the points' angle: below, no plane is theirs, and the path has a kink across any
 PLANE_TURNS = 40  # most iterations for the point of a path through the geom
+LAST_STEP = 1e-9  # relative to how far the nearer end is: Newton's steps then have squares that rounding hides
+ROUNDING = 2e-16
 
-Frame = tuple[Vec3, Vec3, Vec3, Vec3, Vec3, float, float, float]
+Frame = tuple[Vec3, Vec3, Vec3, Vec3, Vec3, float, float, float, float]
 
 
 @kernel
@@ -40,84 +42,106 @@ def across(axis: Vec3, x: Vec3) -> Vec3:
 
 
 @kernel
-def plane_frame(axis: Vec3, p0: Vec3, p1: Vec3) -> Frame:
-    """Of both points their directions n and, towards the other point, e across them; normal; distances; angle."""
-    q0, q1 = across(axis, p0), across(axis, p1)
-    l0, l1, normal = math.sqrt(dot3(q0, q0)), math.sqrt(dot3(q1, q1)), cross3(q0, q1)
-    n0, n1, size = _unit(q0), _unit(q1), math.sqrt(dot3(normal, normal))
-    angle = math.atan2(size, dot3(q0, q1))
-    if size > TINY:
-        normal = scale3(1.0 / size, normal)
-    elif dot3(axis, axis) > 0.0:
-        normal = axis
-    else:  # any plane will do
-        a, b, c = abs(n0[0]), abs(n0[1]), abs(n0[2])
-        other: Vec3 = (1.0, 1.0, 1.0)
-        if b > a and b > c:
-            other = (1.0, 0.0, 1.0)
-        elif c > a and c > b:
-            other = (1.0, 1.0, 0.0)
-        else:
-            other = (0.0, 1.0, 1.0)
-        normal = _unit(cross3(n0, other))
-    return n0, cross3(normal, n0), n1, cross3(n1, normal), normal, l0, l1, angle
+def _normal(axis: Vec3, q0: Vec3, q1: Vec3) -> Vec3:
+    """Across both points, of any length: from the first to the second it turns by less than half a circle."""
+    normal = cross3(q0, q1)
+    if dot3(normal, normal) > TINY * TINY:
+        return normal
+    if dot3(axis, axis) > 0.0:
+        return axis
+    n0 = _unit(q0)  # any plane will do
+    a, b, c = abs(n0[0]), abs(n0[1]), abs(n0[2])
+    if b > a and b > c:
+        return cross3(n0, (1.0, 0.0, 1.0))
+    if c > a and c > b:
+        return cross3(n0, (1.0, 1.0, 0.0))
+    return cross3(n0, (0.0, 1.0, 1.0))
 
 
 @kernel
-def wrap_kind(f: Frame, radius: float, sided: bool, side: Vec3) -> int:
-    """Whether and how the path touches the geom; `side` is the side site if there is one (`sided`)."""
-    n0, e0, n1, l0, l1, angle = f[0], f[1], f[2], f[5], f[6], f[7]
-    if radius < TINY or l0 < radius or l1 < radius:
+def plane_frame(axis: Vec3, p0: Vec3, p1: Vec3) -> Frame:
+    """Of both points their directions n and, towards the other point, e across them; normal; distances; the angle.
+
+    Of the angle, cosine and sine.
+    """
+    q0, q1 = across(axis, p0), across(axis, p1)
+    l0, l1, normal, n0, n1 = math.sqrt(dot3(q0, q0)), math.sqrt(dot3(q1, q1)), cross3(q0, q1), _unit(q0), _unit(q1)
+    size = math.sqrt(dot3(normal, normal))
+    sine = size / (l0 * l1) if size > TINY else 0.0
+    normal = _unit(_normal(axis, q0, q1))
+    return n0, cross3(normal, n0), n1, cross3(n1, normal), normal, l0, l1, dot3(n0, n1), sine
+
+
+@kernel
+def wrap_kind(axis: Vec3, p0: Vec3, p1: Vec3, radius: float, sided: bool, side: Vec3) -> int:
+    """Whether and how the path touches the geom; `side` is the side site if there is one (`sided`).
+
+    Where it comes off, theta = acos(r / l0) + acos(r / l1), the cosines of both sides are equal.
+    """
+    q0, q1, square = across(axis, p0), across(axis, p1), radius * radius
+    s0, s1 = dot3(q0, q0), dot3(q1, q1)
+    if radius < TINY or s0 < square or s1 < square:
         return STRAIGHT
-    if sided and dot3(side, side) < radius * radius:
-        q0, step = scale3(l0, n0), sub3(scale3(l1, n1), scale3(l0, n0))
-        square = dot3(step, step)
-        share = -dot3(step, q0) / square if square > TINY else 0.0
+    if sided and dot3(side, side) < square:
+        step = sub3(q1, q0)
+        length = dot3(step, step)
+        share = -dot3(step, q0) / length if length > TINY else 0.0
         nearest = add3(q0, scale3(share, step))
-        if 0.0 < share < 1.0 and dot3(nearest, nearest) <= radius * radius:
+        if 0.0 < share < 1.0 and dot3(nearest, nearest) <= square:
             return STRAIGHT  # it passes through as it is
         return THROUGH
-    kind, turn = AROUND, angle
     if sided:
-        at = math.atan2(dot3(side, e0), dot3(side, n0))
-        if -math.pi < at < angle - math.pi:
-            kind, turn = THE_OTHER_WAY, 2.0 * math.pi - angle
-    return kind if turn > math.acos(radius / l0) + math.acos(radius / l1) else STRAIGHT
+        normal = _normal(axis, q0, q1)
+        if dot3(side, cross3(normal, q0)) < 0.0 and dot3(side, cross3(q1, normal)) < 0.0:
+            return THE_OTHER_WAY  # the side site is opposite to the angle
+    return AROUND if dot3(q0, q1) < square - math.sqrt((s0 - square) * (s1 - square)) else STRAIGHT
 
 
 @kernel
-def point_inside(f: Frame, radius: float) -> float:
-    """Angle from the first point to where the shortest path through the circle touches it.
+def _turn_inside(l0: float, l1: float, cosine: float, sine: float, radius: float) -> tuple[float, float]:
+    """Where the shortest path through the circle touches it: cosine and sine of the turn from the points' middle.
 
-    The slope of the length rises there from less than zero at the first point to more at the second.
+    `cosine` and `sine` are of half the points' angle. Newton's method in the tangent of half the turn; the slope of
+    the length rises from less than zero at the first point to more at the second.
     """
-    low, high = 0.0, f[7]
-    angle = 0.5 * high
+    most = sine / (1.0 + cosine)
+    low, high, gaps = -most, most, l0 + l1 - 2.0 * radius
+    z = most * min(max((l0 - l1) / gaps, -0.9), 0.9) if gaps > TINY else 0.0  # as if the circle were a line
     for _ in range(PLANE_TURNS):
-        slope, curvature = _slope_inside(f[5], f[6], f[7], radius, angle)
+        slope, curvature = _slope_inside(l0, l1, cosine, sine, radius, z)
         if slope > 0.0:
-            high = angle
+            high = z
         else:
-            low = angle
-        better = angle - slope / curvature
-        if not low < better < high:
-            better = 0.5 * (low + high)
-        if better == angle:
+            low = z
+        half = 0.5 * slope / curvature
+        step = half * (1.0 + half * half / 3.0)
+        better = (z - step) / (1.0 + z * step)
+        if abs(better - z) <= LAST_STEP * (most - abs(z)) + ROUNDING * abs(z):
+            z = better
             break
-        angle = better
-    return angle
+        z = better if low < better < high else 0.5 * (low + high)
+    return _on_circle(z)
 
 
 @kernel
-def _slope_inside(l0: float, l1: float, angle: float, radius: float, at: float) -> tuple[float, float]:
-    """Derivatives, by the angle `at` of the point on the circle, of the length through it."""
+def _on_circle(z: float) -> tuple[float, float]:
+    """Cosine and sine of the angle, the tangent of half of which is `z`."""
+    scale = 1.0 / (1.0 + z * z)
+    return (1.0 - z * z) * scale, 2.0 * z * scale
+
+
+@kernel
+def _slope_inside(l0: float, l1: float, cosine: float, sine: float, radius: float, z: float) -> tuple[float, float]:
+    """Derivatives, by the angle of the point on the circle, of the length through it."""
+    c, s = _on_circle(z)
     slope, curvature = 0.0, 0.0
     for side in range(2):
-        length, turn = (l0, at) if side == 0 else (l1, angle - at)
-        distance = math.sqrt(length * length + radius * radius - 2.0 * length * radius * math.cos(turn))
-        rise = length * radius * math.sin(turn) / distance
-        slope += rise if side == 0 else -rise
-        curvature += (length * radius * math.cos(turn) - rise * rise) / distance
+        x, y = (l0 * cosine, -l0 * sine) if side == 0 else (l1 * cosine, l1 * sine)
+        away, along = x - radius * c, y - radius * s
+        distance = math.sqrt(away * away + along * along)
+        rise = radius * (away * s - along * c) / distance
+        slope += rise
+        curvature += (radius * (x * c + y * s) - rise * rise) / distance
     return slope, curvature
 
 
@@ -132,8 +156,10 @@ def _tangent(f: Frame, radius: float, side: int) -> tuple[float, float, float]:
 @kernel
 def _inside(f: Frame, radius: float) -> tuple[Vec3, Vec3, Vec3, float, float]:
     """A path through the geom: where it touches, its directions from there to the points, its two lengths."""
-    at = point_inside(f, radius)
-    t = add3(scale3(radius * math.cos(at), f[0]), scale3(radius * math.sin(at), f[1]))
+    cosine = math.sqrt(max(0.5 * (1.0 + f[7]), TINY))  # of half the angle, less than a right one: see `wrap_kind`
+    middle = scale3(0.5 / cosine, add3(f[0], f[2]))
+    c, s = _turn_inside(f[5], f[6], cosine, 0.5 * f[8] / cosine, radius)
+    t = add3(scale3(radius * c, middle), scale3(radius * s, cross3(f[4], middle)))
     u0, u1 = sub3(scale3(f[5], f[0]), t), sub3(scale3(f[6], f[2]), t)
     d0, d1 = math.sqrt(dot3(u0, u0)), math.sqrt(dot3(u1, u1))
     return t, scale3(1.0 / d0, u0), scale3(1.0 / d1, u1), d0, d1
@@ -155,11 +181,15 @@ def _flat_gradient(f: Frame, kind: int, radius: float) -> tuple[float, Vec3, Vec
     if kind == THROUGH:
         _, u0, u1, d0, d1 = _inside(f, radius)
         return d0 + d1, u0, u1
-    turn, sign = (f[7], 1.0) if kind == AROUND else (2.0 * math.pi - f[7], -1.0)
+    sign = 1.0 if kind == AROUND else -1.0
     rise0, _, round0 = _tangent(f, radius, 0)
     rise1, _, round1 = _tangent(f, radius, 1)
-    arc = turn - math.acos(radius / f[5]) - math.acos(radius / f[6])
-    length = rise0 * f[5] + rise1 * f[6] + radius * arc
+    leg0, leg1 = rise0 * f[5], rise1 * f[6]
+    # theta less acos(r / l0) + acos(r / l1), as one angle: cosine and sine of that sum, times l0 l1
+    cosine, sine = radius * radius - leg0 * leg1, radius * (leg0 + leg1)
+    x, y = f[7] * cosine + sign * f[8] * sine, sign * f[8] * cosine - f[7] * sine
+    arc = math.atan2(y, x) if kind == AROUND else math.pi + math.atan2(-y, -x)
+    length = leg0 + leg1 + radius * arc
     g0 = sub3(scale3(rise0, f[0]), scale3(sign * round0, f[1]))
     g1 = sub3(scale3(rise1, f[2]), scale3(sign * round1, f[3]))
     return length, g0, g1
@@ -202,7 +232,7 @@ def wrap_hessian(h: Floats, f: Frame, kind: int, axis: Vec3, climb: float, radiu
 
 @kernel
 def _hessian_around(h: Floats, f: Frame, radius: float, sign: float, round_all: bool) -> None:
-    normal, angle = f[4], f[7]
+    normal, cosine, sine = f[4], f[7], f[8]
     for i in range(2):
         n, e, length = (f[0], f[1], f[5]) if i == 0 else (f[2], f[3], f[6])
         rise, bend, turn = _tangent(f, radius, i)
@@ -211,9 +241,9 @@ def _hessian_around(h: Floats, f: Frame, radius: float, sign: float, round_all: 
         add_outer(h, i, i, rise / length, e, e)
         add_outer(h, i, i, turn, n, e)
         add_outer(h, i, i, turn, e, n)
-        if round_all and math.sin(angle) > LEAST_SINE:
-            add_outer(h, i, i, rise / length + turn / math.tan(angle), normal, normal)
-            add_outer(h, i, 1 - i, -sign * radius / (f[5] * f[6] * math.sin(angle)), normal, normal)
+        if round_all and sine > LEAST_SINE:
+            add_outer(h, i, i, rise / length + turn * cosine / sine, normal, normal)
+            add_outer(h, i, 1 - i, -sign * radius / (f[5] * f[6] * sine), normal, normal)
 
 
 @kernel

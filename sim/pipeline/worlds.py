@@ -1,7 +1,7 @@
 """The loops over worlds: trajectories, and back along them, for the step that `parts.py` binds."""
 
 from ..constraint.contact_force import contact_force
-from ..dynamics.kinematics import geom_site_poses
+from ..dynamics.kinematics import geom_site_poses, site_poses
 from ..kernels.jit import kernel, sequence
 from ..kernels.record import Floats, Ints, struct_at
 from ..kernels.spatial import lanes_set
@@ -111,6 +111,7 @@ def forward_world(m: Model, d: Data) -> None:
 def forward_constrained_world(m: Model, d: Data) -> None:
     """The same with constraints."""
     forward_constrained(m, d)
+    site_poses(m, d)
     contact_force(m, d)
 
 
