@@ -27,9 +27,9 @@ class Feedback(NamedTuple):
 
 
 def solve(model: Expansion, damping: float) -> Feedback:
-    """The controls that maximise the model less `damping` / 2 times the square of their change.
+    """The controls that maximise the model; `damping` is added to what bends each step's controls.
 
-    Curvatures are negative semi-definite (`concave`), the damping positive; so it has a maximum.
+    Curvatures are negative semi-definite (`concave`), the damping positive; so there is a maximum.
     """
     steps, nx, nu = model.B.shape
     change, gain = np.zeros((steps, nu)), np.zeros((steps, nu, nx))

@@ -1,0 +1,148 @@
+"""iLQR: the sweep beside the whole quadratic problem, its policy, and a pendulum that swings up."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import slide as slide  # registers its environment
+import torch
+from gymnasium import spaces
+
+from gradgym.agents import ILQR
+from gradgym.agents.policy_gradient.path_policy import PathPolicy
+from gradgym.agents.policy_gradient.riccati import Expansion, concave, solve
+from gradgym.agents.training.evaluation import evaluate_returns
+
+
+def pendulum(**kwargs: Any) -> gymnasium.Env[Any, Any]:
+    return gymnasium.make("gradgym/NLinkPendulum-v0", n_links=2, **kwargs)
+
+
+def quadratic(rng: np.random.Generator, steps: int, nx: int, nu: int) -> Expansion:
+    def negative(count: int, n: int) -> Any:
+        x = rng.normal(size=(count, n, n))
+        return -x @ x.swapaxes(1, 2)
+
+    return Expansion(
+        rng.normal(size=(steps, nx, nx)),
+        rng.normal(size=(steps, nx, nu)),
+        rng.normal(size=(steps, nx)),
+        rng.normal(size=(steps, nu)),
+        negative(steps + 1, nx),
+        negative(steps, nu),
+    )
+
+
+def test_the_sweep_finds_the_maximum_of_the_whole_problem() -> None:
+    """All controls as one vector, from a start beside the path: its maximum is what change and feedback do."""
+    rng, steps, nx, nu = np.random.default_rng(0), 4, 3, 2
+    model, start = quadratic(rng, steps, nx, nu), rng.normal(size=3)
+    found = solve(model, 1e-12)
+    P, S = np.eye(nx), np.zeros((nx, steps * nu))  # x_t = P start + S u
+    hessian, slope = np.zeros((steps * nu, steps * nu)), np.zeros(steps * nu)
+    for t in range(steps + 1):
+        hessian += S.T @ model.state_curvature[t] @ S
+        slope += S.T @ model.state_curvature[t] @ P @ start
+        if t < steps:
+            own = np.eye(steps * nu)[t * nu : (t + 1) * nu]
+            slope += S.T @ model.by_state[t] + own.T @ model.by_control[t]
+            hessian += own.T @ model.control_curvature[t] @ own
+            P, S = model.A[t] @ P, model.A[t] @ S + model.B[t] @ own
+    x, controls = start, []
+    for t in range(steps):
+        controls.append(found.change[t] + found.gain[t] @ x)
+        x = model.A[t] @ x + model.B[t] @ controls[t]
+    np.testing.assert_allclose(np.concatenate(controls), np.linalg.solve(-hessian, slope), rtol=1e-8)
+    assert np.linalg.norm(solve(model, 10.0).change) < np.linalg.norm(found.change)
+
+
+def test_concave_drops_what_bends_upwards() -> None:
+    bent = np.array([np.diag([1.0, -2.0]), np.zeros((2, 2)), -np.eye(2)])
+    np.testing.assert_allclose(concave(bent), [np.diag([0.0, -2.0]), np.zeros((2, 2)), -np.eye(2)])
+
+
+def test_path_policy_acts_along_its_path_with_feedback_and_memory() -> None:
+    box = spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 4.0], np.float32))
+    policy = PathPolicy(spaces.Box(-np.inf, np.inf, (3,)), box, lambda _: 0.0, n_steps=2)
+    obs, control, gain = torch.randn(2, 3), torch.randn(2, 2), torch.randn(2, 2, 3)
+    policy.follow(obs, control, gain)
+    seen = torch.randn(4, 3).numpy()
+
+    def expected(t: int, row: int) -> Any:
+        squashed = torch.tanh(control[t] + gain[t] @ (torch.from_numpy(seen[row]) - obs[t])).numpy()
+        return np.array([squashed[0], 2.0 * squashed[1] + 2.0])
+
+    action, memory = policy.predict(seen)
+    np.testing.assert_allclose(action, [expected(0, row) for row in range(4)], rtol=1e-5)
+    action, memory = policy.predict(seen, memory, np.array([False, True, False, False]))
+    np.testing.assert_allclose(action, [expected(t, row) for row, t in enumerate((1, 0, 1, 1))], rtol=1e-5)
+    action, memory = policy.predict(seen, memory)
+    np.testing.assert_allclose(action[1], expected(1, 1), rtol=1e-5)
+    last = torch.tanh(control[1]).numpy()  # after the end
+    np.testing.assert_allclose(action[0], [last[0], 2.0 * last[1] + 2.0], rtol=1e-5)
+    single, _ = policy.predict(seen[2])
+    np.testing.assert_allclose(single, expected(0, 2), rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def swung() -> ILQR:
+    return ILQR("PathPolicy", pendulum(), line_search=8, seed=0).learn(18_000)
+
+
+def test_two_links_swing_up_in_both_engines(swung: ILQR) -> None:
+    for backend in ("sim", "mujoco"):
+        found = evaluate_returns(swung, pendulum(backend=backend), 1, seed=0)[0]
+        assert 1.995 < found <= 2.0
+        # What it plays is the best path: all that is left is rounding to float32. Its costs come on top.
+        assert found == pytest.approx(swung.best_objective, abs=0.03)
+
+
+def test_feedback_leads_back_to_the_path(swung: ILQR) -> None:
+    def end(gain: float) -> float:
+        env = pendulum()
+        obs, _ = env.reset(seed=0)
+        memory, total = None, 0.0
+        kept = swung.policy.gain.clone()
+        swung.policy.gain.mul_(gain)
+        env.unwrapped.set_state(np.array([0.02, -0.03]), np.array([0.1, -0.1]))  # pyright: ignore[reportAttributeAccessIssue]
+        obs = env.unwrapped.task.observation(env.unwrapped.state).numpy()  # pyright: ignore[reportAttributeAccessIssue]
+        for _ in range(100):
+            action, memory = swung.predict(obs, memory, deterministic=True)
+            obs, reward, *_ = env.step(action)
+            total += float(reward)
+        swung.policy.gain.copy_(kept)
+        return total
+
+    assert end(1.0) > end(0.0) + 0.01
+
+
+def test_a_path_ends_where_the_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ILQR("PathPolicy", pendulum(), line_search=2, seed=0)
+    assert found.env is not None
+    monkeypatch.setattr(found.env.envs.task, "terminal", lambda state: state.time >= 3)
+    found.learn(1)
+    assert found._control is not None
+    # Nothing but effort counts after the end, so controls there only shrink.
+    assert found._control[3:].abs().max() < 0.05 < found.control_std
+
+
+def test_a_path_that_gains_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ILQR("PathPolicy", pendulum(), line_search=2, patience=1, seed=0)
+    monkeypatch.setattr(found, "_objectives", lambda episodes: torch.zeros(len(episodes.returns)))
+    found.learn(1)
+    assert found._control is None and found.best_objective == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [({"line_search": 0}, "line_search=0"), ({"effort": 0.0}, "effort=0"), ({"speed": -1.0}, "speed=-1")],
+)
+def test_wrong_settings_are_named(arguments: dict[str, Any], part: str) -> None:
+    with pytest.raises(ValueError, match=part):
+        ILQR("PathPolicy", pendulum(), **arguments)
+
+
+def test_episodes_without_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_episode_steps"):
+        ILQR("PathPolicy", gymnasium.make("Slide-v0", max_episode_steps=-1))
