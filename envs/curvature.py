@@ -84,7 +84,7 @@ def _directions(state: TaskState) -> list[Tensor]:
     n, nv, na = len(qpos), model.nv, model.na
     eye = np.broadcast_to(np.eye(model.nq), (n, model.nq, model.nq))
     by_qpos = eye if model.nq == nv else gradient_to_tangent(model, qpos[:, None], eye)  # (N, nq, nv)
-    parts = [np.zeros((2 * nv + na, *x.shape)) for x in (state.qpos, state.qvel, state.act)]
+    parts: list[Floats] = [np.zeros((2 * nv + na, *x.shape)) for x in (state.qpos, state.qvel, state.act)]
     parts[0][:nv] = by_qpos.transpose(2, 0, 1)
     parts[1][nv : 2 * nv] = np.eye(nv)[:, None]
     parts[2][2 * nv :] = np.eye(na)[:, None]

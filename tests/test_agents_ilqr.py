@@ -39,16 +39,16 @@ def test_the_sweep_finds_the_maximum_of_the_whole_problem() -> None:
     rng, steps, nx, nu = np.random.default_rng(0), 4, 3, 2
     model, start = quadratic(rng, steps, nx, nu), rng.normal(size=3)
     found = solve(model, 1e-12)
-    P, S = np.eye(nx), np.zeros((nx, steps * nu))  # x_t = P start + S u
+    by_start, by_control = np.eye(nx), np.zeros((nx, steps * nu))  # x_t = by_start start + by_control u
     hessian, slope = np.zeros((steps * nu, steps * nu)), np.zeros(steps * nu)
     for t in range(steps + 1):
-        hessian += S.T @ model.state_curvature[t] @ S
-        slope += S.T @ model.state_curvature[t] @ P @ start
+        hessian += by_control.T @ model.state_curvature[t] @ by_control
+        slope += by_control.T @ model.state_curvature[t] @ by_start @ start
         if t < steps:
             own = np.eye(steps * nu)[t * nu : (t + 1) * nu]
-            slope += S.T @ model.by_state[t] + own.T @ model.by_control[t]
+            slope += by_control.T @ model.by_state[t] + own.T @ model.by_control[t]
             hessian += own.T @ model.control_curvature[t] @ own
-            P, S = model.A[t] @ P, model.A[t] @ S + model.B[t] @ own
+            by_start, by_control = model.A[t] @ by_start, model.A[t] @ by_control + model.B[t] @ own
     x, controls = start, []
     for t in range(steps):
         controls.append(found.change[t] + found.gain[t] @ x)
@@ -106,7 +106,7 @@ def test_feedback_leads_back_to_the_path(swung: ILQR) -> None:
         kept = swung.policy.gain.clone()
         swung.policy.gain.mul_(gain)
         env.unwrapped.set_state(np.array([0.02, -0.03]), np.array([0.1, -0.1]))  # pyright: ignore[reportAttributeAccessIssue]
-        obs = env.unwrapped.task.observation(env.unwrapped.state).numpy()  # pyright: ignore[reportAttributeAccessIssue]
+        obs = env.unwrapped.task.observation(env.unwrapped.state).numpy().reshape(-1)  # pyright: ignore[reportAttributeAccessIssue]
         for _ in range(100):
             action, memory = swung.predict(obs, memory, deterministic=True)
             obs, reward, *_ = env.step(action)

@@ -131,12 +131,14 @@ class ILQR(Sb3Algorithm):
 
     def _setup_model(self) -> None:
         self.set_random_seed(self.seed)
-        self.policy = self.policy_class(  # pyright: ignore[reportAttributeAccessIssue]
+        made = self.policy_class(  # pyright: ignore[reportCallIssue]
             self.observation_space,
             self.action_space,
             lambda _: 0.0,
-            **{"n_steps": self._episode_length(), **(self.policy_kwargs or {})},
+            n_steps=self._episode_length(),  # pyright: ignore[reportCallIssue]
+            **(self.policy_kwargs or {}),
         )
+        self.policy = made  # pyright: ignore[reportIncompatibleVariableOverride, reportAttributeAccessIssue]
 
     def _episode_length(self) -> int:
         assert self.env is not None
@@ -221,8 +223,10 @@ class ILQR(Sb3Algorithm):
         effort = episodes.control.square().sum((1, 2))
         return episodes.returns - self.effort * effort - self.speed * (episodes.counted * speeds).sum(1)
 
-    def _play(self, control: Tensor, feedback: tuple[Tensor, Tensor] | None, callback: BaseCallback) -> Episodes | None:
-        """Episodes under controls (K, T, n_act), with feedback of observations (T, n_obs) by gains (T, n_act, n_obs).
+    def _play(
+        self, control: Tensor, feedback: tuple[TaskState, Tensor] | None, callback: BaseCallback
+    ) -> Episodes | None:
+        """Episodes under controls (K, T, n_act), with feedback about a path of T + 1 states by gains (T, n_act, nx).
 
         None if a callback says stop.
         """
