@@ -79,6 +79,8 @@ def _torch_gradients(
 
 def observation_gradient(task: Task, state: TaskState) -> Floats:
     """Derivatives of the observation by the state's tangent at N states, (N, n_obs, nx)."""
+    with torch.no_grad():
+        _ = state.kinematics  # poses in forward mode: nv directions are fewer than entries
     with torch.enable_grad():
         (found,) = _pull_back([_observation_of_copies(task, state)])
     return by_tangent(state, found, task.observation_space.shape[0])

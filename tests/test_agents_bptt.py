@@ -139,35 +139,7 @@ def test_the_search_compares_what_will_act(monkeypatch: pytest.MonkeyPatch) -> N
     assert evaluate_returns(found, pendulum(), 1, seed=0)[0] == pytest.approx(tried.max().item(), rel=1e-4)
 
 
-def test_patience_goes_back_to_the_best_networks_at_half_the_rate() -> None:
-    found = algorithm(patience=2, learning_rate=0.01)
-    weight = found.policy.actor_parameters[0]
-    best = weight.detach().clone()
-    group = found.policy.optimizer.param_groups[0]
-    assert not found._went_back(1.0)
-    for value, back in ((0.5, False), (0.9, True)):
-        with torch.no_grad():
-            weight.add_(0.1)
-        assert found._went_back(value) is back
-    assert torch.equal(weight, best)
-    assert group["lr"] == 0.01  # which the schedule sets before each update
-    assert not found._went_back(0.9)
-    assert group["lr"] == pytest.approx(0.005)
-
-
-def test_an_update_that_goes_back_does_nothing_else() -> None:
-    found = algorithm(patience=1, learning_rate=0.01)
-    found.learn(100)
-    best = [p.clone() for p in found._best_actor]
-    assert not all(torch.equal(p, q) for p, q in zip(found.policy.actor_parameters, best, strict=True))
-    found._best_return = np.inf
-    found.learn(100, reset_num_timesteps=False)
-    assert all(torch.equal(p, q) for p, q in zip(found.policy.actor_parameters, best, strict=True))
-
-
-@pytest.mark.parametrize(
-    "arguments", [{"line_search": 1}, {"line_search": 4, "horizon": 10}, {"search_spread": -1.0}, {"patience": 0}]
-)
+@pytest.mark.parametrize("arguments", [{"line_search": 1}, {"line_search": 4, "horizon": 10}, {"search_spread": -1.0}])
 def test_line_search_refuses_what_it_cannot_do(arguments: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=r"line_search|search_spread=-1|patience=0"):
+    with pytest.raises(ValueError, match=r"line_search|search_spread=-1"):
         algorithm(**arguments)

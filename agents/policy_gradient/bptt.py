@@ -1,6 +1,5 @@
 """BPTT: the analytic policy gradient of whole episodes, without a critic."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -34,9 +33,6 @@ class BPTT(AnalyticPolicyGradient):
         search_spread: of the line search: all steps but the two longest also get normal noise, so many
             times the root mean square of each tensor's step and shortened with it, which lets them leave
             the line. Where one rollout's gradient says little, the best of many such steps goes on.
-        patience: updates without a greater return after which the policy goes back to where it had the greatest, and
-            goes on at half the rate; None for never. Where all episodes start alike: elsewhere the greatest return
-            is that of the luckiest starts.
     """
 
     def __init__(  # noqa: PLR0913 (one argument for each setting, as in SB3)
@@ -51,7 +47,6 @@ class BPTT(AnalyticPolicyGradient):
         adjoint_limit: float = 1000.0,
         line_search: int = 0,
         search_spread: float = 0.0,
-        patience: int | None = None,
         **kwargs: Any,
     ) -> None:
         if line_search < 0 or line_search == 1:
@@ -60,10 +55,7 @@ class BPTT(AnalyticPolicyGradient):
             raise ValueError(f"line_search={line_search} compares whole episodes: leave horizon={horizon} out")
         if search_spread < 0.0:
             raise ValueError(f"search_spread={search_spread}: must not be negative")
-        if patience is not None and patience < 1:
-            raise ValueError(f"patience={patience}: must be positive, or None")
-        self.line_search, self.search_spread, self.patience = line_search, search_spread, patience
-        self._best_return, self._best_actor, self._waited, self._rate_scale = -math.inf, list[Tensor](), 0, 1.0
+        self.line_search, self.search_spread = line_search, search_spread
         super().__init__(policy, env, learning_rate, n_envs, horizon, gamma, max_grad_norm, adjoint_limit, **kwargs)
         if self.env is not None:
             self._window_length()  # refuses now what it would refuse in `learn`
@@ -82,34 +74,11 @@ class BPTT(AnalyticPolicyGradient):
         nothing = torch.zeros_like(window.reward)
         returns = discounted_sum(window.reward, window.terminated, window.truncated, nothing, self.gamma)
         start = [parameter.detach().clone() for parameter in self.policy.actor.parameters()]
-        if self.patience is not None and self._went_back(returns.mean().item()):
-            return
         self._ascend(returns.mean() / len(window.reward), window, worlds)
         # Before the search: what it compares shall act as it will.
         self.policy.observe(window.obs)
         if self.line_search:
             self._choose_length(start)
-
-    def _went_back(self, found: float) -> bool:
-        """Notes the return of the present networks; whether they are the best ones again, for `patience` is over."""
-        optimizer = self.policy.optimizer
-        if found > self._best_return:
-            self._best_return, self._waited = found, 0
-            self._best_actor = [parameter.detach().clone() for parameter in self.policy.actor_parameters]
-        elif (waited := self._waited + 1) < (self.patience or 0):
-            self._waited = waited
-        else:
-            with torch.no_grad():
-                for parameter, best in zip(self.policy.actor_parameters, self._best_actor, strict=True):
-                    parameter.copy_(best)
-            # Its moments are of the way that led astray.
-            optimizer.state.clear()
-            self._rate_scale *= 0.5
-            self._waited = 0
-            return True
-        for group in optimizer.param_groups:
-            group["lr"] *= self._rate_scale
-        return False
 
     @torch.no_grad()
     def _choose_length(self, start: list[Tensor]) -> None:

@@ -243,7 +243,8 @@ class ILQR(Sb3Algorithm):
             action = unscale(torch.tanh(applied[:, t]), self.action_space)
             after = task.transition(state, action)
             finite = torch.from_numpy(is_finite(after))
-            after = after.where(finite, state)
+            if not finite.all():
+                after = after.where(finite, state)
             reward = counted * task.reward(state, action, after)
             returns += torch.where(finite | (counted == 0.0), reward, -torch.inf)
             weights.append(counted)
@@ -266,6 +267,7 @@ class ILQR(Sb3Algorithm):
         squashed = torch.tanh(control)
         action = unscale(squashed, self.action_space)
         after, jacobian = task.linearize(before, action, by_state=True)
+        _ = after.kinematics  # known poses have their rates in forward mode
         exact = transition_gradients(task, before, action, after, jacobian)
         bent = reward_curvature(task, before, action, after)
         slope = unscale_slope(self.action_space) * (1.0 - squashed.square()).numpy()  # of actions by controls
