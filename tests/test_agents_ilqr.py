@@ -9,9 +9,11 @@ import pytest
 import slide as slide  # registers its environment
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
 
 from gradgym import train
 from gradgym.agents import ILQR
+from gradgym.agents.policy_gradient.ilqr import _along
 from gradgym.agents.policy_gradient.path_policy import PathPolicy
 from gradgym.agents.policy_gradient.riccati import Expansion, concave, solve
 from gradgym.agents.training.evaluation import evaluate_returns
@@ -86,6 +88,39 @@ def test_path_policy_acts_along_its_path_with_feedback_and_memory() -> None:
     np.testing.assert_allclose(action[0], [last[0], 2.0 * last[1] + 2.0], rtol=1e-5)
     single, _ = policy.predict(seen[2])
     np.testing.assert_allclose(single, expected(0, 2), rtol=1e-5)
+
+
+class Silent(BaseCallback):
+    """Notes nothing, and lets the training go on."""
+
+    def __init__(self, model: ILQR) -> None:
+        super().__init__()
+        self.model = model
+
+    def _on_step(self) -> bool:
+        return True
+
+
+@torch.no_grad()
+def test_slopes_of_the_model_are_those_of_the_objective() -> None:
+    """By differences, with costs that weigh as much as the reward, and a task that ends before its time."""
+    found = ILQR("PathPolicy", pendulum(max_episode_steps=12), effort=0.1, speed=0.01, seed=0)
+    assert found.env is not None
+    found.env.envs.task.terminal = lambda state, rng=None, params=None: state.time >= 9  # pyright: ignore[reportAttributeAccessIssue]
+    control = 0.5 * torch.randn(1, 12, 2, dtype=torch.float64)
+    path = found._play(control, None, Silent(found))
+    assert path is not None
+    model = found._expansion(_along(path, 0), path)
+    later, slopes = np.zeros(4), np.zeros((12, 2))
+    for t in reversed(range(12)):
+        slopes[t] = model.by_control[t] + model.B[t].T @ later
+        later = model.by_state[t] + model.A[t].T @ later
+    shifts = 1e-5 * torch.eye(24, dtype=torch.float64).reshape(24, 12, 2)
+    ends = [found._play(control + sign * shifts, None, Silent(found)) for sign in (1.0, -1.0)]
+    differences = [found._objectives(end) for end in ends if end is not None]
+    np.testing.assert_allclose(slopes.ravel(), (differences[0] - differences[1]) / 2e-5, rtol=1e-6, atol=1e-8)
+    # Beyond the end the controls' cost alone is left.
+    np.testing.assert_allclose(slopes[9:], -0.2 * control[0, 9:])
 
 
 @pytest.fixture(scope="module")
