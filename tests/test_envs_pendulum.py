@@ -112,28 +112,6 @@ def test_reward_and_terminal_from_observations_equal_the_environments() -> None:
     np.testing.assert_allclose(batch[1], rewards, atol=1e-5)
 
 
-def test_speed_costs_where_it_is_asked_to() -> None:
-    plain, costly = make(n_links=2), make(n_links=2, speed_cost=0.01)
-    for env in (plain, costly):
-        obs, _ = env.reset(seed=0)
-    for _ in range(3):
-        action = np.array([0.3, -0.5], np.float32)
-        expected = plain.step(action)[1]
-        next_obs, reward, _, _, info = costly.step(action)
-        cost = 0.01 * np.square(next_obs[:2]).sum()
-        assert reward == pytest.approx(expected - cost, rel=1e-6) and cost > 0.001
-        assert info["reward_speed"] == pytest.approx(-cost, rel=1e-6)
-        before, after = (torch.from_numpy(x).double() for x in (obs, next_obs))
-        assert costly.unwrapped.task.observed_reward(before, torch.zeros(2), after) == pytest.approx(reward, abs=1e-5)
-        obs = next_obs
-
-
-@pytest.mark.parametrize("cost", [-1.0, np.inf, np.nan])
-def test_a_speed_cost_that_is_none_is_named(cost: float) -> None:
-    with pytest.raises(ValueError, match="speed_cost"):
-        make(speed_cost=cost)
-
-
 @pytest.mark.parametrize("n_links", [0, 21, 2.5, True, "5"])
 def test_bad_number_of_links_is_named(n_links: int) -> None:
     with pytest.raises(ValueError, match=r"n_links=.*: must be an integer from 1 to 20"):

@@ -48,19 +48,13 @@ class NLinkPendulum(Task):
     distance squared. Over 100 steps it telescopes to the initial squared distance minus twice the
     final one, that step's own penalty included, so the maximum return is 2 (n L)^2 = 0.5 n^2.
 
-    `speed_cost` [m^2 s^2] of the sum of the squares of the joints' velocities is taken off in each step; trainings
-    use it, because the faster links turn, the more unstable their motion is.
-
     The 100 steps are the problem's own, whatever limit of time an environment has: the time fraction
     is of them, and beyond them the reward is again the decrease alone.
     """
 
-    def __init__(self, n_links: int = 5, backend: str = "sim", speed_cost: float = 0.0) -> None:
+    def __init__(self, n_links: int = 5, backend: str = "sim") -> None:
         if isinstance(n_links, bool) or not isinstance(n_links, int | np.integer) or not 1 <= n_links <= MAX_LINKS:
             raise ValueError(f"n_links={n_links!r}: must be an integer from 1 to {MAX_LINKS}")
-        if not 0.0 <= speed_cost < np.inf:
-            raise ValueError(f"speed_cost={speed_cost!r}: must be finite and not negative")
-        self.speed_cost = speed_cost
         constants = PendulumConstants(n_links=int(n_links))
         super().__init__(Model.from_xml_string(pendulum_mjcf(constants)), constants, backend)
         self.episode_steps = constants.episode_steps
@@ -78,7 +72,7 @@ class NLinkPendulum(Task):
     def reward_terms(self, state: TaskState, action: Tensor, next_state: TaskState) -> dict[str, Tensor]:
         """Progress towards the target, and the last step's distance, each (...) [m^2]."""
         before, after = (self._squared_distance(s.kinematics.site_xpos[..., -1, :]) for s in (state, next_state))
-        return self._terms(before, after, next_state.time == self.episode_steps, next_state.qvel)
+        return self._terms(before, after, next_state.time == self.episode_steps)
 
     def state_info(self, state: TaskState, params: None = None) -> dict[str, Tensor]:
         """Distance from tip to target (...) [m]."""
@@ -88,8 +82,7 @@ class NLinkPendulum(Task):
         """The same reward (...) from observations, for transitions that a learned model predicts."""
         before, after = (self._squared_distance(o[..., -4:-1]) for o in (obs, next_obs))
         early, late = (o[..., -1] * self.episode_steps > self.episode_steps - 0.5 for o in (obs, next_obs))
-        turning = next_obs[..., : self.model.nv]
-        return reduce(torch.add, self._terms(before, after, late & ~early, turning).values())
+        return reduce(torch.add, self._terms(before, after, late & ~early).values())
 
     def observed_terminal(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
         """Whether the predicted transition ends the task, (...) bool: it never does before its time."""
@@ -98,11 +91,9 @@ class NLinkPendulum(Task):
     def _squared_distance(self, tip: Tensor) -> Tensor:
         return (tip - self._target.to(tip)).square().sum(-1)
 
-    def _terms(self, before: Tensor, after: Tensor, last: Tensor, qvel: Tensor) -> dict[str, Tensor]:
-        terms = {"progress": before - after, "final": torch.where(last, -after, 0.0)}
-        if self.speed_cost:
-            terms["speed"] = -self.speed_cost * qvel.square().sum(-1)
-        return terms
+    @staticmethod
+    def _terms(before: Tensor, after: Tensor, last: Tensor) -> dict[str, Tensor]:
+        return {"progress": before - after, "final": torch.where(last, -after, 0.0)}
 
 
 def pendulum_mjcf(constants: PendulumConstants) -> str:
