@@ -8,7 +8,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class PathPolicy(BasePolicy):
@@ -19,11 +19,10 @@ class PathPolicy(BasePolicy):
     Args:
         observation_space, action_space, lr_schedule: as for every policy of SB3's; both spaces flat boxes.
         n_steps: T, of the path.
-    """
 
-    obs: Tensor  # (T, n_obs)
-    control: Tensor  # (T, n_act)
-    gain: Tensor  # (T, n_act, n_obs)
+    Attributes:
+        obs, control, gain: (T, n_obs), (T, n_act) before tanh, and (T, n_act, n_obs).
+    """
 
     def __init__(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], lr_schedule: Schedule, n_steps: int
@@ -32,9 +31,9 @@ class PathPolicy(BasePolicy):
         assert isinstance(observation_space, spaces.Box) and isinstance(action_space, spaces.Box)
         (n_obs,), (n_act,) = observation_space.shape, action_space.shape
         self.n_steps = n_steps
-        self.register_buffer("obs", torch.zeros(n_steps, n_obs))
-        self.register_buffer("control", torch.zeros(n_steps, n_act))
-        self.register_buffer("gain", torch.zeros(n_steps, n_act, n_obs))
+        self.obs = nn.Parameter(torch.zeros(n_steps, n_obs), requires_grad=False)
+        self.control = nn.Parameter(torch.zeros(n_steps, n_act), requires_grad=False)
+        self.gain = nn.Parameter(torch.zeros(n_steps, n_act, n_obs), requires_grad=False)
 
     @torch.no_grad()
     def follow(self, obs: Tensor, control: Tensor, gain: Tensor) -> None:
