@@ -9,12 +9,13 @@ from .mbpo.ensemble import ProbabilisticEnsemble
 from .mbpo.mbpo import MBPO
 from .mbpo.sac_policy import BatchedSACPolicy
 from .policy_gradient.bptt import BPTT
+from .policy_gradient.ilqr import ILQR
 from .policy_gradient.shac import SHAC
 from .training.algorithm import ALGORITHMS
 from .training.configuration import DatasetConfig
 from .training.dataset_training import DATASET_TRAININGS, DatasetTraining
 
-ALGORITHMS.update(mbpo=MBPO, sac=SAC, ppo=PPO, shac=SHAC, bptt=BPTT)
+ALGORITHMS.update(mbpo=MBPO, sac=SAC, ppo=PPO, shac=SHAC, bptt=BPTT, ilqr=ILQR)
 ALGORITHMS.update(consistency=Consistency, relaxed_consistency=RelaxedConsistency)
 
 
@@ -37,6 +38,7 @@ __all__ = [
     "ALGORITHMS",
     "BPTT",
     "DATASET_TRAININGS",
+    "ILQR",
     "MBPO",
     "PPO",
     "SAC",

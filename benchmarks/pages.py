@@ -21,6 +21,7 @@ import locomotion_clock
 import manipulation_trainings
 import musculoskeletal
 import pendulum_bptt
+import pendulum_ilqr
 import pendulum_table4
 import pretrained
 import pushing_table1
@@ -38,6 +39,7 @@ README = ROOT / "README.md"
 BENCHMARKS: dict[str, Benchmark] = {
     "table 4": pendulum_table4.BENCHMARK,
     "pendulum bptt": pendulum_bptt.BENCHMARK,
+    "pendulum ilqr": pendulum_ilqr.BENCHMARK,
     "figure 5": ant_figure5.BENCHMARK,
     "table 5": ant_table5.BENCHMARK,
     "clock": locomotion_clock.BENCHMARK,

@@ -77,6 +77,15 @@ def _torch_gradients(
     return result
 
 
+def observation_gradient(task: Task, state: TaskState) -> Floats:
+    """Derivatives of the observation by the state's tangent at N states, (N, n_obs, nx)."""
+    with torch.no_grad():
+        _ = state.kinematics  # poses in forward mode: nv directions are fewer than entries
+    with torch.enable_grad():
+        (found,) = _pull_back([_observation_of_copies(task, state)])
+    return by_tangent(state, found, task.observation_space.shape[0])
+
+
 class _TaskDerivatives(NamedTuple):
     """Partial derivatives of what the task itself defines, at N transitions."""
 
@@ -102,10 +111,10 @@ def _task_derivatives(
     observation_by_next, (control_rows,), (reward_by_action,), reward_by_next, reward_by_state, reward_by_forces = found
     n_obs, control_by_action = len(observation.output), _numbers(control_rows, control.arguments[0][0]).swapaxes(0, 1)
     stacked = [_stack(o, r, n_obs) for o, r in zip(observation_by_next, reward_by_next, strict=True)]
-    outputs_by_next = _by_tangent(next_state, stacked, n_obs + 1)
+    outputs_by_next = by_tangent(next_state, stacked, n_obs + 1)
     by_state = np.zeros_like(outputs_by_next[:, 0])
     if full:
-        by_state = _by_tangent(state, [g if g is None else g[None] for g in reward_by_state], 1)[:, 0]
+        by_state = by_tangent(state, [g if g is None else g[None] for g in reward_by_state], 1)[:, 0]
     result = _TaskDerivatives(outputs_by_next, by_state, _numbers(reward_by_action, action), control_by_action)
     for cotangent in reward_by_forces:
         if cotangent is not None and cotangent.any():
@@ -124,22 +133,22 @@ class _Asked(NamedTuple):
 
 
 def _observation_of_copies(task: Task, next_state: TaskState) -> _Asked:
-    """The observation's entries by the next state's `_coordinates`: gradients (n_obs, N, ...).
+    """The observation's entries by the next state's `coordinates_of`: gradients (n_obs, N, ...).
 
     Reverse mode gives one gradient a pass. So each entry has a copy of the states, in front of the
     batch axis, and copy k has the k-th unit cotangent.
     """
     n_obs = task.observation_space.shape[0]
-    copies = next_state.map(lambda x: _leaf(x.expand(n_obs, *x.shape)))
+    copies = next_state.map(lambda x: leaf(x.expand(n_obs, *x.shape)))
     # Listed now: poses that the observation still computes are no leaves, but found through qpos.
-    coordinates = _coordinates(copies)
+    coordinates = coordinates_of(copies)
     return _Asked(task.observation(copies), _unit_cotangents(n_obs, len(next_state.qpos)), [coordinates])
 
 
 def _control_of_copies(task: Task, action: Tensor) -> _Asked:
     """The control's entries by the action, in the same way: a gradient (nu, N, n_act)."""
     nu = task.model.nu
-    copies = _leaf(action.expand(nu, *action.shape))
+    copies = leaf(action.expand(nu, *action.shape))
     return _Asked(task.control(copies), _unit_cotangents(nu, len(action)), [[copies]])
 
 
@@ -148,17 +157,17 @@ def _reward_of_leaves(task: Task, state: TaskState, action: Tensor, next_state: 
 
     The state's group is empty unless `full`, that of the forces where none are known.
     """
-    action, after, before = _leaf(action), next_state.map(_leaf), state.map(_leaf) if full else state
-    groups = [[action], _coordinates(after), _coordinates(before) if full else [], []]
+    action, after, before = leaf(action), next_state.map(leaf), state.map(leaf) if full else state
+    groups = [[action], coordinates_of(after), coordinates_of(before) if full else [], []]
     if next_state.known_forces is not None:
         ctrl, forces = next_state.known_forces
-        groups[-1] = [_leaf(forces)]
+        groups[-1] = [leaf(forces)]
         after = replace(after, known_forces=ContactForces(ctrl, groups[-1][0]))
     reward = task.reward(before, action, after)
     return _Asked(reward, torch.ones_like(reward), groups)
 
 
-def _leaf(x: Tensor) -> Tensor:
+def leaf(x: Tensor) -> Tensor:
     """The same numbers as an argument of their own; times, which are integers, have no derivatives."""
     return x.detach().requires_grad_(x.is_floating_point())
 
@@ -205,13 +214,13 @@ def _pull_back_forces(task: Task, state: TaskState, cotangent: Tensor) -> StepGr
     return task.backend.cfrc_ext_vjp(task.models_at(state), state.numpy(), ctrl, cotangent.numpy())
 
 
-def _coordinates(state: TaskState) -> list[Tensor]:
+def coordinates_of(state: TaskState) -> list[Tensor]:
     """What a function of the state can depend on: coordinates, and poses if they were computed."""
     return [state.qpos, state.qvel, state.act, *(state.known_kinematics or ())]
 
 
-def _by_tangent(state: TaskState, gradients: Sequence[Tensor | None], rows: int) -> Floats:
-    """Gradients (R, N, ...) by `_coordinates` at N states as one array (N, R, nx) by the tangent."""
+def by_tangent(state: TaskState, gradients: Sequence[Tensor | None], rows: int) -> Floats:
+    """Gradients (R, N, ...) by `coordinates_of` at N states as one array (N, R, nx) by the tangent."""
     model, qpos = state.model, state.qpos.numpy()
     nv, batch = model.nv, len(qpos)
     by_qpos, by_qvel, by_act, *by_poses = (None if g is None else g.numpy().swapaxes(0, 1) for g in gradients)

@@ -124,6 +124,21 @@ def test_search_leaves_the_line_by_noise_of_the_steps_size(monkeypatch: pytest.M
     assert noise.std() / d.square().mean().sqrt() == pytest.approx(3.0, rel=0.03)  # of 400 times 48 numbers
 
 
+def _noted(found: list[torch.Tensor], returns: torch.Tensor) -> torch.Tensor:
+    found.append(returns)
+    return returns
+
+
+def test_the_search_compares_what_will_act(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With normalised observations too, which an update changes."""
+    found, compared = algorithm(line_search=6, learning_rate=0.01), list[torch.Tensor]()
+    own = found._returns
+    monkeypatch.setattr(found, "_returns", lambda networks: _noted(compared, own(networks)))
+    found.learn(1)
+    (tried,) = compared
+    assert evaluate_returns(found, pendulum(), 1, seed=0)[0] == pytest.approx(tried.max().item(), rel=1e-4)
+
+
 @pytest.mark.parametrize("arguments", [{"line_search": 1}, {"line_search": 4, "horizon": 10}, {"search_spread": -1.0}])
 def test_line_search_refuses_what_it_cannot_do(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"line_search|search_spread=-1"):

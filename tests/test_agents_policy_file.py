@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": {"policy_kwargs": {"net_arch": {"pi": [8], "vf": [4, 4]}}},
     "shac": {"n_envs": 2},
     "bptt": {"policy_kwargs": {"normalize": False}},
+    "ilqr": {"policy": "PathPolicy"},
 }
 
 

@@ -22,6 +22,7 @@ ENVS = {"relaxed_consistency": ("gradgym/CubeReorient-v0", {})}
 SMALL: dict[str, dict[str, Any]] = {
     "shac": {"n_envs": 4, "horizon": 4},
     "bptt": {"n_envs": 2, "horizon": None, "line_search": 4},
+    "ilqr": {"policy": "PathPolicy", "line_search": 4},
     "ppo": {"n_envs": 2, "n_steps": 8, "batch_size": 16},
     "mbpo": {"enhancement": "sample", "learning_starts": 8, "batch_size": 8, "model": False},
     "relaxed_consistency": {

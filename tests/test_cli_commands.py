@@ -90,8 +90,9 @@ def test_both_commands_run_as_files_from_any_folder(tmp_path: Path, capsys: pyte
         [*SAMPLED, "--hyperparams", *FEW_UPDATES],
         [*ANALYTIC, "--algo", "shac"],
         [*ANALYTIC, "--algo", "bptt"],
+        [*TRAIN, "--algo", "ilqr", "--hyperparams", "eval_freq:800", "checkpoint_freq:480"],
     ],
-    ids=["policy", "sample", "shac", "bptt"],
+    ids=["policy", "sample", "shac", "bptt", "ilqr"],
 )
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(command: list[str], tmp_path: Path) -> None:
     command = [*command, "--total-timesteps", "3000"]
@@ -115,11 +116,11 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(command: list[str], tmp
     assert seconds == sorted(seconds) and seconds[0] > 0.0
 
 
-@pytest.mark.parametrize("algorithm", ["mbpo", "sac", "ppo", "shac", "bptt"])
+@pytest.mark.parametrize("algorithm", ["mbpo", "sac", "ppo", "shac", "bptt", "ilqr"])
 def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         command = [*TRAIN, "--algo", algorithm, "--total-timesteps", "1000", "--run-dir", str(tmp_path / name)]
-        few = {"ppo": [], "shac": ["n_envs:4"], "bptt": ["n_envs:4"]}.get(algorithm, ["gradient_steps:10"])
+        few = {"ppo": [], "shac": ["n_envs:4"], "bptt": ["n_envs:4"], "ilqr": []}.get(algorithm, ["gradient_steps:10"])
         assert train.main([*command, "--hyperparams", "eval_freq:500", *few]) == 0
     assert torch.equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
     returns = [[e["mean"] for e in read_evaluations(tmp_path / name)] for name in ("a", "b")]

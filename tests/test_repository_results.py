@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import ant_figure5
 import ant_table5
@@ -11,6 +12,7 @@ import control_figure6
 import numpy as np
 import pages
 import pendulum_bptt
+import pendulum_ilqr
 import pendulum_table4
 import pytest
 import target_trainings
@@ -79,14 +81,20 @@ def test_table_4_is_of_the_commands_below_it() -> None:
         assert config.total_timesteps == row["env_steps"]
 
 
-def test_goals_of_bptt_were_reached_where_the_curve_says_so() -> None:
-    for row in pendulum_bptt.BENCHMARK.rows():
-        goal = pendulum_bptt.GOALS[row["n"]]
+@pytest.mark.parametrize("script", [pendulum_bptt, pendulum_ilqr])
+def test_goals_of_the_pendulum_were_reached_where_the_curve_says_so(script: Any) -> None:
+    for row in script.BENCHMARK.rows():
+        goal = script.GOALS[row["n"]]
         # Curves are stored to four digits.
         reached = [step for step, value in row["curve"] if value >= goal + 1e-4]
         assert (row["steps_to_goal"] is None) == (row["max_return"] < goal)
         assert not reached or row["steps_to_goal"] <= reached[0]
         assert row["max_return"] <= 0.5 * row["n"] ** 2 + 1e-9
+
+
+def test_ilqr_reaches_its_goals_in_both_engines() -> None:
+    for row in pendulum_ilqr.BENCHMARK.rows():
+        assert min(row["max_return"], row["max_return_in_mujoco"]) >= pendulum_ilqr.GOALS[row["n"]]
 
 
 def test_curves_of_the_ant_had_equal_steps_and_updates() -> None:

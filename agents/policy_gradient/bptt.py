@@ -75,9 +75,10 @@ class BPTT(AnalyticPolicyGradient):
         returns = discounted_sum(window.reward, window.terminated, window.truncated, nothing, self.gamma)
         start = [parameter.detach().clone() for parameter in self.policy.actor.parameters()]
         self._ascend(returns.mean() / len(window.reward), window, worlds)
+        # Before the search: what it compares shall act as it will.
+        self.policy.observe(window.obs)
         if self.line_search:
             self._choose_length(start)
-        self.policy.observe(window.obs)
 
     @torch.no_grad()
     def _choose_length(self, start: list[Tensor]) -> None:
