@@ -25,12 +25,26 @@ def pendulum(n_links: int = 1, **kwargs: Any) -> Any:
         # With another limit of time an episode is not over when its problem is, and the other way round.
         (lambda: pendulum(max_episode_steps=150), {}, 9, 0.99),
         (lambda: pendulum(max_episode_steps=50), {}, 9, 0.99),
-        (lambda: gymnasium.make("Slide-v0"), {}, 2, 0.99),  # steps of 0.1 s
+        (lambda: gymnasium.make("gradgym/Ant-v0"), {}, 3, 0.99),  # steps of 50 ms
+        (lambda: gymnasium.make("gradgym/Hopper-v0"), {}, 19, 0.99),  # of 8 ms
     ],
 )
 def test_what_is_not_given_follows_from_the_task(env: Any, given: dict[str, Any], horizon: int, gamma: float) -> None:
     algorithm = SHAC("MlpPolicy", env(), n_envs=2, **given)
     assert (algorithm.horizon, algorithm.gamma) == (horizon, gamma)
+
+
+@pytest.mark.parametrize(
+    ("env", "given", "noise"),
+    [
+        (pendulum, {}, (-3.0, -5.0)),
+        (pendulum, {"log_std_init": -1.5}, (-1.5, -2.0)),
+        (lambda: pendulum(max_episode_steps=150), {}, (-1.0, -2.0)),
+    ],
+)
+def test_noise_is_little_through_whole_episodes(env: Any, given: dict[str, Any], noise: tuple[float, float]) -> None:
+    policy = SHAC("MlpPolicy", env(), n_envs=2, policy_kwargs=given).policy
+    assert (policy.log_std_init, policy.log_std_min) == noise
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -21,6 +21,8 @@ from .returns import discounted_sum, td_lambda
 from .short_horizon_policy import ShortHorizonPolicy
 
 HORIZON_SECONDS = 0.15  # benchmarks/shac_sweep.py
+# Of the policy: through a whole episode noise is magnified, and no critic asks for states off the path.
+_LITTLE_NOISE = {"log_std_init": -3.0, "log_std_min": -5.0}
 
 
 class SHAC(AnalyticPolicyGradient):
@@ -31,6 +33,8 @@ class SHAC(AnalyticPolicyGradient):
         horizon: steps between updates, through which gradients are carried; None for whole episodes of a task
             that has its own time (`envs.task.OwnTime`), of others for as many steps as take 0.15 s.
         gamma: discount; None for 1 where the task has its own time, and 0.99 elsewhere.
+        policy_kwargs: as in SB3; where the task has its own time and no noise is given, `log_std_init` is -3 and
+            `log_std_min` -5.
         gae_lambda: lambda of the critic's TD(lambda) targets.
         tau: share of the critic that its slow copy takes on at each update.
         critic_epochs: passes over a window for each update of the policy.
@@ -79,6 +83,12 @@ class SHAC(AnalyticPolicyGradient):
             if horizon is None:
                 seconds = self.env.envs.task.seconds_per_step
                 self.horizon = own_time or max(1, round(HORIZON_SECONDS / seconds))
+
+    def _setup_model(self) -> None:
+        given = self.policy_kwargs
+        if self.env is not None and _own_time(self.env.envs) is not None and not _LITTLE_NOISE.keys() & given.keys():
+            self.policy_kwargs = {**given, **_LITTLE_NOISE}
+        super()._setup_model()
 
     @property
     def value_scale(self) -> float:
