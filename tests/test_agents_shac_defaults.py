@@ -9,6 +9,7 @@ import torch
 from gradient_trainings import make, recorded
 
 from gradgym.agents import SHAC
+from gradgym.agents.policy_gradient.short_horizon_policy import RunningNormalization
 from gradgym.agents.training.evaluation import evaluate_returns
 from gradgym.envs.differentiable import DifferentiableEnvs
 
@@ -35,16 +36,20 @@ def test_what_is_not_given_follows_from_the_task(env: Any, given: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("env", "given", "noise"),
+    ("env", "given", "noise", "normalizes"),
     [
-        (pendulum, {}, (-3.0, -5.0)),
-        (pendulum, {"log_std_init": -1.5}, (-1.5, -2.0)),
-        (lambda: pendulum(max_episode_steps=150), {}, (-1.0, -2.0)),
+        (pendulum, {}, (-3.0, -5.0), False),
+        (pendulum, {"log_std_init": -1.5}, (-1.5, -2.0), False),
+        (pendulum, {"normalize": True}, (-3.0, -5.0), True),
+        (lambda: pendulum(max_episode_steps=150), {}, (-1.0, -2.0), True),
     ],
 )
-def test_noise_is_little_through_whole_episodes(env: Any, given: dict[str, Any], noise: tuple[float, float]) -> None:
+def test_the_policy_is_steady_through_whole_episodes(
+    env: Any, given: dict[str, Any], noise: tuple[float, float], normalizes: bool
+) -> None:
     policy = SHAC("MlpPolicy", env(), n_envs=2, policy_kwargs=given).policy
     assert (policy.log_std_init, policy.log_std_min) == noise
+    assert isinstance(policy.normalize, RunningNormalization) == normalizes
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -75,5 +80,5 @@ def test_after_a_tasks_own_time_nothing_follows(own: bool, monkeypatch: pytest.M
 @pytest.mark.slow
 def test_defaults_swing_up_a_pendulum_of_three_links() -> None:
     """4.5 is the maximum."""
-    algorithm = SHAC("MlpPolicy", pendulum(3), n_envs=16, seed=0).learn(200_000)
+    algorithm = SHAC("MlpPolicy", pendulum(3), n_envs=16, seed=0).learn(112_000)
     assert evaluate_returns(algorithm, pendulum(3), 1, seed=0).mean() > 4.3

@@ -21,8 +21,10 @@ from .returns import discounted_sum, td_lambda
 from .short_horizon_policy import ShortHorizonPolicy
 
 HORIZON_SECONDS = 0.15  # benchmarks/shac_sweep.py
-# Of the policy: through a whole episode noise is magnified, and no critic asks for states off the path.
+# Of the policy through whole episodes, which magnify noise, and the changes that a running normalisation makes to
+# the policy beside the optimizer's.
 _LITTLE_NOISE = {"log_std_init": -3.0, "log_std_min": -5.0}
+_STEADY = {"normalize": False}
 
 
 class SHAC(AnalyticPolicyGradient):
@@ -33,8 +35,8 @@ class SHAC(AnalyticPolicyGradient):
         horizon: steps between updates, through which gradients are carried; None for whole episodes of a task
             that has its own time (`envs.task.OwnTime`), of others for as many steps as take 0.15 s.
         gamma: discount; None for 1 where the task has its own time, and 0.99 elsewhere.
-        policy_kwargs: as in SB3; where the task has its own time and no noise is given, `log_std_init` is -3 and
-            `log_std_min` -5.
+        policy_kwargs: as in SB3; where the task has its own time, `normalize` is False unless given, and if no noise
+            is given `log_std_init` is -3 and `log_std_min` -5.
         gae_lambda: lambda of the critic's TD(lambda) targets.
         tau: share of the critic that its slow copy takes on at each update.
         critic_epochs: passes over a window for each update of the policy.
@@ -86,8 +88,9 @@ class SHAC(AnalyticPolicyGradient):
 
     def _setup_model(self) -> None:
         given = self.policy_kwargs
-        if self.env is not None and _own_time(self.env.envs) is not None and not _LITTLE_NOISE.keys() & given.keys():
-            self.policy_kwargs = {**given, **_LITTLE_NOISE}
+        if self.env is not None and _own_time(self.env.envs) is not None:
+            noise = {} if _LITTLE_NOISE.keys() & given.keys() else _LITTLE_NOISE
+            self.policy_kwargs = {**_STEADY, **noise, **given}
         super()._setup_model()
 
     @property
