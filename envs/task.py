@@ -288,6 +288,13 @@ def load_task(entry_point: str, backend: str, **arguments: Any) -> Task:
 
 
 @runtime_checkable
+class OwnTime(Protocol):
+    """A task whose problem takes so many steps; of them observations hold the fraction that has passed."""
+
+    episode_steps: int
+
+
+@runtime_checkable
 class EndFromObservations(Protocol):
     """What a task also offers if observations tell its end, as rollouts of learned models need it.
 

@@ -13,26 +13,41 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
 from ...envs.differentiable import DifferentiableEnvs
+from ...envs.task import OwnTime
+from ...envs.vector import TaskVectorEnv
 from ..target_network import soft_update
 from .analytic import AnalyticPolicyGradient, Window
 from .returns import discounted_sum, td_lambda
 from .short_horizon_policy import ShortHorizonPolicy
+
+HORIZON_SECONDS = 0.15  # benchmarks/shac_sweep.py
+# Of the policy through whole episodes, which magnify noise, and the changes that a running normalisation makes to
+# the policy beside the optimizer's.
+_LITTLE_NOISE = {"log_std_init": -3.0, "log_std_min": -5.0}
+_STEADY = {"normalize": False}
 
 
 class SHAC(AnalyticPolicyGradient):
     """Policy gradients through `horizon` steps of the simulator and the value of what follows.
 
     Args:
-        policy, env, learning_rate, n_envs, horizon, gamma, max_grad_norm, adjoint_limit, kwargs: as in
-            `AnalyticPolicyGradient`.
+        policy, env, learning_rate, n_envs, max_grad_norm, adjoint_limit, kwargs: as in `AnalyticPolicyGradient`.
+        horizon: steps between updates, through which gradients are carried; None for whole episodes of a task
+            that has its own time (`envs.task.OwnTime`), of others for as many steps as take 0.15 s.
+        gamma: discount; None for 1 where the task has its own time, and 0.99 elsewhere.
+        policy_kwargs: as in SB3; where the task has its own time, `normalize` is False unless given, and if no noise
+            is given `log_std_init` is -3 and `log_std_min` -5.
         gae_lambda: lambda of the critic's TD(lambda) targets.
         tau: share of the critic that its slow copy takes on at each update.
         critic_epochs: passes over a window for each update of the policy.
         critic_batches: into which each pass is divided.
 
-    The defaults are those that serve Gymnasium's robots, whose steps take 40 to 50 ms; the paper's, for steps
-    of 17 ms, are a horizon of 32 and 16 epochs. See agents/presets/shac.yaml. With `device="cuda"` networks and
-    environments are on the GPU; the returns of episodes are counted on the host.
+    Where an episode is over by the task's own time, nothing follows for the critic either: it never saw a state
+    beyond. Such an episode is short, its return counts and not the haste; so gradients are carried through all of
+    it, where a critic would have to follow outcomes that each update of the policy changes altogether. Elsewhere
+    the defaults are those that serve robots that walk; the paper's, for steps of 17 ms, are a horizon of 32 and 16
+    epochs. See agents/presets/shac.yaml. With `device="cuda"` networks and environments are on the GPU; the
+    returns of episodes are counted on the host.
     """
 
     devices = "cpu", "cuda"
@@ -43,8 +58,8 @@ class SHAC(AnalyticPolicyGradient):
         env: Any,
         learning_rate: float | Schedule = 3e-3,
         n_envs: int = 64,
-        horizon: int = 4,
-        gamma: float = 0.99,
+        horizon: int | None = None,
+        gamma: float | None = None,
         gae_lambda: float = 0.95,
         tau: float = 0.8,
         critic_epochs: int = 4,
@@ -53,8 +68,6 @@ class SHAC(AnalyticPolicyGradient):
         adjoint_limit: float = torch.inf,
         **kwargs: Any,
     ) -> None:
-        if horizon is None:
-            raise ValueError("horizon=None: whole episodes are BPTT's, SHAC needs a number of steps")
         for name, value in (("critic_epochs", critic_epochs), ("critic_batches", critic_batches)):
             if value < 1:
                 raise ValueError(f"{name}={value}: must be at least 1")
@@ -63,21 +76,43 @@ class SHAC(AnalyticPolicyGradient):
                 raise ValueError(f"{name}={value}: must be between 0 and 1")
         self.gae_lambda, self.tau = gae_lambda, tau
         self.critic_epochs, self.critic_batches = critic_epochs, critic_batches
-        super().__init__(policy, env, learning_rate, n_envs, horizon, gamma, max_grad_norm, adjoint_limit, **kwargs)
+        discount = 0.99 if gamma is None else gamma
+        super().__init__(policy, env, learning_rate, n_envs, horizon, discount, max_grad_norm, adjoint_limit, **kwargs)
+        if self.env is not None:
+            own_time = _own_time(self.env.envs)
+            if gamma is None and own_time is not None:
+                self.gamma = 1.0
+            if horizon is None:
+                seconds = self.env.envs.task.seconds_per_step
+                self.horizon = own_time or max(1, round(HORIZON_SECONDS / seconds))
+
+    def _setup_model(self) -> None:
+        given = self.policy_kwargs
+        if self.env is not None and _own_time(self.env.envs) is not None:
+            noise = {} if _LITTLE_NOISE.keys() & given.keys() else _LITTLE_NOISE
+            self.policy_kwargs = {**_STEADY, **noise, **given}
+        super()._setup_model()
 
     @property
     def value_scale(self) -> float:
         """The critic's unit: the sum of the discounts, so that its outputs are rewards a step."""
         return 1.0 / max(1.0 - self.gamma, 1e-3)
 
+    def _ends(self, window: Window, envs: TaskVectorEnv) -> tuple[Tensor, Tensor]:
+        """Where nothing follows, and where time alone cuts off what follows, both (T, N) bool."""
+        if _own_time(envs) is None:
+            return window.terminated, window.truncated
+        return window.terminated | window.truncated, torch.zeros_like(window.truncated)
+
     def train(self, window: Window, worlds: DifferentiableEnvs) -> None:
         """One step of the policy, then the critic's passes over the window."""
         next_value = self.value_scale * self.policy.target_value(window.next_obs)
-        returns = discounted_sum(window.reward, window.terminated, window.truncated, next_value, self.gamma)
+        terminated, truncated = self._ends(window, worlds.envs)
+        returns = discounted_sum(window.reward, terminated, truncated, next_value, self.gamma)
         self._ascend(returns.mean() / len(window.reward), window, worlds)
         with torch.no_grad():
             reward, next_value = window.reward.detach(), next_value.detach()
-            target = td_lambda(reward, window.terminated, window.truncated, next_value, self.gamma, self.gae_lambda)
+            target = td_lambda(reward, terminated, truncated, next_value, self.gamma, self.gae_lambda)
         loss = self._fit_critic(window.obs.flatten(0, 1), target.flatten() / self.value_scale)
         self.logger.record("train/critic_loss", loss)
         self.logger.record("train/value", target.mean().item())
@@ -102,3 +137,9 @@ class SHAC(AnalyticPolicyGradient):
                 losses.append(loss.item())
         soft_update(self.policy.critic_target, critic, self.tau)
         return sum(losses) / len(losses)
+
+
+def _own_time(envs: TaskVectorEnv) -> int | None:
+    """Steps of an episode that is over by the task's own time; None where there is none, or it lasts longer."""
+    task, limit = envs.task, envs.max_episode_steps
+    return limit if isinstance(task, OwnTime) and task.episode_steps == limit else None
