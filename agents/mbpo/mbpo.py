@@ -6,13 +6,15 @@ all is a soft actor-critic.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
 from ...envs.task import RewardFromObservations
@@ -141,10 +143,12 @@ class MBPO(Sb3Algorithm, BatchedSAC):
     def training_env(cls, config: RunConfig, arguments: dict[str, Any]) -> Any:
         chosen = {name: arguments[name] for name in ("enhancement", "gradient_horizon") if name in arguments}
         gradients = cls.required_gradients(**chosen)
-        if gradients is None:
-            return config.make_training_env()
+        n_envs = arguments.pop("n_envs", 1)
+        check_count("n_envs", n_envs)
+        asked = {} if gradients is None else {"gradients": gradients}
         try:
-            return config.make_training_env(gradients=gradients)
+            envs = [config.make_training_env(**asked) for _ in range(n_envs)]
+            return envs[0] if n_envs == 1 else DummyVecEnv([partial(Monitor, env) for env in envs])
         except TypeError as error:
             if "argument 'gradients'" not in str(error):
                 raise
