@@ -84,7 +84,7 @@ def table(rows: list[Row]) -> str:
     """Markdown: mean and deviation over the seeds; areas, and steps to MBPO's return, as ratios to MBPO's."""
     groups = {method: [row for row in rows if row["method"] == method] for method in METHODS}
     reference = groups["mbpo"]
-    area_of_it, level = (np.mean([row[name] for row in reference]) for name in ("area", "final_return"))
+    area_of_it, level = (float(np.mean([row[name] for row in reference])) for name in ("area", "final_return"))
     names = ["", "seeds", "area under the curve / steps", "ratio to MBPO", "mean of the last five returns", "best"]
     names += [f"steps to {WALKS:.0f}", "steps to MBPO's last", "ratio to MBPO", "steps", "updates", "cpu s"]
     lines = [table_line(names), "|---|" + "---|" * (len(names) - 1)]

@@ -13,15 +13,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from ...envs.task import RewardFromObservations
 from ..action_space import unscale
 from ..training.configuration import RunConfig
 from ..training.native_vec_env import suggestion
-from ..training.sb3 import Sb3Algorithm, check_count
+from ..training.sb3 import Sb3Algorithm, check_count, side_by_side
 from ..training.wrappers import changing_wrapper
 from .ensemble import ProbabilisticEnsemble
 from .episode_gradients import ActionGradients, EpisodeGradients
@@ -143,12 +142,9 @@ class MBPO(Sb3Algorithm, BatchedSAC):
     def training_env(cls, config: RunConfig, arguments: dict[str, Any]) -> Any:
         chosen = {name: arguments[name] for name in ("enhancement", "gradient_horizon") if name in arguments}
         gradients = cls.required_gradients(**chosen)
-        n_envs = arguments.pop("n_envs", 1)
-        check_count("n_envs", n_envs)
         asked = {} if gradients is None else {"gradients": gradients}
         try:
-            envs = [config.make_training_env(**asked) for _ in range(n_envs)]
-            return envs[0] if n_envs == 1 else DummyVecEnv([partial(Monitor, env) for env in envs])
+            return side_by_side(partial(config.make_training_env, **asked), arguments.pop("n_envs", 1))
         except TypeError as error:
             if "argument 'gradients'" not in str(error):
                 raise
