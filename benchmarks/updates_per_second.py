@@ -30,17 +30,19 @@ class Contestant(NamedTuple):
 
 
 ANT = "gradgym/Ant-v0"
-_SAMPLE, _POLICY = ({"enhancement": name} for name in ("sample", "policy"))
+# What versions have in common, in place of what a preset has.
+_PLAIN: dict[str, Any] = {"n_envs": 1, "policy_kwargs": {"net_arch": [128, 128], "log_std_init": -1.0}}
+_ON_POLICY: dict[str, Any] = {"train_env_kwargs": {}}
+_SEVERAL = _ON_POLICY | {"n_envs": 16, "n_steps": 64, "batch_size": 256}
+_SAMPLE, _POLICY = (_PLAIN | {"enhancement": name} for name in ("sample", "policy"))
 CONTESTANTS = (
-    Contestant("MBPO", "critics, policy, entropy, target; batches of 128", "mbpo", ANT, {}, 1500, 60),
+    Contestant("MBPO", "critics, policy, entropy, target; batches of 128", "mbpo", ANT, _PLAIN, 1500, 60),
     Contestant("MBPO, sample enhancement", "the same", "mbpo", ANT, _SAMPLE, 1500, 60),
     Contestant("MBPO, policy enhancement", "the same, one step of gradients", "mbpo", ANT, _POLICY, 1500, 60),
-    Contestant("MBPO's model", "five networks, batches of 256", "mbpo", ANT, {}, 1500, 1, fits=True),
+    Contestant("MBPO's model", "five networks, batches of 256", "mbpo", ANT, _PLAIN, 1500, 1, fits=True),
     Contestant("SHAC", "three steps of 85 Ants there and back; policy, critic", "shac", ANT, {}, 255 * 3, 3),
-    Contestant("PPO, one environment", "a batch of 250, its steps included", "ppo", ANT, {}, 1000, 1),
-    Contestant(
-        "PPO, 16 environments", "the same", "ppo", ANT, {"n_envs": 16, "n_steps": 64, "batch_size": 256}, 1024, 1
-    ),
+    Contestant("PPO, one environment", "a batch of 250, its steps included", "ppo", ANT, _ON_POLICY, 1000, 1),
+    Contestant("PPO, 16 environments", "the same", "ppo", ANT, _SEVERAL, 1024, 1),
 )
 BLOCKS = 9
 
