@@ -24,18 +24,19 @@ WALKS = 2000.0  # twice what standing still for an episode pays
 LAST = 5  # evaluations, of which the final return is the mean
 QUICK = {"total_timesteps": 300, "eval_freq": 100, "eval_episodes": 1}
 QUICK_OFF_POLICY = {"learning_starts": 100, "gradient_steps": 2, "rollout_batch_size": 100}
-# Of each method: algorithm, enhancement, what it changes in the preset, label.
-METHODS: dict[str, tuple[str, str | None, dict[str, Any], str]] = {
-    "sample": ("mbpo", "sample", {}, "MBPO, sample enhancement"),
-    "mbpo": ("mbpo", None, {}, "MBPO"),
+# Of each method: algorithm, enhancement, what it changes in the preset, label, the method that it is compared with.
+METHODS: dict[str, tuple[str, str | None, dict[str, Any], str, str]] = {
+    "sample": ("mbpo", "sample", {}, "MBPO, sample enhancement", "mbpo"),
+    "mbpo": ("mbpo", None, {}, "MBPO", "sac"),
     # The same class without its model: SAC, with the faster update.
-    "sac": ("mbpo", None, {"model": False}, "SAC"),
-    "ppo": ("ppo", None, {}, "PPO"),
+    "sac, sample": ("mbpo", "sample", {"model": False}, "SAC, sample enhancement", "sac"),
+    "sac": ("mbpo", None, {"model": False}, "SAC", "sac"),
+    "ppo": ("ppo", None, {}, "PPO", "sac"),
 }
 
 
 def run_config(method: str, seed: int, quick: bool) -> RunConfig:
-    algo, enhancement, changes, _ = METHODS[method]
+    algo, enhancement, changes, *_ = METHODS[method]
     chosen = {} if enhancement is None else {"enhancement": enhancement}
     settings = load_preset(algo, ENV, changes | chosen | {"checkpoint_freq": 10**9})
     if quick:
@@ -81,24 +82,38 @@ def mean_curve(rows: list[Row]) -> np.ndarray:
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: mean and deviation over the seeds; areas, and steps to MBPO's return, as ratios to MBPO's."""
+    """Markdown: mean and deviation over the seeds; areas, and steps to a return, as ratios to those of another method."""
     groups = {method: [row for row in rows if row["method"] == method] for method in METHODS}
-    reference = groups["mbpo"]
-    area_of_it, level = (float(np.mean([row[name] for row in reference])) for name in ("area", "final_return"))
-    names = ["", "seeds", "area under the curve / steps", "ratio to MBPO", "mean of the last five returns", "best"]
-    names += [f"steps to {WALKS:.0f}", "steps to MBPO's last", "ratio to MBPO", "steps", "updates", "cpu s"]
+    names = ["", "seeds", "area under the curve / steps", "mean of the last five returns", "best"]
+    names += [
+        f"steps to {WALKS:.0f}",
+        "beside",
+        "area / its",
+        "steps to its last / its own",
+        "steps",
+        "updates",
+        "cpu s",
+    ]
     lines = [table_line(names), "|---|" + "---|" * (len(names) - 1)]
     for method, group in groups.items():
         if group:
-            areas, curve = [row["area"] for row in group], mean_curve(group)
-            steps = steps_to(curve, level)
-            cells = [METHODS[method][-1], len(group), _spread(areas), f"{np.mean(areas) / area_of_it:.2f}"]
-            cells += [_spread([row[name] for row in group]) for name in ("final_return", "max_return")]
-            cells += [_steps(steps_to(curve, WALKS)), _steps(steps)]
-            ratio = steps / steps_to(mean_curve(reference), level)
-            cells += ["" if np.isnan(ratio) else f"{ratio:.2f}", group[0]["env_steps"], group[0]["updates"]]
+            cells = [METHODS[method][3], len(group)]
+            cells += [_spread([row[name] for row in group]) for name in ("area", "final_return", "max_return")]
+            cells += [_steps(steps_to(mean_curve(group), WALKS)), *_beside(group, METHODS[method][4], groups)]
+            cells += [group[0]["env_steps"], group[0]["updates"]]
             lines.append(table_line([*cells, f"{np.mean([row['cpu_seconds'] for row in group]):.0f}"]))
     return "\n".join(lines)
+
+
+def _beside(group: list[Row], other: str, groups: dict[str, list[Row]]) -> list[str]:
+    """Label of the other method; area, and steps to the other's last return, in units of the other's; or nothing."""
+    reference = groups[other]
+    if not reference or group is reference:
+        return ["", "", ""]
+    areas = [float(np.mean([row["area"] for row in rows])) for rows in (group, reference)]
+    level = float(np.mean([row["final_return"] for row in reference]))
+    mine, its = (steps_to(mean_curve(rows), level) for rows in (group, reference))
+    return [METHODS[other][3], f"{areas[0] / areas[1]:.2f}", "not reached" if np.isnan(mine) else f"{mine / its:.2f}"]
 
 
 def _steps(count: float) -> str:
@@ -118,7 +133,7 @@ def plot(rows: list[Row], path: Path) -> None:
         curves = [np.array(row["curve"]) for row in rows if row["method"] == method]
         if curves:
             steps, returns = curves[0][:, 0], np.array([curve[:, 1] for curve in curves])
-            (line,) = axis.plot(steps, returns.mean(0), label=METHODS[method][-1])
+            (line,) = axis.plot(steps, returns.mean(0), label=METHODS[method][3])
             axis.fill_between(steps, returns.min(0), returns.max(0), color=line.get_color(), alpha=0.15, lw=0)
     axis.set_xlabel("environment steps")
     axis.set_ylabel("return")
