@@ -82,7 +82,7 @@ def mean_curve(rows: list[Row]) -> np.ndarray:
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: mean and deviation over the seeds; areas, and steps to a return, as ratios to those of another method."""
+    """Markdown: mean and deviation over the seeds; areas, and steps to a return, in units of another method's."""
     groups = {method: [row for row in rows if row["method"] == method] for method in METHODS}
     names = ["", "seeds", "area under the curve / steps", "mean of the last five returns", "best"]
     names += [
