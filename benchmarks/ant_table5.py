@@ -4,7 +4,7 @@
     python benchmarks/ant_table5.py --table      # prints the stored results as markdown
 
 It goes on from what is stored (see `trainings.py`). Pretrained are the last policies of
-`ant_figure5.py` with sample enhancement, taken from its folder or else made there; without
+`ant_figure5.py`'s SAC with sample enhancement, taken from its folder or else made there; without
 pretraining a policy is that of the same seed before its first update. The paper evaluates without
 retraining. Here both are also trained by SAC in Gymnasium's Ant, which offers no gradients, for the
 same steps. A row of its own has the policy of SHAC that comes with the package, as it is. Every
@@ -29,6 +29,7 @@ from gradgym.agents.training.configuration import RunConfig
 from gradgym.agents.training.evaluation import evaluate_returns
 from gradgym.agents.training.run import FINAL, Run
 
+PRETRAINING = "sac, sample"
 EPISODES = 10
 TUNING_STEPS = (2000, 20_000)
 GYMNASIUM_ANT: dict[str, Any] = {"env": "Ant-v5", "env_kwargs": {"include_cfrc_ext_in_observation": False}}
@@ -41,7 +42,7 @@ TUNED = {f"tuned {steps}": f"the same, after {steps} steps there" for steps in T
 def evaluate(policy: str, seed: int, quick: bool, work_dir: Path) -> Row:
     """Returns of one policy on every backend, and after training in Gymnasium's Ant."""
     torch.set_num_threads(1)
-    config = ant_figure5.run_config("sample", seed, quick)
+    config = ant_figure5.run_config(PRETRAINING, seed, quick)
     episodes = 2 if quick else EPISODES
     theirs = gymnasium.make(GYMNASIUM_ANT["env"], **GYMNASIUM_ANT["env_kwargs"])
     envs = {"sim": config.make_env(), "mujoco": config.make_env(backend="mujoco"), "gymnasium": theirs}
@@ -69,7 +70,7 @@ def start(policy: str, config: RunConfig, seed: int, work_dir: Path) -> MBPO:
     """The policy before its first update, or after its training, with the critics to go on with."""
     if policy == UNTRAINED:
         return MBPO.from_config(config)
-    run_dir = work_dir / ant_figure5.run_name("sample", seed)
+    run_dir = work_dir / ant_figure5.run_name(PRETRAINING, seed)
     if not (run_dir / FINAL).exists():
         train_run(config, run_dir)
     found = load_checkpoint(run_dir / "checkpoint.pkl").algorithm
