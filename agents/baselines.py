@@ -9,7 +9,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from .mbpo.sac_policy import BatchedSACPolicy
 from .training.configuration import RunConfig
 from .training.native_vec_env import native
-from .training.sb3 import Sb3Algorithm
+from .training.sb3 import Sb3Algorithm, side_by_side
 
 
 class _FusedAdam(Sb3Algorithm):
@@ -31,6 +31,10 @@ class SAC(_FusedAdam, sb3.SAC):
         **sb3.SAC.policy_aliases,
         BatchedSACPolicy.__name__: BatchedSACPolicy,
     }
+
+    @classmethod
+    def training_env(cls, config: RunConfig, arguments: dict[str, Any]) -> Any:
+        return side_by_side(config.make_training_env, arguments.pop("n_envs", 1))
 
 
 class PPO(_FusedAdam, sb3.PPO):

@@ -20,24 +20,23 @@ from gradgym.agents.training.configuration import RunConfig, load_preset
 
 ENV = "gradgym/Ant-v0"
 SEEDS = range(3)
+WALKS = 2000.0  # twice what standing still for an episode pays
+LAST = 5  # evaluations, of which the final return is the mean
 QUICK = {"total_timesteps": 300, "eval_freq": 100, "eval_episodes": 1}
 QUICK_OFF_POLICY = {"learning_starts": 100, "gradient_steps": 2, "rollout_batch_size": 100}
-# Of each method: algorithm, enhancement, what it changes in the preset, label.
-METHODS: dict[str, tuple[str, str | None, dict[str, Any], str]] = {
-    "sample": ("mbpo", "sample", {}, "MBPO, sample enhancement"),
-    "mbpo": ("mbpo", None, {}, "MBPO"),
-    # The paper's size of perturbation, a twentieth of the preset's.
-    "sample, 0.01": ("mbpo", "sample", {"action_perturbation": 0.01}, "MBPO, sample enhancement with ±0.01"),
-    # Without enhancement more of the model's transitions may help.
-    "mbpo, half real": ("mbpo", None, {"real_ratio": 0.5}, "MBPO, half of each batch real"),
+# Of each method: algorithm, enhancement, what it changes in the preset, label, the method that it is compared with.
+METHODS: dict[str, tuple[str, str | None, dict[str, Any], str, str]] = {
+    "sample": ("mbpo", "sample", {}, "MBPO, sample enhancement", "mbpo"),
+    "mbpo": ("mbpo", None, {}, "MBPO", "sac"),
     # The same class without its model: SAC, with the faster update.
-    "sac": ("mbpo", None, {"model": False}, "SAC"),
-    "ppo": ("ppo", None, {}, "PPO"),
+    "sac, sample": ("mbpo", "sample", {"model": False}, "SAC, sample enhancement", "sac"),
+    "sac": ("mbpo", None, {"model": False}, "SAC", "sac"),
+    "ppo": ("ppo", None, {}, "PPO", "sac"),
 }
 
 
 def run_config(method: str, seed: int, quick: bool) -> RunConfig:
-    algo, enhancement, changes, _ = METHODS[method]
+    algo, enhancement, changes, *_ = METHODS[method]
     chosen = {} if enhancement is None else {"enhancement": enhancement}
     settings = load_preset(algo, ENV, changes | chosen | {"checkpoint_freq": 10**9})
     if quick:
@@ -60,7 +59,7 @@ def train(method: str, seed: int, quick: bool, work_dir: Path) -> Row:
         "seed": seed,
         "area": round(area(curve), 3),
         "max_return": run.evaluation.best,
-        "final_return": float(curve[-1, 1]),
+        "final_return": round(float(curve[-LAST:, 1].mean()), 3),
         **measured,
     }
 
@@ -71,19 +70,54 @@ def area(curve: np.ndarray) -> float:
     return float(np.trapezoid(returns, steps) / (steps[-1] - steps[0]))
 
 
+def steps_to(curve: np.ndarray, level: float) -> float:
+    """Environment steps after which a curve of (step, return) first is at the level, or nan if it never is."""
+    reached = np.flatnonzero(curve[:, 1] >= level)
+    return float(curve[reached[0], 0]) if len(reached) else np.nan
+
+
+def mean_curve(rows: list[Row]) -> np.ndarray:
+    """Of (step, return), over the seeds."""
+    return np.mean([row["curve"] for row in rows], axis=0)
+
+
 def table(rows: list[Row]) -> str:
-    """Markdown: mean and deviation over the seeds, and the areas as ratios to MBPO's."""
-    reference = np.mean([row["area"] for row in rows if row["method"] == "mbpo"])
-    names = ["", "seeds", "area under the curve / steps", "ratio to MBPO", "final return", "steps", "updates", "cpu s"]
+    """Markdown: mean and deviation over the seeds; areas, and steps to a return, in units of another method's."""
+    groups = {method: [row for row in rows if row["method"] == method] for method in METHODS}
+    names = ["", "seeds", "area under the curve / steps", "mean of the last five returns", "best"]
+    names += [
+        f"steps to {WALKS:.0f}",
+        "beside",
+        "area / its",
+        "steps to its last / its own",
+        "steps",
+        "updates",
+        "cpu s",
+    ]
     lines = [table_line(names), "|---|" + "---|" * (len(names) - 1)]
-    for method in METHODS:
-        group = [row for row in rows if row["method"] == method]
+    for method, group in groups.items():
         if group:
-            areas = [row["area"] for row in group]
-            cells = [METHODS[method][-1], len(group), _spread(areas), f"{np.mean(areas) / reference:.2f}"]
-            cells += [_spread([row["final_return"] for row in group]), group[0]["env_steps"], group[0]["updates"]]
+            cells = [METHODS[method][3], len(group)]
+            cells += [_spread([row[name] for row in group]) for name in ("area", "final_return", "max_return")]
+            cells += [_steps(steps_to(mean_curve(group), WALKS)), *_beside(group, METHODS[method][4], groups)]
+            cells += [group[0]["env_steps"], group[0]["updates"]]
             lines.append(table_line([*cells, f"{np.mean([row['cpu_seconds'] for row in group]):.0f}"]))
     return "\n".join(lines)
+
+
+def _beside(group: list[Row], other: str, groups: dict[str, list[Row]]) -> list[str]:
+    """Label of the other method; area, and steps to the other's last return, in units of the other's; or nothing."""
+    reference = groups[other]
+    if not reference or group is reference:
+        return ["", "", ""]
+    areas = [float(np.mean([row["area"] for row in rows])) for rows in (group, reference)]
+    level = float(np.mean([row["final_return"] for row in reference]))
+    mine, its = (steps_to(mean_curve(rows), level) for rows in (group, reference))
+    return [METHODS[other][3], f"{areas[0] / areas[1]:.2f}", "not reached" if np.isnan(mine) else f"{mine / its:.2f}"]
+
+
+def _steps(count: float) -> str:
+    return "not reached" if np.isnan(count) else f"{count:.0f}"
 
 
 def _spread(values: list[float]) -> str:
@@ -99,7 +133,7 @@ def plot(rows: list[Row], path: Path) -> None:
         curves = [np.array(row["curve"]) for row in rows if row["method"] == method]
         if curves:
             steps, returns = curves[0][:, 0], np.array([curve[:, 1] for curve in curves])
-            (line,) = axis.plot(steps, returns.mean(0), label=METHODS[method][-1])
+            (line,) = axis.plot(steps, returns.mean(0), label=METHODS[method][3])
             axis.fill_between(steps, returns.min(0), returns.max(0), color=line.get_color(), alpha=0.15, lw=0)
     axis.set_xlabel("environment steps")
     axis.set_ylabel("return")

@@ -53,6 +53,7 @@ METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "mbpo",  # without its model, the same as SB3's SAC with a quicker update
         {
             "model": False,
+            "n_envs": 1,
             "gamma": 0.99,
             "learning_starts": 2000,
             "train_freq": 16,

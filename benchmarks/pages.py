@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import ant_figure5
+import ant_patches
 import ant_table5
 import consistency_figure5
 import contact_speed
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "pendulum ilqr": pendulum_ilqr.BENCHMARK,
     "figure 5": ant_figure5.BENCHMARK,
     "table 5": ant_table5.BENCHMARK,
+    "ant patches": ant_patches.BENCHMARK,
     "clock": locomotion_clock.BENCHMARK,
     "sweep": shac_sweep.BENCHMARK,
     "pretrained": pretrained.BENCHMARK,

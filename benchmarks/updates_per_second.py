@@ -3,6 +3,7 @@
     BEFORE=path/to/parent python benchmarks/updates_per_second.py
 
 `BEFORE` is a folder in which another checkout is, under the name `gradgym`; without it only this one is measured.
+`ONLY=MBPO` measures those whose names begin so; what is stored of the others stays.
 Each version is in a process of its own on one thread, blocks of updates in turn, medians of processor time.
 """
 
@@ -30,17 +31,19 @@ class Contestant(NamedTuple):
 
 
 ANT = "gradgym/Ant-v0"
-_SAMPLE, _POLICY = ({"enhancement": name} for name in ("sample", "policy"))
+# What versions have in common, in place of what a preset has.
+_PLAIN: dict[str, Any] = {"n_envs": 1, "policy_kwargs": {"net_arch": [128, 128], "log_std_init": -1.0}}
+_ON_POLICY: dict[str, Any] = {"train_env_kwargs": {}}
+_SEVERAL = _ON_POLICY | {"n_envs": 16, "n_steps": 64, "batch_size": 256}
+_SAMPLE, _POLICY = (_PLAIN | {"enhancement": name} for name in ("sample", "policy"))
 CONTESTANTS = (
-    Contestant("MBPO", "critics, policy, entropy, target; batches of 128", "mbpo", ANT, {}, 1500, 60),
+    Contestant("MBPO", "critics, policy, entropy, target; batches of 128", "mbpo", ANT, _PLAIN, 1500, 60),
     Contestant("MBPO, sample enhancement", "the same", "mbpo", ANT, _SAMPLE, 1500, 60),
     Contestant("MBPO, policy enhancement", "the same, one step of gradients", "mbpo", ANT, _POLICY, 1500, 60),
-    Contestant("MBPO's model", "five networks, batches of 256", "mbpo", ANT, {}, 1500, 1, fits=True),
+    Contestant("MBPO's model", "five networks, batches of 256", "mbpo", ANT, _PLAIN, 1500, 1, fits=True),
     Contestant("SHAC", "three steps of 85 Ants there and back; policy, critic", "shac", ANT, {}, 255 * 3, 3),
-    Contestant("PPO, one environment", "a batch of 250, its steps included", "ppo", ANT, {}, 1000, 1),
-    Contestant(
-        "PPO, 16 environments", "the same", "ppo", ANT, {"n_envs": 16, "n_steps": 64, "batch_size": 256}, 1024, 1
-    ),
+    Contestant("PPO, one environment", "a batch of 250, its steps included", "ppo", ANT, _ON_POLICY, 1000, 1),
+    Contestant("PPO, 16 environments", "the same", "ppo", ANT, _SEVERAL, 1024, 1),
 )
 BLOCKS = 9
 
@@ -91,10 +94,15 @@ def measured(contestant: Contestant, blocks: int, quick: bool) -> Row:
 
 
 def measure(quick: bool) -> list[Row]:
+    only = os.environ.get("ONLY", "")
+    stored = {row["name"]: row for row in MEASUREMENT.rows()} if only else {}
     rows = []
     for contestant in CONTESTANTS[:1] if quick else CONTESTANTS:
-        rows.append(measured(contestant, 2 if quick else BLOCKS, quick))
-        print(rows[-1], flush=True)
+        if contestant.name.startswith(only):
+            rows.append(measured(contestant, 2 if quick else BLOCKS, quick))
+            print(rows[-1], flush=True)
+        elif contestant.name in stored:
+            rows.append(stored[contestant.name])
     return rows
 
 
@@ -111,11 +119,14 @@ def table(rows: list[Row]) -> str:
 
 
 def notes(rows: list[Row]) -> str:
-    row = rows[-1]
-    compared = f" beside that of commit {row['before']}" if row["before"] else ""
+    versions = dict.fromkeys((row["now"], row["before"]) for row in rows)
+    said = []
+    for now, before in versions:
+        names = ", ".join(row["name"] for row in rows if (row["now"], row["before"]) == (now, before))
+        said.append(f"{names}: the version of commit {now}" + (f" beside that of commit {before}" if before else ""))
     return (
-        f"The version of commit {row['now']}{compared}, presets for the Ant. Other programs ran beside, so differences "
-        "of a tenth mean nothing."
+        f"{'; '.join(said)}. Presets for the Ant, MBPO's critics without layer norm. Other programs ran beside, so "
+        "differences of a tenth mean nothing."
     )
 
 

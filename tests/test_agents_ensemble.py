@@ -22,6 +22,18 @@ def test_batched_networks_equal_single_ones() -> None:
     assert torch.allclose(batched(x.expand(3, 5, 4)), out)
 
 
+def test_layers_are_normalised_before_their_activation() -> None:
+    batched = BatchedMlp(2, [4, 8, 8, 2], nn.Tanh(), layer_norm=True)
+    x = 30.0 * torch.randn(5, 4)
+    for member, out in enumerate(batched(x)):
+        hidden = x
+        for layer in range(2):
+            hidden = hidden @ batched.weights[layer][member] + batched.biases[layer][member]
+            centred = hidden - hidden.mean(1, keepdim=True)
+            hidden = torch.tanh(centred / (centred.square().mean(1, keepdim=True) + 1e-5).sqrt())
+        assert torch.allclose(out, hidden @ batched.weights[2][member] + batched.biases[2][member], atol=1e-5)
+
+
 def test_normaliser_inverts_and_leaves_constants() -> None:
     x = torch.randn(100, 3) * torch.tensor([5.0, 0.1, 0.0]) + 2.0
     normaliser = Normaliser(3)

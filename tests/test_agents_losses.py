@@ -8,7 +8,7 @@ from gradgym.agents.mbpo.losses import (
     actor_loss,
     critic_loss,
     enhanced_actor_loss,
-    entropy_loss,
+    entropy_slope,
     importance_weight,
     squashed_gaussian,
     td_target,
@@ -46,10 +46,13 @@ def test_actor_loss_takes_the_smaller_critic() -> None:
     assert loss.item() == pytest.approx(((-0.5 - 1.0) + (0.5 - 3.0)) / 2)
 
 
-def test_entropy_loss_raises_the_coefficient_below_the_target() -> None:
+def test_entropy_slope_raises_the_coefficient_below_the_target() -> None:
     log_coef = torch.zeros(1, requires_grad=True)
-    entropy_loss(log_coef, torch.tensor([2.0]), target_entropy=-1.0).backward()
-    assert log_coef.grad is not None and log_coef.grad.item() == pytest.approx(-1.0)
+    log_prob = torch.tensor([2.0, 4.0])
+    loss = -(log_coef * (log_prob - 1.0)).mean()
+    loss.backward()
+    assert log_coef.grad is not None and log_coef.grad.item() == -2.0
+    assert entropy_slope(log_prob, target_entropy=-1.0).item() == -2.0
 
 
 def test_importance_weight_is_equation_16() -> None:

@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
 from gradgym.agents import MBPO, SAC, BatchedSACPolicy
+from gradgym.agents.training.configuration import RunConfig
 from gradgym.agents.training.evaluation import evaluate_returns
 
 
@@ -122,6 +123,29 @@ def test_the_deviation_of_actions_goes_to_its_last_value() -> None:
     # set at the start of each of the 20 updates, the last of which comes at the end of the time
     np.testing.assert_allclose(seen[176], -1.0 - 2.0 * 176 / 320, atol=1e-6)
     np.testing.assert_allclose(bias, -3.0, atol=1e-6)
+
+
+def test_the_policy_moves_once_in_so_many_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    algorithm, order = make("sac", policy_delay=3, gradient_steps=5, train_freq=5), []
+    for name in ("_update_critic", "_update_actor", "_update_target"):
+        update = getattr(algorithm, name)
+        monkeypatch.setattr(algorithm, name, lambda *args, n=name, u=update: (order.append(n[8:]), u(*args))[1])
+    algorithm.learn(110)  # ten updates, the count goes on from one series to the next
+    assert "".join(name[0] for name in order) == "ctctcat" * 3 + "ct"
+
+
+def test_a_run_trains_in_several_environments() -> None:
+    changes = {**COMMON, **VARIANTS["sample without model"], "policy_kwargs": {"net_arch": [8]}, "n_envs": 3}
+    counts = {"total_timesteps": 1, "eval_freq": 1, "eval_episodes": 1, "checkpoint_freq": 1}
+    config = RunConfig.from_settings(counts | changes, algo="mbpo", env="PointMass-v0", seed=0)
+    algorithm = MBPO.from_config(config).learn(150)
+    assert algorithm.n_envs == 3 and algorithm.replay_buffer.dobs_daction.shape[1] == 3  # pyright: ignore[reportAttributeAccessIssue]
+    starts = algorithm.replay_buffer.observations[0]
+    assert len({float(obs[0]) for obs in starts}) == 3  # each of its own seed
+    with pytest.raises(ValueError, match="n_envs=0: must be a positive integer"):
+        MBPO.from_config(
+            RunConfig.from_settings(counts | changes | {"n_envs": 0}, algo="mbpo", env="PointMass-v0", seed=0)
+        )
 
 
 def test_a_time_limit_that_is_no_end_is_bootstrapped() -> None:

@@ -35,9 +35,12 @@ def actor_loss(q: Tensor, log_prob: Tensor, ent_coef: Tensor) -> Tensor:
     return (ent_coef * log_prob - q.amin(0)).mean()
 
 
-def entropy_loss(log_ent_coef: Tensor, log_prob: Tensor, target_entropy: float) -> Tensor:
-    """Loss of the entropy coefficient's logarithm (Haarnoja et al. 2018, equation 18, as SB3 writes it)."""
-    return -(log_ent_coef * (log_prob + target_entropy).detach()).mean()
+def entropy_slope(log_prob: Tensor, target_entropy: float) -> Tensor:
+    """Slope, in the entropy coefficient's logarithm, of its loss -log alpha (log pi + H), for log pi (B,).
+
+    Haarnoja et al. 2018, equation 18, as SB3 writes it.
+    """
+    return -(log_prob.detach().mean() + target_entropy)
 
 
 def importance_weight(policy_action: Tensor, stored_action: Tensor) -> Tensor:

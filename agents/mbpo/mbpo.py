@@ -6,6 +6,7 @@ all is a soft actor-critic.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, Literal, get_args
 
@@ -19,16 +20,16 @@ from ...envs.task import RewardFromObservations
 from ..action_space import unscale
 from ..training.configuration import RunConfig
 from ..training.native_vec_env import suggestion
-from ..training.sb3 import Sb3Algorithm, check_count
+from ..training.sb3 import Sb3Algorithm, check_count, side_by_side
 from ..training.wrappers import changing_wrapper
 from .ensemble import ProbabilisticEnsemble
 from .episode_gradients import ActionGradients, EpisodeGradients
 from .losses import enhanced_actor_loss, squashed_gaussian
 from .model_rollouts import Brancher, episode_limit, observed_task, rollout_length
-from .replay import Batch, BatchGradients, GradientBuffer, PredictedTransitions, TransitionBuffer
+from .replay import Batch, BatchGradients, GradientBuffer, PredictedTransitions, TransitionBuffer, batches_of
 from .sac_policy import BatchedSACPolicy, gaussian
 from .sample_enhancement import Ends, JacobianRows, SampleEnhancement
-from .soft_actor_critic import BatchedSAC, descend
+from .soft_actor_critic import BatchedSAC
 from .value_gradients import one_step
 
 Enhancement = Literal["sample", "policy"]
@@ -54,6 +55,7 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         replay_episodes: see above.
         log_std_final: lets the log standard deviation of the actions go linearly from the policy's
             `log_std_init` to this over the training, whatever was learned of it.
+        policy_delay: updates of the critics for each one of the policy and of the entropy coefficient.
         model: whether to learn a model and to train on its rollouts as well.
         model_train_freq: environment steps between fits of the model.
         model_kwargs: arguments of `ProbabilisticEnsemble`.
@@ -79,6 +81,7 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         gradient_horizon: Horizon = "step",
         replay_episodes: int = 2,
         log_std_final: float | None = None,
+        policy_delay: int = 1,
         model: bool = True,
         model_train_freq: int = 250,
         model_kwargs: dict[str, Any] | None = None,
@@ -97,6 +100,7 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         counts = {
             "batch_size": kwargs.get("batch_size", 1),
             "replay_episodes": replay_episodes,
+            "policy_delay": policy_delay,
             "model_train_freq": model_train_freq,
             "rollout_batch_size": rollout_batch_size,
             "rollout_retain": rollout_retain,
@@ -112,6 +116,7 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         self.gradient_horizon: Horizon = gradient_horizon
         self.replay_episodes = replay_episodes
         self.log_std_final = log_std_final
+        self.policy_delay = policy_delay
         self.model = model
         self.model_train_freq = model_train_freq
         self.model_kwargs = model_kwargs or {}
@@ -137,10 +142,9 @@ class MBPO(Sb3Algorithm, BatchedSAC):
     def training_env(cls, config: RunConfig, arguments: dict[str, Any]) -> Any:
         chosen = {name: arguments[name] for name in ("enhancement", "gradient_horizon") if name in arguments}
         gradients = cls.required_gradients(**chosen)
-        if gradients is None:
-            return config.make_training_env()
+        asked = {} if gradients is None else {"gradients": gradients}
         try:
-            return config.make_training_env(gradients=gradients)
+            return side_by_side(partial(config.make_training_env, **asked), arguments.pop("n_envs", 1))
         except TypeError as error:
             if "argument 'gradients'" not in str(error):
                 raise
@@ -213,6 +217,7 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         if self.model and self.num_timesteps - self._last_fit >= self.model_train_freq:
             self._fit_model()
         start = perf_counter()
+        self._prepare_updates(batch_size)
         if self.episodes is None:
             losses = self._train_on_transitions(gradient_steps, batch_size)
         else:
@@ -233,27 +238,30 @@ class MBPO(Sb3Algorithm, BatchedSAC):
             predicted = self.predicted.draw(gradient_steps, batch_size - n_real)
             batches = [Batch(*map(torch.cat, zip(*pair, strict=True))) for pair in zip(batches, predicted, strict=True)]
         losses: dict[str, Tensor] = {}
-        for batch, gradient in zip(batches, gradients, strict=True):
-            loss_q, next_value_gradient = self._update_critic(batch, with_gradient=gradient is not None)
-            if gradient is None:
-                loss_pi = self._update_actor(batch.obs)
-            else:
-                assert next_value_gradient is not None
-                loss_pi = self._update_enhanced(self._expand_one_step(batch, gradient, next_value_gradient))
+        for update, (batch, gradient) in enumerate(zip(batches, gradients, strict=True), self._n_updates + 1):
+            moves_policy = update % self.policy_delay == 0
+            with_gradient = moves_policy and gradient is not None
+            losses["critic_loss"], next_value_gradient = self._update_critic(batch, with_gradient)
+            if with_gradient:
+                assert gradient is not None and next_value_gradient is not None
+                expanded = self._expand_one_step(batch, gradient, next_value_gradient)
+                losses["actor_loss"] = self._update_enhanced(expanded)
+            elif moves_policy:
+                losses["actor_loss"] = self._update_actor(batch.obs)
             self._update_target()
-            losses = {"critic_loss": loss_q, "actor_loss": loss_pi}
         return losses
 
     def _draw_real(self, batches: int, batch_size: int) -> tuple[Sequence[Batch], Sequence[BatchGradients | None]]:
         """Batches of real transitions, enhanced or else with the gradients that the policy's update needs."""
         if not isinstance(self.replay_buffer, GradientBuffer):
             return self.replay_buffer.draw(batches, batch_size, self._vec_normalize_env), [None] * batches
-        drawn, gradients = self.replay_buffer.draw_with_gradients(batches, batch_size)
         if self.samples is None:
-            return drawn, gradients
-        ends = self._observed_ends()
-        enhanced = [self.samples.draw(*pair, ends) for pair in zip(drawn, gradients, strict=True)]
-        return enhanced, [None] * batches
+            return self.replay_buffer.draw_with_gradients(batches, batch_size)
+        # All at once, as a call costs more than a batch.
+        (drawn,), (gradients,) = self.replay_buffer.draw_with_gradients(1, batches * batch_size)
+        enhanced = self.samples.draw(drawn, gradients, self._observed_ends())
+        shape = (batches, batch_size)
+        return batches_of(Batch(*(x.unflatten(0, shape) for x in enhanced))), [None] * batches
 
     def _observed_ends(self) -> Ends | None:
         """Whether transitions end the task, where the environment tells it from observations."""
@@ -284,7 +292,8 @@ class MBPO(Sb3Algorithm, BatchedSAC):
         _, log_prob = squashed_gaussian(mean, log_std, torch.randn_like(mean))
         entropy_cost = self._ent_coef() * log_prob
         loss = enhanced_actor_loss(batch.dvalue_daction, torch.tanh(mean), batch.actions, entropy_cost)
-        descend(self.actor.optimizer, list(self.actor.parameters()), loss)
+        self._flat_actor.differentiate(loss)
+        self.actor.optimizer.step()
         self._update_ent_coef(log_prob)
         return loss.detach()
 

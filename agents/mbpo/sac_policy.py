@@ -14,9 +14,11 @@ from .batched_mlp import BatchedMlp
 class BatchedCritic(nn.Module):
     """C action-value networks; SB3's `ContinuousCritic` with another layout of its weights."""
 
-    def __init__(self, n_critics: int, n_inputs: int, net_arch: list[int], activation: nn.Module) -> None:
+    def __init__(
+        self, n_critics: int, n_inputs: int, net_arch: list[int], activation: nn.Module, layer_norm: bool = False
+    ) -> None:
         super().__init__()
-        self.q_networks = BatchedMlp(n_critics, [n_inputs, *net_arch, 1], activation)
+        self.q_networks = BatchedMlp(n_critics, [n_inputs, *net_arch, 1], activation, layer_norm)
         self.optimizer: torch.optim.Optimizer
 
     def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
@@ -36,13 +38,18 @@ class BatchedSACPolicy(SACPolicy):
 
     Args:
         log_std_init: the policy's first log standard deviation, before tanh, in every state.
+        layer_norm: whether the critics' hidden layers are normalised.
         *args: SACPolicy's.
         **kwargs: SACPolicy's.
     """
 
-    def __init__(self, *args: Any, log_std_init: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, log_std_init: float = 0.0, layer_norm: bool = False, **kwargs: Any) -> None:
+        self.layer_norm = layer_norm
         kwargs.setdefault("optimizer_kwargs", {"fused": True})
         super().__init__(*args, log_std_init=log_std_init, **kwargs)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "layer_norm": self.layer_norm}
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
         actor = super().make_actor(features_extractor)
@@ -60,7 +67,7 @@ class BatchedSACPolicy(SACPolicy):
         n_inputs = self.observation_space.shape[0] + self.action_space.shape[0]  # pyright: ignore[reportOptionalSubscript]
         settings: dict[str, Any] = self.critic_kwargs
         arch, count = settings["net_arch"], settings["n_critics"]
-        return BatchedCritic(count, n_inputs, arch, self.activation_fn()).to(self.device)
+        return BatchedCritic(count, n_inputs, arch, self.activation_fn(), self.layer_norm).to(self.device)
 
 
 def gaussian(actor: Actor, obs: Tensor) -> tuple[Tensor, Tensor]:

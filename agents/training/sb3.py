@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from inspect import signature
 from typing import Any, Self
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from .configuration import RunConfig
 from .policy_state import PolicyState
@@ -69,6 +71,16 @@ def check_count(name: str, value: Any) -> None:
     """ValueError unless the value is a positive integer."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name}={value!r}: must be a positive integer")
+
+
+def side_by_side(make: Callable[[], Any], n_envs: int) -> Any:
+    """One environment, or several that SB3 steps in turn, for one call of the policy.
+
+    ValueError: `n_envs` is no positive integer.
+    """
+    check_count("n_envs", n_envs)
+    envs = [make() for _ in range(n_envs)]
+    return envs[0] if n_envs == 1 else DummyVecEnv([partial(Monitor, env) for env in envs])
 
 
 class LinearSchedule:

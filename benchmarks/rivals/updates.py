@@ -35,9 +35,13 @@ def prepare() -> dict[str, Any]:
     def load(algo: str, env: str, changes: dict[str, Any], timesteps: int, fits: bool) -> None:
         """Makes an algorithm with its preset, and trains it for a while; MBPO is given what it would have met.
 
+        Changes take the place of the preset's entries: versions may differ in what a preset adds to them.
+
         With `fits` a block's updates are those of the learned model, one pass over the data.
         """
-        settings = load_preset(algo, env, changes, {})
+        settings = load_preset(algo, env, changes, {}) | changes
+        if settings.get("n_envs") == 1:  # versions before had no such setting
+            del settings["n_envs"]
         config = RunConfig.from_settings(settings, algo=algo, env=env, seed=0)
         model: Any = ALGORITHMS[algo].from_config(config)
         using.update(algo=model, fits=fits)
