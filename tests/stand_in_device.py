@@ -29,6 +29,14 @@ class Elsewhere(torch.Tensor):
         made.here = here
         return made
 
+    @property
+    def data(self) -> Any:
+        return self.detach()
+
+    @data.setter
+    def data(self, value: "Elsewhere") -> None:
+        self.here = value.here  # the wrapper's own storage has no numbers
+
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _compute(func, args, kwargs or {})

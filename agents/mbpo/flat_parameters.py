@@ -24,9 +24,8 @@ class FlatParameters:
             vector.grad = torch.zeros_like(vector)
         self.gradient = vector.grad
         for parameter, part in zip(parameters, self.parts(vector.data), strict=True):
-            if parameter.data_ptr() != part.data_ptr():
-                part.copy_(parameter.data)
-                parameter.data = part
+            part.copy_(parameter.data)  # of a view: onto itself
+            parameter.data = part
 
     def parts(self, vector: Tensor) -> list[Tensor]:
         """Views of a vector in the shapes of the parameters."""
