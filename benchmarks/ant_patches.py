@@ -117,7 +117,7 @@ def table(rows: list[Row]) -> str:
         "reward_by_model": "by the learned model",
     }
     lines = [table_line(["actions moved by", "change in s'", *names.values()]), "|---|" + "---|" * (len(names) + 1)]
-    for place, size in enumerate(SIZES):
+    for place, size in enumerate(SIZES if rows else ()):
         found = [row["sizes"][place] for row in rows]
         cells = [f"{np.mean([one['change'] for one in found]):.2f}"]
         for name in names:
