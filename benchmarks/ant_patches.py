@@ -6,8 +6,8 @@
 The transitions are those that the last policy of `ant_figure5.py`'s SAC with sample enhancement makes in its training's
 environment; run and memory are taken from that benchmark's folder, or else made there. The model is MBPO's, fitted to
 all that the memory holds. Each transition is made again from the same state with an action moved as sample enhancement
-moves it. Of the change in the next observation, and in the reward, each guess leaves a part unexplained: its mean
-squared error in units of the mean square of the change, entry by entry.
+moves it. How far a guess of the change in the next observation, or in the reward, is off is told as a part of that
+change, transition by transition; observations are measured in the deviations of their entries' steps.
 """
 
 import sys
@@ -34,7 +34,7 @@ EPOCHS = 20  # of the model's fit, at most
 
 
 def measured(seed: int, quick: bool, work_dir: Path) -> Row:
-    """The parts left unexplained, for perturbations of each size."""
+    """How far guesses are off, for perturbations of each size."""
     torch.set_num_threads(1)
     config, run_dir = ant_figure5.run_config(METHOD, seed, quick), work_dir / ant_figure5.run_name(METHOD, seed)
     if not (run_dir / FINAL).exists():
@@ -46,22 +46,24 @@ def measured(seed: int, quick: bool, work_dir: Path) -> Row:
     model = ProbabilisticEnsemble(real.obs.shape[1], real.actions.shape[1], True, **config.hyperparams["model_kwargs"])
     fit = model.fit(real.obs, real.actions, real.next_obs, real.rewards, max_epochs=2 if quick else EPOCHS)
     env = config.make_training_env(gradients="action")
-    found = [parts(*transitions(env, algorithm, size, quick), model) for size in SIZES]
+    found = [errors(*transitions(env, algorithm, size, quick), model) for size in SIZES]
     return {"seed": seed, "memory": len(real.rewards), "model_error": round(fit["model_error"], 4), "sizes": found}
 
 
-def parts(here: Batch, gradients: BatchGradients, moved: Batch, model: ProbabilisticEnsemble) -> dict[str, float]:
-    """What each guess leaves of the changes from some transitions to others."""
-    step, change = here.next_obs - here.obs, moved.next_obs - here.next_obs
-    guess = first_order(here, gradients, moved.actions - here.actions)
-    there, then = (learned(model, here.obs, action) for action in (moved.actions, here.actions))
-    by_reward = (moved.rewards - here.rewards)[:, None]
+def errors(here: Batch, gradients: BatchGradients, moved: Batch, model: ProbabilisticEnsemble) -> dict[str, Any]:
+    """How far each guess is off of the changes from some transitions to others."""
+    scale = (here.next_obs - here.obs).std(0)
+    change = (moved.next_obs - here.next_obs) / scale, (moved.rewards - here.rewards)[:, None]
+    first = first_order(here, gradients, moved.actions - here.actions)
+    by_jacobian = (first.next_obs - here.next_obs) / scale, (first.rewards - here.rewards)[:, None]
+    learned = predicted(model, here.obs, moved.actions) - predicted(model, here.obs, here.actions)
+    by_model = learned[:, :-1] / scale, learned[:, -1:]
     return {
-        "change": round(float((change.square().mean(0) / step.var(0)).mean().sqrt()), 4),
-        "obs_by_jacobian": left(guess.next_obs - here.next_obs, change),
-        "obs_by_model": left((there - then)[:, :-1], change),
-        "reward_by_gradient": left((guess.rewards - here.rewards)[:, None], by_reward),
-        "reward_by_model": left((there - then)[:, -1:], by_reward),
+        "change": float(change[0].norm(dim=1).median()),
+        "obs_by_jacobian": off(by_jacobian[0], change[0]),
+        "obs_by_model": off(by_model[0], change[0]),
+        "reward_by_gradient": off(by_jacobian[1], change[1]),
+        "reward_by_model": off(by_model[1], change[1]),
     }
 
 
@@ -94,31 +96,33 @@ def transitions(env: Any, algorithm: MBPO, size: float, quick: bool) -> tuple[Ba
 
 
 @torch.no_grad()
-def learned(model: ProbabilisticEnsemble, obs: Tensor, actions: Tensor) -> Tensor:
+def predicted(model: ProbabilisticEnsemble, obs: Tensor, actions: Tensor) -> Tensor:
     """Change of the observation, and reward, (B, n_obs + 1): the means of the learned model's elites."""
     means, _ = model.gaussians(model.inputs(torch.cat([obs, actions], 1)))
     return model.targets.inverse(means[model.elites].mean(0))
 
 
-def left(guess: Tensor, change: Tensor) -> float:
-    """Part of a change (B, n) that a guess leaves unexplained: the median over the entries."""
-    ratio = (guess - change).square().mean(0) / change.square().mean(0)
-    return round(float(ratio.median()), 4)
+def off(guess: Tensor, change: Tensor) -> list[float]:
+    """The error of a guess of changes (B, n) as a part of the change: median and 90th percentile."""
+    ratio = (guess - change).norm(dim=1) / change.norm(dim=1)
+    return [round(float(x), 4) for x in np.quantile(ratio.numpy(), (0.5, 0.9))]
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown, means over the seeds."""
+    """Markdown: medians and 90th percentiles, means over the seeds."""
     names = {
-        "change": "change in s', in deviations of a step",
-        "obs_by_jacobian": "of s' left by the exact Jacobian",
+        "obs_by_jacobian": "s' by the exact Jacobian is off by",
         "obs_by_model": "by the learned model",
-        "reward_by_gradient": "of the reward left by its gradient",
+        "reward_by_gradient": "reward by its gradient",
         "reward_by_model": "by the learned model",
     }
-    lines = [table_line(["actions moved by", *names.values()]), "|---|" + "---|" * len(names)]
-    for place, size in enumerate(SIZES):
-        means = [float(np.mean([row["sizes"][place][name] for row in rows])) for name in names]
-        lines.append(table_line([f"±{size}", *(f"{mean:.2g}" for mean in means)]))
+    lines = [table_line(["actions moved by", "change in s'", *names.values()]), "|---|" + "---|" * (len(names) + 1)]
+    for place, size in enumerate(SIZES if rows else ()):
+        found = [row["sizes"][place] for row in rows]
+        cells = [f"{np.mean([one['change'] for one in found]):.2f}"]
+        for name in names:
+            cells.append(", ".join(f"{100 * x:.0f} %" for x in np.mean([one[name] for one in found], axis=0)))
+        lines.append(table_line([f"±{size}", *cells]))
     return "\n".join(lines)
 
 

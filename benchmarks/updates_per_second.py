@@ -122,10 +122,10 @@ def notes(rows: list[Row]) -> str:
     versions = dict.fromkeys((row["now"], row["before"]) for row in rows)
     said = []
     for now, before in versions:
-        names = ", ".join(row["name"] for row in rows if (row["now"], row["before"]) == (now, before))
+        names = "; ".join(row["name"] for row in rows if (row["now"], row["before"]) == (now, before))
         said.append(f"{names}: the version of commit {now}" + (f" beside that of commit {before}" if before else ""))
     return (
-        f"{'; '.join(said)}. Presets for the Ant, MBPO's critics without layer norm. Other programs ran beside, so "
+        f"{'. '.join(said)}. Presets for the Ant, MBPO's critics without layer norm. Other programs ran beside, so "
         "differences of a tenth mean nothing."
     )
 
