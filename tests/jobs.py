@@ -15,8 +15,8 @@ def fail(path: Path) -> None:
 
 def wait_long(path: Path) -> None:
     """Until it is interrupted, which it writes down."""
-    write(path)
     try:
+        write(path)
         time.sleep(200)
     except KeyboardInterrupt:
         path.write_text("interrupted")

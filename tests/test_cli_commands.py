@@ -147,7 +147,7 @@ def test_equal_seeds_give_equal_runs(algorithm: str, tmp_path: Path) -> None:
         (["--env", "gradgym/Hopper-v0", "--hyperparams", "train_env_kwargs.softness:1"], "'softness'"),
         (["--algo", "shac", "--env", "CartPole-v1"], "an environment of gradgym's"),
         (["--algo", "bptt", "--env-kwargs", "backend:mujoco"], "backend='mujoco'"),
-        (["--algo", "sac", "--hyperparams", "n_envs:4"], "n_envs"),
+        (["--algo", "sac", "--hyperparams", "n_envs:0"], "n_envs=0"),
         (["--algo", "ppo", "--hyperparams", "n_envs:0"], "num_envs=0"),
         (["--resume", "nowhere"], "config.yaml is missing"),
     ],

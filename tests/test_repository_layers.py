@@ -21,10 +21,11 @@ ROOMS = (
     "solver",
     "pipeline",
     "cuda",
+    "autograd",
 )  # folders of sim, likewise
 OUTSIDE = ("tests", "benchmarks", "examples")
 ABOVE_SIM = {"gymnasium", "gymnasium_robotics", "stable_baselines3"}
-TORCH_PLACES = {"torch_bridge.py", "cuda"}  # the only ones of sim that import torch
+TORCH_PLACES = {"torch_bridge.py", "autograd", "cuda"}  # the only ones of sim that import torch
 
 
 class Import(NamedTuple):

@@ -116,13 +116,15 @@ class ILQR(Sb3Algorithm):
 
     @classmethod
     def rehearse(cls, config: RunConfig) -> None:
-        """As `Algorithm` says: a step with its Jacobians, and without."""
+        """As `Algorithm` says: a step with all that is derived of it, and one without."""
         envs = native(cls.training_env(config, constructor_arguments(config.hyperparams)), 1).envs
         envs.reset()
         action = torch.from_numpy(envs.action_space.sample()).double()
         with torch.no_grad():
             after, jacobian = envs.task.linearize(envs.state, action, by_state=True)
             transition_gradients(envs.task, envs.state, action, after, jacobian)
+            reward_curvature(envs.task, envs.state, action, after)
+            observation_gradient(envs.task, envs.state)
             envs.task.transition(envs.state, action)
 
     @staticmethod

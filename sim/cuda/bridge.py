@@ -1,4 +1,4 @@
-"""What `sim/torch_bridge/` does with tensors on a GPU: the same functions without numpy.
+"""What `sim/autograd/` does with tensors on a GPU: the same functions without numpy.
 
 Arguments are flattened to one axis of worlds there; rows of mocap poses and applied forces are (worlds, rows, ...),
 or a tensor of one axis where there are none.

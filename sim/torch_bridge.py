@@ -6,8 +6,8 @@ Quaternions in `qpos` and `mocap_quat` are raw coordinates here: gradients have 
 along the quaternion, since only its direction matters. Tensors on a GPU stay there (`kinematics` excepted).
 """
 
-from .forces import cfrc_ext
-from .poses import Kinematics, kinematics
-from .steps import TorchState, counted_step, rollout, step
+from .autograd.forces import cfrc_ext
+from .autograd.poses import Kinematics, kinematics
+from .autograd.steps import TorchState, counted_step, rollout, step
 
 __all__ = ["Kinematics", "TorchState", "cfrc_ext", "counted_step", "kinematics", "rollout", "step"]

@@ -1,0 +1,1 @@
+"""The simulator as nodes of torch's graph, for `torch_bridge`."""
