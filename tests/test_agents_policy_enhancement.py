@@ -22,6 +22,7 @@ GAMMA = 0.9
 
 def make(**changes: Any) -> MBPO:
     settings: dict[str, Any] = {"model": False, "enhancement": "policy", "gamma": GAMMA, "tau": 0.25, "ent_coef": 0.5}
+    settings |= {"batch_size": 16}  # of the tests that call one update
     policy = {"net_arch": [8], "activation_fn": torch.nn.Tanh, "log_std_init": -1.0}
     horizon = changes.get("gradient_horizon", "step")
     env = gymnasium.make("PointMass-v0", gradients=MBPO.required_gradients("policy", horizon))
