@@ -57,6 +57,7 @@ def _run(job: Job) -> None:
             os._exit(1)
 
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
     threading.Thread(target=wait_for_parent, daemon=True).start()
     try:
         job()
