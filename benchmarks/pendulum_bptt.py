@@ -83,12 +83,17 @@ def _each(group: list[Row], name: str, form: str) -> str:
 BENCHMARK = Benchmark("pendulum_bptt", ("n", "seed"), train, table)
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = BENCHMARK.parser(__doc__)
-    parser.add_argument("--links", nargs="+", type=int, choices=list(GOALS), default=list(GOALS))
+def run(benchmark: Benchmark, goals: Mapping[int, float], doc: str | None, argv: list[str] | None) -> int:
+    """The command line of a benchmark of pendulums of some numbers of links."""
+    parser = benchmark.parser(doc)
+    parser.add_argument("--links", nargs="+", type=int, choices=list(goals), default=list(goals))
     arguments = parser.parse_args(argv)
     jobs = [(5, 0)] if arguments.quick else [(n, seed) for n in arguments.links for seed in SEEDS]
-    return BENCHMARK.main(arguments, jobs)
+    return benchmark.main(arguments, jobs)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(BENCHMARK, GOALS, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pendulum_bptt
-from pendulum_bptt import SEEDS
 from trainings import Benchmark, Row
 
 GOALS = {**pendulum_bptt.GOALS, 20: 198.0}
@@ -31,11 +30,7 @@ BENCHMARK = Benchmark("pendulum_ilqr", ("n", "seed"), train, table)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = BENCHMARK.parser(__doc__)
-    parser.add_argument("--links", nargs="+", type=int, choices=list(GOALS), default=list(GOALS))
-    arguments = parser.parse_args(argv)
-    jobs = [(5, 0)] if arguments.quick else [(n, seed) for n in arguments.links for seed in SEEDS]
-    return BENCHMARK.main(arguments, jobs)
+    return pendulum_bptt.run(BENCHMARK, GOALS, __doc__, argv)
 
 
 if __name__ == "__main__":

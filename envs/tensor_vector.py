@@ -10,8 +10,10 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..sim import placement
@@ -85,9 +87,8 @@ class TensorVectorEnv(TaskVectorEnv):
     def _moved(self, state: TaskState) -> TaskState:
         return state.tensors().map(lambda x: x.to(self.device))
 
-    def set_state(self, *args: Any, **kwargs: Any) -> None:
-        """NotImplementedError."""
-        raise NotImplementedError("set_state takes arrays: on a GPU set `state`, a TaskState of tensors")
+    def _has_ended(self) -> NDArray[np.bool_]:
+        return self._finished.cpu().numpy()
 
     def restarts(self, ended: Tensor) -> TaskState:
         """A start for each environment, drawn on the GPU, or from the pool."""

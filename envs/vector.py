@@ -13,6 +13,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from .advance import Transition, advance, begin, observe, read_action, read_seed
 from .arrays import Array, as_numpy
@@ -134,11 +135,15 @@ class TaskVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             gymnasium.error.ResetNeeded: no episode has begun.
         """
         indices = read_rows(rows, self.num_envs)
-        state = moved(self.task, self.state, indices, qpos, qvel, act)
-        if self._ended[indices].any():
-            first = indices[self._ended[indices]][0]
-            raise ValueError(f"set_state: the episode of environment {first} has ended, reset it before")
-        self._state = state
+        before, ended = self.state, self._has_ended()[indices]
+        state = moved(self.task, before.map(Tensor.cpu), indices, qpos, qvel, act)
+        if ended.any():
+            raise ValueError(f"set_state: the episode of environment {indices[ended][0]} has ended, reset it before")
+        self._state = state.map(lambda x: x.to(before.qpos.device))
+
+    def _has_ended(self) -> NDArray[np.bool_]:
+        """Whose next step would restart them."""
+        return self._ended
 
     def reset(  # pyright: ignore[reportIncompatibleMethodOverride] (SyncVectorEnv takes lists of seeds too)
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None

@@ -70,6 +70,23 @@ def test_steps_are_those_of_arrays_until_an_episode_ends(mode: str) -> None:
             assert_allclose(np.asarray(info[name], float), np.asarray(value, float), rtol=1e-6, atol=1e-7)
 
 
+def test_robots_are_put_elsewhere_by_arrays() -> None:
+    there, here = _made(device="cuda", max_episode_steps=3), _made(max_episode_steps=3)
+    qpos, qvel = np.random.default_rng(1).normal(size=(2, 2, 3))
+    for envs in (there, here):
+        envs.reset(seed=3)
+        envs.set_state(qpos, qvel, rows=[1, 4])
+    assert_allclose(there.state.qpos[[1, 4]], qpos)
+    actions = _actions(3)
+    assert_allclose(there.step(torch.from_numpy(actions[0]))[0], here.step(actions[0])[0], rtol=1e-6, atol=1e-7)
+    with pytest.raises(ValueError, match="qpos"):
+        there.set_state(qpos[:1], qvel, rows=[1, 4])
+    for action in actions[1:]:
+        there.step(torch.from_numpy(action))
+    with pytest.raises(ValueError, match="environment 1 has ended"):
+        there.set_state(qpos, qvel, rows=[1, 4])
+
+
 def test_an_ended_episode_begins_again_in_the_next_step_at_a_start() -> None:
     envs = _made(device="cuda", max_episode_steps=2)
     envs.reset(seed=0)

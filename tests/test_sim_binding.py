@@ -19,6 +19,7 @@ from gradgym.sim.kernels.enums import EULER, IMPLICIT, IMPLICITFAST, PGS, RK4
 from gradgym.sim.pipeline import parts as model_parts
 from gradgym.sim.pipeline.contact_force import CONTACT_FORCE
 from gradgym.sim.pipeline.entry_points import entry_points
+from gradgym.sim.pipeline.features import FEATURES
 from gradgym.sim.pipeline.parts import jacobian_parts_of, parts_of
 from gradgym.sim.pipeline.step import euler, forward, solve_constraints, step, step_adj
 from gradgym.sim.pipeline.worlds import rollout_worlds
@@ -73,7 +74,7 @@ def sources(function: Any) -> set[Any]:
 
 
 def all_parts() -> list[Part]:
-    missing = [feature.missing for feature in model_parts.FEATURES]
+    missing = [feature.missing for feature in FEATURES]
     solvers = [model_parts.NEWTON, model_parts.GAUSS_SEIDEL]
     others = [model_parts.CONSTRAINED, model_parts.ADHESION, model_parts.MATRIX, CONTACT_FORCE]
     whole = [model_parts.JACOBIAN, model_parts.RNE_JACOBIAN, model_parts.CONTACT_JACOBIAN, model_parts.LANE_VELOCITIES]
